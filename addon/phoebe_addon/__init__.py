@@ -1,0 +1,1 @@
+"""Phoebe's mitmproxy addon: admits only exchanges that can be billed, and keeps one durable event of each."""

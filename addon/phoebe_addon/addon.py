@@ -1,0 +1,313 @@
+"""The addon itself: mitmproxy's hooks on one side, the gate and the meter on the other.
+
+How an exchange runs through the hooks:
+
+    requestheaders   the gate checks the head
+    request          the gate checks the body; the admission is made durable; only then the guard lets it pass
+    responseheaders  the answer is opened; a stream is watched chunk by chunk
+    response         the event is made durable; only then mitmproxy sends the end of the answer
+    error            the client or the engine went away: the event is made durable
+
+A refused exchange gets its response in one of the first two and never reaches an engine.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import uuid_utils
+from mitmproxy import addonmanager, connection, ctx, exceptions, http
+from mitmproxy.proxy import mode_specs
+
+from . import flows, gate, guard
+from .answer_body import Strip
+from .exchange import Admission, Ending, Exchange
+from .meter import Meter
+from .refusal import INTERNAL_ERROR, Refusal, RefusalReason
+from .request_body import RequestBody
+from .routes import Api
+from .settings import OPTIONS, Settings, SettingsError, add_options, read_settings
+from .spool import SpoolError
+from .upstreams import Upstream, Upstreams, UpstreamsError, UpstreamsFile
+
+logger = logging.getLogger(__name__)
+
+_PASS = "phoebe_pass"  # noqa: S105
+_EXCHANGE = "phoebe_exchange"
+"""Keys of a flow's metadata."""
+
+# Where mitmproxy believes to forward to when Phoebe made it a reverse proxy. Nothing goes there: the guard
+# lets pass only flows whose upstream Phoebe has set. The name can't be resolved (RFC 6761).
+_NO_UPSTREAM = "http://upstream.invalid"
+# Documents up to here are kept whole and sent on, Content-Length and all, after their event is durable.
+# Longer ones and those of unknown length are passed on as they come, framed so that the end can be held back.
+_BUFFERED_ANSWER_BYTES_MAX = 8 * 1024 * 1024
+_UPSTREAMS_REFRESH_S = 1.0
+_RETRY_AFTER = (("Retry-After", "5"),)
+_NEEDS_RESTART = ("rater", "spool", "spool_bytes_max", "metrics")
+
+
+class PhoebeAddon:
+    """Meters what passes through a mitmproxy and refuses what can't be metered."""
+
+    def __init__(self) -> None:
+        self._settings: Settings | None = None
+        self._upstreams: Upstreams | UpstreamsFile = Upstreams({})
+        self._meter: Meter | None = None
+        self._refreshing: asyncio.Task[None] | None = None
+
+    def load(self, loader: addonmanager.Loader) -> None:
+        """Declare the options and put the guard in place, before anything can be served."""
+        guard.install()
+        add_options(loader)
+
+    def configure(self, updated: set[str]) -> None:
+        """Read the options, at the start and whenever one changes."""
+        if not updated.intersection({option.name for option in OPTIONS} | {"mode"}):
+            return
+        try:
+            _check_modes()
+            settings = read_settings(ctx.options)
+            upstreams = settings.upstreams or _upstreams_of_mode()
+            self._refuse_late_change(settings)
+        except SettingsError as error:
+            if self._meter:
+                raise exceptions.OptionsError(f"phoebe: {error}") from None
+            logger.error("phoebe: %s", error)  # mitmproxy exits when an error was logged at startup
+            return
+        self._settings, self._upstreams = settings, upstreams
+        guard.set_body_limit(settings.rules.body_bytes_max)
+
+    def running(self) -> None:
+        """Open the spool and begin to deliver; become a reverse proxy if mitmproxy is not one."""
+        if self._settings is None:
+            return
+        # Lazy: no engine is asked before the gate has decided. The others would open ways past the gate.
+        ctx.options.update(connection_strategy="lazy", websocket=False, rawtcp=False)
+        try:
+            self._meter = Meter(self._settings)
+        except (SpoolError, OSError) as error:
+            logger.error("phoebe: %s", error)
+            return
+        _become_reverse_proxy()
+        self._refreshing = asyncio.create_task(self._refresh_upstreams(), name="phoebe upstreams")
+        logger.info("phoebe: metering; spool %s, rater %s", self._settings.spool, self._settings.rater)
+
+    def done(self) -> None:
+        """End what is open and close the spool. What is not delivered stays in it for the next start."""
+        if self._refreshing:
+            self._refreshing.cancel()
+        if self._meter:
+            self._meter.close()
+            self._meter = None
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Check the head of a request."""
+        try:
+            decision = self._check_head(flow)
+        except Exception:
+            logger.exception("phoebe: the gate failed; the request is refused")
+            decision = INTERNAL_ERROR
+        if isinstance(decision, Refusal):
+            self._refuse(flow, decision)
+        else:
+            flow.metadata[_PASS] = decision
+
+    async def request(self, flow: http.HTTPFlow) -> None:
+        """Check the body and admit, or refuse."""
+        if flow.response is not None:
+            return
+        try:
+            refusal = await self._admit(flow)
+        except Exception:
+            logger.exception("phoebe: the admission failed; the request is refused")
+            refusal = INTERNAL_ERROR
+        if refusal:
+            self._refuse(flow, refusal)
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """Open the answer; let a stream pass through the exchange."""
+        exchange: Exchange | None = flow.metadata.get(_EXCHANGE)
+        if exchange is None or flow.response is None:
+            return
+        response = flow.response
+        exchange.answer_began(response.status_code, response.headers.get("content-type", ""))
+        response.headers[flows.REQUEST_ID_HEADER] = exchange.request_id
+        length = response.headers.get("content-length", "")
+        if exchange.streams or not length.isdecimal() or int(length[:20]) > _BUFFERED_ANSWER_BYTES_MAX:
+            flows.hold_back_end(flow)
+            response.stream = _watch(exchange)
+
+    async def response(self, flow: http.HTTPFlow) -> None:
+        """Make the event of a complete answer durable before its end is sent."""
+        exchange: Exchange | None = flow.metadata.get(_EXCHANGE)
+        if exchange is None:
+            self._count_guards_refusal(flow)
+            return
+        assert flow.response
+        if not flow.response.stream:
+            exchange.answer_bytes(flow.response.get_content(strict=False) or b"", datetime.now(UTC))
+            exchange.answer_complete()
+        await self._end(flow, exchange, Ending.ANSWER_COMPLETE)
+
+    async def error(self, flow: http.HTTPFlow) -> None:
+        """End an exchange whose client or engine went away."""
+        exchange: Exchange | None = flow.metadata.get(_EXCHANGE)
+        if exchange is None:
+            self._count_guards_refusal(flow)
+            return
+        ending = Ending.ENGINE_FAILED if guard.engine_failed(flow) else Ending.CLIENT_GONE
+        await self._end(flow, exchange, ending)
+
+    async def client_disconnected(self, client: connection.Client) -> None:
+        """End what is still open on a connection that is gone."""
+        if self._meter:
+            await self._meter.end_connection(client.id)
+
+    def _check_head(self, flow: http.HTTPFlow) -> gate.Pass | Refusal:
+        if self._settings is None or self._meter is None or not flows.is_reverse_proxied(flow):
+            return Refusal(503, RefusalReason.NOT_READY, "The proxy is starting.", _RETRY_AFTER)
+        upstreams = self._upstreams
+        if isinstance(upstreams, UpstreamsFile):
+            upstreams = upstreams.upstreams
+        return gate.check_head(flows.request_head(flow), self._settings.rules, upstreams)
+
+    async def _admit(self, flow: http.HTTPFlow) -> Refusal | None:
+        passed: gate.Pass = flow.metadata.pop(_PASS)
+        assert self._settings
+        assert self._meter
+        if passed.api is None:
+            self._meter.metrics.free.inc()
+            self._let_pass(flow, passed.upstream)
+            return None
+        body = gate.check_body(flow.request.raw_content or b"", passed, self._settings.rules)
+        if isinstance(body, Refusal):
+            return body
+        admission = self._admission(flow, passed, passed.api, body)
+        models = passed.upstream.models
+        try:
+            exchange = await self._meter.admit(
+                admission, flow.client_conn.id, models[0] if len(models) == 1 else None
+            )
+        except SpoolError as error:
+            logger.error("phoebe: not admitted: %s", error)
+            return Refusal(
+                503, RefusalReason.NOT_DURABLE, "The request can't be recorded for billing now.", _RETRY_AFTER
+            )
+        flow.metadata[_EXCHANGE] = exchange
+        flow.request.headers[flows.REQUEST_ID_HEADER] = exchange.request_id
+        # Usage must be readable on the way.
+        flow.request.headers["Accept-Encoding"] = "identity"
+        if body.content is not flow.request.raw_content:
+            flow.request.raw_content = body.content
+            flow.request.headers["Content-Length"] = str(len(body.content))
+        self._let_pass(flow, passed.upstream)
+        return None
+
+    def _admission(self, flow: http.HTTPFlow, passed: gate.Pass, api: Api, body: RequestBody) -> Admission:
+        assert self._settings
+        strip = Strip.NOTHING
+        if body.streaming and not body.usage_wanted:
+            strip |= Strip.FINAL
+        if body.streaming and self._settings.rules.continuous_usage and not body.continuous_usage_wanted:
+            strip |= Strip.RUNNING
+        return Admission(
+            request_id=str(uuid_utils.uuid7()),
+            client_request_id=flow.request.headers.get(flows.REQUEST_ID_HEADER),
+            identity=passed.identity,
+            api=api,
+            requested_model=body.model,
+            prompt_count=body.prompt_count,
+            strip=strip,
+            start_time=datetime.fromtimestamp(flow.request.timestamp_start, UTC),
+        )
+
+    def _let_pass(self, flow: http.HTTPFlow, upstream: Upstream) -> None:
+        assert self._settings
+        flows.direct_to(flow, upstream, self._settings.rules.header_names.all())
+        guard.admit(flow)
+
+    async def _end(self, flow: http.HTTPFlow, exchange: Exchange, ending: Ending) -> None:
+        if self._meter and not await self._meter.end(exchange, ending) and flow.killable:
+            flow.kill()
+
+    def _refuse(self, flow: http.HTTPFlow, refusal: Refusal) -> None:
+        flow.response = guard.response_of(refusal)
+        self._count_refusal(refusal)
+
+    def _count_guards_refusal(self, flow: http.HTTPFlow) -> None:
+        refusal = guard.refusal_of(flow)
+        if refusal:
+            self._count_refusal(refusal)
+
+    def _count_refusal(self, refusal: Refusal) -> None:
+        logger.info("phoebe: refused %d %s: %s", refusal.status, refusal.reason.value, refusal.message)
+        if self._meter:
+            self._meter.metrics.refused.labels(refusal.reason.value).inc()
+
+    def _refuse_late_change(self, settings: Settings) -> None:
+        changed = [
+            name
+            for name in _NEEDS_RESTART
+            if self._meter and getattr(settings, name) != getattr(self._settings, name)
+        ]
+        if changed:
+            raise SettingsError(f"can't be changed while running: {', '.join(changed)}")
+
+    async def _refresh_upstreams(self) -> None:
+        """Notice changes of the resource map. A map that can't be used is reported, and the old one stays."""
+        while True:
+            await asyncio.sleep(_UPSTREAMS_REFRESH_S)
+            if not isinstance(self._upstreams, UpstreamsFile):
+                continue
+            try:
+                if await asyncio.to_thread(self._upstreams.refresh):
+                    logger.info("phoebe: the resource map was read again")
+            except UpstreamsError as error:
+                logger.error("phoebe: the resource map in use stays: %s", error)
+
+
+def _watch(exchange: Exchange) -> Callable[[bytes], bytes | list[bytes]]:
+    def watch(chunk: bytes) -> bytes | list[bytes]:
+        if not chunk:
+            return exchange.answer_complete()
+        # An empty chunk would end the answer, no chunk does not.
+        return exchange.answer_bytes(chunk, datetime.now(UTC)) or []
+
+    return watch
+
+
+def _modes() -> list[mode_specs.ProxyMode]:
+    return [mode_specs.ProxyMode.parse(mode) for mode in ctx.options.mode]
+
+
+def _check_modes() -> None:
+    """Only a reverse proxy can be metered: the other modes carry traffic past the gate."""
+    for mode in _modes():
+        reverse = isinstance(mode, mode_specs.ReverseMode) and mode.scheme in {"http", "https"}
+        if not (reverse or isinstance(mode, mode_specs.RegularMode)):
+            raise SettingsError(f"--mode {mode.full_spec} can't be metered: give reverse:http(s)://… or none")
+
+
+def _upstreams_of_mode() -> Upstreams:
+    """Take the upstream from --mode reverse:URL."""
+    modes = _modes()
+    mode = modes[0] if len(modes) == 1 else None
+    if not isinstance(mode, mode_specs.ReverseMode) or mode.data == _NO_UPSTREAM:
+        raise SettingsError(
+            "no model server: give --mode reverse:http://HOST:PORT or --set phoebe_upstream=URL"
+        )
+    return Upstreams({}, Upstream(mode.scheme, *mode.address))
+
+
+def _become_reverse_proxy() -> None:
+    """Make every server mitmproxy has a reverse proxy."""
+    ctx.options.update(mode=[_reverse(mode) for mode in _modes()])
+
+
+def _reverse(mode: mode_specs.ProxyMode) -> str:
+    if isinstance(mode, mode_specs.ReverseMode):
+        return mode.full_spec
+    listen = mode.full_spec.partition("@")[2]
+    return f"reverse:{_NO_UPSTREAM}{f'@{listen}' if listen else ''}"

@@ -1,0 +1,51 @@
+"""Between mitmproxy's flows and the values the gate and the exchange work with."""
+
+from collections.abc import Iterable
+
+from mitmproxy import http
+from mitmproxy.proxy import mode_specs
+
+from .gate import RequestHead
+from .upstreams import Upstream
+
+REQUEST_ID_HEADER = "X-Request-Id"
+
+
+def request_head(flow: http.HTTPFlow) -> RequestHead:
+    """Read what the gate needs of a request's head."""
+    headers: dict[str, list[str]] = {}
+    for name, value in flow.request.headers.items(multi=True):
+        headers.setdefault(name.lower(), []).append(value)
+    peer = flow.client_conn.peername
+    return RequestHead(flow.request.method, flow.request.path, headers, peer[0] if peer else "")
+
+
+def is_reverse_proxied(flow: http.HTTPFlow) -> bool:
+    """Whether the flow came in while mitmproxy was a reverse proxy."""
+    return isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode)
+
+
+def direct_to(flow: http.HTTPFlow, upstream: Upstream, identity_headers: Iterable[str]) -> None:
+    """Send a request to an upstream, without the headers that say who pays: they are no engine's business."""
+    request = flow.request
+    request.scheme = upstream.scheme
+    request.host = upstream.host
+    request.port = upstream.port
+    request.path = upstream.path_prefix + request.path
+    for name in identity_headers:
+        request.headers.pop(name, None)
+
+
+def hold_back_end(flow: http.HTTPFlow) -> None:
+    """Frame a streamed answer so that its end is a message of its own, which mitmproxy sends last.
+
+    With a Content-Length the client would know the end from the bytes themselves.
+    """
+    response = flow.response
+    assert response
+    response.headers.pop("content-length", None)
+    if flow.request.http_version == "HTTP/1.1":
+        response.headers["Transfer-Encoding"] = "chunked"
+    else:
+        # HTTP/1.0 ends with the connection, HTTP/2 has frames of its own.
+        response.headers.pop("transfer-encoding", None)

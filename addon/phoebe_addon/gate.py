@@ -1,0 +1,139 @@
+"""The gate: the checks that decide whether an exchange is let through. What can't be billed is refused."""
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .identity import HeaderNames, Identity, read_identity
+from .refusal import Refusal, RefusalReason
+from .request_body import BadBodyError, RequestBody, read_openai_body
+from .routes import Api, find_route
+from .upstreams import Upstream, Upstreams
+
+type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """What the checks need of a request before its body is there.
+
+    target: path and query as sent. headers: every value of each header, by lower-case name. peer: the IP
+    address the connection comes from.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, Sequence[str]]
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """An exchange whose head is in order. api: None for one that passes free and makes no event."""
+
+    identity: Identity
+    upstream: Upstream
+    api: Api | None
+
+
+@dataclass(frozen=True, slots=True)
+class GateRules:
+    """What the gate checks against. body_bytes_max: of a request body, in bytes."""
+
+    trusted_edges: tuple[Network, ...]
+    header_names: HeaderNames
+    body_bytes_max: int
+    continuous_usage: bool = False
+
+
+def check_head(head: RequestHead, rules: GateRules, upstreams: Upstreams) -> Pass | Refusal:
+    """Check everything that can be known before the body: peer, protocol, identity, route, upstream, size."""
+    refusal = _check_peer(head, rules) or _check_protocol(head) or _check_body_headers(head, rules)
+    if refusal:
+        return refusal
+    identity = read_identity(head.headers, rules.header_names)
+    if isinstance(identity, Refusal):
+        return identity
+    route = find_route(head.method, head.target.partition("?")[0])
+    if isinstance(route, Refusal):
+        return route
+    upstream = upstreams.find(identity.resource_id)
+    if upstream is None:
+        return Refusal(
+            404,
+            RefusalReason.NO_UPSTREAM,
+            f"No model server is known for the resource {identity.resource_id!a}.",
+        )
+    return Pass(identity, upstream, route.api)
+
+
+def check_body(content: bytes, passed: Pass, rules: GateRules) -> RequestBody | Refusal:
+    """Check the body of a metered request against what its API needs and what its resource serves."""
+    if len(content) > rules.body_bytes_max:
+        return body_too_large(rules.body_bytes_max)
+    try:
+        body = read_openai_body(content, continuous_usage=rules.continuous_usage)
+    except BadBodyError as error:
+        return Refusal(400, RefusalReason.BAD_BODY, str(error))
+    models = passed.upstream.models
+    if models and body.model not in models:
+        return Refusal(
+            404,
+            RefusalReason.MODEL_NOT_SERVED,
+            f"The model {(body.model or '')[:256]!a} is not served by this resource.",
+        )
+    return body
+
+
+def body_too_large(body_bytes_max: int) -> Refusal:
+    """Make the refusal of a request body that is too large."""
+    return Refusal(
+        413, RefusalReason.BODY_TOO_LARGE, f"The request body is larger than {body_bytes_max} bytes."
+    )
+
+
+def connect_refused() -> Refusal:
+    """Make the refusal of a CONNECT request."""
+    return Refusal(
+        405,
+        RefusalReason.CONNECT,
+        "CONNECT is not supported: this proxy serves model APIs and opens no tunnels.",
+        (("Allow", "GET, POST"),),
+    )
+
+
+def _check_peer(head: RequestHead, rules: GateRules) -> Refusal | None:
+    address = ipaddress.ip_address(head.peer.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    if any(address in network for network in rules.trusted_edges):
+        return None
+    return Refusal(
+        403,
+        RefusalReason.UNTRUSTED_PEER,
+        "Requests are taken only from trusted edges, and your address is none.",
+    )
+
+
+def _check_protocol(head: RequestHead) -> Refusal | None:
+    if head.method == "CONNECT":
+        return connect_refused()
+    if "upgrade" in head.headers:
+        return Refusal(
+            501,
+            RefusalReason.PROTOCOL_UPGRADE,
+            "Protocol upgrades (WebSocket, h2c) are not supported: their traffic could not be metered.",
+        )
+    return None
+
+
+def _check_body_headers(head: RequestHead, rules: GateRules) -> Refusal | None:
+    encodings = [value.strip().lower() for value in head.headers.get("content-encoding", ())]
+    if any(encoding not in {"", "identity"} for encoding in encodings):
+        return Refusal(
+            400, RefusalReason.BAD_BODY, "Compressed request bodies are not supported; send it uncompressed."
+        )
+    length = head.headers.get("content-length", ("0",))[0]
+    if length.isdecimal() and int(length[:20]) > rules.body_bytes_max:
+        return body_too_large(rules.body_bytes_max)
+    return None

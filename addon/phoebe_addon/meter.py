@@ -1,0 +1,103 @@
+"""The meter: keeps the books of the exchanges that are under way, and gets their events to the rater."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import UTC, datetime
+
+from .delivery import Delivery
+from .exchange import Admission, Ending, Exchange, admission_event
+from .metrics import Metrics
+from .settings import Settings
+from .spool import Spool
+
+logger = logging.getLogger(__name__)
+
+# How long the end of an answer waits for a failing disk before the client is cut off.
+DURABLE_TIMEOUT_S = 15.0
+
+
+class Meter:
+    """Opens the spool and delivers from it. Needs a running event loop.
+
+    Raises SpoolError when the spool can't be opened, OSError when the metrics can't be served.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._spool = Spool(settings.spool, settings.spool_bytes_max)
+        self.metrics = Metrics(lambda: self._spool.bytes_used, self._spool.depth)
+        self._stop_metrics: Callable[[], None] | None = None
+        try:
+            if settings.metrics:
+                self._stop_metrics = self.metrics.serve(*settings.metrics)
+        except OSError:
+            self._spool.close()
+            raise
+        if self._spool.recovered:
+            logger.warning("phoebe: %d exchanges were cut off by the last stop", self._spool.recovered)
+        self._open: dict[str, dict[str, Exchange]] = {}  # by client connection and request id
+        self._delivery = Delivery(self._spool, settings.rater, self._count_delivered)
+        self._delivering = asyncio.create_task(self._delivery.run(), name="phoebe delivery")
+        self._delivering.add_done_callback(_report_crash)
+
+    async def admit(self, admission: Admission, connection_id: str, only_model: str | None) -> Exchange:
+        """Admit an exchange: when this returns, its admission is on disk. Raises SpoolError."""
+        await self._spool.admit(admission.request_id, admission_event(admission).SerializeToString())
+        exchange = Exchange(admission, connection_id, only_model)
+        self._open.setdefault(connection_id, {})[admission.request_id] = exchange
+        self.metrics.admitted.labels(admission.api.value).inc()
+        return exchange
+
+    async def end(self, exchange: Exchange, ending: Ending) -> bool:
+        """End an exchange, if it has not ended. Returns whether its event is on disk."""
+        written = self._write_event(exchange, ending)
+        if written is None:
+            return True
+        try:
+            async with asyncio.timeout(DURABLE_TIMEOUT_S):
+                await asyncio.shield(asyncio.wrap_future(written))
+        except TimeoutError:
+            logger.error("phoebe: event %s can't be written to the spool yet", exchange.request_id)
+            return False
+        self._delivery.wake()
+        return True
+
+    async def end_connection(self, connection_id: str) -> None:
+        """End what is still open on a client's connection that is gone: nothing more will be heard of it."""
+        for exchange in list(self._open.get(connection_id, {}).values()):
+            await self.end(exchange, Ending.CLIENT_GONE)
+
+    def close(self) -> None:
+        """End what is open and close the spool. What is not delivered stays in it for the next start."""
+        for exchanges in list(self._open.values()):
+            for exchange in list(exchanges.values()):
+                self._write_event(exchange, Ending.PROXY_STOPPED)
+        self._delivering.cancel()
+        self._spool.close()
+        if self._stop_metrics:
+            self._stop_metrics()
+
+    def _write_event(self, exchange: Exchange, ending: Ending) -> Future[None] | None:
+        event = exchange.end(ending, datetime.now(UTC))
+        if event is None:
+            return None
+        siblings = self._open[exchange.connection_id]
+        del siblings[exchange.request_id]
+        if not siblings:
+            del self._open[exchange.connection_id]
+        self.metrics.ended.labels(event.outcome).inc()
+        if event.usage_raw and not event.usage_found:
+            self.metrics.malformed.inc()
+            logger.warning("phoebe: event %s: the engine's usage can't be billed on", exchange.request_id)
+        return self._spool.finish(exchange.request_id, event.SerializeToString())
+
+    def _count_delivered(self, outcomes: Counter[str]) -> None:
+        for outcome, count in outcomes.items():
+            self.metrics.delivered.labels(outcome).inc(count)
+
+
+def _report_crash(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        logger.critical("phoebe: delivery has crashed; events stay in the spool", exc_info=error)

@@ -1,0 +1,49 @@
+"""What the addon counts, for Prometheus."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+
+
+class Metrics:
+    """Counters and gauges of one addon, in a registry of their own.
+
+    spool_bytes, spool_events: asked when the metrics are read.
+    """
+
+    def __init__(self, spool_bytes: Callable[[], float], spool_events: Callable[[], float]) -> None:
+        self.registry = CollectorRegistry()
+        self.admitted = Counter(
+            "phoebe_exchanges_admitted", "Exchanges that were admitted.", ["api"], registry=self.registry
+        )
+        self.free = Counter(
+            "phoebe_exchanges_free", "Exchanges that passed free, without an event.", registry=self.registry
+        )
+        self.refused = Counter(
+            "phoebe_exchanges_refused", "Exchanges that were refused.", ["reason"], registry=self.registry
+        )
+        self.ended = Counter(
+            "phoebe_exchanges_ended", "Admitted exchanges that ended.", ["outcome"], registry=self.registry
+        )
+        self.malformed = Counter(
+            "phoebe_usage_malformed", "Answers whose usage had a count that is none.", registry=self.registry
+        )
+        self.delivered = Counter(
+            "phoebe_events_delivered", "Events the rater answered for.", ["outcome"], registry=self.registry
+        )
+        for name, text, read in (
+            ("phoebe_spool_bytes", "Bytes the spool holds.", spool_bytes),
+            ("phoebe_spool_events", "Events waiting in the spool.", spool_events),
+        ):
+            Gauge(name, text, registry=self.registry).set_function(read)
+
+    def serve(self, host: str, port: int) -> Callable[[], None]:
+        """Serve the metrics over HTTP. Returns how to stop. Raises OSError if the address can't be had."""
+        server, thread = start_http_server(port, host, self.registry)
+
+        def stop() -> None:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+        return stop

@@ -1,0 +1,61 @@
+"""Refusals: why an exchange is not let through, and what the client is told."""
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class RefusalReason(StrEnum):
+    """Why an exchange was refused; the label of the metric and the `code` in the client's error."""
+
+    UNTRUSTED_PEER = "untrusted_peer"
+    IDENTITY = "identity"
+    UNKNOWN_ROUTE = "unknown_route"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    CONNECT = "connect"
+    PROTOCOL_UPGRADE = "protocol_upgrade"
+    NO_UPSTREAM = "no_upstream"
+    MODEL_NOT_SERVED = "model_not_served"
+    BAD_BODY = "bad_body"
+    BODY_TOO_LARGE = "body_too_large"
+    NOT_DURABLE = "not_durable"
+    NOT_READY = "not_ready"
+    INTERNAL = "internal"
+    BAD_HTTP = "bad_http"
+    UPSTREAM = "upstream"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer given in place of the engine's.
+
+    status: HTTP status, 400 to 599. message: for the client, says what is wrong and what to do.
+    headers: extra response headers (`Allow`, `Retry-After`).
+    """
+
+    status: int
+    reason: RefusalReason
+    message: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+_ERROR_TYPES = {403: "permission_error", 413: "request_too_large"}
+
+
+def openai_error_body(refusal: Refusal) -> bytes:
+    """Put a refusal in the error shape of the OpenAI API: `{"error": {message, type, param, code}}`."""
+    kind = "server_error" if refusal.status >= 500 else "invalid_request_error"
+    error = {
+        "message": refusal.message,
+        "type": _ERROR_TYPES.get(refusal.status, kind),
+        "param": None,
+        "code": refusal.reason.value,
+    }
+    return json.dumps({"error": error}).encode()
+
+
+INTERNAL_ERROR = Refusal(
+    500,
+    RefusalReason.INTERNAL,
+    "Phoebe failed while admitting this request, so it was not forwarded. Its log has the details.",
+)

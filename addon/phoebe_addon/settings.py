@@ -1,0 +1,189 @@
+"""The addon's options: `--set name=value`, or the environment variable of the same name in upper case."""
+
+import ipaddress
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from mitmproxy import addonmanager, optmanager
+from mitmproxy.utils import human
+
+from .gate import GateRules, Network
+from .identity import HeaderNames
+from .upstreams import Upstreams, UpstreamsError, UpstreamsFile, parse_setting
+
+type Address = tuple[str, int]
+
+
+class SettingsError(ValueError):
+    """Options that can't be used. The message names each and says what to do."""
+
+
+class _Option(NamedTuple):
+    name: str
+    default: str
+    help: str
+
+
+_NAMES = HeaderNames()
+OPTIONS = (
+    _Option(
+        "phoebe_upstream",
+        "",
+        "The model server: one URL, a URL with {resource_id} in it, or the path of a YAML map from resource "
+        "id to {url, engine, models}, which is read again when it changes. Default: the URL of --mode "
+        "reverse:URL.",
+    ),
+    _Option("phoebe_rater", "127.0.0.1:50051", "host:port of the rater that takes the events."),
+    _Option(
+        "phoebe_spool", "~/.phoebe/spool", "Folder where events wait for the rater. One for each process."
+    ),
+    _Option("phoebe_spool_limit", "1g", "Size of the spool beyond which new requests get 503 (k, m, g)."),
+    _Option("phoebe_body_limit", "16m", "Largest request body; a larger one gets 413 (k, m, g)."),
+    _Option(
+        "phoebe_trusted_edges",
+        "127.0.0.0/8,::1/128",
+        "Networks (CIDR, separated by commas) requests are taken from; others get 403.",
+    ),
+    _Option(
+        "phoebe_usage",
+        "final",
+        "When engines are asked to report usage in streams: `final`, at the end; `continuous`, on every "
+        "chunk too, so that an aborted stream has exact counts (vLLM and SGLang can).",
+    ),
+    _Option("phoebe_metrics", "", "host:port to serve Prometheus metrics on. Default: not served."),
+    _Option("phoebe_auth_id_header", _NAMES.auth_id, "Header that says who pays."),
+    _Option("phoebe_resource_id_header", _NAMES.resource_id, "Header that names the deployment."),
+    _Option("phoebe_base_model_header", _NAMES.base_model, "Header that names a fine-tune's base model."),
+    _Option("phoebe_user_id_header", _NAMES.user_id, "Header that names the user."),
+    _Option("phoebe_group_id_header", _NAMES.group_id, "Header that names the user's group."),
+    _Option("phoebe_resource_type_header", _NAMES.resource_type, "Header that names the deployment's kind."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Options, read and checked. Sizes are in bytes.
+
+    upstreams: None when the option is not set. metrics: where to serve metrics, None: nowhere.
+    """
+
+    upstreams: Upstreams | UpstreamsFile | None
+    rater: str
+    spool: Path
+    spool_bytes_max: int
+    metrics: Address | None
+    rules: GateRules
+
+
+def add_options(loader: addonmanager.Loader) -> None:
+    """Declare the options; the environment gives their defaults."""
+    for option in OPTIONS:
+        variable = option.name.upper()
+        loader.add_option(
+            option.name,
+            str,
+            os.environ.get(variable, option.default),
+            f"{option.help} Environment: {variable}.",
+        )
+
+
+def read_settings(options: optmanager.OptManager) -> Settings:
+    """Read and check all options. Raises SettingsError with everything that is wrong."""
+    reader = _Reader(options)
+    settings = Settings(
+        upstreams=reader.upstreams(),
+        rater=reader.rater(),
+        spool=Path(reader.text("phoebe_spool")).expanduser(),
+        spool_bytes_max=reader.size("phoebe_spool_limit"),
+        metrics=reader.metrics(),
+        rules=GateRules(
+            trusted_edges=reader.networks(),
+            header_names=reader.header_names(),
+            body_bytes_max=reader.size("phoebe_body_limit"),
+            continuous_usage=reader.continuous_usage(),
+        ),
+    )
+    if reader.faults:
+        raise SettingsError("; ".join(reader.faults))
+    return settings
+
+
+class _Reader:
+    def __init__(self, options: optmanager.OptManager) -> None:
+        self._options = options
+        self.faults: list[str] = []
+
+    def text(self, name: str) -> str:
+        value = str(getattr(self._options, name)).strip()
+        if not value:
+            self.faults.append(f"{name} is empty")
+        return value
+
+    def upstreams(self) -> Upstreams | UpstreamsFile | None:
+        setting = str(self._options.phoebe_upstream).strip()
+        if not setting:
+            return None
+        try:
+            parsed = parse_setting(setting)
+            return UpstreamsFile(parsed) if isinstance(parsed, Path) else parsed
+        except UpstreamsError as error:
+            self.faults.append(f"phoebe_upstream: {error}")
+            return None
+
+    def rater(self) -> str:
+        target = self.text("phoebe_rater")
+        if target and _address(target) is None:
+            self.faults.append(f"phoebe_rater: {target!r} is not host:port")
+        return target
+
+    def metrics(self) -> Address | None:
+        listen = str(self._options.phoebe_metrics).strip()
+        address = _address(listen)
+        if listen and address is None:
+            self.faults.append(f"phoebe_metrics: {listen!r} is not host:port")
+        return address
+
+    def size(self, name: str) -> int:
+        value = self.text(name)
+        try:
+            size = human.parse_size(value)
+        except ValueError:
+            size = None
+        if not size or size < 0:
+            self.faults.append(f"{name}: {value!r} is not a size like 500k, 16m or 1g")
+            return 0
+        return size
+
+    def networks(self) -> tuple[Network, ...]:
+        networks: list[Network] = []
+        for text in self.text("phoebe_trusted_edges").split(","):
+            try:
+                networks.append(ipaddress.ip_network(text.strip()))
+            except ValueError as error:
+                self.faults.append(f"phoebe_trusted_edges: {error}")
+        return tuple(networks)
+
+    def continuous_usage(self) -> bool:
+        usage = self.text("phoebe_usage")
+        if usage not in {"final", "continuous"}:
+            self.faults.append(f"phoebe_usage: {usage!r} is neither final nor continuous")
+        return usage == "continuous"
+
+    def header_names(self) -> HeaderNames:
+        return HeaderNames(
+            auth_id=self.text("phoebe_auth_id_header"),
+            resource_id=self.text("phoebe_resource_id_header"),
+            base_model=self.text("phoebe_base_model_header"),
+            user_id=self.text("phoebe_user_id_header"),
+            group_id=self.text("phoebe_group_id_header"),
+            resource_type=self.text("phoebe_resource_type_header"),
+        )
+
+
+def _address(text: str) -> Address | None:
+    host, separator, port = text.rpartition(":")
+    if not separator or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        return None
+    return host.strip("[]"), int(port)

@@ -1,0 +1,124 @@
+"""An incremental parser of event streams (server-sent events).
+
+Source of the format: WHATWG HTML, "Server-sent events", 9.2.5 and 9.2.6. Lines end with LF, CRLF or CR; a
+blank line ends an event; the values of several `data` lines are joined with LF; one space after the colon is
+dropped; a byte order mark at the start is skipped; lines that start with a colon are comments.
+
+Every byte fed comes out again as the `raw` of exactly one piece, in order, so that a stream can be passed on
+with single events left out. Cost is linear in the bytes fed, however they are cut.
+"""
+
+import re
+from dataclasses import dataclass
+
+_BOM = b"\xef\xbb\xbf"
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
+@dataclass(frozen=True, slots=True)
+class SsePiece:
+    """An event, or a part of one that is longer than the limit.
+
+    raw: its bytes as they came, with the blank line that ends it. data: the joined `data` values; None when
+    it has none or is longer than the limit.
+    """
+
+    raw: bytes
+    data: bytes | None
+
+
+class SseParser:
+    """Cuts a stream into events.
+
+    event_bytes_max: bounds the memory the parser holds. A longer event comes out in several pieces without
+    data.
+    """
+
+    __slots__ = ("_at_start", "_buffer", "_data", "_event_bytes_max", "_line_start", "_oversized", "_scanned")
+
+    def __init__(self, event_bytes_max: int) -> None:
+        self._event_bytes_max = event_bytes_max
+        self._buffer = bytearray()  # bytes of the unfinished event that did not come out yet
+        self._line_start = (
+            0  # where the unfinished line starts in the buffer; below 0: in a piece that is out
+        )
+        self._scanned = 0  # there is no line end before this place in the buffer
+        self._data: list[bytes] = []  # the `data` values of the unfinished event
+        self._oversized = False  # a part of the unfinished event is out
+        self._at_start = True  # a byte order mark may come
+
+    def feed(self, chunk: bytes) -> list[SsePiece]:
+        """Take the next bytes and return what they complete."""
+        self._buffer += chunk
+        if self._at_start and not self._skip_bom():
+            return []
+        pieces: list[SsePiece] = []
+        while (line_end := self._find_line_end()) is not None:
+            end, next_start = line_end
+            blank = end == self._line_start
+            if not blank:
+                self._take_line(end)
+            self._line_start = self._scanned = next_start
+            if blank:
+                pieces.append(self._take_event(next_start))
+        if len(self._buffer) > self._event_bytes_max:
+            pieces.append(self._take_part())
+        return pieces
+
+    def finish(self) -> SsePiece | None:
+        """End the stream and return what was unfinished, if anything was.
+
+        The standard drops an event without its blank line. It is read here because engines end streams
+        without the last newline.
+        """
+        end = len(self._buffer) - self._buffer.endswith(b"\r")
+        if end > self._line_start:
+            self._take_line(end)
+        return self._take_event(len(self._buffer)) if self._buffer else None
+
+    def _skip_bom(self) -> bool:
+        if len(self._buffer) < len(_BOM) and _BOM.startswith(self._buffer):
+            return False
+        self._at_start = False
+        if self._buffer.startswith(_BOM):
+            self._line_start = self._scanned = len(_BOM)
+        return True
+
+    def _find_line_end(self) -> tuple[int, int] | None:
+        """Find where the unfinished line ends and where the next one starts."""
+        match = _LINE_END.search(self._buffer, self._scanned)
+        if match is None:
+            self._scanned = len(self._buffer)
+            return None
+        end, next_start = match.span()
+        if next_start == len(self._buffer) and self._buffer[end] == 0x0D:
+            # An LF that belongs to this CR may come with the next bytes.
+            self._scanned = end
+            return None
+        return end, next_start
+
+    def _take_line(self, end: int) -> None:
+        if self._oversized:
+            return
+        name, _, value = bytes(self._buffer[self._line_start : end]).partition(b":")
+        if name == b"data":
+            self._data.append(value.removeprefix(b" "))
+
+    def _take_event(self, end: int) -> SsePiece:
+        data = b"\n".join(self._data) if self._data and not self._oversized else None
+        piece = SsePiece(bytes(self._buffer[:end]), data)
+        del self._buffer[:end]
+        self._line_start = self._scanned = 0
+        self._data = []
+        self._oversized = False
+        return piece
+
+    def _take_part(self) -> SsePiece:
+        """Let go of the bytes of an event that is too long, all but a CR whose LF may still come."""
+        piece = SsePiece(bytes(self._buffer[: self._scanned]), None)
+        del self._buffer[: self._scanned]
+        self._line_start -= self._scanned
+        self._scanned = 0
+        self._data = []
+        self._oversized = True
+        return piece
