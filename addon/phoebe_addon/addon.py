@@ -200,8 +200,7 @@ class PhoebeAddon:
         # Usage must be readable on the way.
         flow.request.headers["Accept-Encoding"] = "identity"
         if body.content is not flow.request.raw_content:
-            flow.request.raw_content = body.content
-            flow.request.headers["Content-Length"] = str(len(body.content))
+            flow.request.content = body.content
         self._let_pass(flow, passed.upstream)
         return None
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import grpc
 import grpc.aio
 import tenacity
+
 from phoebe_proto.v1 import metering_pb2, metering_pb2_grpc
 
 from .spool import Spool, SpooledEvent, SpoolError

@@ -30,8 +30,8 @@ class SsePiece:
 class SseParser:
     """Cuts a stream into events.
 
-    event_bytes_max: bounds the memory the parser holds. A longer event comes out in several pieces without
-    data.
+    event_bytes_max: bounds the memory the parser holds. A longer event has no data and may come out in
+    several pieces.
     """
 
     __slots__ = ("_at_start", "_buffer", "_data", "_event_bytes_max", "_line_start", "_oversized", "_scanned")
@@ -39,9 +39,8 @@ class SseParser:
     def __init__(self, event_bytes_max: int) -> None:
         self._event_bytes_max = event_bytes_max
         self._buffer = bytearray()  # bytes of the unfinished event that did not come out yet
-        self._line_start = (
-            0  # where the unfinished line starts in the buffer; below 0: in a piece that is out
-        )
+        # Where the unfinished line starts in the buffer; below 0: in a piece that is out.
+        self._line_start = 0
         self._scanned = 0  # there is no line end before this place in the buffer
         self._data: list[bytes] = []  # the `data` values of the unfinished event
         self._oversized = False  # a part of the unfinished event is out
@@ -91,7 +90,7 @@ class SseParser:
             self._scanned = len(self._buffer)
             return None
         end, next_start = match.span()
-        if next_start == len(self._buffer) and self._buffer[end] == 0x0D:
+        if next_start == len(self._buffer) and self._buffer.endswith(b"\r"):
             # An LF that belongs to this CR may come with the next bytes.
             self._scanned = end
             return None
@@ -105,7 +104,8 @@ class SseParser:
             self._data.append(value.removeprefix(b" "))
 
     def _take_event(self, end: int) -> SsePiece:
-        data = b"\n".join(self._data) if self._data and not self._oversized else None
+        oversized = self._oversized or end > self._event_bytes_max
+        data = b"\n".join(self._data) if self._data and not oversized else None
         piece = SsePiece(bytes(self._buffer[:end]), data)
         del self._buffer[:end]
         self._line_start = self._scanned = 0

@@ -1,0 +1,149 @@
+"""Which engine a request goes to: one URL, a template, a map that changes, TLS, HTTP/2."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import IDENTITY
+from tests.harness import engine as engines
+from tests.harness.engine import Engine
+from tests.harness.events import EventRecorder
+from tests.harness.proxy import Proxy
+
+CHAT = "/v1/chat/completions"
+ANSWER = {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
+
+
+@pytest.fixture
+def other_engine() -> Iterator[Engine]:
+    engine = Engine()
+    engine.script = engines.document(ANSWER)
+    yield engine
+    engine.close()
+
+
+def ask(proxy: Proxy, resource: str, model: str = "m") -> httpx.Response:
+    return httpx.post(
+        proxy.url + CHAT,
+        json={"model": model},
+        headers={**IDENTITY, "X-Saturn-Resource-Id": resource},
+        timeout=10,
+    )
+
+
+def test_a_map_sends_each_resource_to_its_engine_and_is_read_again(
+    tmp_path: Path, engine: Engine, other_engine: Engine, rater: EventRecorder
+) -> None:
+    engine.script = engines.document(ANSWER)
+    upstreams = tmp_path / "upstreams.yaml"
+    upstreams.write_text(
+        f"one: {{url: '{engine.url}', models: [served]}}\ntwo: {{url: '{other_engine.url}/prefix'}}\n"
+    )
+    options = {"phoebe_upstream": str(upstreams), "phoebe_rater": f"127.0.0.1:{rater.port}"}
+    proxy = Proxy(tmp_path, options=options)
+    try:
+        named = ask(proxy, "one", "served")
+        assert named.status_code == 200
+        assert ask(proxy, "two").status_code == 200
+        assert other_engine.requests[0].path == f"/prefix{CHAT}"
+        unknown = ask(proxy, "three")
+        assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "no_upstream")
+        not_served = ask(proxy, "one", "cheaper")
+        assert (not_served.status_code, not_served.json()["error"]["code"]) == (404, "model_not_served")
+        assert len(engine.requests) == 1
+        request_id = named.headers["x-request-id"]
+        event = rater.wait_for(lambda event: event.request_id == request_id)
+        assert event.model_id == "served"  # the answer names no model, the resource serves only one
+
+        upstreams.write_text("not: [a map")
+        proxy.wait_for_log("the resource map in use stays")
+        assert ask(proxy, "two").status_code == 200
+
+        upstreams.write_text(f"three: {other_engine.url}\n")
+        proxy.wait_for_log("the resource map was read again")
+        assert ask(proxy, "three").status_code == 200
+        assert ask(proxy, "two").status_code == 404
+    finally:
+        proxy.stop()
+
+
+def test_a_template_puts_the_resource_into_the_url_and_nothing_else(tmp_path: Path, engine: Engine) -> None:
+    proxy = Proxy(tmp_path, options={"phoebe_upstream": f"{engine.url}/{{resource_id}}"})
+    try:
+        assert ask(proxy, "r-1").status_code == 200
+        assert engine.requests[0].path == f"/r-1{CHAT}"
+        for resource in ("../x", "a/b", "evil.example", "a@b", "a:1"):
+            assert ask(proxy, resource).status_code == 404
+        assert len(engine.requests) == 1
+    finally:
+        proxy.stop()
+
+
+def test_continuous_usage_makes_an_aborted_stream_exact_and_stays_invisible(
+    tmp_path: Path, engine: Engine, rater: EventRecorder
+) -> None:
+    def piece(number: int) -> dict[str, object]:
+        choice = {"index": 0, "delta": {"content": str(number)}}
+        return {"id": "c", "model": "m", "choices": [choice]}
+
+    def usage(number: int) -> dict[str, object]:
+        return {"usage": {"prompt_tokens": 7, "completion_tokens": number}}
+
+    chunks = [b"data: %s\n\n" % json.dumps({**piece(n), **usage(n)}).encode() for n in (1, 2)]
+    clean = b"".join(b"data: %s\n\n" % json.dumps(piece(n)).encode() for n in (1, 2))
+
+    def script(_request: engines.EngineRequest, line: engines.Line) -> None:
+        line.send_stream_head()
+        line.send_chunk(b"".join(chunks))
+        line.wait_until_closed()
+
+    engine.script = script
+    proxy = Proxy(
+        tmp_path,
+        *("--mode", f"reverse:{engine.url}"),
+        options={"phoebe_usage": "continuous", "phoebe_rater": f"127.0.0.1:{rater.port}"},
+    )
+    try:
+        body = {"model": "m", "stream": True}
+        with httpx.stream("POST", proxy.url + CHAT, json=body, headers=IDENTITY) as response:
+            assert next(response.iter_raw()) == clean
+        options = json.loads(engine.requests[0].body)["stream_options"]
+        assert options == {"include_usage": True, "continuous_usage_stats": True}
+        request_id = response.headers["x-request-id"]
+        event = rater.wait_for(lambda event: event.request_id == request_id)
+        assert (event.outcome, event.prompt_tokens, event.completion_tokens) == ("aborted", 7, 2)
+    finally:
+        proxy.stop()
+
+
+def test_http_2_clients_over_tls_are_metered(tmp_path: Path, engine: Engine, rater: EventRecorder) -> None:
+    content = b'data: {"model": "m", "choices": [], "usage": {"prompt_tokens": 9}}\n\ndata: [DONE]\n\n'
+    engine.script = engines.stream([content])
+    proxy = Proxy(
+        tmp_path,
+        *("--mode", f"reverse:{engine.url}"),
+        options={"phoebe_rater": f"127.0.0.1:{rater.port}"},
+    )
+    try:
+        head_path = tmp_path / "head"
+        body = subprocess.run(
+            [
+                *("curl", "--silent", "--insecure", "--http2", "--dump-header", str(head_path)),
+                *(word for name, value in IDENTITY.items() for word in ("-H", f"{name}: {value}")),
+                *("--data", '{"model": "m", "stream": true}', f"https://127.0.0.1:{proxy.port}{CHAT}"),
+            ],
+            capture_output=True,
+            check=True,
+            timeout=20,
+        ).stdout
+        assert body == b"data: [DONE]\n\n"
+        head = head_path.read_text()
+        assert head.startswith("HTTP/2 200")
+        event = rater.wait_for(lambda event: event.request_id in head)
+        assert (event.prompt_tokens, event.outcome) == (9, "completed")
+    finally:
+        proxy.stop()

@@ -1,0 +1,151 @@
+"""Events survive: the rater being away, the proxy being stopped or killed, a spool that is full."""
+
+import signal
+import threading
+from pathlib import Path
+
+import httpx
+
+from tests.e2e.conftest import IDENTITY
+from tests.harness import engine as engines
+from tests.harness.engine import Engine, EngineRequest, Line
+from tests.harness.events import EventRecorder
+from tests.harness.proxy import Proxy, free_port
+
+CHAT = "/v1/chat/completions"
+ANSWER = {"model": "m", "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
+
+
+def start(folder: Path, engine: Engine, rater_port: int, **options: str) -> Proxy:
+    return Proxy(
+        folder,
+        *("--mode", f"reverse:{engine.url}"),
+        options={"phoebe_rater": f"127.0.0.1:{rater_port}", **options},
+    )
+
+
+def ask(proxy: Proxy, tag: str) -> httpx.Response:
+    return httpx.post(
+        proxy.url + CHAT, json={"model": "m"}, headers={**IDENTITY, "X-Request-Id": tag}, timeout=20
+    )
+
+
+def test_traffic_goes_on_without_the_rater_and_its_events_follow(tmp_path: Path, engine: Engine) -> None:
+    engine.script = engines.document(ANSWER)
+    port = free_port()
+    proxy = start(tmp_path, engine, port)
+    try:
+        for number in range(3):
+            assert ask(proxy, f"waiting-{number}").status_code == 200
+        assert proxy.metric("phoebe_spool_events") == 3
+        rater = EventRecorder(port)
+        try:
+            rater.wait_for(lambda event: event.producer_seq == 3)
+            tags = {event.producer_seq: event.client_request_id for event in rater.events}
+            assert tags == {1: "waiting-0", 2: "waiting-1", 3: "waiting-2"}
+            assert len({event.producer_id for event in rater.events}) == 1
+        finally:
+            rater.close()
+    finally:
+        proxy.stop()
+
+
+def test_events_of_a_stopped_proxy_are_sent_by_the_next_one(
+    tmp_path: Path, engine: Engine, rater: EventRecorder
+) -> None:
+    engine.script = engines.document(ANSWER)
+    proxy = start(tmp_path, engine, free_port())
+    assert ask(proxy, "before-stop").status_code == 200
+    assert proxy.stop() == 0
+    proxy = start(tmp_path, engine, rater.port)
+    try:
+        event = rater.wait_for(lambda event: event.client_request_id == "before-stop")
+        assert event.usage_found
+    finally:
+        proxy.stop()
+
+
+def test_an_exchange_under_way_when_the_proxy_is_killed_becomes_a_proxy_error(
+    tmp_path: Path, engine: Engine, rater: EventRecorder
+) -> None:
+    asked = threading.Event()
+
+    def script(_request: EngineRequest, line: Line) -> None:
+        asked.set()
+        line.wait_until_closed()
+
+    engine.script = script
+    proxy = start(tmp_path, engine, rater.port)
+    client = threading.Thread(target=_ask_in_vain, args=(proxy, "killed"))
+    client.start()
+    assert asked.wait(10)
+    proxy.stop(signal.SIGKILL)
+    client.join()
+    proxy = start(tmp_path, engine, rater.port)
+    try:
+        event = rater.wait_for(lambda event: event.client_request_id == "killed")
+        assert (event.outcome, event.usage_found) == ("proxy_error", False)
+    finally:
+        proxy.stop()
+
+
+def test_an_exchange_under_way_when_the_proxy_is_told_to_stop_becomes_one_event(
+    tmp_path: Path, engine: Engine, rater: EventRecorder
+) -> None:
+    asked = threading.Event()
+
+    def script(_request: EngineRequest, line: Line) -> None:
+        asked.set()
+        line.wait_until_closed()
+
+    engine.script = script
+    proxy = start(tmp_path, engine, rater.port)
+    client = threading.Thread(target=_ask_in_vain, args=(proxy, "stopped"))
+    client.start()
+    assert asked.wait(10)
+    assert proxy.stop() == 0
+    client.join()
+    proxy = start(tmp_path, engine, rater.port)
+    try:
+        event = rater.wait_for(lambda event: event.client_request_id == "stopped")
+        assert event.outcome == "proxy_error"
+    finally:
+        proxy.stop()
+
+
+def test_a_full_spool_refuses_new_exchanges_and_says_when_to_retry(tmp_path: Path, engine: Engine) -> None:
+    engine.script = engines.document({**ANSWER, "model": "m" * 250})
+    proxy = start(tmp_path, engine, free_port(), phoebe_spool_limit="40k")
+    try:
+        statuses = [ask(proxy, "x" * 250).status_code for _ in range(100)]
+        admitted = statuses.count(200)
+        assert 0 < admitted < 100
+        assert statuses == [200] * admitted + [503] * (100 - admitted)
+        assert len(engine.requests) == admitted
+        response = ask(proxy, "x")
+        assert int(response.headers["retry-after"]) > 0
+        assert response.json()["error"]["code"] == "not_durable"
+    finally:
+        proxy.stop()
+
+
+def test_two_proxies_cannot_share_a_spool(tmp_path: Path, engine: Engine) -> None:
+    first = start(tmp_path, engine, free_port())
+    second = Proxy(
+        tmp_path / "second",
+        *("--mode", f"reverse:{engine.url}"),
+        options={"phoebe_spool": str(tmp_path / "spool")},
+        ready=None,
+    )
+    try:
+        assert second.process.wait(timeout=20) == 1
+        assert "in use by another process" in second.log()
+    finally:
+        first.stop()
+
+
+def _ask_in_vain(proxy: Proxy, tag: str) -> None:
+    try:
+        ask(proxy, tag)
+    except httpx.HTTPError:
+        return

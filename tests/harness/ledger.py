@@ -1,0 +1,111 @@
+"""What tests of rating work on: a database with prices, events to store, and windows to rate."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+
+from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from rater_service.database import Pool
+from rater_service.event_store import Fate, store_events
+from rater_service.price_store import store_price_file
+from rater_service.rating import Mode, RateRequest, RateResult, rate_window
+from rater_service.wire_time import to_timestamp
+
+HOUR = datetime(2026, 11, 20, 10, tzinfo=UTC)
+"""The hour in which events end unless a test says otherwise."""
+ONE_HOUR = timedelta(hours=1)
+PRICES = b"""
+version: 1
+base_models:
+  "meta/base-a": { prompt: "0.000000200", cached: "0.000000050", completion: "0.000000600" }
+  "meta/base-b": { prompt: "0.000000400", cached: "0.000000100", completion: "0.000001200" }
+  "tiny/nano": { prompt: "0.000000001", cached: "0", completion: "0" }
+  "tiny/half": { prompt: "0.0000000005", cached: "0", completion: "0" }
+  "free/free": { prompt: "0", cached: "0", completion: "0" }
+fine_tune_premium: { policy: multiplier, factor: "1.5" }
+fine_tunes:
+  "ft:declared": { derived_from: "meta/base-a" }
+  "ft:own": { rate: { prompt: "0.000000300", cached: "0.000000300", completion: "0.000000300" } }
+"""
+
+_made = 0
+
+
+def make_event(at: datetime = HOUR, /, **fields: object) -> MeteringEvent:
+    """Make a valid event with an id of its own; keyword arguments replace fields, None clears one.
+
+    Without usage it has no token counts unless they are given.
+    """
+    global _made  # noqa: PLW0603 - ids must differ within a test run, and be the same in the next
+    _made += 1
+    usual: dict[str, object] = {
+        "request_id": str(UUID(int=_made)),
+        "producer_id": "spool-1",
+        "producer_seq": _made,
+        "auth_id": "alice",
+        "resource_id": "deployment-1",
+        "model_id": "meta/base-a",
+        "api": "openai.chat",
+        "usage_found": True,
+        "outcome": "completed",
+        "status_code": 200,
+        "event_time": to_timestamp(at),
+        "start_time": to_timestamp(at),
+    }
+    if fields.get("usage_found", True):
+        usual |= {"prompt_tokens": 100, "cached_tokens": 20, "completion_tokens": 10}
+    given = {name: value for name, value in (usual | fields).items() if value is not None}
+    return MeteringEvent(**given)  # type: ignore[arg-type] # tests name the fields
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """A database with price books, and what is done with it."""
+
+    pool: Pool
+
+    async def load(self, content: bytes = PRICES, at: datetime = HOUR - 24 * ONE_HOUR) -> None:
+        """Load a price file at a moment."""
+        async with self.pool.acquire() as connection:
+            await store_price_file(connection, content, "prices.yaml", at)
+
+    async def store(self, *events: MeteringEvent) -> None:
+        """Store events, all of them new."""
+        results = await store_events(self.pool, events, HOUR)
+        assert [result.fate for result in results] == [Fate.STORED] * len(events)
+
+    async def rate(
+        self,
+        start: datetime = HOUR,
+        end: datetime | None = None,
+        *,
+        now: datetime = HOUR + 2 * ONE_HOUR,
+        mode: Mode = Mode.ROUTINE,
+        dry_run: bool = False,
+        reprice: bool = False,
+    ) -> RateResult:
+        """Rate a window, by default of one hour."""
+        request = RateRequest(start, end or start + ONE_HOUR, mode, dry_run, reprice)
+        return await rate_window(self.pool, request, now)
+
+    async def rollups(self) -> list[asyncpg.Record]:
+        """Read all of rated_usage in its order."""
+        return await self.pool.fetch(
+            "SELECT * FROM rated_usage ORDER BY window_start, auth_id, resource_id, model_id"
+        )
+
+
+def nonzero(result: RateResult) -> dict[str, int]:
+    """Return the counts of events that are not 0, after checking that they add up."""
+    counts = {
+        "rated": result.events_rated,
+        "unpriced": result.unpriced_events,
+        "unattributable": result.unattributable_events,
+        "ambiguous_base": result.ambiguous_base_events,
+        "missing_usage": result.missing_usage_events,
+        "zero_charge": result.zero_charge_events,
+    }
+    assert sum(counts.values()) == result.events_in_window
+    return {name: count for name, count in counts.items() if count}
