@@ -269,10 +269,15 @@ class PhoebeAddon:
 
 def _watch(exchange: Exchange) -> Callable[[bytes], bytes | list[bytes]]:
     def watch(chunk: bytes) -> bytes | list[bytes]:
-        if not chunk:
-            return exchange.answer_complete()
-        # An empty chunk would end the answer, no chunk does not.
-        return exchange.answer_bytes(chunk, datetime.now(UTC)) or []
+        try:
+            if not chunk:
+                return exchange.answer_complete()
+            # An empty chunk would end the answer, no chunk does not.
+            return exchange.answer_bytes(chunk, datetime.now(UTC)) or []
+        except Exception:
+            # mitmproxy would cut the answer. The client must not pay for what the watching side can't read.
+            logger.exception("phoebe: an answer can't be read; it is passed on as it is")
+            return chunk
 
     return watch
 

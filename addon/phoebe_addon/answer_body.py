@@ -4,6 +4,7 @@ Whatever bytes an engine sends, nothing here raises, memory is bounded, and the 
 are, but for usage the client did not ask for.
 """
 
+import re
 from enum import Flag, auto
 
 from .json_members import without_member
@@ -13,6 +14,8 @@ from .sse import SseParser, SsePiece
 # A usage chunk is a few hundred bytes; engines send events of up to about a megabyte (token ids, logprobs).
 EVENT_BYTES_MAX = 4 * 1024 * 1024
 DOCUMENT_BYTES_MAX = 64 * 1024 * 1024
+
+_DATA_LINE = re.compile(rb"((?:\xef\xbb\xbf)?data)(?:(: ?)[^\r\n]*)?([\r\n]*)")
 
 
 class Strip(Flag):
@@ -102,7 +105,15 @@ def open_body(content_type: str, prompt_count: int, strip: Strip) -> EventStream
 
 
 def _without_usage(piece: SsePiece) -> bytes:
-    """Take the usage out of a chunk. One whose data is spread over several lines stays as it is."""
+    """Take the usage out of a chunk. Data spread over several lines keeps its lines, as far as it fills them."""
     assert piece.data is not None
-    before, data, after = piece.raw.partition(piece.data)
-    return before + without_member(data.decode(), "usage").encode() + after
+    values = iter(without_member(piece.data.decode(), "usage").encode().split(b"\n"))
+    lines: list[bytes] = []
+    for line in piece.raw.splitlines(keepends=True):
+        data_line = _DATA_LINE.fullmatch(line)
+        if data_line is None:
+            lines.append(line)
+        elif (value := next(values, None)) is not None:
+            name, separator, end = data_line.groups()
+            lines.append(name + (separator or b": ") + value + end)
+    return b"".join(lines)

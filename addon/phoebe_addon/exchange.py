@@ -124,7 +124,8 @@ class Exchange:
         if answer.usage:
             event.usage_found = True
             _put_counts(event, answer)
-        if self._status_code is not None:
+        # HTTP has no statuses beyond these, but engines might.
+        if self._status_code is not None and 100 <= self._status_code <= 599:
             event.status_code = self._status_code
         event.streamed = self.streams
         if self._first_byte_time:

@@ -1,7 +1,8 @@
 """Where the members of a JSON object stand in its text, so that one can be changed and no other byte.
 
 Duplicate names are reported as they stand: it is for the caller to say which one counts. Like Python's own
-parser it takes NaN and Infinity for numbers; `strict` refuses them, as RFC 8259 does.
+parser it takes NaN and Infinity for numbers; `strict` refuses them, as RFC 8259 does. Every number is read as
+a float, because Python refuses to read integers of thousands of digits.
 """
 
 import json
@@ -17,8 +18,8 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder()
-_STRICT_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(parse_int=float)
+_STRICT_DECODER = json.JSONDecoder(parse_int=float, parse_constant=_refuse_constant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +77,16 @@ def last_member(members: list[Member], name: str) -> Member | None:
 def without_member(text: str, name: str) -> str:
     """Return a text that is one JSON object without the members of that name. Raises as `object_members`."""
     members = document_members(text)
-    for index in range(len(members) - 1, -1, -1):
-        if members[index].name != name:
-            continue
-        if index + 1 < len(members):
-            text = text[: members[index].name_start] + text[members[index + 1].name_start :]
-        else:
-            start = members[index - 1].end if index else members[index].name_start
-            text = text[:start] + text[members[index].end :]
-        del members[index]
-        members = document_members(text)
-    return text
+    kept = [index for index, member in enumerate(members) if member.name != name]
+    if len(kept) == len(members):
+        return text
+    if not kept:
+        return text[: members[0].name_start] + text[members[-1].end :]
+    # A member goes with what stands between it and the next; behind the last that stays, all go.
+    parts = [text[members[index].name_start : members[index + 1].name_start] for index in kept[:-1]]
+    last = members[kept[-1]]
+    parts.append(text[last.name_start : last.end])
+    return text[: members[0].name_start] + "".join(parts) + text[members[-1].end :]
 
 
 def _skip(text: str, position: int) -> int:

@@ -16,9 +16,10 @@ from enum import Enum, auto
 from .json_members import document_members, last_member
 from .usage import MalformedUsageError, Usage, add_usages, read_openai_usage
 
-USAGE_RAW_LENGTH_MAX = 16 * 1024
-# More than any request asks for. Bounds what an engine's made-up ids and indexes can make the proxy keep.
+USAGE_RAW_BYTES_MAX = 16 * 1024
+# More than any request asks for. Together they bound what an engine can make the proxy keep.
 PARTS_MAX = 1024
+_CHUNK_ID_LENGTH_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Answer:
 
 
 class ChunkUsage(Enum):
-    """What usage a chunk of a stream carries: none, running (with choices), or final (with no choices)."""
+    """What usage a chunk of a stream carries: running (with choices) or final (with no choices, no error)."""
 
     NONE = auto()
     RUNNING = auto()
@@ -49,13 +50,30 @@ class ChunkUsage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _UsageBlock:
-    block: dict[str, object]
-    document: str  # the JSON document it stands in
+    """usage: None when malformed. document: a JSON object with it; None when it is too long to be kept."""
 
-    def raw(self) -> str:
-        member = last_member(document_members(self.document), "usage")
-        assert member
-        return self.document[member.start : member.end]
+    usage: Usage | None
+    document: str | None
+
+    def raw(self) -> str | None:
+        return None if self.document is None else _raw_usage(self.document)
+
+
+def _usage_block(usage: dict[str, object], document: str) -> _UsageBlock:
+    shortened: str | None = document
+    if len(document) > USAGE_RAW_BYTES_MAX:
+        raw = _raw_usage(document)
+        shortened = f'{{"usage":{raw}}}' if len(raw) <= USAGE_RAW_BYTES_MAX else None
+    try:
+        return _UsageBlock(read_openai_usage(usage), shortened)
+    except MalformedUsageError:
+        return _UsageBlock(None, shortened)
+
+
+def _raw_usage(document: str) -> str:
+    member = last_member(document_members(document), "usage")
+    assert member
+    return document[member.start : member.end]
 
 
 class OpenAIAnswerReader:
@@ -79,7 +97,7 @@ class OpenAIAnswerReader:
         if document is not None:
             usage = document.get("usage")
             if isinstance(usage, dict):
-                self._final[""] = _UsageBlock(usage, content.decode())
+                self._final[""] = _usage_block(usage, content.decode())
             self._finished = not self._failed
 
     def read_chunk(self, data: bytes) -> ChunkUsage:
@@ -91,13 +109,14 @@ class OpenAIAnswerReader:
         usage = chunk.get("usage") if chunk else None
         if chunk is None or not isinstance(usage, dict):
             return ChunkUsage.NONE
-        block = _UsageBlock(usage, data.decode())
+        block = _usage_block(usage, data.decode())
         chunk_id = chunk.get("id")
-        key = chunk_id if isinstance(chunk_id, str) else ""
+        key = chunk_id[:_CHUNK_ID_LENGTH_MAX] if isinstance(chunk_id, str) else ""
         choices = chunk.get("choices")
         if not isinstance(choices, list) or not choices:
             _put(self._final, key, block)
-            return ChunkUsage.FINAL
+            # An error is for the client, whatever comes with it.
+            return ChunkUsage.NONE if chunk.get("error") else ChunkUsage.FINAL
         index = choices[0].get("index") if isinstance(choices[0], dict) else None
         _put(self._running, (key, index if isinstance(index, int) else 0), block)
         return ChunkUsage.RUNNING
@@ -113,11 +132,12 @@ class OpenAIAnswerReader:
         blocks = list((self._final or self._running).values())
         if not blocks:
             return known
-        raws = [block.raw() for block in blocks]
-        raw = raws[0] if len(raws) == 1 else f"[{','.join(raws)}]"
-        known = replace(known, usage_raw=raw if len(raw) <= USAGE_RAW_LENGTH_MAX else None)
+        known = replace(known, usage_raw=_join([block.raw() for block in blocks]))
+        usages = [block.usage for block in blocks if block.usage is not None]
+        if len(usages) < len(blocks):
+            return replace(known, malformed=True)
         try:
-            usage = self._total([read_openai_usage(block.block) for block in blocks])
+            usage = self._total(usages)
         except MalformedUsageError:
             return replace(known, malformed=True)
         return replace(known, usage=usage if usage.is_billable() else None)
@@ -151,6 +171,12 @@ class OpenAIAnswerReader:
             reason = choice.get("finish_reason") if isinstance(choice, dict) else None
             if isinstance(reason, str) and reason:
                 self._finish_reason = reason
+
+
+def _join(raws: list[str | None]) -> str | None:
+    known = [raw for raw in raws if raw is not None]
+    joined = known[0] if len(known) == 1 else f"[{','.join(known)}]"
+    return joined if len(known) == len(raws) and len(joined.encode()) <= USAGE_RAW_BYTES_MAX else None
 
 
 def _put[K](blocks: dict[K, _UsageBlock], key: K, block: _UsageBlock) -> None:

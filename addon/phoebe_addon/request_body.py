@@ -37,8 +37,7 @@ def read_openai_body(content: bytes, *, continuous_usage: bool = False) -> Reque
     Raises BadBodyError when it is not one JSON object in UTF-8 or its `stream_options` is not an object.
     """
     text, members = _parse(content)
-    stream = last_member(members, "stream")
-    streaming = stream is not None and _is_true(stream.value)
+    streaming = any(_is_true(member.value) for member in _all_named(members, "stream"))
     model = last_member(members, "model")
     prompt = last_member(members, "prompt")
     options = last_member(members, "stream_options")
@@ -87,38 +86,55 @@ def _count_prompts(prompt: object) -> int:
     return 1
 
 
+def _all_named(members: list[Member], name: str) -> list[Member]:
+    """List every member that some engine may take for the one of that name.
+
+    Engines differ in which of several members of one name counts, and those written in Go (Ollama) take no
+    notice of case. A request that is a stream only for its engine would go unmetered.
+    """
+    return [member for member in members if member.name.casefold() == name]
+
+
 def _ask_for_usage(text: str, members: list[Member], continuous_usage: bool) -> str:
     wanted = ["include_usage", *(["continuous_usage_stats"] if continuous_usage else [])]
-    found = [member for member in members if member.name == "stream_options"]
-    if not found:
-        options = ",".join(f'"{name}":true' for name in wanted)
+    found = _all_named(members, "stream_options")
+    changes = [(member.start, member.end, _set_options(text, member, wanted)) for member in found]
+    if not last_member(found, "stream_options"):
         at = members[-1].end
-        return f'{text[:at]},"stream_options":{{{options}}}{text[at:]}'
-    # Engines differ in which of several members of one name counts, so all of them are set. From the back,
-    # so that the places in front stay where they are.
-    for member in reversed(found):
-        text = text[: member.start] + _set_options(text, member, wanted) + text[member.end :]
-    return text
+        changes.append((at, at, f',"stream_options":{_options(wanted)}'))
+    return _changed(text, changes)
 
 
 def _set_options(text: str, member: Member, wanted: list[str]) -> str:
-    value = text[member.start : member.end]
     if member.value is None:
-        return "{" + ",".join(f'"{name}":true' for name in wanted) + "}"
+        return _options(wanted)
     if not isinstance(member.value, dict):
         raise BadBodyError("stream_options must be an object.")
+    value = text[member.start : member.end]
     for name in wanted:
         value = _set_true(value, name)
     return value
 
 
+def _options(wanted: list[str]) -> str:
+    return "{" + ",".join(f'"{name}":true' for name in wanted) + "}"
+
+
 def _set_true(value: str, name: str) -> str:
     members, end = object_members(value)
-    found = [member for member in members if member.name == name]
-    if not found:
+    found = _all_named(members, name)
+    changes = [(member.start, member.end, "true") for member in found if not _is_true(member.value)]
+    if not last_member(found, name):
         separator = "," if members else ""
-        return f'{value[: end - 1]}{separator}"{name}":true{value[end - 1 :]}'
-    for member in reversed(found):
-        if not _is_true(member.value):
-            value = f"{value[: member.start]}true{value[member.end :]}"
-    return value
+        changes.append((end - 1, end - 1, f'{separator}"{name}":true'))
+    return _changed(value, changes)
+
+
+def _changed(text: str, changes: list[tuple[int, int, str]]) -> str:
+    """Put other text in the place of parts of a text, each given by start and end, from front to back."""
+    parts: list[str] = []
+    position = 0
+    for start, end, replacement in changes:
+        parts += (text[position:start], replacement)
+        position = end
+    return "".join([*parts, text[position:]])

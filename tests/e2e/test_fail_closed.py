@@ -72,6 +72,15 @@ PhoebeAddon.{hook} = broken
         assert "poisoned" in proxy.log()
 
 
+def test_a_reader_that_breaks_does_not_break_the_answer(tmp_path: Path, engine: Engine) -> None:
+    engine.script = engines.stream([b"data: one\n\n", b"data: [DONE]\n\n"])
+    poison = "import phoebe_addon.answer_body as broken; broken.EventStreamBody.feed = None"
+    with proxy_of(tmp_path, engine, f"{ADDON}\n{poison}\n") as proxy:
+        assert ask(proxy).content == b"data: one\n\ndata: [DONE]\n\n"
+        assert "can't be read" in proxy.log()
+        assert proxy.metric("phoebe_exchanges_ended_total") == 1
+
+
 def test_a_script_that_fails_to_load_again_leaves_nothing_open(tmp_path: Path, engine: Engine) -> None:
     engine.script = engines.document({"model": "m"})
     with proxy_of(tmp_path, engine, ADDON) as proxy:
