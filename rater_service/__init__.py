@@ -1,0 +1,1 @@
+"""The rater: stores metering events, rates them into bills and quotes prices."""

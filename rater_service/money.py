@@ -1,0 +1,85 @@
+"""Exact money: rates in USD per token, token counts, and the cost they make.
+
+Nothing here may lose a digit, so every operation runs in a decimal context that raises on an inexact result.
+`billed_rate` is the one place where money is rounded. Rounding the rate and not the cost means that the rate
+written on a bill always reproduces its cost.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+
+NANO = Decimal("0.000000001")
+"""The smallest part of a dollar a billed rate can have."""
+
+# 100 digits hold the product of two numbers of 40 digits each, and a sum of such products.
+_EXACT = Context(prec=100, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
+_ROUNDING = Context(prec=100, rounding=ROUND_HALF_UP, traps=[InvalidOperation, DivisionByZero, Overflow])
+
+
+def billed_rate(exact: Decimal) -> Decimal:
+    """Round a rate, USD per token, half-up to 9 decimals: the rate that is billed."""
+    return exact.quantize(NANO, context=_ROUNDING)
+
+
+def rounds_badly(exact: Decimal) -> bool:
+    """Say whether rounding this rate to what is billed changes it by more than 0.1 %."""
+    change = _EXACT.subtract(billed_rate(exact), exact)
+    return _EXACT.multiply(abs(change), 1000) > exact
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What one token of each kind costs: USD per token, never negative."""
+
+    prompt: Decimal
+    cached: Decimal
+    completion: Decimal
+
+    def times(self, factor: Decimal) -> "Rates":
+        """Multiply every rate by `factor`, exactly."""
+        return self._each(lambda rate: _EXACT.multiply(rate, factor))
+
+    def plus(self, amount: Decimal) -> "Rates":
+        """Add `amount`, USD per token, to every rate, exactly."""
+        return self._each(lambda rate: _EXACT.add(rate, amount))
+
+    def billed(self) -> "Rates":
+        """Round every rate to what is billed; see `billed_rate`."""
+        return self._each(billed_rate)
+
+    def by_component(self) -> dict[str, Decimal]:
+        """Return the rates under the names they have in the price file."""
+        return {"prompt": self.prompt, "cached": self.cached, "completion": self.completion}
+
+    def _each(self, change: Callable[[Decimal], Decimal]) -> "Rates":
+        return Rates(change(self.prompt), change(self.cached), change(self.completion))
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """Tokens of one exchange, 0 or more; `prompt` includes `cached`."""
+
+    prompt: int = 0
+    cached: int = 0
+    completion: int = 0
+
+    @property
+    def billable_prompt(self) -> int:
+        """Prompt tokens charged at the prompt rate: those that did not come from the cache."""
+        return max(self.prompt - self.cached, 0)
+
+
+def cost(counts: TokenCounts, rates: Rates) -> Decimal:
+    """Return what the tokens cost at these rates, USD, exactly."""
+    parts = (
+        _EXACT.multiply(rates.prompt, counts.billable_prompt),
+        _EXACT.multiply(rates.cached, counts.cached),
+        _EXACT.multiply(rates.completion, counts.completion),
+    )
+    return _EXACT.add(_EXACT.add(parts[0], parts[1]), parts[2])
+
+
+def decimal_text(value: Decimal) -> str:
+    """Write a decimal in plain notation with all its digits, never with an exponent; zero is "0"."""
+    return format(value, "f") if value else "0"
