@@ -184,9 +184,9 @@ class MeteringEvent(_message.Message):
     client_request_id: _builtins.str
     """What the client sent as X-Request-Id, up to 256 characters. Informational only."""
     producer_id: _builtins.str
-    """The spool the event comes from, up to 64 characters. Required."""
+    """The spool the event comes from, up to 64 characters. Addons always give it."""
     producer_seq: _builtins.int
-    """Number of the event within its producer: 1, 2, 3, … without gaps. Required."""
+    """Number of the event within its producer: 1, 2, 3, … without gaps, so that a loss shows. 0: none."""
     auth_id: _builtins.str
     """Who pays. Up to 64 characters, printable ASCII."""
     user_id: _builtins.str
@@ -206,7 +206,7 @@ class MeteringEvent(_message.Message):
     requested_model: _builtins.str
     """The model name the client asked for. Prices nothing. Up to 256 characters."""
     api: _builtins.str
-    """The API family: "openai.chat", "openai.completions". Up to 64 characters. Required."""
+    """The API family: "openai.chat", "openai.completions". Up to 64 characters."""
     prompt_tokens: _builtins.int
     """All prompt tokens, cached ones included; 0 to 2^53. Absent: not reported."""
     cached_tokens: _builtins.int
@@ -237,7 +237,7 @@ class MeteringEvent(_message.Message):
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When the request arrived. Required."""
+        """When the request arrived. Absent: not known."""
 
     @_builtins.property
     def first_byte_time(self) -> _timestamp_pb2.Timestamp:

@@ -1,0 +1,1 @@
+"""The database schema, as Alembic migrations; nothing else creates or changes tables."""

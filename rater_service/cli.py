@@ -1,0 +1,154 @@
+"""The operator's command line, `phoebe`."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rater_service import cli_prices
+from rater_service.cli_options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir
+from rater_service.cli_quote import quote
+from rater_service.cli_rate import AnomaliesFound, rate
+from rater_service.console import complain, log_to_stderr, progress, write, write_json
+from rater_service.database import open_database
+from rater_service.errors import OperatorError
+from rater_service.price_faults import PriceFileError
+
+EXIT_FAILURE = 1
+EXIT_ANOMALY = 2
+# Typer's own code for a wrong flag, which here would say that something was rated.
+_TYPER_EXIT_USAGE = 2
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    # A traceback is for a bug report; boxes around it and the values of variables (secrets) are not.
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class _LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        write(f"phoebe {version('phoebe')}")
+        raise typer.Exit
+
+
+@app.callback()
+def phoebe(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Meter LLM inference traffic and rate it into exact bills.
+
+    Results go to standard output, messages and logs to standard error. All times are UTC, all money is USD.
+
+    Exit codes of all commands: 0 all is well; 1 failure or wrong usage; 2 rated, but something needs a human.
+    """
+
+
+@app.command()
+def serve(  # noqa: PLR0913 - one parameter per option
+    *,
+    listen: Annotated[
+        str,
+        typer.Option(
+            envvar="PHOEBE_LISTEN", metavar="HOST:PORT", help="Where to listen; port 0 takes a free one."
+        ),
+    ] = "127.0.0.1:50051",
+    prices: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="PHOEBE_PRICES",
+            metavar="FILE",
+            show_default=False,
+            help="The price file to load. Without it the ones loaded earlier hold.",
+        ),
+    ] = None,
+    database_url: DatabaseUrl = None,
+    data: DataDir = DATA_DIR_DEFAULT,
+    allow_plaintext: Annotated[
+        bool,
+        typer.Option(
+            "--allow-plaintext",
+            help="Listen beyond this machine although connections are neither encrypted nor authenticated.",
+        ),
+    ] = False,
+    log_level: Annotated[_LogLevel, typer.Option(help="What to log to standard error.")] = _LogLevel.INFO,
+) -> None:
+    """Run the gRPC service: store events, rate windows, quote prices.
+
+    Stops cleanly on SIGTERM and Ctrl-C. The embedded PostgreSQL is migrated at the start; for any other run
+    `phoebe migrate` first. A price file with any fault is refused, with all of them listed.
+
+    Exit codes: 0 stopped when told to; 1 it could not start.
+    """
+    from rater_service.server import ServerSettings  # noqa: PLC0415 - slow to import
+    from rater_service.server import serve as run  # noqa: PLC0415 - slow to import
+
+    log_to_stderr(log_level.upper())
+    asyncio.run(run(ServerSettings(listen, prices, database_url or None, data, allow_plaintext)))
+
+
+@app.command()
+def migrate(
+    database_url: DatabaseUrl = None, data: DataDir = DATA_DIR_DEFAULT, as_json: AsJson = False
+) -> None:
+    """Bring the database schema up to date. Safe to run at any time, and on several machines at once.
+
+    Exit codes: 0 the schema is up to date; 1 failure, nothing was changed.
+    """
+    with progress("migrating"):
+        before, after = asyncio.run(_migrate(database_url or None, data))
+    if as_json:
+        write_json({"before": before, "after": after})
+    elif before == after:
+        write(f"the schema was up to date: {after}")
+    else:
+        write(f"migrated the schema: {before or 'empty'} -> {after}")
+
+
+async def _migrate(database_url: str | None, data_dir: Path) -> tuple[str | None, str]:
+    from rater_service.schema import migrate as run  # noqa: PLC0415 - slow to import
+
+    async with open_database(database_url, data_dir) as url:
+        result = await run(url)
+    return result.before, result.after
+
+
+app.command()(rate)
+app.command()(quote)
+app.add_typer(cli_prices.app, name="prices")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name (None: those of the process) and return its exit code."""
+    try:
+        app(args=arguments, prog_name="phoebe")
+    except AnomaliesFound:
+        return EXIT_ANOMALY
+    except (OperatorError, PriceFileError) as error:
+        complain(f"phoebe: {error}")
+        return EXIT_FAILURE
+    except SystemExit as ended:
+        return EXIT_FAILURE if ended.code == _TYPER_EXIT_USAGE else int(ended.code or 0)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,12 @@
+"""Conditions an operator can mend; the message says what is wrong and what to do."""
+
+
+class OperatorError(Exception):
+    """An expected failure. Its text is complete and may be shown as it is; it holds no secrets."""
+
+
+class NoPriceBookError(OperatorError):
+    """There is nothing to rate or quote by."""
+
+    def __init__(self) -> None:
+        super().__init__("no price file was ever loaded; start `phoebe serve` with --prices FILE")

@@ -1,0 +1,82 @@
+"""Reads rated usage, page by page."""
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+import asyncpg
+
+from rater_service.database import Pool
+from rater_service.statements import statement
+
+
+@dataclass(frozen=True, slots=True)
+class RatedUsageFilter:
+    """Which rollups to list; None: no such condition. The window is [window_start, window_end), UTC-aware."""
+
+    window_start: datetime | None
+    window_end: datetime | None
+    auth_id: str | None
+    resource_id: str | None
+
+    def digest(self) -> str:
+        """Return a short text that differs for every other filter."""
+        bounds = [bound and bound.isoformat() for bound in (self.window_start, self.window_end)]
+        return sha256(json.dumps([*bounds, self.auth_id, self.resource_id]).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class RatedUsagePage:
+    """Rows of `rated_usage`, with its column names, and the token for the page after them, if any."""
+
+    rows: Sequence[asyncpg.Record]
+    next_page_token: str | None
+
+
+class InvalidPageToken(ValueError):  # noqa: N818 - the name says it
+    """The token was not given out for a listing with these filters."""
+
+
+async def list_rated_usage(
+    pool: Pool, wanted: RatedUsageFilter, page_size: int, page_token: str | None
+) -> RatedUsagePage:
+    """Read a page of at most `page_size` rollups, ordered by window_start, auth_id, resource_id, model_id.
+
+    Rollups that are written while paging appear if they lie after the page. Raises InvalidPageToken.
+    """
+    after = (None,) * 4 if page_token is None else _read_token(page_token, wanted)
+    async with pool.acquire() as connection, connection.transaction(readonly=True):
+        # A plan for any values could not use an index for conditions that may be absent.
+        await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+        rows = await connection.fetch(
+            statement("list_rated_usage"),
+            wanted.window_start,
+            wanted.window_end,
+            wanted.auth_id,
+            wanted.resource_id,
+            *after,
+            page_size + 1,
+        )
+    if len(rows) <= page_size:
+        return RatedUsagePage(rows, None)
+    return RatedUsagePage(rows[:page_size], _make_token(rows[page_size - 1], wanted))
+
+
+def _make_token(last: asyncpg.Record, wanted: RatedUsageFilter) -> str:
+    key = [last["window_start"].isoformat(), last["auth_id"], last["resource_id"], last["model_id"]]
+    return base64.urlsafe_b64encode(json.dumps([wanted.digest(), *key]).encode()).decode()
+
+
+def _read_token(token: str, wanted: RatedUsageFilter) -> tuple[datetime, str, str, str]:
+    try:
+        digest, hour, auth_id, resource_id, model_id = json.loads(base64.urlsafe_b64decode(token))
+        after = datetime.fromisoformat(hour), str(auth_id), str(resource_id), str(model_id)
+    except (ValueError, TypeError, RecursionError, binascii.Error):
+        raise InvalidPageToken from None
+    if digest != wanted.digest() or after[0].tzinfo is None or "\0" in "".join(after[1:]):
+        raise InvalidPageToken
+    return after

@@ -1,0 +1,263 @@
+"""The gRPC service that rates windows, quotes prices and lists rated usage."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import asyncpg
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from phoebe_proto.v1 import rating_pb2 as pb
+from phoebe_proto.v1.rating_pb2_grpc import RatingServiceServicer
+from rater_service.database import Pool
+from rater_service.errors import NoPriceBookError
+from rater_service.event_validation import TOKENS_MAX
+from rater_service.money import TokenCounts, cost, decimal_text
+from rater_service.price_history import Quote
+from rater_service.price_store import load_history
+from rater_service.rated_usage import InvalidPageToken, RatedUsageFilter, list_rated_usage
+from rater_service.rating import Anomaly, InvalidWindow, Mode, Offender, RateRequest, RateResult, rate_window
+from rater_service.resolution import NoPrice, NoPriceReason
+from rater_service.rpc_errors import RpcError, answered_errors, invalid
+from rater_service.wire_time import to_datetime, to_timestamp
+
+PAGE_SIZE_DEFAULT = 100
+PAGE_SIZE_MAX = 1000
+
+MODES = {
+    pb.RATE_MODE_UNSPECIFIED: Mode.ROUTINE,
+    pb.RATE_MODE_ROUTINE: Mode.ROUTINE,
+    pb.RATE_MODE_BACKFILL: Mode.BACKFILL,
+}
+NO_PRICE_TEXTS = {
+    NoPriceReason.NO_PRICE: "no price book prices the model {model}",
+    NoPriceReason.FINE_TUNE_WITHOUT_BASE: "the fine-tune {model} is in no price book; give its base_model",
+    NoPriceReason.BASE_NOT_PRICED: "the base model of the fine-tune {model} is not a priced base model",
+}
+
+
+class RatingService(RatingServiceServicer):
+    """Answers with what the modules behind it compute; holds no state but whose turn it is to rate."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        # Runs take turns anyway; waiting here, not in the database, leaves the connections to the events.
+        self._one_run = asyncio.Lock()
+
+    async def RateWindow(  # noqa: N802 - the name in the contract
+        self,
+        request: pb.RateWindowRequest,
+        context: grpc.aio.ServicerContext[pb.RateWindowRequest, pb.RateWindowResponse],
+    ) -> pb.RateWindowResponse:
+        """Rate a window."""
+        async with answered_errors(context):
+            try:
+                wanted = _rate_request(request)
+                async with self._one_run:
+                    result = await rate_window(self._pool, wanted, datetime.now(UTC))
+            except InvalidWindow as error:
+                raise RpcError(
+                    grpc.StatusCode.INVALID_ARGUMENT, "INVALID_WINDOW", str(error), error.field
+                ) from error
+            return _rate_response(result)
+        raise AssertionError("the call was aborted")
+
+    async def ResolvePrice(  # noqa: N802 - the name in the contract
+        self,
+        request: pb.ResolvePriceRequest,
+        context: grpc.aio.ServicerContext[pb.ResolvePriceRequest, pb.ResolvePriceResponse],
+    ) -> pb.ResolvePriceResponse:
+        """Quote a price."""
+        async with answered_errors(context):
+            if not request.model_id:
+                raise invalid("model_id", "is required")
+            counts = _token_counts(request)
+            at = _bound(request.at, "at") if request.HasField("at") else datetime.now(UTC)
+            async with self._pool.acquire() as connection:
+                history = await load_history(connection)
+            if not history:
+                raise NoPriceBookError
+            quote = history.resolve(request.model_id, request.base_model or None, at)
+            if isinstance(quote, NoPrice):
+                text = NO_PRICE_TEXTS[quote.reason].format(model=request.model_id)
+                raise RpcError(grpc.StatusCode.NOT_FOUND, quote.reason, text)
+            return _quote_response(quote, counts)
+        raise AssertionError("the call was aborted")
+
+    async def ListRatedUsage(  # noqa: N802 - the name in the contract
+        self,
+        request: pb.ListRatedUsageRequest,
+        context: grpc.aio.ServicerContext[pb.ListRatedUsageRequest, pb.ListRatedUsageResponse],
+    ) -> pb.ListRatedUsageResponse:
+        """List a page of rollups."""
+        async with answered_errors(context):
+            if not 0 <= request.page_size <= PAGE_SIZE_MAX:
+                raise invalid("page_size", f"must be 0 to {PAGE_SIZE_MAX}")
+            page_size = request.page_size or PAGE_SIZE_DEFAULT
+            try:
+                page = await list_rated_usage(
+                    self._pool, _filter(request), page_size, request.page_token or None
+                )
+            except InvalidPageToken:
+                fault = "does not come from a call with the same filters"
+                raise invalid("page_token", fault, reason="INVALID_PAGE_TOKEN") from None
+            return pb.ListRatedUsageResponse(
+                rated_usage=[_rated_usage(row) for row in page.rows],
+                next_page_token=page.next_page_token or "",
+            )
+        raise AssertionError("the call was aborted")
+
+
+def _rate_request(request: pb.RateWindowRequest) -> RateRequest:
+    if request.mode not in MODES:
+        raise invalid("mode", "is not a known RateMode")
+    for field, given in (
+        ("window_start", request.HasField("window_start")),
+        ("window_end", request.HasField("window_end")),
+    ):
+        if not given:
+            raise InvalidWindow(field, "is required")
+    return RateRequest(
+        window_start=_window_bound(request.window_start, "window_start"),
+        window_end=_window_bound(request.window_end, "window_end"),
+        mode=MODES[request.mode],
+        dry_run=request.dry_run,
+        reprice=request.reprice,
+    )
+
+
+def _window_bound(wire: Timestamp, field: str) -> datetime:
+    try:
+        moment = to_datetime(wire)
+    except ValueError as error:
+        raise InvalidWindow(field, f"is not a time: {error}") from error
+    if wire.nanos:
+        raise InvalidWindow(field, "must be a whole UTC hour")
+    return moment
+
+
+def _bound(wire: Timestamp, field: str) -> datetime:
+    try:
+        return to_datetime(wire)
+    except ValueError as error:
+        raise invalid(field, f"is not a time: {error}") from error
+
+
+def _rate_response(result: RateResult) -> pb.RateWindowResponse:
+    return pb.RateWindowResponse(
+        run_id=result.run_id,
+        window_start=to_timestamp(result.window_start),
+        window_end=to_timestamp(result.window_end),
+        window_open=result.window_open,
+        events_in_window=result.events_in_window,
+        events_rated=result.events_rated,
+        unpriced_events=result.unpriced_events,
+        unattributable_events=result.unattributable_events,
+        ambiguous_base_events=result.ambiguous_base_events,
+        missing_usage_events=result.missing_usage_events,
+        zero_charge_events=result.zero_charge_events,
+        rollups_written=result.rollups_written,
+        rollups_unchanged=result.rollups_unchanged,
+        reconciled_deletions=result.reconciled_deletions,
+        total_cost=decimal_text(result.total_cost),
+        anomalies=[_anomaly(anomaly) for anomaly in result.anomalies],
+        price_books=result.price_books,
+    )
+
+
+def _anomaly(anomaly: Anomaly) -> pb.Anomaly:
+    return pb.Anomaly(
+        reason=anomaly.reason,
+        events=anomaly.events,
+        tokens=anomaly.tokens,
+        money_at_risk="" if anomaly.money_at_risk is None else decimal_text(anomaly.money_at_risk),
+        offenders=[_offender(offender) for offender in anomaly.offenders],
+    )
+
+
+def _offender(offender: Offender) -> pb.Offender:
+    return pb.Offender(
+        auth_id=offender.auth_id or "",
+        resource_id=offender.resource_id or "",
+        model_id=offender.model_id or "",
+        base_model=offender.base_model or "",
+        events=offender.events,
+        tokens=offender.tokens,
+        money_at_risk="" if offender.money_at_risk is None else decimal_text(offender.money_at_risk),
+        detail=offender.detail or "",
+    )
+
+
+def _token_counts(request: pb.ResolvePriceRequest) -> TokenCounts | None:
+    given = {
+        "prompt_tokens": request.HasField("prompt_tokens"),
+        "cached_tokens": request.HasField("cached_tokens"),
+        "completion_tokens": request.HasField("completion_tokens"),
+    }
+    for field in given:
+        if not 0 <= getattr(request, field) <= TOKENS_MAX:
+            raise invalid(field, "must be 0 to 2^53")
+    if not any(given.values()):
+        return None
+    return TokenCounts(request.prompt_tokens, request.cached_tokens, request.completion_tokens)
+
+
+def _quote_response(quote: Quote, counts: TokenCounts | None) -> pb.ResolvePriceResponse:
+    price = quote.price
+    return pb.ResolvePriceResponse(
+        prompt_rate=decimal_text(price.billed.prompt),
+        cached_rate=decimal_text(price.billed.cached),
+        completion_rate=decimal_text(price.billed.completion),
+        source=pb.PriceSource.Value(f"PRICE_SOURCE_{price.source}"),
+        derived_from=price.derived_from or "",
+        price_book=quote.book.content_hash,
+        effective_from=_optional_timestamp(quote.effective_from),
+        effective_until=_optional_timestamp(quote.effective_until),
+        cost="" if counts is None else decimal_text(cost(counts, price.billed)),
+        exact_prompt_rate=decimal_text(price.exact.prompt),
+        exact_cached_rate=decimal_text(price.exact.cached),
+        exact_completion_rate=decimal_text(price.exact.completion),
+        premium=price.premium.describe() if price.premium else "",
+    )
+
+
+def _optional_timestamp(moment: datetime | None) -> Timestamp | None:
+    return None if moment is None else to_timestamp(moment)
+
+
+def _filter(request: pb.ListRatedUsageRequest) -> RatedUsageFilter:
+    for field, text in (("auth_id", request.auth_id), ("resource_id", request.resource_id)):
+        if "\0" in text:
+            raise invalid(field, "must not contain the character NUL")
+    return RatedUsageFilter(
+        window_start=_bound(request.window_start, "window_start")
+        if request.HasField("window_start")
+        else None,
+        window_end=_bound(request.window_end, "window_end") if request.HasField("window_end") else None,
+        auth_id=request.auth_id or None,
+        resource_id=request.resource_id or None,
+    )
+
+
+def _rated_usage(row: asyncpg.Record) -> pb.RatedUsage:
+    return pb.RatedUsage(
+        id=row["id"],
+        auth_id=row["auth_id"],
+        resource_id=row["resource_id"],
+        model_id=row["model_id"],
+        window_start=to_timestamp(row["window_start"]),
+        window_end=to_timestamp(row["window_end"]),
+        prompt_tokens=row["prompt_tokens"],
+        cached_tokens=row["cached_tokens"],
+        completion_tokens=row["completion_tokens"],
+        billable_prompt_tokens=row["billable_prompt_tokens"],
+        cost=decimal_text(row["cost"]),
+        applied_prompt_rate=decimal_text(row["applied_prompt_rate"]),
+        applied_cached_rate=decimal_text(row["applied_cached_rate"]),
+        applied_completion_rate=decimal_text(row["applied_completion_rate"]),
+        event_count=row["event_count"],
+        base_model=row["base_model"] or "",
+        price_book=row["price_book"],
+        run=row["run"],
+        rated_at=to_timestamp(row["rated_at"]),
+    )

@@ -1,0 +1,180 @@
+"""Runs the service: database, price file, gRPC server, from start to a clean stop."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from phoebe_proto.v1 import metering_pb2, metering_pb2_grpc, rating_pb2, rating_pb2_grpc
+from rater_service.database import Pool, open_database, open_pool
+from rater_service.errors import OperatorError
+from rater_service.metering_service import MeteringService
+from rater_service.price_faults import PriceFileError
+from rater_service.price_store import StoredBook, store_price_file
+from rater_service.rating_service import RatingService
+from rater_service.schema import migrate, require_current_schema
+
+logger = logging.getLogger(__name__)
+
+# A batch of 1,000 events of the largest size they may have, and some.
+MESSAGE_BYTES_MAX = 32 * 1024 * 1024
+# Batches end in milliseconds; this is for a rating run and for clients that keep a stream open for nothing.
+STOP_GRACE_S = 10
+
+SERVICES = (
+    metering_pb2.DESCRIPTOR.services_by_name["MeteringService"].full_name,
+    rating_pb2.DESCRIPTOR.services_by_name["RatingService"].full_name,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What `serve` needs to know.
+
+    listen: HOST:PORT, port 0 for any free one. prices: the price file; None: the ones loaded earlier.
+    database_url: None for the embedded PostgreSQL in data_dir. allow_plaintext: listen beyond loopback.
+    """
+
+    listen: str
+    prices: Path | None
+    database_url: str | None
+    data_dir: Path
+    allow_plaintext: bool
+
+
+async def serve(settings: ServerSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is running and stop.
+
+    Raises OperatorError when it can't start. Logs `listening on HOST:PORT` once calls are answered.
+    """
+    _refuse_exposure(settings)
+    stopping = asyncio.Event()
+    with _stop_signals(stopping):
+        async with open_database(settings.database_url, settings.data_dir) as url:
+            if settings.database_url is None:
+                await migrate(url)
+            async with open_pool(url) as pool:
+                await require_current_schema(pool)
+                await _load_prices(pool, settings.prices)
+                async with running_server(pool, settings.listen, stopping):
+                    await stopping.wait()
+                    logger.info("stopping")
+
+
+def _refuse_exposure(settings: ServerSettings) -> None:
+    host, separator, port = settings.listen.rpartition(":")
+    if not separator or not host or not port.isdecimal() or int(port) > 65_535:
+        raise OperatorError(
+            f"can't listen on {settings.listen!r}: expected HOST:PORT, for example 127.0.0.1:50051"
+        )
+    if not settings.allow_plaintext and not _is_loopback(host):
+        raise OperatorError(
+            f"refusing to listen on {settings.listen}: connections are neither encrypted nor authenticated; "
+            "listen on a loopback address such as 127.0.0.1, or allow it with --allow-plaintext"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False
+
+
+@contextmanager
+def _stop_signals(stopping: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    stops = (signal.SIGTERM, signal.SIGINT)
+    for stop in stops:
+        loop.add_signal_handler(stop, stopping.set)
+    try:
+        yield
+    finally:
+        for stop in stops:
+            loop.remove_signal_handler(stop)
+
+
+async def _load_prices(pool: Pool, prices: Path | None) -> None:
+    if prices is None:
+        if not await pool.fetchval("SELECT EXISTS (SELECT FROM price_book)"):
+            logger.warning(
+                "no price file was ever loaded: events are stored, but can't be rated; use --prices FILE"
+            )
+        return
+    try:
+        content = await asyncio.to_thread(prices.read_bytes)
+    except OSError as error:
+        raise OperatorError(f"can't read the price file {prices}: {error.strerror}") from error
+    try:
+        async with pool.acquire() as connection:
+            stored = await store_price_file(connection, content, str(prices), datetime.now(UTC))
+    except PriceFileError as error:
+        raise OperatorError(f"the price file is refused: {error}") from error
+    _log_prices(prices, stored)
+
+
+def _log_prices(prices: Path, stored: StoredBook) -> None:
+    for warning in stored.warnings:
+        logger.warning("price file %s: %s", prices, warning)
+    since = stored.in_force.in_force_from
+    logger.info(
+        "price file %s: book %s, in force from %s",
+        prices,
+        stored.in_force.book.content_hash,
+        "the beginning" if since is None else since.isoformat(),
+    )
+    if stored.superseded_by is not None:
+        logger.warning(
+            "THE PRICE FILE %s IS NOT IN FORCE: its content was loaded before, and since then the book %s "
+            "came into force; to return to these prices, give the file another effective_from",
+            prices,
+            stored.superseded_by.book.content_hash,
+        )
+
+
+@asynccontextmanager
+async def running_server(pool: Pool, listen: str, stopping: asyncio.Event) -> AsyncIterator[int]:
+    """Answer calls on HOST:PORT, in plaintext, and give the port; when the context ends, stop gracefully.
+
+    Setting `stopping` ends the streams. Raises OperatorError when the address can't be had.
+    """
+    server = grpc.aio.server(
+        options=(
+            ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+            ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+            # Otherwise a second service could take half of the connections instead of being told.
+            ("grpc.so_reuseport", 0),
+        )
+    )
+    metering_pb2_grpc.add_MeteringServiceServicer_to_server(MeteringService(pool, stopping), server)
+    rating_pb2_grpc.add_RatingServiceServicer_to_server(RatingService(pool), server)
+    status = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(status, server)
+    reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    try:
+        port = server.add_insecure_port(listen)
+    except RuntimeError as error:
+        raise OperatorError(
+            f"can't listen on {listen}: the address is in use or not this machine's"
+        ) from error
+    await server.start()
+    try:
+        for service in SERVICES:
+            await status.set(service, health_pb2.HealthCheckResponse.SERVING)
+        logger.info("listening on %s:%d", listen.rpartition(":")[0], port)
+        yield port
+    finally:
+        stopping.set()
+        await status.enter_graceful_shutdown()
+        await server.stop(STOP_GRACE_S)

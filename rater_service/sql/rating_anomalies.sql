@@ -1,0 +1,53 @@
+-- What was not billed though it may be owed, or was billed and is taken back: one row for each of the ten
+-- combinations of names that contribute most events to a reason, with the sums over all of the reason's.
+-- $1: whether deleting a rollup that had a cost is an anomaly in this run.
+WITH candidate AS (
+    -- A rollup with several base models, once for each of its buckets, at the price of that bucket's base.
+    SELECT
+        auth_id, resource_id, model_id, base_model, window_start,
+        sum(event_count) OVER rollup AS event_count,
+        sum(prompt + completion) OVER rollup AS tokens,
+        sum(billable) OVER rollup * prompt_rate + sum(cached) OVER rollup * cached_rate
+            + sum(completion) OVER rollup * completion_rate AS cost
+    FROM rating_bucket
+    WHERE category = 'ambiguous_base'
+    WINDOW rollup AS (PARTITION BY auth_id, resource_id, model_id, window_start)
+), suspect AS (
+    SELECT
+        upper(category) AS reason, auth_id, resource_id, model_id, base_model,
+        CASE WHEN category = 'unpriced' THEN no_price_reason END AS detail,
+        event_count, prompt + completion AS tokens,
+        billable * prompt_rate + cached * cached_rate + completion * completion_rate AS cost
+    FROM rating_bucket
+    WHERE category IN ('unpriced', 'unattributable', 'missing_usage')
+    UNION ALL
+    SELECT
+        'AMBIGUOUS_BASE', auth_id, resource_id, model_id, string_agg(DISTINCT base_model, ', ' ORDER BY base_model),
+        NULL, max(event_count), max(tokens), max(cost)
+    FROM candidate
+    GROUP BY auth_id, resource_id, model_id, window_start
+    UNION ALL
+    SELECT 'BILLED_ROLLUP_DELETED', auth_id, resource_id, model_id, base_model, NULL, event_count, tokens, cost
+    FROM rating_change
+    WHERE $1 AND kind = 'delete' AND cost > 0
+), offender AS (
+    SELECT
+        reason, auth_id, resource_id, model_id, base_model, detail,
+        sum(event_count)::bigint AS events, sum(tokens)::bigint AS tokens, sum(cost) AS money_at_risk
+    FROM suspect
+    GROUP BY reason, auth_id, resource_id, model_id, base_model, detail
+), ranked AS (
+    SELECT
+        *,
+        row_number() OVER (
+            PARTITION BY reason
+            ORDER BY events DESC, tokens DESC, auth_id, resource_id, model_id, base_model, detail) AS place,
+        sum(events) OVER (PARTITION BY reason)::bigint AS reason_events,
+        sum(tokens) OVER (PARTITION BY reason)::bigint AS reason_tokens,
+        sum(money_at_risk) OVER (PARTITION BY reason) AS reason_money_at_risk
+    FROM offender
+)
+SELECT *
+FROM ranked
+WHERE place <= 10
+ORDER BY reason_events DESC, reason, place

@@ -1,0 +1,31 @@
+-- The numbers of a run. events_in_window is counted from the events themselves, apart from the buckets: that
+-- the categories add up to it is checked when the run is kept.
+-- $1: start of the window, $2: its end, exclusive.
+SELECT
+    (SELECT count(*) FROM billing_event WHERE event_time >= $1 AND event_time < $2) AS events_in_window,
+    bucket.*,
+    change.*,
+    rollup.*
+FROM (
+    SELECT
+        coalesce(sum(event_count) FILTER (WHERE category = 'rated'), 0)::bigint AS events_rated,
+        coalesce(sum(event_count) FILTER (WHERE category = 'unpriced'), 0)::bigint AS unpriced_events,
+        coalesce(sum(event_count) FILTER (WHERE category = 'unattributable'), 0)::bigint AS unattributable_events,
+        coalesce(sum(event_count) FILTER (WHERE category = 'ambiguous_base'), 0)::bigint AS ambiguous_base_events,
+        coalesce(sum(event_count) FILTER (WHERE category = 'missing_usage'), 0)::bigint AS missing_usage_events,
+        coalesce(sum(event_count) FILTER (WHERE category = 'zero_charge'), 0)::bigint AS zero_charge_events
+    FROM rating_bucket
+) AS bucket
+CROSS JOIN (
+    SELECT
+        count(*) FILTER (WHERE kind IN ('insert', 'update')) AS rollups_written,
+        count(*) FILTER (WHERE kind = 'same') AS rollups_unchanged,
+        count(*) FILTER (WHERE kind = 'delete') AS reconciled_deletions
+    FROM rating_change
+) AS change
+CROSS JOIN (
+    SELECT
+        coalesce(sum(cost), 0) AS total_cost,
+        coalesce(array_agg(DISTINCT price_book ORDER BY price_book), '{}') AS price_books
+    FROM rating_rollup
+) AS rollup

@@ -1,0 +1,72 @@
+-- The working tables of one rating run; they end with its transaction.
+--
+-- rating_bucket: sums over the events of the window that agree in everything that decides their price.
+-- category: which of the six counts of the run the events belong to; 'unpriced' becomes 'rated' once a price
+-- is found. Token sums are exact numerics: adding up can't overflow.
+CREATE TEMP TABLE rating_bucket (
+    category        text NOT NULL,
+    auth_id         text,
+    resource_id     text,
+    model_id        text,
+    base_model      text,
+    window_start    timestamptz NOT NULL,
+    event_count     bigint NOT NULL,
+    prompt          numeric NOT NULL,
+    cached          numeric NOT NULL,
+    completion      numeric NOT NULL,
+    billable        numeric NOT NULL,
+    prompt_rate     numeric,
+    cached_rate     numeric,
+    completion_rate numeric,
+    price_book      text,
+    price_from      timestamptz,
+    no_price_reason text
+) ON COMMIT DROP;
+
+-- rating_price: what each model costs in each hour, by a book that is in force from price_from, or why it has
+-- no price.
+CREATE TEMP TABLE rating_price (
+    model_id        text NOT NULL,
+    base_model      text,
+    window_start    timestamptz NOT NULL,
+    prompt_rate     numeric,
+    cached_rate     numeric,
+    completion_rate numeric,
+    price_book      text,
+    price_from      timestamptz,
+    no_price_reason text
+) ON COMMIT DROP;
+
+-- rating_rollup: the rows that rated_usage must have for the window.
+CREATE TEMP TABLE rating_rollup (
+    auth_id                 text NOT NULL,
+    resource_id             text NOT NULL,
+    model_id                text NOT NULL,
+    window_start            timestamptz NOT NULL,
+    prompt_tokens           numeric NOT NULL,
+    cached_tokens           numeric NOT NULL,
+    completion_tokens       numeric NOT NULL,
+    billable_prompt_tokens  numeric NOT NULL,
+    cost                    numeric NOT NULL,
+    applied_prompt_rate     numeric NOT NULL,
+    applied_cached_rate     numeric NOT NULL,
+    applied_completion_rate numeric NOT NULL,
+    event_count             bigint NOT NULL,
+    base_model              text,
+    price_book              text NOT NULL,
+    PRIMARY KEY (window_start, auth_id, resource_id, model_id)
+) ON COMMIT DROP;
+
+-- rating_change: how rated_usage differs from that; kind is 'insert', 'update', 'delete' or 'same'. For
+-- 'delete' the counts and the cost are those of the row that goes.
+CREATE TEMP TABLE rating_change (
+    kind         text NOT NULL,
+    auth_id      text NOT NULL,
+    resource_id  text NOT NULL,
+    model_id     text NOT NULL,
+    base_model   text,
+    window_start timestamptz NOT NULL,
+    event_count  bigint NOT NULL,
+    tokens       numeric NOT NULL,
+    cost         numeric NOT NULL
+) ON COMMIT DROP;

@@ -1,0 +1,99 @@
+"""A fresh, migrated database for every test that asks for one, on every PostgreSQL at hand, and a rater."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+
+from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceStub
+from phoebe_proto.v1.rating_pb2_grpc import RatingServiceStub
+from rater_service.database import Pool, open_pool
+from rater_service.server import running_server
+from tests.harness.ledger import Ledger, make_event
+from tests.harness.postgres import (
+    TEMPLATE,
+    NoSystemPostgres,
+    PostgresServer,
+    database,
+    embedded_server,
+    prepare,
+    system_server,
+)
+from tests.harness.rater import Rater
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--postgres",
+        choices=("embedded", "system", "all"),
+        default="all",
+        help="test on the PostgreSQL from the Python wheel, on the machine's own (15 or newer), or on both",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "postgres" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--postgres")
+        servers = ("embedded", "system") if chosen == "all" else (chosen,)
+        metafunc.parametrize("postgres", servers, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+    start = {"embedded": embedded_server, "system": system_server}[request.param]
+    try:
+        with start() as url, ThreadPoolExecutor(max_workers=1) as thread:
+            server = PostgresServer(url)
+            # In a thread of its own, because the event loops of this one belong to the tests.
+            thread.submit(asyncio.run, prepare(server)).result()
+            yield server
+    except NoSystemPostgres:
+        pytest.skip("this machine has no PostgreSQL of its own of version 15 or newer")
+
+
+@pytest.fixture
+async def empty_database_url(postgres: PostgresServer) -> AsyncIterator[str]:
+    """A database without a schema."""
+    async with database(postgres, "template0") as url:
+        yield url
+
+
+@pytest.fixture
+async def database_url(postgres: PostgresServer) -> AsyncIterator[str]:
+    """A migrated database without rows."""
+    async with database(postgres, TEMPLATE) as url:
+        yield url
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    async with open_pool(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture(name="make_event")
+def make_event_fixture() -> Callable[..., MeteringEvent]:
+    """Make valid events; see `tests.harness.ledger.make_event`."""
+    return make_event
+
+
+@pytest.fixture
+async def ledger(pool: Pool) -> Ledger:
+    """A database with the usual prices."""
+    made = Ledger(pool)
+    await made.load()
+    return made
+
+
+@pytest.fixture
+async def rater(pool: Pool) -> AsyncIterator[Rater]:
+    """A service on a database without prices, answering on a real port."""
+    stopping = asyncio.Event()
+    async with (
+        running_server(pool, "127.0.0.1:0", stopping) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        yield Rater(port, channel, MeteringServiceStub(channel), RatingServiceStub(channel), pool, stopping)

@@ -1,0 +1,137 @@
+"""The command line on a real database."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from rater_service.cli import main
+from rater_service.database import Pool
+from rater_service.event_store import store_events
+
+type MakeEvent = Callable[..., MeteringEvent]
+type Capture = pytest.CaptureFixture[str]
+
+WINDOW = ["--since", "2026-11-20T10:00Z", "--until", "2026-11-20T11:00"]
+
+
+@pytest.fixture
+def prices(tmp_path: Path) -> str:
+    file = tmp_path / "prices.yaml"
+    file.write_text(
+        "version: 1\nbase_models:\n"
+        '  meta/base-a: { prompt: "0.000000003", cached: "0.000000001", completion: "0.000000005" }\n'
+    )
+    return str(file)
+
+
+async def phoebe(url: str, *arguments: str) -> int:
+    return await asyncio.to_thread(main, [*arguments, "--database-url", url])
+
+
+async def store(pool: Pool, *events: MeteringEvent) -> None:
+    await store_events(pool, events, datetime(2026, 11, 20, 12, tzinfo=UTC))
+
+
+async def test_a_clean_window_is_rated_with_exit_code_0(
+    pool: Pool, database_url: str, make_event: MakeEvent, prices: str, capsys: Capture
+) -> None:
+    await store(pool, make_event())
+
+    assert await phoebe(database_url, "rate", *WINDOW, "--prices", prices) == 0
+
+    shown = capsys.readouterr().out
+    assert "1 events = 1 rated + 0 unpriced" in shown
+    assert shown.endswith("rollups: 1 written, 0 unchanged, 0 deleted; total 0.000000310 USD\n")
+
+
+async def test_an_anomaly_is_listed_by_name_with_exit_code_2(
+    pool: Pool, database_url: str, make_event: MakeEvent, prices: str, capsys: Capture
+) -> None:
+    await store(pool, make_event(), make_event(model_id="forgotten[/b]\x1b"))
+
+    assert await phoebe(database_url, "rate", *WINDOW, "--prices", prices) == 2
+
+    shown = capsys.readouterr().out
+    assert "UNPRICED: 1 events, 110 tokens" in shown
+    assert "forgotten[/b]\\x1b" in shown
+    assert "NO_PRICE" in shown
+
+
+async def test_a_run_as_json_is_pure_json(
+    pool: Pool, database_url: str, make_event: MakeEvent, prices: str, capsys: Capture
+) -> None:
+    await store(pool, make_event(), make_event(model_id="forgotten"))
+
+    assert await phoebe(database_url, "rate", *WINDOW, "--prices", prices, "--json", "--dry-run") == 2
+
+    result = json.loads(capsys.readouterr().out)
+    assert (result["dry_run"], result["mode"], result["total_cost"]) == (True, "BACKFILL", "0.000000310")
+    assert result["window_start"] == "2026-11-20T10:00:00Z"
+    assert [anomaly["reason"] for anomaly in result["anomalies"]] == ["UNPRICED"]
+    assert await pool.fetchval("SELECT count(*) FROM rated_usage") == 0
+
+
+async def test_without_bounds_the_trailing_24_complete_hours_are_a_routine_run(
+    database_url: str, prices: str, capsys: Capture
+) -> None:
+    assert await phoebe(database_url, "rate", "--prices", prices, "--json") == 0
+
+    result = json.loads(capsys.readouterr().out)
+    start, end = (datetime.fromisoformat(result[bound]) for bound in ("window_start", "window_end"))
+    assert (end - start).total_seconds() == 24 * 3600
+    assert (datetime.now(UTC) - end).total_seconds() < 2 * 3600
+    assert (result["mode"], result["window_open"]) == ("ROUTINE", False)
+
+
+async def test_bounds_that_are_not_whole_hours_are_a_failure_that_names_the_flag(
+    database_url: str, prices: str, capsys: Capture
+) -> None:
+    bounds = ["--since", "2026-11-20T10:30", "--until", "2026-11-20T11:00"]
+
+    assert await phoebe(database_url, "rate", *bounds, "--prices", prices) == 1
+    assert "--since must be a whole UTC hour" in capsys.readouterr().err
+
+
+async def test_rating_without_any_price_file_is_a_failure(database_url: str, capsys: Capture) -> None:
+    assert await phoebe(database_url, "rate") == 1
+    assert "no price file was ever loaded" in capsys.readouterr().err
+
+
+async def test_a_faulty_price_file_is_refused_before_anything_is_rated(
+    pool: Pool, database_url: str, tmp_path: Path, capsys: Capture
+) -> None:
+    faulty = tmp_path / "faulty.yaml"
+    faulty.write_text("version: 2\n")
+
+    assert await phoebe(database_url, "rate", "--prices", str(faulty)) == 1
+    assert "2 faults" in capsys.readouterr().err
+    assert await pool.fetchval("SELECT count(*) FROM rating_run") == 0
+
+
+async def test_a_quote_comes_from_the_price_books_that_were_loaded(
+    database_url: str, prices: str, capsys: Capture
+) -> None:
+    assert await phoebe(database_url, "quote", "meta/base-a") == 1
+    assert "no price file was ever loaded" in capsys.readouterr().err
+
+    assert await phoebe(database_url, "rate", "--prices", prices) == 0
+    capsys.readouterr()
+    assert await phoebe(database_url, "quote", "meta/base-a", "--prompt", "2", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["cost"] == "0.000000006"
+
+
+async def test_migrating_says_what_it_did(empty_database_url: str, capsys: Capture) -> None:
+    assert await phoebe(empty_database_url, "rate") == 1
+    assert "run `phoebe migrate`" in capsys.readouterr().err
+
+    assert await phoebe(empty_database_url, "migrate") == 0
+    assert "migrated the schema: empty -> " in capsys.readouterr().out
+
+    assert await phoebe(empty_database_url, "migrate", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["before"] == result["after"]

@@ -1,0 +1,184 @@
+"""Metering events in a real database: stored once, compared, kept aside, never dropped."""
+
+import asyncio
+import random
+from datetime import UTC, datetime
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from rater_service.database import Connection, Pool
+from rater_service.event_store import Fate, store_events
+from rater_service.event_validation import EventRow, validate
+from rater_service.statements import statement
+from tests.harness.ledger import make_event
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+async def fates(pool: Pool, *events: MeteringEvent) -> list[Fate]:
+    return [result.fate for result in await store_events(pool, events, NOW)]
+
+
+async def test_an_event_is_stored_in_all_its_fields(pool: Pool) -> None:
+    full = make_event(
+        client_request_id="c",
+        user_id="u",
+        group_id="g",
+        resource_type="t",
+        base_model="b",
+        requested_model="q",
+        reasoning_tokens=3,
+        usage_raw='{"a": 1}',
+        finish_reason="stop",
+        streamed=True,
+        first_byte_time=make_event().event_time,
+    )
+    assert await fates(pool, full) == [Fate.STORED]
+    stored = await pool.fetchrow("SELECT * FROM billing_event")
+    assert stored is not None
+    expected = validate(full)
+    assert isinstance(expected, EventRow)
+    assert tuple(stored) == (*expected, NOW)
+
+
+async def test_the_row_has_the_columns_of_the_table_in_their_order(pool: Pool) -> None:
+    columns = await pool.fetch(
+        "SELECT attname FROM pg_attribute"
+        " WHERE attrelid = 'billing_event'::regclass AND attnum > 0 ORDER BY attnum"
+    )
+    assert [column["attname"] for column in columns] == [*EventRow._fields, "stored_at"]
+
+
+async def test_empty_texts_and_absent_counts_become_null_but_zero_stays(pool: Pool) -> None:
+    await fates(pool, make_event(auth_id="", model_id="", cached_tokens=None, completion_tokens=0))
+    stored = await pool.fetchrow(
+        "SELECT auth_id, model_id, cached_tokens, completion_tokens FROM billing_event"
+    )
+    assert stored is not None
+    assert tuple(stored) == (None, None, None, 0)
+
+
+async def test_sending_an_event_again_is_a_duplicate_and_changes_nothing(pool: Pool) -> None:
+    event = make_event()
+    assert await fates(pool, event) == [Fate.STORED]
+    before = await pool.fetchrow("SELECT *, xmin::text FROM billing_event")
+    assert await fates(pool, event) == [Fate.DUPLICATE]
+    assert await pool.fetch("SELECT *, xmin::text FROM billing_event") == [before]
+    assert await pool.fetchval("SELECT count(*) FROM rejected_event") == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"completion_tokens": 11},
+        {"cached_tokens": None},
+        {"streamed": True},
+        {"producer_seq": 77},
+        {"auth_id": ""},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+async def test_the_same_id_with_other_content_is_a_conflict_and_kept_aside_once(
+    pool: Pool, change: dict[str, object]
+) -> None:
+    first = make_event()
+    other = make_event(request_id=first.request_id, producer_seq=first.producer_seq)
+    for field, value in change.items():
+        changed = make_event(
+            **{"request_id": first.request_id, "producer_seq": first.producer_seq, field: value}
+        )
+        other.CopyFrom(changed)
+    assert await fates(pool, first) == [Fate.STORED]
+    assert await fates(pool, other) == [Fate.CONFLICT]
+    assert await fates(pool, other) == [Fate.CONFLICT]
+    kept = await pool.fetch("SELECT * FROM rejected_event")
+    assert [(row["kind"], row["request_id"]) for row in kept] == [("CONFLICT", first.request_id)]
+    assert MeteringEvent.FromString(kept[0]["event"]) == other
+    assert await pool.fetchval("SELECT count(*) FROM billing_event") == 1
+
+
+async def test_of_one_id_several_times_in_a_batch_the_first_wins(pool: Pool) -> None:
+    first = make_event()
+    other = make_event(request_id=first.request_id, producer_seq=first.producer_seq, completion_tokens=999)
+    assert await fates(pool, first, other, first) == [Fate.STORED, Fate.CONFLICT, Fate.DUPLICATE]
+    assert await pool.fetchval("SELECT completion_tokens FROM billing_event") == first.completion_tokens
+
+
+async def test_an_id_in_capitals_is_the_same_id(pool: Pool) -> None:
+    event = make_event()
+    assert await fates(pool, event) == [Fate.STORED]
+    event.request_id = event.request_id.upper()
+    assert await fates(pool, event) == [Fate.DUPLICATE]
+
+
+async def test_a_bad_event_is_kept_whole_and_does_not_hold_up_the_others(pool: Pool) -> None:
+    good, bad = make_event(), make_event(request_id="chatcmpl-1\0", outcome="lost")
+    results = await store_events(pool, [bad, good], NOW)
+    assert [result.fate for result in results] == [Fate.REJECTED, Fate.STORED]
+    assert "request_id" in results[0].reason
+    assert "outcome" in results[0].reason
+    assert await fates(pool, bad) == [Fate.REJECTED]
+    (kept,) = await pool.fetch("SELECT * FROM rejected_event")
+    assert (kept["kind"], kept["reason"], kept["request_id"]) == ("REJECTED", results[0].reason, "chatcmpl-1")
+    assert (kept["producer_id"], kept["producer_seq"]) == (bad.producer_id, bad.producer_seq)
+    assert MeteringEvent.FromString(kept["event"]) == bad
+
+
+async def test_an_event_only_the_database_refuses_is_rejected_alone(pool: Pool) -> None:
+    await pool.execute("ALTER TABLE billing_event ADD CONSTRAINT odd CHECK (user_id <> 'odd')")
+    events = [make_event(), make_event(user_id="odd"), make_event()]
+    results = await store_events(pool, [*events, events[0]], NOW)
+    expected = [Fate.STORED, Fate.REJECTED, Fate.STORED, Fate.DUPLICATE]
+    assert [result.fate for result in results] == expected
+    assert "CheckViolation" in results[1].reason
+    assert await pool.fetchval("SELECT kind FROM rejected_event") == "REJECTED"
+
+
+async def test_batches_at_once_with_the_same_ids_never_deadlock_and_store_each_once(pool: Pool) -> None:
+    shared = [make_event() for _ in range(200)]
+    bad = [make_event(outcome="?") for _ in range(20)]
+
+    async def send(seed: int) -> list[Fate]:
+        mixed = random.Random(seed).sample([*shared, *bad], k=220)
+        return await fates(pool, *mixed)
+
+    outcomes = await asyncio.gather(*(send(seed) for seed in range(8)))
+    together = [fate for batch in outcomes for fate in batch]
+    assert together.count(Fate.STORED) == 200
+    assert together.count(Fate.DUPLICATE) == 7 * 200
+    assert together.count(Fate.REJECTED) == 8 * 20
+    assert await pool.fetchval("SELECT count(*) FROM billing_event") == 200
+    assert await pool.fetchval("SELECT count(*) FROM rejected_event") == 20
+
+
+async def test_a_batch_sent_in_any_order_never_holds_what_a_batch_before_it_still_needs(pool: Pool) -> None:
+    first, second = sorted((make_event(), make_event()), key=lambda event: event.request_id)
+
+    async def insert(connection: Connection, event: MeteringEvent) -> None:
+        row = validate(event)
+        assert isinstance(row, EventRow)
+        await connection.execute(statement("store_events"), [(*row, NOW)])
+
+    async with pool.acquire() as other, other.transaction():
+        await insert(other, first)
+        waiting = asyncio.create_task(fates(pool, second, first))
+        while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await insert(other, second)
+    assert await waiting == [Fate.DUPLICATE, Fate.DUPLICATE]
+
+
+async def test_nothing_is_stored_when_the_batch_can_not_be_committed(pool: Pool) -> None:
+    await pool.execute("DROP TABLE rejected_event")
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await store_events(pool, [make_event(), make_event(outcome="?")], NOW)
+    assert await pool.fetchval("SELECT count(*) FROM billing_event") == 0
+
+
+async def test_the_stored_id_is_the_one_sent(pool: Pool) -> None:
+    event = make_event()
+    await fates(pool, event)
+    assert await pool.fetchval("SELECT request_id FROM billing_event") == UUID(event.request_id)

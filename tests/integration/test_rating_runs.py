@@ -1,0 +1,120 @@
+"""Which windows can be rated, runs at once, and what is kept of a run."""
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+
+import asyncpg
+import pytest
+
+from rater_service.database import Pool
+from rater_service.errors import NoPriceBookError
+from rater_service.rating import InvalidWindow, Mode, RateRequest, RateResult, rate_window
+from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "field"),
+    [
+        (timedelta(minutes=1), ONE_HOUR, "window_start"),
+        (timedelta(0), timedelta(minutes=59, seconds=59), "window_end"),
+        (timedelta(0), timedelta(0), "window_end"),
+        (ONE_HOUR, timedelta(0), "window_end"),
+        (timedelta(days=-31), ONE_HOUR, "window_end"),
+        (timedelta(0), 3 * ONE_HOUR, "window_end"),
+    ],
+)
+async def test_an_invalid_window_is_refused_and_nothing_is_touched(
+    ledger: Ledger, start: timedelta, end: timedelta, field: str
+) -> None:
+    await ledger.store(make_event())
+    now = HOUR + ONE_HOUR + timedelta(minutes=59)
+    with pytest.raises(InvalidWindow) as refused:
+        await ledger.rate(start=HOUR + start, end=HOUR + end, now=now)
+    assert refused.value.field == field
+    assert await ledger.rollups() == []
+    assert await ledger.pool.fetchval("SELECT count(*) FROM rating_run") == 0
+
+
+@pytest.mark.parametrize("minutes", [0, 1, 59])
+async def test_the_running_hour_can_be_rated_and_is_open(ledger: Ledger, minutes: int) -> None:
+    now = HOUR + timedelta(minutes=minutes)
+    assert (await ledger.rate(now=now)).window_open
+    assert not (await ledger.rate(start=HOUR - ONE_HOUR, now=now)).window_open
+    assert not (await ledger.rate(now=HOUR + ONE_HOUR)).window_open
+
+
+async def test_31_days_can_be_rated_at_once(ledger: Ledger) -> None:
+    start = HOUR - timedelta(days=31)
+    await ledger.store(make_event(start), make_event(HOUR - ONE_HOUR), make_event(HOUR))
+    assert (await ledger.rate(start=start, end=HOUR)).events_rated == 2
+
+
+async def test_without_a_price_book_nothing_is_rated(pool: Pool) -> None:
+    with pytest.raises(NoPriceBookError):
+        await rate_window(pool, RateRequest(HOUR, HOUR + ONE_HOUR), HOUR + ONE_HOUR)
+    assert await pool.fetchval("SELECT count(*) FROM rating_run") == 0
+
+
+async def test_runs_at_once_over_one_window_agree_and_write_each_rollup_once(ledger: Ledger) -> None:
+    await ledger.store(*(make_event(auth_id=f"a{n}") for n in range(50)))
+    results = await asyncio.gather(*(ledger.rate() for _ in range(4)))
+    assert sorted(result.rollups_written for result in results) == [0, 0, 0, 50]
+    assert {result.total_cost for result in results} == {50 * Decimal("0.000023")}
+
+
+async def test_a_run_waits_for_the_one_before_and_sees_what_it_wrote(ledger: Ledger) -> None:
+    await ledger.store(make_event())
+    async with ledger.pool.acquire() as other, other.transaction():
+        await other.execute("LOCK TABLE rated_usage IN SHARE ROW EXCLUSIVE MODE")
+        waiting = asyncio.create_task(ledger.rate())
+        while not await ledger.pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await other.execute(
+            "INSERT INTO billing_event SELECT (jsonb_populate_record(e, jsonb_build_object("
+            "'request_id', gen_random_uuid()))).* FROM billing_event e"
+        )
+    assert (await waiting).events_rated == 2
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/St_Johns", "UTC"])
+async def test_the_time_zone_of_the_session_does_not_matter(ledger: Ledger, zone: str) -> None:
+    await ledger.pool.execute(
+        f"ALTER ROLE CURRENT_USER IN DATABASE {await ledger.pool.fetchval('SELECT current_database()')}"
+        f" SET timezone = '{zone}'"
+    )
+    await ledger.pool.expire_connections()
+    await ledger.store(make_event(HOUR + timedelta(minutes=29)), make_event(HOUR + timedelta(minutes=31)))
+    assert await ledger.pool.fetchval("SHOW timezone") == zone
+    await ledger.rate()
+    (row,) = await ledger.rollups()
+    assert (row["window_start"], row["event_count"]) == (HOUR, 2)
+
+
+async def test_a_run_is_kept_with_everything_it_answered(ledger: Ledger) -> None:
+    await ledger.store(make_event(), make_event(model_id="nobody/knows"))
+    result = await ledger.rate(mode=Mode.BACKFILL, reprice=True)
+    kept = await ledger.pool.fetchrow("SELECT *, anomalies -> 0 ->> 'reason' AS reason FROM rating_run")
+    assert kept is not None
+    for field in RateResult.__slots__:
+        if field not in ("anomalies", "run_id", "price_books"):
+            assert kept[field] == getattr(result, field)
+    assert (kept["id"], kept["mode"], kept["reprice"], kept["reason"]) == (
+        result.run_id,
+        "BACKFILL",
+        True,
+        "UNPRICED",
+    )
+    assert tuple(kept["price_books"]) == result.price_books
+
+
+async def test_a_failing_run_leaves_everything_as_it_was(ledger: Ledger) -> None:
+    await ledger.store(make_event())
+    await ledger.rate()
+    before = await ledger.rollups()
+    await ledger.store(make_event(), make_event(auth_id="bob"))
+    await ledger.pool.execute("ALTER TABLE rated_usage ADD CONSTRAINT odd CHECK (auth_id <> 'bob')")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await ledger.rate()
+    assert await ledger.rollups() == before
+    assert await ledger.pool.fetchval("SELECT count(*) FROM rating_run") == 1

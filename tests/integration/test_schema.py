@@ -1,0 +1,266 @@
+"""The schema: migrations, what its constraints refuse, and which indexes its readers use."""
+
+import asyncio
+import re
+
+import asyncpg
+import pytest
+
+from rater_service.database import Pool, open_pool
+from rater_service.errors import OperatorError
+from rater_service.schema import MigrationResult, migrate, require_current_schema
+from rater_service.statements import statement
+from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
+
+TABLES = {"billing_event", "rejected_event", "price_book", "rating_run", "rated_usage", "alembic_version"}
+
+
+async def tables(url: str) -> set[str]:
+    connection = await asyncpg.connect(url)
+    try:
+        return {
+            row["tablename"]
+            for row in await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        }
+    finally:
+        await connection.close()
+
+
+async def test_migrating_an_empty_database_makes_the_tables_and_again_does_nothing(
+    empty_database_url: str,
+) -> None:
+    assert await migrate(empty_database_url) == MigrationResult(before=None, after="0001")
+    assert await tables(empty_database_url) == TABLES
+    assert await migrate(empty_database_url) == MigrationResult(before="0001", after="0001")
+
+
+async def test_of_migrations_at_once_one_does_the_work(empty_database_url: str) -> None:
+    results = await asyncio.gather(*(migrate(empty_database_url) for _ in range(4)))
+    assert sorted(result.before or "" for result in results) == ["", "0001", "0001", "0001"]
+    assert await tables(empty_database_url) == TABLES
+
+
+async def test_a_migration_that_waits_too_long_for_a_lock_fails_instead_of_blocking_readers(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rater_service.schema.LOCK_TIMEOUT_MS", 1)
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        async with connection.transaction():
+            await connection.execute("CREATE TABLE alembic_version (version_num text)")
+            with pytest.raises(Exception, match="lock timeout"):
+                await migrate(empty_database_url)
+    finally:
+        await connection.close()
+
+
+async def test_the_service_refuses_a_database_without_schema_or_with_an_unknown_one(
+    empty_database_url: str,
+) -> None:
+    async with open_pool(empty_database_url) as pool:
+        with pytest.raises(OperatorError, match="run `phoebe migrate`"):
+            await require_current_schema(pool)
+        await migrate(empty_database_url)
+        await require_current_schema(pool)
+        await pool.execute("UPDATE alembic_version SET version_num = '9999'")
+        with pytest.raises(OperatorError, match="newer Phoebe"):
+            await require_current_schema(pool)
+        with pytest.raises(OperatorError, match="newer Phoebe"):
+            await migrate(empty_database_url)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://user:sec/ret@localhost:1/x", "not a PostgreSQL URL"),
+        ("mysql://user:secret@localhost/x", "not a PostgreSQL URL"),
+        ("postgresql://user:secret@127.0.0.1:1/x", "can't be used"),
+    ],
+)
+async def test_a_database_that_can_not_be_reached_is_an_error_without_the_password(
+    url: str, said: str
+) -> None:
+    with pytest.raises(OperatorError, match=said) as failed:
+        await migrate(url)
+    assert "sec" not in str(failed.value)
+    with pytest.raises(OperatorError, match=said):
+        async with open_pool(url):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [
+        *((f"{column} = ''", "billing_event_no_empty_text") for column in (
+            "client_request_id", "producer_id", "auth_id", "user_id", "group_id", "resource_id",
+            "resource_type", "base_model", "model_id", "requested_model", "api", "usage_raw", "finish_reason",
+        )),
+        ("producer_seq = 0", "billing_event_producer_seq"),
+        *((f"{column} = -1", "billing_event_counts") for column in (
+            "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens",
+        )),
+        ("prompt_tokens = 9007199254740993", "billing_event_counts"),
+        ("usage_found = false", "billing_event_usage"),
+        ("prompt_tokens = NULL, completion_tokens = NULL", "billing_event_usage"),
+        ("usage_found = false, prompt_tokens = NULL, completion_tokens = NULL", "billing_event_usage"),
+        ("outcome = 'lost'", "billing_event_outcome"),
+        ("status_code = 99", "billing_event_status_code"),
+        ("status_code = 600", "billing_event_status_code"),
+        ("event_time = '1999-12-31 23:59:59+00'", "billing_event_times"),
+        ("event_time = '2100-01-01 00:00:00+00'", "billing_event_times"),
+    ],
+)  # fmt: skip
+async def test_a_wrong_event_is_refused(ledger: Ledger, change: str, constraint: str) -> None:
+    await ledger.store(make_event())
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await ledger.pool.execute(f"UPDATE billing_event SET {change}")
+    assert refused.value.constraint_name == constraint
+
+
+async def test_the_same_request_id_is_refused(ledger: Ledger) -> None:
+    await ledger.store(make_event())
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await ledger.pool.execute("INSERT INTO billing_event SELECT * FROM billing_event")
+
+
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [
+        *((f"{column} = ''", "rated_usage_no_empty_text") for column in (
+            "auth_id", "resource_id", "model_id", "base_model",
+        )),
+        ("window_start = window_start + interval '1 minute', window_end = window_end + interval '1 minute'",
+         "rated_usage_whole_hour"),
+        ("window_end = window_end + interval '1 hour'", "rated_usage_whole_hour"),
+        ("event_count = 0", "rated_usage_counts"),
+        ("billable_prompt_tokens = prompt_tokens + 1,"
+         " cost = cost + (prompt_tokens + 1 - billable_prompt_tokens) * applied_prompt_rate",
+         "rated_usage_counts"),
+        ("applied_prompt_rate = -applied_prompt_rate,"
+         " cost = cost - 2 * billable_prompt_tokens * applied_prompt_rate",
+         "rated_usage_rates"),
+        ("cost = cost + 0.000000001", "rated_usage_cost_explained"),
+        ("completion_tokens = completion_tokens + 1", "rated_usage_cost_explained"),
+        ("applied_cached_rate = 0", "rated_usage_cost_explained"),
+    ],
+)  # fmt: skip
+async def test_a_wrong_rollup_is_refused(ledger: Ledger, change: str, constraint: str) -> None:
+    await ledger.store(make_event())
+    await ledger.rate()
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await ledger.pool.execute(f"UPDATE rated_usage SET {change}")
+    assert refused.value.constraint_name == constraint
+
+
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [("run = 999", "rated_usage_run_fkey"), ("price_book = 'x'", "rated_usage_price_book_fkey")],
+)
+async def test_a_rollup_without_its_run_or_book_is_refused(
+    ledger: Ledger, change: str, constraint: str
+) -> None:
+    await ledger.store(make_event())
+    await ledger.rate()
+    with pytest.raises(asyncpg.ForeignKeyViolationError) as refused:
+        await ledger.pool.execute(f"UPDATE rated_usage SET {change}")
+    assert refused.value.constraint_name == constraint
+
+
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [
+        ("events_rated = events_rated + 1", "rating_run_every_event_once"),
+        ("events_in_window = events_in_window - 1", "rating_run_every_event_once"),
+        ("mode = 'OTHER'", "rating_run_mode"),
+        ("window_end = window_start", "rating_run_window"),
+    ],
+)
+async def test_a_wrong_run_is_refused(ledger: Ledger, change: str, constraint: str) -> None:
+    await ledger.store(make_event())
+    await ledger.rate()
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await ledger.pool.execute(f"UPDATE rating_run SET {change}")
+    assert refused.value.constraint_name == constraint
+
+
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [("content = 'other'", "price_book_content_hash"), ("source = ''", "price_book_no_empty_text")],
+)
+async def test_a_wrong_price_book_is_refused(ledger: Ledger, change: str, constraint: str) -> None:
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await ledger.pool.execute(f"UPDATE price_book SET {change}")
+    assert refused.value.constraint_name == constraint
+
+
+@pytest.mark.parametrize(
+    ("values", "constraint"),
+    [
+        ("'id', 'LOST', 'reason'", "rejected_event_kind"),
+        ("'', 'REJECTED', 'reason'", "rejected_event_no_empty_text"),
+        ("'id', 'REJECTED', ''", "rejected_event_no_empty_text"),
+    ],
+)
+async def test_a_wrong_rejected_event_is_refused(pool: Pool, values: str, constraint: str) -> None:
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await pool.execute(
+            "INSERT INTO rejected_event (request_id, kind, reason, event, received_at)"
+            f" VALUES ({values}, 'event', now())"
+        )
+    assert refused.value.constraint_name == constraint
+
+
+async def plan(pool: Pool, name: str, *arguments: object) -> str:
+    rows = await pool.fetch(f"EXPLAIN {statement(name)}", *arguments)
+    return "\n".join(row[0] for row in rows)
+
+
+@pytest.fixture
+async def busy(ledger: Ledger) -> Ledger:
+    """A month of events and rollups, so that reading a part by index pays."""
+    await ledger.store(make_event())
+    await ledger.rate()
+    await ledger.pool.execute(
+        "INSERT INTO billing_event SELECT (jsonb_populate_record(e, jsonb_build_object('request_id',"
+        " gen_random_uuid(), 'event_time', e.event_time - n * interval '5 minutes'))).*"
+        " FROM billing_event e, generate_series(1, 5000) n"
+    )
+    await ledger.pool.execute(
+        "INSERT INTO rated_usage OVERRIDING SYSTEM VALUE"
+        " SELECT (jsonb_populate_record(u, jsonb_build_object('id', 100 + row_number() OVER (),"
+        " 'auth_id', 'auth-' || a, 'resource_id', 'resource-' || a % 30,"
+        " 'window_start', u.window_start - n * interval '1 hour',"
+        " 'window_end', u.window_end - n * interval '1 hour'))).*"
+        " FROM rated_usage u, generate_series(1, 100) n, generate_series(1, 60) a"
+    )
+    await ledger.pool.execute("ANALYZE")
+    return ledger
+
+
+async def test_a_window_of_events_and_its_rollups_are_found_by_index(busy: Ledger) -> None:
+    window = (HOUR - 2 * ONE_HOUR, HOUR - ONE_HOUR)
+    async with busy.pool.acquire() as connection, connection.transaction():
+        await connection.execute(statement("rating_tables"))
+        for name, index in (
+            ("rating_buckets", "billing_event_event_time"),
+            ("rating_counts", "billing_event_event_time"),
+            ("rating_changes", "rated_usage_rollup"),
+            ("rating_keep_rates", "on rated_usage"),
+        ):
+            rows = await connection.fetch(f"EXPLAIN {statement(name)}", *window)
+            text = "\n".join(row[0] for row in rows)
+            assert index in text
+            assert not re.search("Seq Scan on (billing_event|rated_usage)", text)
+
+
+async def test_every_kind_of_page_is_read_from_its_index(busy: Ledger) -> None:
+    for filters, index in (
+        ((None, None, None, None), "rated_usage_rollup"),
+        ((HOUR - 9 * ONE_HOUR, HOUR, None, None), "rated_usage_rollup"),
+        ((None, None, "auth-7", None), "rated_usage_auth"),
+        ((None, None, None, "resource-7"), "rated_usage_resource"),
+    ):
+        for after in ((None,) * 4, (HOUR - 5 * ONE_HOUR, "auth-7", "resource-7", "m")):
+            text = await plan(busy.pool, "list_rated_usage", *filters, *after, 10)
+            assert index in text
+            assert "Seq Scan" not in text

@@ -1,0 +1,195 @@
+"""`serve` as a process: what it refuses to start with, its prices, and a clean stop."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from phoebe_proto.v1 import metering_pb2
+from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceStub
+from rater_service.errors import OperatorError
+from rater_service.price_store import load_history, store_price_file
+from rater_service.server import ServerSettings, running_server, serve
+from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
+from tests.harness.rater import Rater
+
+PROGRAM = """
+import asyncio, logging, sys
+from pathlib import Path
+from rater_service.server import ServerSettings, serve
+logging.basicConfig(level=logging.INFO)
+url, data, prices = sys.argv[1:]
+asyncio.run(serve(ServerSettings("127.0.0.1:0", Path(prices), url or None, Path(data), False)))
+"""
+
+
+def settings(url: str, listen: str = "127.0.0.1:0", prices: Path | None = None) -> ServerSettings:
+    return ServerSettings(listen, prices, url, Path("/nowhere"), allow_plaintext=False)
+
+
+@asynccontextmanager
+async def served(
+    url: str, data: Path, prices: Path
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, int, list[str]]]:
+    """A service in a process of its own: the process, its port and the lines it logs."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PROGRAM, url, str(data), str(prices), stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    lines: list[str] = []
+    try:
+        async for line in process.stderr:
+            lines.append(line.decode())
+            if "listening on 127.0.0.1:" in lines[-1]:
+                break
+        else:
+            pytest.fail("".join(lines))
+        yield process, int(lines[-1].rpartition(":")[2]), lines
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        lines.append((await process.stderr.read()).decode())
+        await process.wait()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_open_streams_and_the_process_with_0(
+    database_url: str, tmp_path: Path, stop: signal.Signals
+) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_bytes(PRICES)
+    async with (
+        served(database_url, tmp_path, prices) as (process, port, lines),
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        call = MeteringServiceStub(channel).StreamEvents()
+        await call.write(metering_pb2.StreamEventsRequest(events=[make_event()]))
+        answer = await call.read()
+        assert isinstance(answer, metering_pb2.StreamEventsResponse)
+        process.send_signal(stop)
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            await call.read()
+        assert ended.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert await process.wait() == 0
+    assert "Traceback" not in "".join(lines)
+
+
+async def test_without_a_database_url_a_database_is_started_migrated_kept_and_stopped(tmp_path: Path) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_bytes(PRICES)
+    event = make_event()
+    outcomes = []
+    for _ in range(2):
+        async with (
+            served("", tmp_path / "data", prices) as (_, port, _),
+            grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        ):
+            call = MeteringServiceStub(channel).StreamEvents()
+            await call.write(metering_pb2.StreamEventsRequest(events=[event]))
+            answer = await call.read()
+            assert isinstance(answer, metering_pb2.StreamEventsResponse)
+            outcomes.append(answer.results[0].outcome)
+        assert not (tmp_path / "data" / "postgresql" / "postmaster.pid").exists()
+    assert outcomes == [metering_pb2.EVENT_OUTCOME_STORED, metering_pb2.EVENT_OUTCOME_DUPLICATE]
+
+
+async def test_an_embedded_database_left_by_a_killed_service_is_taken_over_and_stopped(
+    tmp_path: Path,
+) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_bytes(PRICES)
+    running = tmp_path / "data" / "postgresql" / "postmaster.pid"
+    async with served("", tmp_path / "data", prices) as (process, _, _):
+        process.kill()
+        await process.wait()
+    assert running.exists()
+    async with served("", tmp_path / "data", prices):
+        pass
+    assert not running.exists()
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "example.org:0"])
+async def test_listening_beyond_loopback_is_refused_unless_allowed(listen: str) -> None:
+    with pytest.raises(OperatorError, match="--allow-plaintext"):
+        await serve(settings("postgresql://unused", listen))
+
+
+@pytest.mark.parametrize("listen", ["50051", "localhost", ":50051", "127.0.0.1:x", "127.0.0.1:70000"])
+async def test_an_address_that_is_none_is_refused(listen: str) -> None:
+    with pytest.raises(OperatorError, match="HOST:PORT"):
+        await serve(settings("postgresql://unused", listen))
+
+
+async def test_an_empty_database_is_refused_with_what_to_do(empty_database_url: str) -> None:
+    with pytest.raises(OperatorError, match="run `phoebe migrate`"):
+        await serve(settings(empty_database_url))
+
+
+async def test_a_refused_price_file_keeps_the_service_from_starting_and_lists_all_faults(
+    database_url: str, tmp_path: Path
+) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text(
+        'version: 1\nbase_models:\n  "m": { prompt: "0.0000000001", cached: 1, completion: "0" }\n'
+    )
+    with pytest.raises(OperatorError) as refused:
+        await serve(settings(database_url, prices=prices))
+    assert "prompt" in str(refused.value)
+    assert "cached" in str(refused.value)
+    with pytest.raises(OperatorError, match="can't read the price file"):
+        await serve(settings(database_url, prices=tmp_path / "none"))
+
+
+async def test_a_port_in_use_is_refused(rater: Rater) -> None:
+    with pytest.raises(OperatorError, match="can't listen on"):
+        async with running_server(rater.pool, f"127.0.0.1:{rater.port}", asyncio.Event()):
+            pass
+
+
+async def test_health_says_not_serving_while_the_service_stops(rater: Rater) -> None:
+    stopping = asyncio.Event()
+    server = running_server(rater.pool, "127.0.0.1:0", stopping)
+    port = await server.__aenter__()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        stopped = asyncio.ensure_future(server.__aexit__(None, None, None))
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        watch.cancel()
+        await stopped
+
+
+async def test_price_files_are_kept_once_with_when_they_came_into_force(ledger: Ledger) -> None:
+    later = PRICES.replace(b"0.000000600", b"0.000000700")
+    now = datetime.now(UTC)
+    async with ledger.pool.acquire() as connection:
+        known = await store_price_file(connection, PRICES, "again.yaml", now)
+        assert (known.is_new, known.in_force.in_force_from, known.superseded_by) == (False, None, None)
+        second = await store_price_file(connection, later, "later.yaml", HOUR)
+        assert (second.is_new, second.in_force.in_force_from) == (True, HOUR + ONE_HOUR)
+        back = await store_price_file(connection, PRICES, "back.yaml", HOUR + 2 * ONE_HOUR)
+        assert not back.is_new
+        assert back.superseded_by is not None
+        assert back.superseded_by.book == second.in_force.book
+        assert await load_history(connection)
+    assert await ledger.pool.fetchval("SELECT count(*) FROM price_book") == 2
+
+
+async def test_of_first_price_files_at_once_only_one_is_in_force_from_the_beginning(ledger: Ledger) -> None:
+    await ledger.pool.execute("DELETE FROM price_book")
+    files = [PRICES + f"# {n}\n".encode() for n in range(5)]
+
+    async def keep(content: bytes) -> None:
+        async with ledger.pool.acquire() as connection:
+            await store_price_file(connection, content, "f", HOUR)
+
+    await asyncio.gather(*(keep(content) for content in files))
+    firsts = await ledger.pool.fetchval("SELECT count(*) FROM price_book WHERE in_force_from IS NULL")
+    assert firsts == 1

@@ -1,0 +1,154 @@
+"""The rules of an event's fields, each with the reason it gives."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from rater_service.event_validation import EventRow, InvalidEvent, validate
+from rater_service.wire_time import to_timestamp
+from tests.harness.ledger import HOUR, make_event
+
+
+def reasons(**fields: object) -> list[str]:
+    """What is wrong with an event, one text per fault."""
+    checked = validate(make_event(**fields))
+    return checked.reason.split("; ") if isinstance(checked, InvalidEvent) else []
+
+
+def row(**fields: object) -> EventRow:
+    checked = validate(make_event(**fields))
+    assert isinstance(checked, EventRow), checked
+    return checked
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "fault"),
+    [
+        *(("request_id", value, "must be a UUID in its 36-character form") for value in (
+            None, "null", "chatcmpl-213", "0" * 32, "{01234567-89ab-cdef-0123-456789abcdef}",
+            "01234567-89ab-cdef-0123-456789abcdeg", "01234567-89ab-cdef-0123-456789abcdef\n",
+        )),
+        ("producer_id", "x" * 65, "must be at most 64 characters"),
+        ("producer_seq", -1, "must be greater than 0"),
+        *((name, "x" * 257, "must be at most 256 characters") for name in (
+            "client_request_id", "user_id", "group_id", "resource_type", "base_model", "model_id",
+            "requested_model",
+        )),
+        *((name, "x" * 65, "must be at most 64 characters") for name in (
+            "auth_id", "resource_id", "api", "finish_reason",
+        )),
+        *((name, "a\0b", "must not contain the character NUL") for name in (
+            "user_id", "model_id", "usage_raw", "api",
+        )),
+        ("auth_id", "é", "must be printable ASCII"),
+        ("resource_id", "a\tb", "must be printable ASCII"),
+        ("usage_raw", "é" * 8193, "must be at most 16384 bytes"),
+        ("outcome", None, "must be one of completed, aborted, upstream_error, proxy_error"),
+        ("outcome", "Completed", "must be one of completed, aborted, upstream_error, proxy_error"),
+        *(("status_code", value, "must be 100 to 599") for value in (0, 99, 600, -1)),
+        *((name, value, "must be 0 to 2^53") for value in (-1, 2**53 + 1) for name in (
+            "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens",
+        )),
+        ("event_time", None, "is required"),
+        *((name, value, "must be within the years 2000 to 2099, with nanos 0 to 999,999,999")
+          for name in ("event_time", "start_time", "first_byte_time")
+          for value in (
+              Timestamp(), Timestamp(seconds=946684799), Timestamp(seconds=4102444800),
+              Timestamp(seconds=2**63 - 1), Timestamp(seconds=-(2**63)),
+              Timestamp(seconds=1700000000, nanos=-1),
+              Timestamp(seconds=1700000000, nanos=1_000_000_000),
+          )),
+    ],
+)  # fmt: skip
+def test_a_field_that_breaks_its_rule_is_named(field: str, value: object, fault: str) -> None:
+    assert reasons(**{field: value}) == [f"{field}: {fault}"]
+
+
+def test_counts_without_usage_are_refused() -> None:
+    assert reasons(usage_found=False, cached_tokens=0) == [
+        "usage_found: is false, but cached_tokens is given"
+    ]
+
+
+@pytest.mark.parametrize("others", [{}, {"cached_tokens": 1, "reasoning_tokens": 1}])
+def test_usage_needs_a_prompt_or_a_completion_count(others: dict[str, object]) -> None:
+    given = {"prompt_tokens": None, "completion_tokens": None, "cached_tokens": None} | others
+    assert reasons(**given) == [
+        "usage_found: is true, but neither prompt_tokens nor completion_tokens is given"
+    ]
+
+
+def test_every_bad_field_is_named_at_once() -> None:
+    api = "x" * 65
+    faults = reasons(request_id="x", producer_seq=-1, api=api, outcome="?", prompt_tokens=-1, event_time=None)
+    assert [fault.partition(":")[0] for fault in faults] == [
+        "request_id",
+        "producer_seq",
+        "outcome",
+        "api",
+        "prompt_tokens",
+        "event_time",
+    ]
+
+
+def test_an_empty_message_is_refused_with_all_that_is_missing() -> None:
+    checked = validate(MeteringEvent())
+    assert isinstance(checked, InvalidEvent)
+    assert [fault.partition(":")[0] for fault in checked.reason.split("; ")] == [
+        "request_id",
+        "outcome",
+        "event_time",
+    ]
+
+
+def test_an_event_needs_no_more_than_an_id_an_outcome_and_a_time() -> None:
+    least = MeteringEvent(request_id=str(UUID(int=1)), outcome="aborted", event_time=to_timestamp(HOUR))
+    checked = validate(least)
+    assert isinstance(checked, EventRow)
+    assert [name for name, value in checked._asdict().items() if value is not None] == [
+        "request_id",
+        "usage_found",
+        "outcome",
+        "streamed",
+        "event_time",
+    ]
+
+
+@pytest.mark.parametrize("field", ["prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens"])
+@pytest.mark.parametrize("count", [0, 2**53])
+def test_the_bounds_of_counts_are_valid_and_zero_is_not_none(field: str, count: int) -> None:
+    assert getattr(row(**{field: count}), field) == count
+
+
+def test_more_cached_than_prompt_tokens_is_kept_as_reported() -> None:
+    assert row(prompt_tokens=1, cached_tokens=2).cached_tokens == 2
+
+
+def test_what_is_not_known_is_none() -> None:
+    empty = row(
+        auth_id="",
+        resource_id=None,
+        model_id="",
+        cached_tokens=None,
+        status_code=None,
+        usage_raw="",
+        user_id="",
+    )
+    assert (empty.auth_id, empty.resource_id, empty.model_id, empty.user_id, empty.usage_raw) == (None,) * 5
+    assert (empty.cached_tokens, empty.reasoning_tokens, empty.status_code, empty.first_byte_time) == (
+        None,
+    ) * 4
+
+
+def test_an_id_in_capitals_is_the_same_id() -> None:
+    assert row(request_id="01234567-89AB-CDEF-0123-456789ABCDEF").request_id == UUID(
+        "01234567-89ab-cdef-0123-456789abcdef"
+    )
+
+
+def test_a_time_is_cut_to_microseconds_and_stays_in_its_hour() -> None:
+    last = Timestamp(seconds=1_700_002_799, nanos=999_999_999)
+    assert row(event_time=last).event_time == datetime(2023, 11, 14, 22, 59, 59, 999_999, tzinfo=UTC)
