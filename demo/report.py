@@ -1,0 +1,174 @@
+"""What the demo shows: tables of the traffic, the bill, the quotes and what needs a human."""
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+from openai.types import CompletionUsage
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from demo.bill import Bill, Quote, QuoteCounts
+from demo.processes import DemoError
+from demo.traffic import Seen
+from phoebe_proto.v1.rating_pb2 import Anomaly, PriceSource, RatedUsage
+
+# Where the output is no terminal, wide enough that no cell is folded.
+PLAIN_WIDTH = 120
+
+
+class Output(Console):
+    """Standard output. When its reader goes away (`| head`), the demo ends as after any other failure."""
+
+    def on_broken_pipe(self) -> None:
+        """Silences this console, also for what is still buffered. Raises DemoError."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise DemoError("the reader of this output went away")
+
+
+def open_console() -> Console:
+    """The demo's standard output."""
+    console = Output(highlight=False)
+    return console if console.is_terminal else Output(highlight=False, width=PLAIN_WIDTH)
+
+
+def traffic_table(answers: Sequence[Seen]) -> Table:
+    """One line for each request, as its client saw the answer."""
+    title = "The traffic, as the clients saw it (tokens: prompt/cached/completion, - if not told)"
+    table = _table(title, "request", "tenant", "resource", "model")
+    for name in ("HTTP", "chunks", "tokens"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for seen in answers:
+        request = seen.request
+        table.add_row(
+            escape(request.title),
+            request.auth_id,
+            request.resource_id or "-",
+            escape(request.model),
+            _count(seen.status),
+            _count(seen.chunks),
+            _tokens(seen.usage),
+        )
+    return table
+
+
+def rollups_table(rows: Iterable[RatedUsage]) -> Table:
+    """One entry for each rollup of rated usage: tokens times rates is its cost."""
+    table = _table("Rated usage", "hour (UTC), tenant\nresource\nmodel")
+    table.add_column("events", justify="right", no_wrap=True)
+    table.add_column("tokens x USD per token", no_wrap=True)
+    table.add_column("cost USD", justify="right", no_wrap=True)
+    for row in rows:
+        hour = f"{row.window_start.ToDatetime():%m-%d %H:%M}"
+        table.add_row(
+            escape(f"{hour}, {row.auth_id}\n{row.resource_id}\n{row.model_id}"),
+            str(row.event_count),
+            _by_component(
+                f"{row.billable_prompt_tokens:>6} x {row.applied_prompt_rate}",
+                f"{row.cached_tokens:>6} x {row.applied_cached_rate}",
+                f"{row.completion_tokens:>6} x {row.applied_completion_rate}",
+            ),
+            _money(row.cost),
+        )
+    return table
+
+
+def quotes_table(quotes: Iterable[Quote], counts: QuoteCounts) -> Table:
+    """One line for each price asked for."""
+    prompt = f"{counts.prompt} prompt tokens ({counts.cached} of them cached)"
+    title = f"Quotes for {prompt} and {counts.completion} completion tokens"
+    table = _table(title, "model", "where the price comes from")
+    table.add_column("USD per token", no_wrap=True)
+    table.add_column("cost USD", justify="right", no_wrap=True)
+    for quote in quotes:
+        price = quote.price
+        if price is None:
+            table.add_row(escape(quote.model_id), f"no price: {escape(quote.refusal)}", "-", "-")
+            continue
+        source = PriceSource.Name(price.source).removeprefix("PRICE_SOURCE_").lower().replace("_", " ")
+        derived = f": {price.premium}\nfrom {price.derived_from}" if price.derived_from else ""
+        table.add_row(
+            escape(quote.model_id),
+            escape(source + derived),
+            _by_component(price.prompt_rate, price.cached_rate, price.completion_rate),
+            _money(price.cost),
+        )
+    return table
+
+
+def anomalies_table(anomalies: Iterable[Anomaly]) -> Table:
+    """One line for each combination of names behind an anomaly."""
+    table = _table("What needs a human", "anomaly", "tenant", "resource", "model", "why")
+    for name in ("events", "tokens", "money at risk"):
+        table.add_column(name, justify="right")
+    for anomaly in anomalies:
+        for offender in anomaly.offenders:
+            table.add_row(
+                anomaly.reason,
+                offender.auth_id or "-",
+                offender.resource_id or "-",
+                escape(offender.model_id or "-"),
+                escape(offender.detail or "-"),
+                str(offender.events),
+                str(offender.tokens),
+                _money(offender.money_at_risk) if offender.money_at_risk else "unknown",
+            )
+    return table
+
+
+def conservation_line(bill: Bill) -> str:
+    """Where every admitted exchange went."""
+    run = bill.run
+    parts = {
+        "rated": run.events_rated,
+        "unpriced": run.unpriced_events,
+        "unattributable": run.unattributable_events,
+        "ambiguous base": run.ambiguous_base_events,
+        "missing usage": run.missing_usage_events,
+        "zero charge": run.zero_charge_events,
+    }
+    sum_of_parts = " + ".join(f"{count} {name}" for name, count in parts.items())
+    return f"{bill.admitted} admitted = {bill.stored} stored = {sum_of_parts}"
+
+
+def last_line(bill: Bill) -> str:
+    """The line that a program reads: the demo went well, in numbers."""
+    run = bill.run
+    return (
+        f"demo ok: admitted={bill.admitted} stored={bill.stored} rated={run.events_rated} "
+        f"unpriced={run.unpriced_events} zero_charge={run.zero_charge_events} "
+        f"total_cost={_money(run.total_cost)}"
+    )
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _by_component(prompt: str, cached: str, completion: str) -> str:
+    return f"prompt     {prompt}\ncached     {cached}\ncompletion {completion}"
+
+
+def _tokens(usage: CompletionUsage | None) -> str:
+    if usage is None:
+        return "-"
+    details = usage.prompt_tokens_details
+    cached = details.cached_tokens if details else None
+    return f"{usage.prompt_tokens}/{_count(cached)}/{usage.completion_tokens}"
+
+
+def _count(count: int | None) -> str:
+    return "-" if count is None else str(count)
+
+
+def _money(text: str) -> str:
+    return f"{Decimal(text):.9f}"
