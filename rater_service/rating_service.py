@@ -17,8 +17,8 @@ from rater_service.price_history import Quote
 from rater_service.price_store import load_history
 from rater_service.rated_usage import InvalidPageToken, RatedUsageFilter, list_rated_usage
 from rater_service.rating import Anomaly, InvalidWindow, Mode, Offender, RateRequest, RateResult, rate_window
-from rater_service.resolution import NoPrice, NoPriceReason
-from rater_service.rpc_errors import RpcError, answered_errors, invalid
+from rater_service.resolution import NoPrice
+from rater_service.rpc_errors import RpcError, answering_errors, invalid
 from rater_service.wire_time import to_datetime, to_timestamp
 
 PAGE_SIZE_DEFAULT = 100
@@ -28,11 +28,6 @@ MODES = {
     pb.RATE_MODE_UNSPECIFIED: Mode.ROUTINE,
     pb.RATE_MODE_ROUTINE: Mode.ROUTINE,
     pb.RATE_MODE_BACKFILL: Mode.BACKFILL,
-}
-NO_PRICE_TEXTS = {
-    NoPriceReason.NO_PRICE: "no price book prices the model {model}",
-    NoPriceReason.FINE_TUNE_WITHOUT_BASE: "the fine-tune {model} is in no price book; give its base_model",
-    NoPriceReason.BASE_NOT_PRICED: "the base model of the fine-tune {model} is not a priced base model",
 }
 
 
@@ -44,68 +39,61 @@ class RatingService(RatingServiceServicer):
         # Runs take turns anyway; waiting here, not in the database, leaves the connections to the events.
         self._one_run = asyncio.Lock()
 
+    @answering_errors
     async def RateWindow(  # noqa: N802 - the name in the contract
         self,
         request: pb.RateWindowRequest,
-        context: grpc.aio.ServicerContext[pb.RateWindowRequest, pb.RateWindowResponse],
+        _context: grpc.aio.ServicerContext[pb.RateWindowRequest, pb.RateWindowResponse],
     ) -> pb.RateWindowResponse:
         """Rate a window."""
-        async with answered_errors(context):
-            try:
-                wanted = _rate_request(request)
-                async with self._one_run:
-                    result = await rate_window(self._pool, wanted, datetime.now(UTC))
-            except InvalidWindow as error:
-                raise RpcError(
-                    grpc.StatusCode.INVALID_ARGUMENT, "INVALID_WINDOW", str(error), error.field
-                ) from error
-            return _rate_response(result)
-        raise AssertionError("the call was aborted")
+        try:
+            wanted = _rate_request(request)
+            async with self._one_run:
+                result = await rate_window(self._pool, wanted, datetime.now(UTC))
+        except InvalidWindow as error:
+            code = grpc.StatusCode.INVALID_ARGUMENT
+            raise RpcError(code, "INVALID_WINDOW", str(error), error.field) from error
+        return _rate_response(result)
 
+    @answering_errors
     async def ResolvePrice(  # noqa: N802 - the name in the contract
         self,
         request: pb.ResolvePriceRequest,
-        context: grpc.aio.ServicerContext[pb.ResolvePriceRequest, pb.ResolvePriceResponse],
+        _context: grpc.aio.ServicerContext[pb.ResolvePriceRequest, pb.ResolvePriceResponse],
     ) -> pb.ResolvePriceResponse:
         """Quote a price."""
-        async with answered_errors(context):
-            if not request.model_id:
-                raise invalid("model_id", "is required")
-            counts = _token_counts(request)
-            at = _bound(request.at, "at") if request.HasField("at") else datetime.now(UTC)
-            async with self._pool.acquire() as connection:
-                history = await load_history(connection)
-            if not history:
-                raise NoPriceBookError
-            quote = history.resolve(request.model_id, request.base_model or None, at)
-            if isinstance(quote, NoPrice):
-                text = NO_PRICE_TEXTS[quote.reason].format(model=request.model_id)
-                raise RpcError(grpc.StatusCode.NOT_FOUND, quote.reason, text)
-            return _quote_response(quote, counts)
-        raise AssertionError("the call was aborted")
+        if not request.model_id:
+            raise invalid("model_id", "is required")
+        counts = _token_counts(request)
+        at = _bound(request.at, "at") if request.HasField("at") else datetime.now(UTC)
+        async with self._pool.acquire() as connection:
+            history = await load_history(connection)
+        if not history:
+            raise NoPriceBookError
+        quote = history.resolve(request.model_id, request.base_model or None, at)
+        if isinstance(quote, NoPrice):
+            raise RpcError(grpc.StatusCode.NOT_FOUND, quote.reason, quote.reason.explain(request.model_id))
+        return _quote_response(quote, counts)
 
+    @answering_errors
     async def ListRatedUsage(  # noqa: N802 - the name in the contract
         self,
         request: pb.ListRatedUsageRequest,
-        context: grpc.aio.ServicerContext[pb.ListRatedUsageRequest, pb.ListRatedUsageResponse],
+        _context: grpc.aio.ServicerContext[pb.ListRatedUsageRequest, pb.ListRatedUsageResponse],
     ) -> pb.ListRatedUsageResponse:
         """List a page of rollups."""
-        async with answered_errors(context):
-            if not 0 <= request.page_size <= PAGE_SIZE_MAX:
-                raise invalid("page_size", f"must be 0 to {PAGE_SIZE_MAX}")
-            page_size = request.page_size or PAGE_SIZE_DEFAULT
-            try:
-                page = await list_rated_usage(
-                    self._pool, _filter(request), page_size, request.page_token or None
-                )
-            except InvalidPageToken:
-                fault = "does not come from a call with the same filters"
-                raise invalid("page_token", fault, reason="INVALID_PAGE_TOKEN") from None
-            return pb.ListRatedUsageResponse(
-                rated_usage=[_rated_usage(row) for row in page.rows],
-                next_page_token=page.next_page_token or "",
-            )
-        raise AssertionError("the call was aborted")
+        if not 0 <= request.page_size <= PAGE_SIZE_MAX:
+            raise invalid("page_size", f"must be 0 to {PAGE_SIZE_MAX}")
+        page_size = request.page_size or PAGE_SIZE_DEFAULT
+        try:
+            page = await list_rated_usage(self._pool, _filter(request), page_size, request.page_token or None)
+        except InvalidPageToken:
+            fault = "does not come from a call with the same filters"
+            raise invalid("page_token", fault, reason="INVALID_PAGE_TOKEN") from None
+        return pb.ListRatedUsageResponse(
+            rated_usage=[_rated_usage(row) for row in page.rows],
+            next_page_token=page.next_page_token or "",
+        )
 
 
 def _rate_request(request: pb.RateWindowRequest) -> RateRequest:

@@ -1,8 +1,9 @@
 """How the RPCs fail: a status with google.rpc.ErrorInfo, so that programs need not read the message."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import wraps
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -64,6 +65,22 @@ async def answered_errors[Request, Response](
     else:
         return
     await context.abort_with_status(rpc_status.to_status(_status(answer)))
+
+
+def answering_errors[Service, Request, Response](
+    method: Callable[[Service, Request, grpc.aio.ServicerContext[Request, Response]], Awaitable[Response]],
+) -> Callable[[Service, Request, grpc.aio.ServicerContext[Request, Response]], Awaitable[Response]]:
+    """Decorate a method that answers one request with one response; see `answered_errors`."""
+
+    @wraps(method)
+    async def answering(
+        service: Service, request: Request, context: grpc.aio.ServicerContext[Request, Response]
+    ) -> Response:
+        async with answered_errors(context):
+            return await method(service, request, context)
+        raise AssertionError("aborting a call raises")
+
+    return answering
 
 
 def _status(error: RpcError) -> Status:
