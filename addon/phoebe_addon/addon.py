@@ -29,7 +29,8 @@ from .request_body import RequestBody
 from .routes import Api
 from .settings import OPTIONS, Settings, SettingsError, add_options, read_settings
 from .spool import SpoolError
-from .upstreams import Upstream, Upstreams, UpstreamsError, UpstreamsFile
+from .upstreams import Upstream, Upstreams, UpstreamsError
+from .upstreams_file import UpstreamsFile
 
 logger = logging.getLogger(__name__)
 

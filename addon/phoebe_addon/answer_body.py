@@ -105,7 +105,7 @@ def open_body(content_type: str, prompt_count: int, strip: Strip) -> EventStream
 
 
 def _without_usage(piece: SsePiece) -> bytes:
-    """Take the usage out of a chunk. Data spread over several lines keeps its lines, as far as it fills them."""
+    """Take the usage out of a chunk. Data that is spread over lines stays so, as far as there is any left."""
     assert piece.data is not None
     values = iter(without_member(piece.data.decode(), "usage").encode().split(b"\n"))
     lines: list[bytes] = []

@@ -27,6 +27,16 @@ RETRY_WAIT_MAX_S = 10.0
 # A missed wake-up must not leave an event behind.
 IDLE_WAIT_S = 5.0
 
+# The rater is a neighbour; an HTTP proxy that the environment names for web traffic is not on the way to it.
+_CHANNEL_OPTIONS = (("grpc.enable_http_proxy", 0),)
+
+_OUTCOMES = {
+    metering_pb2.EVENT_OUTCOME_STORED: "stored",
+    metering_pb2.EVENT_OUTCOME_DUPLICATE: "duplicate",
+    metering_pb2.EVENT_OUTCOME_CONFLICT: "conflict",
+    metering_pb2.EVENT_OUTCOME_REJECTED: "rejected",
+}
+
 type OnResults = Callable[[Counter[str]], None]
 
 
@@ -64,7 +74,7 @@ class Delivery:
                 await self._run_channel(attempt.retry_state)
 
     async def _run_channel(self, state: tenacity.RetryCallState) -> None:
-        async with grpc.aio.insecure_channel(self._target) as channel:
+        async with grpc.aio.insecure_channel(self._target, _CHANNEL_OPTIONS) as channel:
             stub = metering_pb2_grpc.MeteringServiceStub(channel)
             stream = stub.StreamEvents(wait_for_ready=True)
             try:
@@ -93,6 +103,8 @@ class Delivery:
         ],
         batch: Sequence[SpooledEvent],
     ) -> None:
+        if stream.done():
+            raise DeliveryError("the rater ended the stream")
         self._batch_number += 1
         request = metering_pb2.StreamEventsRequest(
             batch_id=str(self._batch_number), events=[self._message(spooled) for spooled in batch]
@@ -117,17 +129,14 @@ class Delivery:
     ) -> None:
         sent = [event.request_id for event in request.events]
         answered = [result.request_id for result in response.results]
-        unspecified = any(
-            result.outcome == metering_pb2.EVENT_OUTCOME_UNSPECIFIED for result in response.results
-        )
-        if response.batch_id != request.batch_id or sent != answered or unspecified:
+        decided = all(result.outcome in _OUTCOMES for result in response.results)
+        if response.batch_id != request.batch_id or sent != answered or not decided:
             raise DeliveryError("the rater's answer does not fit the batch it was sent")
 
     def _report(self, response: metering_pb2.StreamEventsResponse) -> None:
         outcomes: Counter[str] = Counter()
         for result in response.results:
-            name = metering_pb2.EventOutcome.Name(result.outcome)
-            outcomes[name.removeprefix("EVENT_OUTCOME_").lower()] += 1
+            outcomes[_OUTCOMES[result.outcome]] += 1
             if result.reason:
                 logger.error("phoebe: the rater kept event %s aside: %s", result.request_id, result.reason)
         self._on_results(outcomes)

@@ -103,16 +103,23 @@ def connect_refused() -> Refusal:
 
 
 def _check_peer(head: RequestHead, rules: GateRules) -> Refusal | None:
-    address = ipaddress.ip_address(head.peer.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    if any(address in network for network in rules.trusted_edges):
+    if _is_trusted(head.peer, rules):
         return None
     return Refusal(
         403,
         RefusalReason.UNTRUSTED_PEER,
         "Requests are taken only from trusted edges, and your address is none.",
     )
+
+
+def _is_trusted(peer: str, rules: GateRules) -> bool:
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:  # a Unix socket, or a connection already gone
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return any(address in network for network in rules.trusted_edges)
 
 
 def _check_protocol(head: RequestHead) -> Refusal | None:

@@ -1,5 +1,6 @@
 """Which requests are metered, which pass free, and how everything else is refused."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,7 +23,9 @@ class Route:
     api: Api | None
 
 
-# A trailing slash in the path stands for one more path segment of any text.
+# A trailing slash in the path stands for a model's name, which may have slashes. None of its segments may be
+# empty or made of dots only: servers on the way could resolve such a path to one that is not on this list.
+_MODEL_NAME = re.compile(r"(?:(?!\.+(?:/|$))[A-Za-z0-9._~:@+-]+(?:/(?!$)|$))+")
 ROUTES = (
     Route("POST", "/v1/chat/completions", Api.OPENAI_CHAT),
     Route("POST", "/v1/completions", Api.OPENAI_COMPLETIONS),
@@ -35,14 +38,15 @@ ROUTES = (
 
 def _matches(route: Route, path: str) -> bool:
     if route.path.endswith("/"):
-        return path.startswith(route.path) and len(path) > len(route.path)
+        return path.startswith(route.path) and bool(_MODEL_NAME.fullmatch(path, len(route.path)))
     return path == route.path
 
 
 def find_route(method: str, path: str) -> Route | Refusal:
     """Find the route of a request.
 
-    path: the request target without query, exactly as sent: an encoded or doubled slash matches nothing.
+    path: the request target without query, exactly as sent: an encoded character or a doubled slash matches
+    nothing.
     A Refusal is 405 (with Allow) when only the method is wrong, else 404.
     """
     candidates = [route for route in ROUTES if _matches(route, path)]

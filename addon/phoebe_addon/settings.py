@@ -11,7 +11,8 @@ from mitmproxy.utils import human
 
 from .gate import GateRules, Network
 from .identity import HeaderNames
-from .upstreams import Upstreams, UpstreamsError, UpstreamsFile, parse_setting
+from .upstreams import Upstreams, UpstreamsError, parse_setting
+from .upstreams_file import UpstreamsFile
 
 type Address = tuple[str, int]
 
@@ -126,8 +127,7 @@ class _Reader:
         if not setting:
             return None
         try:
-            parsed = parse_setting(setting)
-            return UpstreamsFile(parsed) if isinstance(parsed, Path) else parsed
+            return parse_setting(setting) or UpstreamsFile(Path(setting).expanduser())
         except UpstreamsError as error:
             self.faults.append(f"phoebe_upstream: {error}")
             return None

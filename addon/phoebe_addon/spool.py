@@ -34,6 +34,7 @@ _ADMIT = "INSERT INTO admission (request_id, event) VALUES (?, ?)"
 _END = "DELETE FROM admission WHERE request_id = ?"
 _APPEND = "INSERT INTO event (event) VALUES (?)"
 _READ = "SELECT producer_seq, event FROM event WHERE producer_seq > ? ORDER BY producer_seq LIMIT ?"
+_COUNT = "SELECT count(*) FROM event"
 _FORGET = "DELETE FROM event WHERE producer_seq = ?"
 _RECOVER = "INSERT INTO event (event) SELECT event FROM admission ORDER BY request_id"
 
@@ -78,14 +79,7 @@ class Spool:
         self._bytes_max = bytes_max
         self._bytes_used = 0
         self._queue: queue.SimpleQueue[_Change | None] = queue.SimpleQueue()
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._connection = _connect(folder / "spool.sqlite3")
-        except OSError as error:
-            raise SpoolError(f"the spool folder {folder} can't be used: {error}") from error
-        except sqlite3.Error as error:
-            raise SpoolError(_open_error(folder, error)) from error
-        self.producer_id, self.recovered = _prepare(self._connection)
+        self._connection, self.producer_id, self.recovered = _open(folder)
         self._lock = threading.Lock()
         self._measure()
         self._thread = threading.Thread(target=self._write, name="phoebe-spool", daemon=True)
@@ -117,22 +111,27 @@ class Spool:
         await asyncio.wrap_future(self._submit([(_FORGET, (number,)) for number in producer_seqs]))
 
     def read(self, after: int, limit: int) -> list[SpooledEvent]:
-        """Read the oldest events whose number is greater than `after`."""
-        with self._lock:
-            rows = self._connection.execute(_READ, (after, limit)).fetchall()
-        return [SpooledEvent(number, event) for number, event in rows]
+        """Read the oldest events whose number is greater than `after`. Raises SpoolError."""
+        return [SpooledEvent(number, event) for number, event in self._select(_READ, (after, limit))]
 
     def depth(self) -> int:
-        """Count the events that wait to be sent."""
-        with self._lock:
-            return int(self._connection.execute("SELECT count(*) FROM event").fetchone()[0])
+        """Count the events that wait to be sent. Raises SpoolError."""
+        return self._select(_COUNT)[0][0]
 
     def close(self) -> None:
         """Write what is still to be written and close the file. Safe to call again."""
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
-            self._connection.close()
+            with self._lock:
+                self._connection.close()
+
+    def _select(self, query: str, parameters: tuple[int, ...] = ()) -> list[tuple[int, bytes]]:
+        try:
+            with self._lock:
+                return self._connection.execute(query, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise SpoolError(f"the spool can't be read: {error}") from error
 
     def _submit(
         self, statements: Sequence[tuple[str, tuple[object, ...]]], *, urgent: bool = False
@@ -172,7 +171,6 @@ class Spool:
         try:
             with self._lock:
                 self._run(changes)
-                self._measure()
         except sqlite3.Error as error:
             logger.error("phoebe: the spool can't be written: %s", error)
             failed = [change for change in changes if change.urgent or last_chance]
@@ -189,6 +187,7 @@ class Spool:
             for change in changes:
                 for statement, parameters in change.statements:
                     self._connection.execute(statement, parameters)
+            self._measure()
             self._connection.execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
@@ -203,17 +202,30 @@ class Spool:
         self._bytes_used = (pages - free) * size
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
-    # One process at a time; with it the write-ahead log needs no shared memory. FULL: a commit is on disk.
-    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    return connection
+def _open(folder: Path) -> tuple[sqlite3.Connection, str, int]:
+    """Open the file. Returns the connection, the producer id and how many exchanges were found cut off."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        connection = sqlite3.connect(
+            folder / "spool.sqlite3", isolation_level=None, check_same_thread=False, timeout=0
+        )
+        try:
+            return connection, *_prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+    except OSError as error:
+        raise SpoolError(f"the spool folder {folder} can't be used: {error}") from error
+    except sqlite3.Error as error:
+        raise SpoolError(_open_error(folder, error)) from error
 
 
 def _prepare(connection: sqlite3.Connection) -> tuple[str, int]:
     """Make the tables, or turn what an earlier process left open into events. Returns producer id, count."""
+    # One process at a time; with it the write-ahead log needs no shared memory. FULL: a commit is on disk.
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version not in {0, SCHEMA_VERSION}:
         raise SpoolError(f"the spool was made by another version of Phoebe (format {version})")

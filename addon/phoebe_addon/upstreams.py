@@ -1,12 +1,8 @@
-"""Which engine serves a resource: one URL, a template, or a YAML map.
-
-Parsing and looking up are pure; `UpstreamsFile` reads the map from disk and notices when it changes.
-"""
+"""Which engine serves a resource: one URL, a template, or a YAML map."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 import yaml
@@ -14,6 +10,8 @@ import yaml
 PLACEHOLDER = "{resource_id}"
 # What may be put into a URL: nothing that could change its meaning.
 _TEMPLATE_RESOURCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_HOST = re.compile(r"[A-Za-z0-9._:-]+")
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*")
 _ENTRY_KEYS = {"url", "engine", "models"}
 
 
@@ -50,7 +48,10 @@ class Upstreams:
             return found
         if not _TEMPLATE_RESOURCE_ID.fullmatch(resource_id):
             return None
-        return parse_url(found.replace(PLACEHOLDER, resource_id))
+        try:
+            return parse_url(found.replace(PLACEHOLDER, resource_id))
+        except UpstreamsError:  # a path that ends with {resource_id}, and the resource "v1"
+            return None
 
 
 def parse_url(url: str) -> Upstream:
@@ -58,52 +59,58 @@ def parse_url(url: str) -> Upstream:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise UpstreamsError(f"{_shown(url)}: {error}") from None
+    except ValueError:
+        raise UpstreamsError(f"{_shown_url(url)}: the URL has no valid host or port") from None
     fault = _url_fault(parts)
     if fault:
-        raise UpstreamsError(f"{_shown(url)}: {fault}")
+        raise UpstreamsError(f"{_shown_url(url)}: {fault}")
     assert parts.hostname
     return Upstream(
         scheme=parts.scheme,
         host=parts.hostname,
-        port=port or (443 if parts.scheme == "https" else 80),
+        port=(443 if parts.scheme == "https" else 80) if port is None else port,
         path_prefix=parts.path.rstrip("/"),
     )
 
 
 def _url_fault(parts: SplitResult) -> str | None:
-    if parts.scheme not in {"http", "https"}:
-        return "the URL must start with http:// or https://"
-    if not parts.hostname or not re.fullmatch(r"[A-Za-z0-9._:-]+", parts.hostname):
-        return "the URL has no valid host"
-    if parts.username is not None or parts.password is not None:
-        return "the URL must not have a user name or password"
-    if parts.query or parts.fragment:
-        return "the URL must not have a query or fragment"
-    if parts.path.rstrip("/").endswith("/v1"):
-        return "the URL must not end with /v1, which is part of every request's path already"
-    return None
+    rules = (
+        (
+            PLACEHOLDER in parts.netloc + parts.path,
+            f"{PLACEHOLDER} can be used only in the option itself and as `default: URL` of a map",
+        ),
+        (parts.scheme not in {"http", "https"}, "the URL must start with http:// or https://"),
+        (not _HOST.fullmatch(parts.hostname or ""), "the URL has no valid host or port"),
+        (parts.port == 0, "the URL has no valid host or port"),
+        ("@" in parts.netloc, "the URL must not have a user name or password"),
+        (bool(parts.query or parts.fragment), "the URL must not have a query or fragment"),
+        (not _PATH.fullmatch(parts.path), "the URL has characters in its path that must be percent-encoded"),
+        (
+            parts.path.rstrip("/").endswith("/v1"),
+            "the URL must not end with /v1, which is part of every request's path already",
+        ),
+    )
+    return next((fault for broken, fault in rules if broken), None)
 
 
-def parse_setting(setting: str) -> Upstreams | Path:
-    """Parse the option `phoebe_upstream`: a URL, a URL template, or the path of a map (returned as such)."""
+def parse_setting(setting: str) -> Upstreams | None:
+    """Parse the option `phoebe_upstream`: a URL or a URL template. None: it is the path of a map.
+
+    Raises UpstreamsError.
+    """
     if "://" not in setting:
-        return Path(setting).expanduser()
-    if PLACEHOLDER in setting:
-        parse_url(setting.replace(PLACEHOLDER, "resource"))
-        return Upstreams({}, setting)
-    return Upstreams({}, parse_url(setting))
+        return None
+    return Upstreams({}, _template(setting) if PLACEHOLDER in setting else parse_url(setting))
 
 
 def parse_map(text: str, source: str) -> Upstreams:
     """Parse a map from resource id to `{url, engine, models}`, in YAML.
 
     Only `url` is required; a URL may stand in place of the mapping; the resource id `default` stands for
-    every other resource and may be a template. Raises UpstreamsError with all faults.
+    every other resource and may be a template. Raises UpstreamsError with the faults of all entries.
     """
     try:
-        document = yaml.load(text, _UniqueKeyLoader)  # noqa: S506  (a SafeLoader)
+        document = yaml.load(text, _TextLoader)  # noqa: S506  (it makes nothing but text)
     except (yaml.YAMLError, RecursionError) as error:
         raise UpstreamsError(f"{source}: not YAML: {error}") from None
     if not isinstance(document, dict) or not document:
@@ -118,7 +125,7 @@ def parse_map(text: str, source: str) -> Upstreams:
             elif key == "default":
                 default = _parse_entry(value)
             else:
-                upstreams[_resource_id(key)] = _parse_entry(value)
+                upstreams[key] = _parse_entry(value)
         except UpstreamsError as error:
             faults.append(f"{source}: {_shown(key)}: {error}")
     if faults:
@@ -129,12 +136,6 @@ def parse_map(text: str, source: str) -> Upstreams:
 def _template(value: str) -> str:
     parse_url(value.replace(PLACEHOLDER, "resource"))
     return value
-
-
-def _resource_id(key: object) -> str:
-    if not isinstance(key, str) or not key:
-        raise UpstreamsError("a resource id must be text (put it in quotes)")
-    return key
 
 
 def _parse_entry(value: object) -> Upstream:
@@ -148,7 +149,7 @@ def _parse_entry(value: object) -> Upstream:
     url, engine, models = value.get("url"), value.get("engine"), value.get("models", [])
     if not isinstance(url, str):
         raise UpstreamsError("url is missing or not text")
-    if engine is not None and not isinstance(engine, str):
+    if engine is not None and not (isinstance(engine, str) and engine):
         raise UpstreamsError("engine must be text")
     if not isinstance(models, list) or not all(isinstance(model, str) and model for model in models):
         raise UpstreamsError("models must be a list of names")
@@ -156,46 +157,25 @@ def _parse_entry(value: object) -> Upstream:
     return Upstream(parsed.scheme, parsed.host, parsed.port, parsed.path_prefix, engine, tuple(models))
 
 
-class UpstreamsFile:
-    """A map on disk, read again when it changed. Raises UpstreamsError if it can't be read at first."""
+class _TextLoader(yaml.BaseLoader):
+    """A loader for which every scalar is text (`no` and `1.10` are names) and every key is unique."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._version: tuple[int, int] | None = None
-        self.upstreams = Upstreams({})
-        self.refresh()
-
-    def refresh(self) -> bool:
-        """Read the map if it changed since it was last read, and say whether it had.
-
-        Raises UpstreamsError for a map that can't be used; the one in use stays.
-        """
-        try:
-            status = self._path.stat()
-            version = (status.st_mtime_ns, status.st_size)
-            if version == self._version:
-                return False
-            self._version = version
-            self.upstreams = parse_map(self._path.read_text("utf-8"), str(self._path))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UpstreamsError(f"{self._path}: can't be read: {error}") from None
-        return True
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader that refuses duplicate keys instead of taking the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
         seen: set[str] = set()
         for key_node, _ in node.value:
-            if key_node.value in seen if isinstance(key_node, yaml.ScalarNode) else False:
+            if not isinstance(key_node, yaml.ScalarNode) or not key_node.value:
+                raise yaml.constructor.ConstructorError(None, None, "a key must be text", key_node.start_mark)
+            if key_node.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"duplicate key {_shown(key_node.value)}", key_node.start_mark
                 )
-            if isinstance(key_node, yaml.ScalarNode):
-                seen.add(key_node.value)
+            seen.add(key_node.value)
         return super().construct_mapping(node, deep)
 
 
 def _shown(value: object) -> str:
     return ascii(str(value)[:100])
+
+
+def _shown_url(url: str) -> str:
+    return _shown(re.sub(r"//.*@", "//***@", url))

@@ -1,0 +1,279 @@
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from phoebe_addon import delivery as delivery_module
+from phoebe_addon.delivery import BATCH_EVENTS_MAX
+from phoebe_addon.spool import Spool
+from phoebe_proto.v1 import metering_pb2
+from phoebe_proto.v1.metering_pb2 import StreamEventsRequest, StreamEventsResponse
+from tests.harness.recording_rater import RecordingRater, Sender, answer_to, out_of_service, stored
+
+
+@pytest.fixture
+async def rater() -> AsyncIterator[RecordingRater]:
+    rater = RecordingRater()
+    await rater.start()
+    yield rater
+    await rater.stop()
+
+
+@pytest.fixture
+async def sender(rater: RecordingRater, tmp_path: Path) -> AsyncIterator[Sender]:
+    sender = Sender(Spool(tmp_path, 10**9), f"127.0.0.1:{rater.port}")
+    yield sender
+    if sender.task:
+        sender.task.cancel()
+        await asyncio.wait([sender.task])
+    sender.spool.close()
+
+
+async def test_events_are_sent_with_producer_and_number_and_leave_the_spool(
+    sender: Sender, rater: RecordingRater
+) -> None:
+    await sender.write(3)
+    sender.start()
+    await sender.until_empty()
+
+    (batch,) = rater.batches
+    assert [(event.request_id, event.producer_id, event.producer_seq) for event in batch.events] == [
+        (f"r{number}", sender.spool.producer_id, number) for number in (1, 2, 3)
+    ]
+    assert sender.counted == {"stored": 3}
+
+
+async def test_an_event_stays_in_the_spool_until_its_answer_has_come(
+    sender: Sender, rater: RecordingRater
+) -> None:
+    may_answer = asyncio.Event()
+
+    async def late(request: StreamEventsRequest) -> StreamEventsResponse:
+        await may_answer.wait()
+        return answer_to(request)
+
+    rater.answers = [late]
+    sender.start()
+    await sender.write(2)
+    await sender.until(lambda: len(rater.batches) == 1)
+
+    assert sender.spool.depth() == 2
+    assert sender.counted == {}
+    may_answer.set()
+    await sender.until_empty()
+
+
+async def test_events_that_come_later_are_sent_when_told_of(sender: Sender, rater: RecordingRater) -> None:
+    sender.start()
+    for count in (1, 2, 3):
+        await sender.write(count)
+        await sender.until_empty()
+
+    assert rater.sent() == [1, 2, 3, 4, 5, 6]
+    assert rater.streams_ended == 0
+
+
+async def test_many_events_go_in_batches_in_their_order(sender: Sender, rater: RecordingRater) -> None:
+    count = 2 * BATCH_EVENTS_MAX + 1
+    await sender.write(count)
+    sender.start()
+    await sender.until_empty()
+
+    assert [len(batch.events) for batch in rater.batches] == [BATCH_EVENTS_MAX, BATCH_EVENTS_MAX, 1]
+    assert rater.sent() == list(range(1, count + 1))
+    assert len({batch.batch_id for batch in rater.batches}) == 3
+
+
+@pytest.mark.parametrize(
+    ("outcome", "name"),
+    [
+        (metering_pb2.EVENT_OUTCOME_DUPLICATE, "duplicate"),
+        (metering_pb2.EVENT_OUTCOME_CONFLICT, "conflict"),
+        (metering_pb2.EVENT_OUTCOME_REJECTED, "rejected"),
+    ],
+)
+async def test_whatever_the_rater_made_of_an_event_it_is_forgotten_and_counted(
+    sender: Sender, rater: RecordingRater, caplog: pytest.LogCaptureFixture, outcome: int, name: str
+) -> None:
+    async def answer(request: StreamEventsRequest) -> StreamEventsResponse:
+        return answer_to(request, outcome, "model_id: too long")
+
+    rater.answers = [answer]
+    await sender.write(2)
+    sender.start()
+    await sender.until_empty()
+
+    assert sender.counted == {name: 2}
+    assert len(rater.batches) == 1
+    assert "kept event r2 aside: model_id: too long" in caplog.text
+
+
+async def test_a_rater_out_of_service_gets_the_same_events_again(
+    sender: Sender, rater: RecordingRater, caplog: pytest.LogCaptureFixture
+) -> None:
+    rater.answers = [out_of_service, out_of_service]
+    await sender.write(2)
+    sender.start()
+    await sender.until_empty()
+
+    assert rater.sent() == [1, 2] * 3
+    assert sender.counted == {"stored": 2}
+    assert "events wait in the spool" in caplog.text
+    assert "the database can't be reached" in caplog.text
+
+
+async def test_a_rater_that_goes_away_before_its_answer_gets_the_events_when_it_is_back(
+    sender: Sender, rater: RecordingRater
+) -> None:
+    async def never(request: StreamEventsRequest) -> None:
+        await asyncio.Event().wait()
+
+    rater.answers = [stored, never]
+    sender.start()
+    await sender.write(1)
+    await sender.until_empty()
+    await sender.write(2)
+    await sender.until(lambda: len(rater.batches) == 2)
+    await rater.stop()
+    await sender.write(1)
+    assert sender.spool.depth() == 3
+
+    await rater.start()
+    await sender.until_empty()
+
+    assert rater.sent() == [1, 2, 3, 2, 3, 4]
+
+
+async def test_a_rater_that_was_away_at_the_start_gets_the_events_when_it_comes(
+    sender: Sender, rater: RecordingRater
+) -> None:
+    await rater.stop()
+    await sender.write(2)
+    sender.start()
+
+    await rater.start()
+    await sender.until_empty()
+
+    assert rater.sent() == [1, 2]
+
+
+async def test_a_stream_that_ended_while_there_was_nothing_to_send_is_replaced(
+    sender: Sender, rater: RecordingRater
+) -> None:
+    sender.start()
+    for round_number in range(1, 6):
+        await sender.write(1)
+        await sender.until_empty()
+        await rater.stop()
+        await sender.until(lambda ended=round_number: rater.streams_ended == ended)  # type: ignore[misc]
+        await rater.start()
+
+    assert rater.sent() == [1, 2, 3, 4, 5]
+
+
+async def test_a_stream_that_ends_without_an_answer_is_replaced(
+    sender: Sender, rater: RecordingRater
+) -> None:
+    async def nothing(request: StreamEventsRequest) -> None:
+        return None
+
+    rater.answers = [nothing]
+    await sender.write(1)
+    sender.start()
+    await sender.until_empty()
+
+    assert rater.sent() == [1, 1]
+
+
+async def test_a_rater_that_does_not_answer_in_time_is_asked_again(
+    sender: Sender, rater: RecordingRater, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(request: StreamEventsRequest) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(delivery_module, "ANSWER_TIMEOUT_S", 0.5)
+    rater.answers = [never]
+    await sender.write(1)
+    sender.start()
+    await sender.until_empty()
+
+    assert rater.sent()[:2] == [1, 1]
+
+
+def _other_batch(response: StreamEventsResponse) -> None:
+    response.batch_id = "another"
+
+
+def _too_few(response: StreamEventsResponse) -> None:
+    del response.results[0]
+
+
+def _too_many(response: StreamEventsResponse) -> None:
+    response.results.add(request_id="r9", outcome=metering_pb2.EVENT_OUTCOME_STORED)
+
+
+def _another_order(response: StreamEventsResponse) -> None:
+    response.results.reverse()
+
+
+def _no_outcome(response: StreamEventsResponse) -> None:
+    response.results[1].outcome = metering_pb2.EVENT_OUTCOME_UNSPECIFIED
+
+
+def _unknown_outcome(response: StreamEventsResponse) -> None:
+    response.results[1].outcome = 99  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    "spoil", [_other_batch, _too_few, _too_many, _another_order, _no_outcome, _unknown_outcome]
+)
+async def test_an_answer_that_does_not_fit_makes_nothing_forgotten(
+    sender: Sender,
+    rater: RecordingRater,
+    caplog: pytest.LogCaptureFixture,
+    spoil: Callable[[StreamEventsResponse], None],
+) -> None:
+    async def unfit(request: StreamEventsRequest) -> StreamEventsResponse:
+        response = answer_to(request)
+        spoil(response)
+        return response
+
+    rater.answers = [unfit]
+    await sender.write(2)
+    sender.start()
+    await sender.until(lambda: len(rater.batches) == 2)
+    await sender.until_empty()
+
+    assert rater.sent() == [1, 2, 1, 2]
+    assert sender.counted == {"stored": 2}
+    assert "does not fit the batch" in caplog.text
+
+
+async def test_a_spool_that_cannot_be_read_for_a_while_does_not_end_the_delivery(
+    sender: Sender, rater: RecordingRater, caplog: pytest.LogCaptureFixture
+) -> None:
+    await sender.write(1)
+    sender.spool._connection.execute("ALTER TABLE event RENAME TO hidden")
+    with caplog.at_level(logging.WARNING):
+        sender.start()
+        await sender.until(lambda: "the spool can't be read" in caplog.text)
+    sender.spool._connection.execute("ALTER TABLE hidden RENAME TO event")
+
+    await sender.until_empty()
+
+    assert rater.sent() == [1]
+
+
+async def test_delivery_ends_when_it_is_cancelled(sender: Sender, rater: RecordingRater) -> None:
+    sender.start()
+    await sender.write(1)
+    await sender.until_empty()
+    assert sender.task
+    sender.task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await sender.task
+    sender.task = None
+    await sender.until(lambda: rater.streams_ended == 1)

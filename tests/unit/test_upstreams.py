@@ -1,0 +1,232 @@
+import pytest
+
+from phoebe_addon.upstreams import (
+    Upstream,
+    Upstreams,
+    UpstreamsError,
+    parse_map,
+    parse_setting,
+    parse_url,
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "upstream"),
+    [
+        ("http://engine", Upstream("http", "engine", 80)),
+        ("https://engine", Upstream("https", "engine", 443)),
+        ("HTTP://Engine:8000/", Upstream("http", "engine", 8000)),
+        ("http://127.0.0.1:8000", Upstream("http", "127.0.0.1", 8000)),
+        ("http://[::1]:8000", Upstream("http", "::1", 8000)),
+        ("http://engine/a/b%20c/", Upstream("http", "engine", 80, "/a/b%20c")),
+    ],
+)
+def test_a_url_names_scheme_host_port_and_path(url: str, upstream: Upstream) -> None:
+    assert parse_url(url) == upstream
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("engine:8000", "must start with http"),
+        ("ftp://engine", "must start with http"),
+        ("http://", "no valid host or port"),
+        ("http://:80", "no valid host or port"),
+        ("http://a b", "no valid host or port"),
+        ("http://ü", "no valid host or port"),
+        ("http://engine:0", "no valid host or port"),
+        ("http://engine:x", "no valid host or port"),
+        ("http://engine:65536", "no valid host or port"),
+        ("http://[::1", "no valid host or port"),
+        ("http://user@engine", "user name or password"),
+        ("http://:s3cret@engine", "user name or password"),
+        ("http://engine/?a=b", "query or fragment"),
+        ("http://engine/#a", "query or fragment"),
+        ("http://engine/a b", "percent-encoded"),
+        ("http://engine/v1", "/v1"),
+        ("http://engine/x/v1/", "/v1"),
+        ("http://engine/{resource_id}", "can be used only in"),
+        ("http://{resource_id}", "can be used only in"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_with_the_reason(url: str, fault: str) -> None:
+    with pytest.raises(UpstreamsError, match=fault):
+        parse_url(url)
+
+
+def test_a_password_in_a_url_is_not_repeated() -> None:
+    for url in ("http://user:s3cret@engine", "http://user:s3cret@engine:x", "http://user:s3/cr@et@engine"):
+        with pytest.raises(UpstreamsError) as raised:
+            parse_url(url)
+
+        assert "s3" not in str(raised.value)
+
+
+def test_one_url_serves_every_resource() -> None:
+    upstreams = parse_setting("http://engine:8000")
+
+    assert upstreams is not None
+    assert upstreams.find("anything at all") == Upstream("http", "engine", 8000)
+
+
+def test_a_template_makes_an_upstream_of_the_resource_id() -> None:
+    upstreams = parse_setting("http://{resource_id}.models.svc:8000/{resource_id}")
+
+    assert upstreams is not None
+    assert upstreams.find("res-1") == Upstream("http", "res-1.models.svc", 8000, "/res-1")
+
+
+@pytest.mark.parametrize(
+    "resource_id",
+    [
+        "",
+        "-a",
+        "_a",
+        "a.b",
+        "a/b",
+        "a:1",
+        "a@b",
+        "a?b",
+        "a#b",
+        "a b",
+        "a%2e",
+        "..",
+        "a\n",
+        "ü",
+        "{resource_id}",
+        "a" * 65,
+    ],
+)
+def test_a_resource_id_that_could_change_the_meaning_of_a_template_has_no_upstream(resource_id: str) -> None:
+    assert Upstreams({}, "http://{resource_id}:8000").find(resource_id) is None
+
+
+def test_a_resource_id_that_would_double_a_part_of_every_path_has_no_upstream() -> None:
+    assert Upstreams({}, "http://engine/{resource_id}").find("v1") is None
+
+
+@pytest.mark.parametrize(
+    "template", ["http://engine:{resource_id}", "{resource_id}://engine", "http://{resource_id}:x/"]
+)
+def test_a_template_that_cannot_become_a_url_is_refused(template: str) -> None:
+    with pytest.raises(UpstreamsError):
+        parse_setting(template)
+
+
+@pytest.mark.parametrize("setting", ["upstreams.yaml", "/etc/phoebe/{resource_id}.yaml", "~/map"])
+def test_a_setting_without_a_scheme_is_the_path_of_a_map(setting: str) -> None:
+    assert parse_setting(setting) is None
+
+
+def test_a_map_names_the_upstream_of_each_resource() -> None:
+    upstreams = parse_map(
+        """
+        res-1: { url: "http://a:8000", engine: vllm, models: [llama, 1.10, no] }
+        res-2: http://b
+        2026-01-01: { url: https://c }
+        007: { url: http://d }
+        """,
+        "map",
+    )
+
+    assert upstreams == Upstreams(
+        {
+            "res-1": Upstream("http", "a", 8000, "", "vllm", ("llama", "1.10", "no")),
+            "res-2": Upstream("http", "b", 80),
+            "2026-01-01": Upstream("https", "c", 443),
+            "007": Upstream("http", "d", 80),
+        }
+    )
+    assert upstreams.find("res-3") is None
+
+
+def test_the_default_of_a_map_serves_every_other_resource() -> None:
+    upstreams = parse_map("res-1: http://a\ndefault: { url: http://b, models: [m] }", "map")
+
+    assert upstreams.find("res-1") == Upstream("http", "a", 80)
+    assert upstreams.find("res-2") == Upstream("http", "b", 80, models=("m",))
+
+
+def test_the_default_of_a_map_may_be_a_template() -> None:
+    upstreams = parse_map("default: http://{resource_id}.svc", "map")
+
+    assert upstreams.find("res-1") == Upstream("http", "res-1.svc", 80)
+    assert upstreams.find("a.b") is None
+
+
+def test_the_faults_of_all_entries_are_listed_with_source_and_resource() -> None:
+    with pytest.raises(UpstreamsError) as raised:
+        parse_map(
+            """
+            a: { url: ftp://x }
+            b: { engine: vllm }
+            c: { url: http://x, uri: http://y }
+            d: [http://x]
+            e: { url: http://x, models: m }
+            f: { url: http://x, models: [""] }
+            g: { url: http://x, engine: [] }
+            h: http://{resource_id}
+            i: http://fine
+            default: { url: "http://{resource_id}" }
+            """,
+            "/etc/map.yaml",
+        )
+
+    lines = str(raised.value).splitlines()
+    assert [line.split(":")[1].strip(" '") for line in lines] == [*"abcdefgh", "default"]
+    assert all(line.startswith("/etc/map.yaml: ") for line in lines)
+    for line, fault in zip(
+        lines,
+        [
+            "must start with http",
+            "url is missing",
+            "unknown key 'uri'; known: engine, models, url",
+            "must be a URL or a mapping",
+            "models must be a list",
+            "models must be a list",
+            "engine must be text",
+            "can be used only in",
+            "can be used only in",
+        ],
+        strict=True,
+    ):
+        assert fault in line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# nothing",
+        "[]",
+        "{}",
+        "http://engine",
+        "a: [",
+        "a: http://x\na: http://y",
+        "a: { url: http://x, url: http://y }",
+        "[a]: http://x",
+        '"": http://x',
+        "a: *missing",
+        "\x00",
+        "a: \x07",
+        "? {a: b}\n: http://x",
+        "[" * 100_000,
+        "a: &a { url: *a }",
+        "a: 9999-99-99",
+        "a: " + "9" * 5000,
+        "a: !!int x",
+        "a: !!python/object/apply:os.abort []",
+        "--- {a: http://x}\n--- {b: http://x}",
+    ],
+)
+def test_a_text_that_is_no_map_is_refused(text: str) -> None:
+    with pytest.raises(UpstreamsError, match=r"^map: "):
+        parse_map(text, "map")
+
+
+def test_what_is_shown_of_a_bad_entry_is_bounded_and_printable() -> None:
+    with pytest.raises(UpstreamsError) as raised:
+        parse_map(f'? "\\e{"k" * 5000}"\n: "ftp://{"x" * 5000}"', "map")
+
+    assert len(str(raised.value)) < 500
+    assert str(raised.value).isprintable()
