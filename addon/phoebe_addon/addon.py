@@ -18,9 +18,8 @@ from datetime import UTC, datetime
 
 import uuid_utils
 from mitmproxy import addonmanager, connection, ctx, exceptions, http
-from mitmproxy.proxy import mode_specs
 
-from . import flows, gate, guard
+from . import flows, gate, guard, modes
 from .answer_body import Strip
 from .exchange import Admission, Ending, Exchange
 from .meter import Meter
@@ -38,9 +37,6 @@ _PASS = "phoebe_pass"  # noqa: S105
 _EXCHANGE = "phoebe_exchange"
 """Keys of a flow's metadata."""
 
-# Where mitmproxy believes to forward to when Phoebe made it a reverse proxy. Nothing goes there: the guard
-# lets pass only flows whose upstream Phoebe has set. The name can't be resolved (RFC 6761).
-_NO_UPSTREAM = "http://upstream.invalid"
 # Documents up to here are kept whole and sent on, Content-Length and all, after their event is durable.
 # Longer ones and those of unknown length are passed on as they come, framed so that the end can be held back.
 _BUFFERED_ANSWER_BYTES_MAX = 8 * 1024 * 1024
@@ -68,11 +64,11 @@ class PhoebeAddon:
         if not updated.intersection({option.name for option in OPTIONS} | {"mode"}):
             return
         try:
-            _check_modes()
+            modes.check_modes(ctx.options.mode)
             settings = read_settings(ctx.options)
             upstreams = settings.upstreams or _upstreams_of_mode()
             self._refuse_late_change(settings)
-        except SettingsError as error:
+        except (SettingsError, modes.ModeError) as error:
             if self._meter:
                 raise exceptions.OptionsError(f"phoebe: {error}") from None
             logger.error("phoebe: %s", error)  # mitmproxy exits when an error was logged at startup
@@ -91,7 +87,7 @@ class PhoebeAddon:
         except (SpoolError, OSError) as error:
             logger.error("phoebe: %s", error)
             return
-        _become_reverse_proxy()
+        ctx.options.update(mode=modes.reversed_modes(ctx.options.mode))
         self._refreshing = asyncio.create_task(self._refresh_upstreams(), name="phoebe upstreams")
         logger.info("phoebe: metering; spool %s, rater %s", self._settings.spool, self._settings.rater)
 
@@ -283,36 +279,10 @@ def _watch(exchange: Exchange) -> Callable[[bytes], bytes | list[bytes]]:
     return watch
 
 
-def _modes() -> list[mode_specs.ProxyMode]:
-    return [mode_specs.ProxyMode.parse(mode) for mode in ctx.options.mode]
-
-
-def _check_modes() -> None:
-    """Only a reverse proxy can be metered: the other modes carry traffic past the gate."""
-    for mode in _modes():
-        reverse = isinstance(mode, mode_specs.ReverseMode) and mode.scheme in {"http", "https"}
-        if not (reverse or isinstance(mode, mode_specs.RegularMode)):
-            raise SettingsError(f"--mode {mode.full_spec} can't be metered: give reverse:http(s)://… or none")
-
-
 def _upstreams_of_mode() -> Upstreams:
-    """Take the upstream from --mode reverse:URL."""
-    modes = _modes()
-    mode = modes[0] if len(modes) == 1 else None
-    if not isinstance(mode, mode_specs.ReverseMode) or mode.data == _NO_UPSTREAM:
+    upstream = modes.upstream_of(ctx.options.mode)
+    if upstream is None:
         raise SettingsError(
             "no model server: give --mode reverse:http://HOST:PORT or --set phoebe_upstream=URL"
         )
-    return Upstreams({}, Upstream(mode.scheme, *mode.address))
-
-
-def _become_reverse_proxy() -> None:
-    """Make every server mitmproxy has a reverse proxy."""
-    ctx.options.update(mode=[_reverse(mode) for mode in _modes()])
-
-
-def _reverse(mode: mode_specs.ProxyMode) -> str:
-    if isinstance(mode, mode_specs.ReverseMode):
-        return mode.full_spec
-    listen = mode.full_spec.partition("@")[2]
-    return f"reverse:{_NO_UPSTREAM}{f'@{listen}' if listen else ''}"
+    return Upstreams({}, upstream)

@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.e2e.conftest import IDENTITY
 from tests.harness import engine as engines
@@ -65,8 +66,11 @@ def test_events_of_a_stopped_proxy_are_sent_by_the_next_one(
         proxy.stop()
 
 
-def test_an_exchange_under_way_when_the_proxy_is_killed_becomes_a_proxy_error(
-    tmp_path: Path, engine: Engine, rater: EventRecorder
+@pytest.mark.parametrize(
+    ("signal_number", "exit_status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 0)]
+)
+def test_an_exchange_under_way_when_the_proxy_ends_becomes_one_proxy_error(
+    tmp_path: Path, engine: Engine, rater: EventRecorder, signal_number: signal.Signals, exit_status: int
 ) -> None:
     asked = threading.Event()
 
@@ -76,39 +80,16 @@ def test_an_exchange_under_way_when_the_proxy_is_killed_becomes_a_proxy_error(
 
     engine.script = script
     proxy = start(tmp_path, engine, rater.port)
-    client = threading.Thread(target=_ask_in_vain, args=(proxy, "killed"))
+    tag = f"under-way-{signal_number}"
+    client = threading.Thread(target=_ask_in_vain, args=(proxy, tag))
     client.start()
     assert asked.wait(10)
-    proxy.stop(signal.SIGKILL)
+    assert proxy.stop(signal_number) == exit_status
     client.join()
     proxy = start(tmp_path, engine, rater.port)
     try:
-        event = rater.wait_for(lambda event: event.client_request_id == "killed")
+        event = rater.wait_for(lambda event: event.client_request_id == tag)
         assert (event.outcome, event.usage_found) == ("proxy_error", False)
-    finally:
-        proxy.stop()
-
-
-def test_an_exchange_under_way_when_the_proxy_is_told_to_stop_becomes_one_event(
-    tmp_path: Path, engine: Engine, rater: EventRecorder
-) -> None:
-    asked = threading.Event()
-
-    def script(_request: EngineRequest, line: Line) -> None:
-        asked.set()
-        line.wait_until_closed()
-
-    engine.script = script
-    proxy = start(tmp_path, engine, rater.port)
-    client = threading.Thread(target=_ask_in_vain, args=(proxy, "stopped"))
-    client.start()
-    assert asked.wait(10)
-    assert proxy.stop() == 0
-    client.join()
-    proxy = start(tmp_path, engine, rater.port)
-    try:
-        event = rater.wait_for(lambda event: event.client_request_id == "stopped")
-        assert event.outcome == "proxy_error"
     finally:
         proxy.stop()
 

@@ -131,7 +131,7 @@ def test_no_engine_is_connected_to_before_the_gate_has_decided(tmp_path: Path) -
 
 
 def test_nothing_passes_while_mitmproxy_is_not_yet_a_reverse_proxy(tmp_path: Path, engine: Engine) -> None:
-    never = "import phoebe_addon.addon as addon\naddon._become_reverse_proxy = int\naddons ="
+    never = "import phoebe_addon.modes as modes\nmodes.reversed_modes = list\naddons ="
     path = tmp_path / "phoebe.py"
     path.write_text(ADDON.replace("addons =", never))
     proxy = Proxy(tmp_path, script=path, options={"phoebe_upstream": engine.url}, ready=None)
