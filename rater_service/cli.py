@@ -1,6 +1,7 @@
 """The operator's command line, `phoebe`."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -138,6 +139,9 @@ app.add_typer(cli_prices.app, name="prices")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments name (None: those of the process) and return its exit code."""
+    # Must be set before gRPC is imported. Its fork handlers make one in some thousand child processes crash
+    # before it runs its program, and the embedded PostgreSQL is started and stopped by child processes.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     try:
         app(args=arguments, prog_name="phoebe")
     except AnomaliesFound:

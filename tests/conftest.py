@@ -1,8 +1,12 @@
 """A fresh, migrated database for every test that asks for one, on every PostgreSQL at hand, and a rater."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+
+# As in the command line: gRPC's fork handlers break child processes now and then.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 
 import grpc
 import pytest

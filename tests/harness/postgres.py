@@ -3,10 +3,8 @@
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -19,7 +17,6 @@ from rater_service import embedded
 from rater_service.schema import migrate
 
 TEMPLATE = "phoebe_template"
-STOP_TIMEOUT_S = 30
 
 
 class NoSystemPostgres(Exception):  # noqa: N818 - the name says it
@@ -83,17 +80,7 @@ def system_server() -> Iterator[str]:
         try:
             yield f"postgresql://postgres@/postgres?host={folder}"
         finally:
-            _stop(data)
-
-
-def _stop(data: Path) -> None:
-    """Stop a server at once. Forking for pg_ctl could break this process, which by now has gRPC's threads."""
-    pid_file = data / "postmaster.pid"
-    os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGQUIT)
-    deadline = time.monotonic() + STOP_TIMEOUT_S
-    while pid_file.exists():
-        assert time.monotonic() < deadline, f"the PostgreSQL in {data} does not stop"
-        time.sleep(0.02)
+            call("pg_ctl", "-w", "-m", "immediate", "stop")
 
 
 def _system_binaries() -> Path | None:
