@@ -1,5 +1,6 @@
 """Admitted exchanges and the one event each makes: a real mitmdump between real sockets."""
 
+import contextlib
 import json
 import re
 import threading
@@ -271,6 +272,34 @@ def test_an_engine_that_breaks_off_mid_stream_is_an_upstream_error(
     ):
         response.read()
     assert event_of(rater, response).outcome == "upstream_error"
+
+
+def test_an_engine_that_breaks_off_at_any_byte_makes_one_event_with_what_it_said(
+    client: httpx.Client, engine: Engine, rater: EventRecorder
+) -> None:
+    events = [CHUNKS[0], CHUNKS[3], USAGE_CHUNK, DONE]
+    whole = b"".join(events)
+    seen_by_client = b"".join([CHUNKS[0], CHUNKS[3], DONE])
+    usage_end = len(whole) - len(DONE)
+    for cut in range(1, len(whole) + 1):
+
+        def script(_request: EngineRequest, line: Line, cut: int = cut) -> None:
+            line.send_stream_head()
+            line.send_chunk(whole[:cut])
+            line.connection.close()
+
+        engine.script = script
+        content = b""
+        with (
+            client.stream("POST", CHAT, json={"model": "m", "stream": True}) as response,
+            contextlib.suppress(httpx.RemoteProtocolError),
+        ):
+            for piece in response.iter_raw():
+                content += piece
+        event = event_of(rater, response)
+        assert seen_by_client.startswith(content)
+        assert event.usage_found == (cut >= usage_end)
+        assert event.outcome == ("completed" if cut == len(whole) else "upstream_error")
 
 
 def test_an_engine_that_breaks_off_before_the_headers_is_a_502_in_json(
