@@ -10,6 +10,7 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 
 import grpc
 import pytest
+from hypothesis import HealthCheck, settings
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceStub
@@ -27,6 +28,12 @@ from tests.harness.postgres import (
     system_server,
 )
 from tests.harness.rater import Rater
+
+# No deadline: on a busy machine it fails what is right. A failure prints how to see the same case again.
+settings.register_profile(
+    "phoebe", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("phoebe")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

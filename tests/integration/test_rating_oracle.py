@@ -9,7 +9,7 @@ from collections import Counter
 from datetime import timedelta
 from fractions import Fraction
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event, nonzero
@@ -133,7 +133,7 @@ def test_every_rollup_and_count_is_what_the_second_opinion_says(
         }
         assert rows == expected
 
-    @settings(max_examples=40, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=40)
     @given(st.lists(events.map(_valid), max_size=25))
     def agree(batch: list[Drawn]) -> None:
         oracle_runner.run(check(batch))
