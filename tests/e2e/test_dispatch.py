@@ -1,7 +1,6 @@
 """Which engine a request goes to: one URL, a template, a map that changes, TLS, HTTP/2."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,21 +128,13 @@ def test_http_2_clients_over_tls_are_metered(tmp_path: Path, engine: Engine, rat
         options={"phoebe_rater": f"127.0.0.1:{rater.port}"},
     )
     try:
-        head_path = tmp_path / "head"
-        body = subprocess.run(
-            [
-                *("curl", "--silent", "--insecure", "--http2", "--dump-header", str(head_path)),
-                *(word for name, value in IDENTITY.items() for word in ("-H", f"{name}: {value}")),
-                *("--data", '{"model": "m", "stream": true}', f"https://127.0.0.1:{proxy.port}{CHAT}"),
-            ],
-            capture_output=True,
-            check=True,
-            timeout=20,
-        ).stdout
-        assert body == b"data: [DONE]\n\n"
-        head = head_path.read_text()
-        assert head.startswith("HTTP/2 200")
-        event = rater.wait_for(lambda event: event.request_id in head)
+        with httpx.Client(http1=False, http2=True, verify=False, headers=IDENTITY) as client:
+            url = f"https://127.0.0.1:{proxy.port}{CHAT}"
+            response = client.post(url, json={"model": "m", "stream": True})
+        assert response.http_version == "HTTP/2"
+        assert response.content == b"data: [DONE]\n\n"
+        request_id = response.headers["x-request-id"]
+        event = rater.wait_for(lambda event: event.request_id == request_id)
         assert (event.prompt_tokens, event.outcome) == (9, "completed")
     finally:
         proxy.stop()
