@@ -1,8 +1,10 @@
 """Which engine a request goes to: one URL, a template, a map that changes, TLS, HTTP/2."""
 
 import json
-from collections.abc import Iterator
+import ssl
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import override
 
 import httpx
 import pytest
@@ -15,6 +17,14 @@ from tests.harness.proxy import Proxy
 
 CHAT = "/v1/chat/completions"
 ANSWER = {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
+
+
+class _Http2Context(ssl.SSLContext):
+    """Offers HTTP/2 alone: mitmproxy takes the first protocol on offer, and httpx puts HTTP/1.1 first."""
+
+    @override
+    def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
+        super().set_alpn_protocols(["h2"])
 
 
 @pytest.fixture
@@ -128,7 +138,10 @@ def test_http_2_clients_over_tls_are_metered(tmp_path: Path, engine: Engine, rat
         options={"phoebe_rater": f"127.0.0.1:{rater.port}"},
     )
     try:
-        with httpx.Client(http1=False, http2=True, verify=False, headers=IDENTITY) as client:
+        context = _Http2Context(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        with httpx.Client(http1=False, http2=True, verify=context, headers=IDENTITY) as client:
             url = f"https://127.0.0.1:{proxy.port}{CHAT}"
             response = client.post(url, json={"model": "m", "stream": True})
         assert response.http_version == "HTTP/2"
