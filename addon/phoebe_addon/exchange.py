@@ -162,7 +162,7 @@ def admission_event(admission: Admission) -> metering_pb2.MeteringEvent:
 def _outcome(ending: Ending, status_code: int | None, answer: Answer, *, streamed: bool) -> Outcome:
     if ending is Ending.PROXY_STOPPED:
         return Outcome.PROXY_ERROR
-    if answer.failed or (status_code is not None and status_code >= 400):
+    if answer.failed or (status_code is not None and not 200 <= status_code < 300):
         return Outcome.UPSTREAM_ERROR
     if ending is Ending.ANSWER_COMPLETE and not streamed:
         return Outcome.COMPLETED

@@ -65,6 +65,8 @@ COMPLETE, GONE, FAILED, STOPPED = Ending
         (COMPLETE, 200, JSON, b"{" + USAGE + b"}", "completed"),
         (COMPLETE, 200, JSON, b"", "completed"),
         (COMPLETE, 200, JSON, b'{"error":{"message":"no"}}', "upstream_error"),
+        (COMPLETE, 204, "", b"", "completed"),
+        (COMPLETE, 307, "", b"", "upstream_error"),
         (COMPLETE, 400, JSON, b"{}", "upstream_error"),
         (COMPLETE, 500, "", b"", "upstream_error"),
         (COMPLETE, 500, STREAM, DONE, "upstream_error"),
