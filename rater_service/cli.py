@@ -87,6 +87,7 @@ def serve(  # noqa: PLR0913 - one parameter per option
         bool,
         typer.Option(
             "--allow-plaintext",
+            envvar="PHOEBE_ALLOW_PLAINTEXT",
             help="Listen beyond this machine although connections are neither encrypted nor authenticated.",
         ),
     ] = False,

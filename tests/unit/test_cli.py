@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from rater_service import server
 from rater_service.cli import main
+from rater_service.server import ServerSettings
 
 EXAMPLE = str(Path(__file__).parents[2] / "prices" / "example.yaml")
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
@@ -81,6 +83,28 @@ def test_wrong_usage_fails_and_says_so_on_standard_error(arguments: list[str], c
     written = capsys.readouterr()
     assert written.out == ""
     assert "Usage: phoebe" in written.err
+
+
+def test_every_setting_of_the_service_can_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    received: list[ServerSettings] = []
+
+    async def receive(settings: ServerSettings) -> None:
+        received.append(settings)
+
+    monkeypatch.setattr(server, "serve", receive)
+    for name, value in {
+        "PHOEBE_LISTEN": "0.0.0.0:1",
+        "PHOEBE_PRICES": EXAMPLE,
+        "DATABASE_URL": "postgresql://elsewhere/phoebe",
+        "PHOEBE_DATA": str(tmp_path),
+        "PHOEBE_ALLOW_PLAINTEXT": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert main(["serve"]) == 0
+    database = "postgresql://elsewhere/phoebe"
+    assert received == [ServerSettings("0.0.0.0:1", Path(EXAMPLE), database, tmp_path, allow_plaintext=True)]
 
 
 def test_checking_a_good_price_file_shows_what_is_billed(capsys: Capture) -> None:
