@@ -8,6 +8,9 @@ from typing import override
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from mitmproxy import certs
 
 from tests.e2e.conftest import IDENTITY
 from tests.harness import engine as engines
@@ -88,6 +91,47 @@ def test_a_template_puts_the_resource_into_the_url_and_nothing_else(tmp_path: Pa
         for resource in ("../x", "a/b", "evil.example", "a@b", "a:1"):
             assert ask(proxy, resource).status_code == 404
         assert len(engine.requests) == 1
+    finally:
+        proxy.stop()
+
+
+@pytest.fixture
+def tls_engine(tmp_path: Path) -> Iterator[Engine]:
+    """An engine whose certificate for localhost is signed by the authority in tmp_path/test-ca.pem."""
+    authority = certs.CertStore.from_store(tmp_path, "test", 2048)
+    entry = authority.get_cert("localhost", [x509.DNSName("localhost")])
+    key = entry.privatekey.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    pem = tmp_path / "engine.pem"
+    pem.write_bytes(key + entry.cert.to_pem())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    engine = Engine(context)
+    engine.script = engines.document({"model": "m", **ANSWER})
+    yield engine
+    engine.close()
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_an_engine_behind_tls_is_asked_only_if_its_certificate_is_trusted(
+    tmp_path: Path, tls_engine: Engine, rater: EventRecorder, trusted: bool
+) -> None:
+    options = {
+        "phoebe_upstream": f"https://localhost:{tls_engine.port}",
+        "phoebe_rater": f"127.0.0.1:{rater.port}",
+    }
+    if trusted:
+        options["ssl_verify_upstream_trusted_ca"] = str(tmp_path / "test-ca-cert.pem")
+    proxy = Proxy(tmp_path / "proxy", options=options)
+    tag = f"tls-{trusted}"
+    try:
+        headers = {**IDENTITY, "X-Request-Id": tag}
+        response = httpx.post(proxy.url + CHAT, json={"model": "m"}, headers=headers, timeout=10)
+        assert response.status_code == (200 if trusted else 502)
+        event = rater.wait_for(lambda event: event.client_request_id == tag)
+        assert event.outcome == ("completed" if trusted else "upstream_error")
+        assert len(tls_engine.requests) == trusted
     finally:
         proxy.stop()
 

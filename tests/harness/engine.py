@@ -1,8 +1,10 @@
 """A model server that says exactly what a test tells it to, byte for byte, on a real socket."""
 
+import contextlib
 import json
 import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -77,9 +79,12 @@ def stream(chunks: Iterable[bytes]) -> Script:
 
 
 class Engine:
-    """Serves one script at a time and remembers the requests it got."""
+    """Serves one script at a time and remembers the requests it got.
 
-    def __init__(self) -> None:
+    tls: speak TLS, as a server with this context.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.script: Script = document({})
         self.requests: list[EngineRequest] = []
         self.connections = 0
@@ -89,7 +94,15 @@ class Engine:
             @override
             def handle(self) -> None:
                 engine.connections += 1
-                engine.serve_connection(self.request)
+                if tls is None:
+                    engine.serve_connection(self.request)
+                    return
+                # A client that does not trust the certificate breaks the handshake off.
+                with (
+                    contextlib.suppress(ssl.SSLError),
+                    tls.wrap_socket(self.request, server_side=True) as connection,
+                ):
+                    engine.serve_connection(connection)
 
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address = True
