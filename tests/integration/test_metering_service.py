@@ -122,6 +122,6 @@ async def test_streams_end_when_the_service_stops(rater: Rater) -> None:
     await call.read()
     rater.stopping.set()
     with pytest.raises(grpc.aio.AioRpcError) as ended:
-        await call.read()
+        await asyncio.wait_for(call.read(), timeout=10)
     assert ended.value.code() == grpc.StatusCode.UNAVAILABLE
     assert reason_of(ended.value) == "STOPPING"
