@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from rater_service.database import Pool, open_database, open_pool
-from rater_service.errors import OperatorError
 
 DATA_DIR_DEFAULT = Path(".phoebe/data")
 
@@ -64,11 +63,3 @@ async def open_store(database_url: str | None, data_dir: Path) -> AsyncIterator[
         async with open_pool(url) as pool:
             await require_current_schema(pool)
             yield pool
-
-
-def read_price_file(path: Path) -> bytes:
-    """Read a price file's bytes; OperatorError where that is not possible."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise OperatorError(f"can't read the price file {path}: {error.strerror}") from error

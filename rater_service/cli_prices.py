@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from rater_service.cli_options import AsJson, read_price_file
+from rater_service.cli_options import AsJson
 from rater_service.console import complain, utc_text, write, write_json, write_table
 from rater_service.price_file import LoadedPriceFile, PriceFileError, parse_price_file
+from rater_service.price_store import read_price_file
 from rater_service.pricebook import PriceBook
 from rater_service.resolution import Price, PriceSource, resolve
 

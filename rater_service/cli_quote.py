@@ -14,21 +14,18 @@ from rater_service.cli_options import (
     DataDir,
     moment_option,
     open_store,
-    read_price_file,
 )
 from rater_service.console import progress, utc_text, write, write_json, write_table
 from rater_service.errors import NoPriceBookError, OperatorError
-from rater_service.money import TokenCounts, cost, decimal_text
+from rater_service.money import TOKENS_MAX, TokenCounts, cost, decimal_text
 from rater_service.price_file import parse_price_file
 from rater_service.price_history import BookInForce, PriceHistory, Quote
-from rater_service.price_store import load_history
+from rater_service.price_store import load_history, read_price_file
 from rater_service.resolution import NoPrice
-
-_TOKENS_MAX = 2**53
 
 
 def _tokens(flag: str, explanation: str) -> typer.models.OptionInfo:
-    info = typer.Option(flag, min=0, max=_TOKENS_MAX, metavar="N", show_default=False, help=explanation)
+    info = typer.Option(flag, min=0, max=TOKENS_MAX, metavar="N", show_default=False, help=explanation)
     assert isinstance(info, typer.models.OptionInfo)
     return info
 

@@ -16,12 +16,11 @@ from rater_service.cli_options import (
     DataDir,
     moment_option,
     open_store,
-    read_price_file,
 )
 from rater_service.console import complain, progress, utc_text, write, write_json, write_table
 from rater_service.errors import OperatorError
 from rater_service.money import decimal_text
-from rater_service.price_store import store_price_file
+from rater_service.price_store import read_price_file, store_price_file
 from rater_service.rating import Anomaly, InvalidWindow, Mode, RateRequest, RateResult, rate_window
 
 _DEFAULT_WINDOW = timedelta(hours=24)
@@ -114,11 +113,8 @@ async def _rate(
                 stored = await store_price_file(connection, *price_file, datetime.now(UTC))
             for warning in stored.warnings:
                 complain(f"warning: {warning}")
-            if stored.superseded_by is not None:
-                complain(
-                    f"warning: {price_file[1]} is not in force: it was loaded before, and a later price book "
-                    "came into force since; to return to these prices, give the file another effective_from"
-                )
+            if (superseded := stored.not_in_force(price_file[1])) is not None:
+                complain(f"warning: {superseded}")
         try:
             return await rate_window(pool, request, datetime.now(UTC))
         except InvalidWindow as error:

@@ -10,10 +10,9 @@ from uuid import UUID
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from rater_service.money import TOKENS_MAX
 from rater_service.wire_time import to_datetime
 
-# Above this, programs that read JSON numbers as floats lose exactness.
-TOKENS_MAX = 2**53
 TIME_MIN = datetime(2000, 1, 1, tzinfo=UTC)
 TIME_END = datetime(2100, 1, 1, tzinfo=UTC)
 USAGE_RAW_BYTES_MAX = 16 * 1024

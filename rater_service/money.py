@@ -56,6 +56,10 @@ class Rates:
         return Rates(change(self.prompt), change(self.cached), change(self.completion))
 
 
+TOKENS_MAX = 2**53
+"""The most tokens of a kind one exchange can have: so far, programs that read JSON numbers are exact."""
+
+
 @dataclass(frozen=True, slots=True)
 class TokenCounts:
     """Tokens of one exchange, 0 or more; `prompt` includes `cached`."""

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from pathlib import Path
 
 from rater_service.database import Connection
+from rater_service.errors import OperatorError
 from rater_service.price_faults import Fault
 from rater_service.price_file import parse_price_file
 from rater_service.price_history import BookInForce, PriceHistory, in_force_from
@@ -27,6 +29,24 @@ class StoredBook:
     warnings: tuple[Fault, ...]
     is_new: bool
     superseded_by: BookInForce | None
+
+    def not_in_force(self, source: str) -> str | None:
+        """Say that the prices of this file do not hold although it was loaded; None if they do."""
+        if self.superseded_by is None:
+            return None
+        return (
+            f"{source} IS NOT IN FORCE: its content was loaded before, and since then the book "
+            f"{self.superseded_by.book.content_hash} came into force; to return to these prices, give the "
+            "file another effective_from"
+        )
+
+
+def read_price_file(path: Path) -> bytes:
+    """Read a price file's bytes; OperatorError where that is not possible."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise OperatorError(f"can't read the price file {path}: {error.strerror}") from error
 
 
 async def load_history(connection: Connection) -> PriceHistory:

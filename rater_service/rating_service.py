@@ -11,8 +11,7 @@ from phoebe_proto.v1 import rating_pb2 as pb
 from phoebe_proto.v1.rating_pb2_grpc import RatingServiceServicer
 from rater_service.database import Pool
 from rater_service.errors import NoPriceBookError
-from rater_service.event_validation import TOKENS_MAX
-from rater_service.money import TokenCounts, cost, decimal_text
+from rater_service.money import TOKENS_MAX, TokenCounts, cost, decimal_text
 from rater_service.price_history import Quote
 from rater_service.price_store import load_history
 from rater_service.rated_usage import InvalidPageToken, RatedUsageFilter, list_rated_usage

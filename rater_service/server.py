@@ -19,7 +19,7 @@ from rater_service.database import Pool, open_database, open_pool
 from rater_service.errors import OperatorError
 from rater_service.metering_service import MeteringService
 from rater_service.price_faults import PriceFileError
-from rater_service.price_store import StoredBook, store_price_file
+from rater_service.price_store import StoredBook, read_price_file, store_price_file
 from rater_service.rating_service import RatingService
 from rater_service.schema import migrate, require_current_schema
 
@@ -112,10 +112,7 @@ async def _load_prices(pool: Pool, prices: Path | None) -> None:
                 "no price file was ever loaded: events are stored, but can't be rated; use --prices FILE"
             )
         return
-    try:
-        content = await asyncio.to_thread(prices.read_bytes)
-    except OSError as error:
-        raise OperatorError(f"can't read the price file {prices}: {error.strerror}") from error
+    content = await asyncio.to_thread(read_price_file, prices)
     try:
         async with pool.acquire() as connection:
             stored = await store_price_file(connection, content, str(prices), datetime.now(UTC))
@@ -134,13 +131,8 @@ def _log_prices(prices: Path, stored: StoredBook) -> None:
         stored.in_force.book.content_hash,
         "the beginning" if since is None else since.isoformat(),
     )
-    if stored.superseded_by is not None:
-        logger.warning(
-            "THE PRICE FILE %s IS NOT IN FORCE: its content was loaded before, and since then the book %s "
-            "came into force; to return to these prices, give the file another effective_from",
-            prices,
-            stored.superseded_by.book.content_hash,
-        )
+    if (superseded := stored.not_in_force(str(prices))) is not None:
+        logger.warning("THE PRICE FILE %s", superseded)
 
 
 @asynccontextmanager

@@ -42,7 +42,13 @@ _EXCHANGE = "phoebe_exchange"
 _BUFFERED_ANSWER_BYTES_MAX = 8 * 1024 * 1024
 _UPSTREAMS_REFRESH_S = 1.0
 _RETRY_AFTER = (("Retry-After", "5"),)
-_NEEDS_RESTART = ("rater", "spool", "spool_bytes_max", "metrics")
+_NEEDS_RESTART = {
+    "phoebe_rater": "rater",
+    "phoebe_spool": "spool",
+    "phoebe_spool_limit": "spool_bytes_max",
+    "phoebe_metrics": "metrics",
+}
+"""Options the meter is made with, and what they are called in the settings."""
 
 
 class PhoebeAddon:
@@ -244,12 +250,12 @@ class PhoebeAddon:
 
     def _refuse_late_change(self, settings: Settings) -> None:
         changed = [
-            name
-            for name in _NEEDS_RESTART
+            option
+            for option, name in _NEEDS_RESTART.items()
             if self._meter and getattr(settings, name) != getattr(self._settings, name)
         ]
         if changed:
-            raise SettingsError(f"can't be changed while running: {', '.join(changed)}")
+            raise SettingsError(f"{', '.join(changed)} can't be changed while running: restart mitmdump")
 
     async def _refresh_upstreams(self) -> None:
         """Notice changes of the resource map. A map that can't be used is reported, and the old one stays."""

@@ -54,7 +54,7 @@ class Exchange:
     """The state of one admitted exchange.
 
     connection_id: the client connection it came on. only_model: the one model the resource is declared to
-    serve; named where the engine's answer names none.
+    serve; named where the engine's answer names none. usage_malformed: known once it has ended.
     """
 
     __slots__ = (
@@ -65,6 +65,7 @@ class Exchange:
         "_only_model",
         "_status_code",
         "connection_id",
+        "usage_malformed",
     )
 
     def __init__(self, admission: Admission, connection_id: str, only_model: str | None = None) -> None:
@@ -75,6 +76,7 @@ class Exchange:
         self._answer_body: EventStreamBody | DocumentBody | None = None
         self._first_byte_time: datetime | None = None
         self._ended = False
+        self.usage_malformed = False
 
     @property
     def request_id(self) -> str:
@@ -116,6 +118,7 @@ class Exchange:
 
     def _event(self, ending: Ending, now: datetime) -> metering_pb2.MeteringEvent:
         answer = self._answer_body.answer() if self._answer_body else Answer()
+        self.usage_malformed = answer.malformed
         event = admission_event(self._admission)
         event.outcome = _outcome(ending, self._status_code, answer, streamed=self.streams)
         _put_text(event, "model_id", answer.model or (self._only_model if answer.usage else None), 256)

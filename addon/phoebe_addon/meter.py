@@ -11,7 +11,7 @@ from .delivery import Delivery
 from .exchange import Admission, Ending, Exchange, admission_event
 from .metrics import Metrics
 from .settings import Settings
-from .spool import Spool
+from .spool import Spool, SpoolError
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +58,8 @@ class Meter:
         try:
             async with asyncio.timeout(DURABLE_TIMEOUT_S):
                 await asyncio.shield(asyncio.wrap_future(written))
-        except TimeoutError:
-            logger.error("phoebe: event %s can't be written to the spool yet", exchange.request_id)
+        except (TimeoutError, SpoolError):
+            logger.error("phoebe: event %s is not in the spool", exchange.request_id)
             return False
         self._delivery.wake()
         return True
@@ -88,9 +88,9 @@ class Meter:
         if not siblings:
             del self._open[exchange.connection_id]
         self.metrics.ended.labels(event.outcome).inc()
-        if event.usage_raw and not event.usage_found:
+        if exchange.usage_malformed:
             self.metrics.malformed.inc()
-            logger.warning("phoebe: event %s: the engine's usage can't be billed on", exchange.request_id)
+            logger.warning("phoebe: event %s: the engine's usage has a bad count", exchange.request_id)
         return self._spool.finish(exchange.request_id, event.SerializeToString())
 
     def _count_delivered(self, outcomes: Counter[str]) -> None:

@@ -321,15 +321,20 @@ def test_an_answer_that_is_no_json_is_completed_without_usage(
     assert (event.outcome, event.usage_found, event.model_id) == ("completed", False, "")
 
 
-def test_malformed_usage_is_kept_raw_and_not_billed(
-    client: httpx.Client, engine: Engine, rater: EventRecorder
+def test_malformed_usage_is_kept_raw_counted_and_not_billed(
+    proxy: Proxy, client: httpx.Client, engine: Engine, rater: EventRecorder
 ) -> None:
+    malformed = proxy.metric("phoebe_usage_malformed_total")
+    engine.script = engines.document({"model": "m", "usage": {}})
+    assert not event_of(rater, client.post(CHAT, json={"model": "m"})).usage_found
+    assert proxy.metric("phoebe_usage_malformed_total") == malformed
     usage = b'{"prompt_tokens": -1,  "completion_tokens": 5}'
     engine.script = engines.document(b'{"model": "m", "usage": ' + usage + b"}")
     event = event_of(rater, client.post(CHAT, json={"model": "m"}))
     assert not event.usage_found
     assert not event.HasField("completion_tokens")
     assert event.usage_raw == usage.decode()
+    assert proxy.metric("phoebe_usage_malformed_total") == malformed + 1
 
 
 def test_a_model_name_with_nul_and_lone_surrogates_is_storable(

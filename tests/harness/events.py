@@ -9,6 +9,7 @@ from typing import override
 import grpc
 
 from phoebe_proto.v1 import metering_pb2, metering_pb2_grpc
+from tests.harness.recording_rater import answer_to
 
 
 class EventRecorder(metering_pb2_grpc.MeteringServiceServicer):
@@ -32,15 +33,7 @@ class EventRecorder(metering_pb2_grpc.MeteringServiceServicer):
             with self._changed:
                 self.events.extend(request.events)
                 self._changed.notify_all()
-            yield metering_pb2.StreamEventsResponse(
-                batch_id=request.batch_id,
-                results=[
-                    metering_pb2.EventResult(
-                        request_id=event.request_id, outcome=metering_pb2.EVENT_OUTCOME_STORED
-                    )
-                    for event in request.events
-                ],
-            )
+            yield answer_to(request)
 
     def wait_for(
         self, condition: Callable[[metering_pb2.MeteringEvent], bool], timeout_s: float = 15
