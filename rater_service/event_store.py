@@ -72,7 +72,7 @@ async def _store_rows(connection: Connection, rows: Sequence[EventRow], now: dat
 
 
 async def _insert(connection: Connection, rows: Sequence[EventRow], now: datetime) -> list[Result]:
-    sent = [(*row, now) for row in rows]
+    sent = [row.stored(now) for row in rows]
     inserted: set[UUID] = {
         record["request_id"] for record in await connection.fetch(statement("store_events"), sent)
     }

@@ -19,7 +19,15 @@ USAGE_RAW_BYTES_MAX = 16 * 1024
 OUTCOMES = ("completed", "aborted", "upstream_error", "proxy_error")
 UUID_FORM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
-type _Count = Literal["prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens"]
+type _Count = Literal[
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "reasoning_tokens",
+    "cache_write_tokens",
+    "prompt_audio_tokens",
+    "completion_audio_tokens",
+]
 type _Time = Literal["event_time", "start_time", "first_byte_time"]
 
 # Characters; usage_raw has its limit in bytes and outcome a list.
@@ -38,7 +46,15 @@ TEXT_LENGTH_MAX: dict[str, int] = {
     "finish_reason": 64,
 }
 TEXTS_PRINTABLE_ASCII: tuple[str, ...] = ("auth_id", "resource_id")
-COUNTS: tuple[_Count, ...] = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
+COUNTS: tuple[_Count, ...] = (
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "reasoning_tokens",
+    "cache_write_tokens",
+    "prompt_audio_tokens",
+    "completion_audio_tokens",
+)
 TIMES: tuple[_Time, ...] = ("event_time", "start_time", "first_byte_time")
 
 
@@ -74,6 +90,18 @@ class EventRow(NamedTuple):
     event_time: datetime
     start_time: datetime | None
     first_byte_time: datetime | None
+    cache_write_tokens: int | None
+    prompt_audio_tokens: int | None
+    completion_audio_tokens: int | None
+    model_untrusted: bool
+
+    def stored(self, at: datetime) -> tuple[object, ...]:
+        """Return the whole row of `billing_event`, stored at this moment (UTC-aware)."""
+        return (*self[:_BEFORE_STORED_AT], at, *self[_BEFORE_STORED_AT:])
+
+
+# A database adds columns only at the end: what events were given later comes after stored_at.
+_BEFORE_STORED_AT = EventRow._fields.index("cache_write_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +130,10 @@ def validate(event: MeteringEvent) -> EventRow | InvalidEvent:
         model_id=event.model_id or None,
         requested_model=event.requested_model or None,
         api=event.api or None,
-        prompt_tokens=event.prompt_tokens if event.HasField("prompt_tokens") else None,
-        cached_tokens=event.cached_tokens if event.HasField("cached_tokens") else None,
-        completion_tokens=event.completion_tokens if event.HasField("completion_tokens") else None,
-        reasoning_tokens=event.reasoning_tokens if event.HasField("reasoning_tokens") else None,
+        prompt_tokens=_count(event, "prompt_tokens"),
+        cached_tokens=_count(event, "cached_tokens"),
+        completion_tokens=_count(event, "completion_tokens"),
+        reasoning_tokens=_count(event, "reasoning_tokens"),
         usage_found=event.usage_found,
         usage_raw=event.usage_raw or None,
         outcome=event.outcome,
@@ -115,7 +143,16 @@ def validate(event: MeteringEvent) -> EventRow | InvalidEvent:
         event_time=to_datetime(event.event_time),
         start_time=_time(event, "start_time"),
         first_byte_time=_time(event, "first_byte_time"),
+        cache_write_tokens=_count(event, "cache_write_tokens"),
+        prompt_audio_tokens=_count(event, "prompt_audio_tokens"),
+        completion_audio_tokens=_count(event, "completion_audio_tokens"),
+        model_untrusted=event.model_untrusted,
     )
+
+
+def _count(event: MeteringEvent, field: _Count) -> int | None:
+    count: int = getattr(event, field)
+    return count if event.HasField(field) else None
 
 
 def _time(event: MeteringEvent, field: _Time) -> datetime | None:

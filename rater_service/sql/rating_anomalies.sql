@@ -19,7 +19,7 @@ WITH candidate AS (
         event_count, prompt + completion AS tokens,
         billable * prompt_rate + cached * cached_rate + completion * completion_rate AS cost
     FROM rating_bucket
-    WHERE category IN ('unpriced', 'unattributable', 'missing_usage')
+    WHERE category IN ('unpriced', 'unattributable', 'model_untrusted', 'missing_usage')
     UNION ALL
     SELECT
         'AMBIGUOUS_BASE', auth_id, resource_id, model_id, string_agg(DISTINCT base_model, ', ' ORDER BY base_model),

@@ -10,7 +10,8 @@ FROM (
     SELECT
         coalesce(sum(event_count) FILTER (WHERE category = 'rated'), 0)::bigint AS events_rated,
         coalesce(sum(event_count) FILTER (WHERE category = 'unpriced'), 0)::bigint AS unpriced_events,
-        coalesce(sum(event_count) FILTER (WHERE category = 'unattributable'), 0)::bigint AS unattributable_events,
+        coalesce(sum(event_count) FILTER (WHERE category IN ('unattributable', 'model_untrusted')), 0)::bigint
+            AS unattributable_events,
         coalesce(sum(event_count) FILTER (WHERE category = 'ambiguous_base'), 0)::bigint AS ambiguous_base_events,
         coalesce(sum(event_count) FILTER (WHERE category = 'missing_usage'), 0)::bigint AS missing_usage_events,
         coalesce(sum(event_count) FILTER (WHERE category = 'zero_charge'), 0)::bigint AS zero_charge_events

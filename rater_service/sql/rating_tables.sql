@@ -1,8 +1,9 @@
 -- The working tables of one rating run; they end with its transaction.
 --
 -- rating_bucket: sums over the events of the window that agree in everything that decides their price.
--- category: which of the six counts of the run the events belong to; 'unpriced' becomes 'rated' once a price
--- is found. Token sums are exact numerics: adding up can't overflow.
+-- category: which of the six counts of the run the events belong to, or 'model_untrusted', which is counted with
+-- 'unattributable' but reported apart; 'unpriced' becomes 'rated' once a price is found. Token sums are exact
+-- numerics: adding up can't overflow.
 CREATE TEMP TABLE rating_bucket (
     category        text NOT NULL,
     auth_id         text,

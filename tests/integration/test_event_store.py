@@ -35,13 +35,19 @@ async def test_an_event_is_stored_in_all_its_fields(pool: Pool) -> None:
         finish_reason="stop",
         streamed=True,
         first_byte_time=make_event().event_time,
+        cache_write_tokens=4,
+        prompt_audio_tokens=5,
+        completion_audio_tokens=6,
+        model_untrusted=True,
     )
+    assert {field.name for field, _ in full.ListFields()} == set(MeteringEvent.DESCRIPTOR.fields_by_name)
     assert await fates(pool, full) == [Fate.STORED]
     stored = await pool.fetchrow("SELECT * FROM billing_event")
     assert stored is not None
     expected = validate(full)
     assert isinstance(expected, EventRow)
-    assert tuple(stored) == (*expected, NOW)
+    assert tuple(stored) == expected.stored(NOW)
+    assert stored["stored_at"] == NOW
 
 
 async def test_the_row_has_the_columns_of_the_table_in_their_order(pool: Pool) -> None:
@@ -49,16 +55,24 @@ async def test_the_row_has_the_columns_of_the_table_in_their_order(pool: Pool) -
         "SELECT attname FROM pg_attribute"
         " WHERE attrelid = 'billing_event'::regclass AND attnum > 0 ORDER BY attnum"
     )
-    assert [column["attname"] for column in columns] == [*EventRow._fields, "stored_at"]
+    moment = datetime(2000, 1, 1, tzinfo=UTC)
+    row = EventRow._make(EventRow._fields).stored(moment)
+    names = [column["attname"] for column in columns]
+    assert row == tuple(moment if name == "stored_at" else name for name in names)
 
 
 async def test_empty_texts_and_absent_counts_become_null_but_zero_stays(pool: Pool) -> None:
-    await fates(pool, make_event(auth_id="", model_id="", cached_tokens=None, completion_tokens=0))
+    absent = {"cached_tokens": None, "cache_write_tokens": None}
+    await fates(
+        pool,
+        make_event(auth_id="", model_id="", completion_tokens=0, completion_audio_tokens=0, **absent),
+    )
     stored = await pool.fetchrow(
-        "SELECT auth_id, model_id, cached_tokens, completion_tokens FROM billing_event"
+        "SELECT auth_id, model_id, cached_tokens, cache_write_tokens,"
+        " completion_tokens, completion_audio_tokens FROM billing_event"
     )
     assert stored is not None
-    assert tuple(stored) == (None, None, None, 0)
+    assert tuple(stored) == (None, None, None, None, 0, 0)
 
 
 async def test_sending_an_event_again_is_a_duplicate_and_changes_nothing(pool: Pool) -> None:
@@ -78,6 +92,10 @@ async def test_sending_an_event_again_is_a_duplicate_and_changes_nothing(pool: P
         {"streamed": True},
         {"producer_seq": 77},
         {"auth_id": ""},
+        {"cache_write_tokens": 0},
+        {"prompt_audio_tokens": 1},
+        {"completion_audio_tokens": 1},
+        {"model_untrusted": True},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -160,7 +178,7 @@ async def test_a_batch_sent_in_any_order_never_holds_what_a_batch_before_it_stil
     async def insert(connection: Connection, event: MeteringEvent) -> None:
         row = validate(event)
         assert isinstance(row, EventRow)
-        await connection.execute(statement("store_events"), [(*row, NOW)])
+        await connection.execute(statement("store_events"), [row.stored(NOW)])
 
     async with pool.acquire() as other, other.transaction():
         await insert(other, first)

@@ -123,6 +123,10 @@ async def test_an_event_belongs_to_the_hour_it_ended_in(ledger: Ledger) -> None:
         ({"usage_found": False, "outcome": "aborted", "model_id": None}, "zero_charge"),
         ({"usage_found": False, "outcome": "upstream_error"}, "zero_charge"),
         ({"usage_found": False, "outcome": "proxy_error"}, "zero_charge"),
+        ({"usage_found": False, "model_untrusted": True}, "missing_usage"),
+        ({"usage_found": False, "model_untrusted": True, "outcome": "aborted"}, "zero_charge"),
+        ({"model_untrusted": True, "auth_id": None}, "unattributable"),
+        ({"model_untrusted": True, "model_id": None}, "unattributable"),
         ({"outcome": "aborted"}, "rated"),
         ({"model_id": "nobody/knows"}, "unpriced"),
         ({"model_id": "ft:z"}, "unpriced"),
@@ -206,6 +210,62 @@ async def test_unattributable_usage_of_a_priced_model_risks_its_price(ledger: Le
     (anomaly,) = (await ledger.rate()).anomalies
     assert (anomaly.events, anomaly.money_at_risk) == (2, Decimal("0.000023"))
     assert [offender.money_at_risk for offender in anomaly.offenders] == [Decimal("0.000023"), None]
+
+
+async def test_usage_under_a_model_that_only_the_client_vouches_for_is_not_billed_and_risks_its_price(
+    ledger: Ledger,
+) -> None:
+    await ledger.store(
+        make_event(model_untrusted=True),
+        make_event(model_untrusted=True, model_id="ft:z", base_model="meta/base-b", outcome="aborted"),
+        make_event(model_untrusted=True, model_id="nobody/knows"),
+        make_event(model_untrusted=True, model_id="nobody/knows"),
+    )
+    for _ in range(2):
+        result = await ledger.rate()
+        assert (nonzero(result), result.total_cost) == ({"unattributable": 4}, Decimal(0))
+        assert await ledger.rollups() == []
+        (anomaly,) = result.anomalies
+        assert (anomaly.reason, anomaly.events, anomaly.tokens) == ("MODEL_UNTRUSTED", 4, 440)
+        assert anomaly.money_at_risk == Decimal("0.000023") + Decimal("0.000069")
+        assert [(o.model_id, o.events, o.money_at_risk, o.detail) for o in anomaly.offenders] == [
+            ("nobody/knows", 2, None, None),
+            ("ft:z", 1, Decimal("0.000069"), None),
+            ("meta/base-a", 1, Decimal("0.000023"), None),
+        ]
+
+
+async def test_what_is_not_to_be_believed_stays_out_of_the_rollup_it_would_belong_to(ledger: Ledger) -> None:
+    await ledger.store(make_event())
+    await ledger.rate()
+    before = await ledger.rollups()
+    await ledger.store(make_event(model_untrusted=True), make_event(auth_id=None))
+    result = await ledger.rate()
+    assert nonzero(result) == {"rated": 1, "unattributable": 2}
+    assert await ledger.rollups() == before
+    assert [(anomaly.reason, anomaly.events) for anomaly in result.anomalies] == [
+        ("MODEL_UNTRUSTED", 1),
+        ("UNATTRIBUTABLE", 1),
+    ]
+
+
+async def test_what_is_not_to_be_believed_makes_no_base_ambiguous(ledger: Ledger) -> None:
+    await ledger.store(
+        make_event(model_id="ft:z", base_model="meta/base-a"),
+        make_event(model_id="ft:z", base_model="meta/base-b", model_untrusted=True),
+    )
+    assert nonzero(await ledger.rate()) == {"rated": 1, "unattributable": 1}
+    (row,) = await ledger.rollups()
+    assert (row["base_model"], row["cost"]) == ("meta/base-a", Decimal("0.0000345"))
+
+
+async def test_tokens_written_to_the_cache_and_audio_tokens_have_no_price_of_their_own(
+    ledger: Ledger,
+) -> None:
+    parts = {"cache_write_tokens": 60, "prompt_audio_tokens": 30, "completion_audio_tokens": 5}
+    await ledger.store(make_event(auth_id="a"), make_event(auth_id="b", **parts))
+    await ledger.rate()
+    assert [row["cost"] for row in await ledger.rollups()] == [Decimal("0.000023")] * 2
 
 
 async def test_an_anomaly_names_the_ten_that_contribute_most_and_counts_all(ledger: Ledger) -> None:

@@ -41,6 +41,11 @@ events = st.fixed_dictionaries(
         "prompt_tokens": tokens,
         "cached_tokens": tokens,
         "completion_tokens": tokens,
+        "model_untrusted": st.sampled_from([False, False, True]),
+        # Of no consequence for money.
+        "cache_write_tokens": tokens,
+        "prompt_audio_tokens": tokens,
+        "completion_audio_tokens": tokens,
     }
 )
 
@@ -59,10 +64,13 @@ def nanos(model: str, base: str | None) -> tuple[int, int, int] | None:
 def second_opinion(
     batch: list[Drawn],
 ) -> tuple[Counter[str], dict[tuple[object, ...], list[int]]]:
-    """The count of each category, and for each rollup its tokens, cost in nano-dollars and events."""
+    """The count of each category, and for each rollup its tokens, cost in nano-dollars and events.
+
+    Those under a model that is not to be believed are counted apart from the other unattributable ones.
+    """
     bases: dict[tuple[object, ...], set[object]] = {}
     for event in batch:
-        if event["usage_found"] and event["base_model"]:
+        if event["usage_found"] and event["base_model"] and not event["model_untrusted"]:
             bases.setdefault(_rollup(event), set()).add(event["base_model"])
     counts: Counter[str] = Counter()
     rollups: dict[tuple[object, ...], list[int]] = {}
@@ -73,6 +81,8 @@ def second_opinion(
             counts["unattributable"] += 1
         elif not event["usage_found"]:
             counts["missing_usage" if event["outcome"] == "completed" else "zero_charge"] += 1
+        elif event["model_untrusted"]:
+            counts["model_untrusted"] += 1
         elif str(model).startswith("ft:") and len(bases.get(_rollup(event), ())) > 1:
             counts["ambiguous_base"] += 1
         elif price is None:
@@ -98,7 +108,7 @@ def _rollup(event: Drawn) -> tuple[object, ...]:
 def _valid(event: Drawn) -> Drawn:
     """Make drawn fields agree with each other: counts come with usage, and usage with counts."""
     if not event["usage_found"]:
-        return event | {"prompt_tokens": None, "cached_tokens": None, "completion_tokens": None}
+        return event | {name: None for name in event if name.endswith("_tokens")}
     if event["prompt_tokens"] is None and event["completion_tokens"] is None:
         return event | {"prompt_tokens": 7}
     return event
@@ -118,6 +128,10 @@ def test_every_rollup_and_count_is_what_the_second_opinion_says(
         result = await oracle_ledger.rate(HOUR, HOUR + 2 * ONE_HOUR)
         inside = [event for event in batch if 0 <= int(str(event["offset_s"])) < 2 * 3600]
         counts, expected = second_opinion(inside)
+        anomalies = {anomaly.reason: anomaly.events for anomaly in result.anomalies}
+        assert anomalies == {name.upper(): counts[name] for name in counts.keys() - {"rated", "zero_charge"}}
+        if untrusted := counts.pop("model_untrusted", 0):
+            counts["unattributable"] += untrusted
         assert nonzero(result) == counts
         assert result.total_cost * 10**9 == sum(row[4] for row in expected.values())
         rows = {

@@ -34,6 +34,17 @@ async def test_a_window_is_rated(rater: Rater, ledger: Ledger) -> None:
     assert (anomaly.offenders[0].auth_id, anomaly.offenders[0].resource_id) == ("", "deployment-1")
 
 
+async def test_usage_under_a_model_that_is_not_to_be_believed_is_told_apart(
+    rater: Rater, ledger: Ledger
+) -> None:
+    await ledger.store(make_event(), make_event(model_untrusted=True))
+    answer = await rater.rating.RateWindow(pb.RateWindowRequest(window_start=START, window_end=END))
+    assert (answer.events_rated, answer.unattributable_events, answer.total_cost) == (1, 1, "0.000023000")
+    (anomaly,) = answer.anomalies
+    assert (anomaly.reason, anomaly.events, anomaly.money_at_risk) == ("MODEL_UNTRUSTED", 1, "0.000023000")
+    assert (anomaly.offenders[0].auth_id, anomaly.offenders[0].model_id) == ("alice", "meta/base-a")
+
+
 async def test_the_cost_of_nothing_is_0(rater: Rater, ledger: Ledger) -> None:
     answer = await rater.rating.RateWindow(pb.RateWindowRequest(window_start=START, window_end=END))
     assert (answer.total_cost, answer.events_in_window) == ("0", 0)

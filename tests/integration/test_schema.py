@@ -12,7 +12,9 @@ from rater_service.schema import MigrationResult, migrate, require_current_schem
 from rater_service.statements import statement
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 
+HEAD = "0002"
 TABLES = {"billing_event", "rejected_event", "price_book", "rating_run", "rated_usage", "alembic_version"}
+WITHOUT_USAGE = "usage_found = false, prompt_tokens = NULL, cached_tokens = NULL, completion_tokens = NULL"
 
 
 async def tables(url: str) -> set[str]:
@@ -29,14 +31,14 @@ async def tables(url: str) -> set[str]:
 async def test_migrating_an_empty_database_makes_the_tables_and_again_does_nothing(
     empty_database_url: str,
 ) -> None:
-    assert await migrate(empty_database_url) == MigrationResult(before=None, after="0001")
+    assert await migrate(empty_database_url) == MigrationResult(before=None, after=HEAD)
     assert await tables(empty_database_url) == TABLES
-    assert await migrate(empty_database_url) == MigrationResult(before="0001", after="0001")
+    assert await migrate(empty_database_url) == MigrationResult(before=HEAD, after=HEAD)
 
 
 async def test_of_migrations_at_once_one_does_the_work(empty_database_url: str) -> None:
     results = await asyncio.gather(*(migrate(empty_database_url) for _ in range(4)))
-    assert sorted(result.before or "" for result in results) == ["", "0001", "0001", "0001"]
+    assert sorted(result.before or "" for result in results) == ["", HEAD, HEAD, HEAD]
     assert await tables(empty_database_url) == TABLES
 
 
@@ -100,6 +102,12 @@ async def test_a_database_that_can_not_be_reached_is_an_error_without_the_passwo
             "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens",
         )),
         ("prompt_tokens = 9007199254740993", "billing_event_counts"),
+        *((f"{column} = {count}", "billing_event_part_counts") for count in (-1, 2**53 + 1) for column in (
+            "cache_write_tokens", "prompt_audio_tokens", "completion_audio_tokens",
+        )),
+        *((f"{WITHOUT_USAGE}, {column} = 0", "billing_event_part_usage") for column in (
+            "cache_write_tokens", "prompt_audio_tokens", "completion_audio_tokens",
+        )),
         ("usage_found = false", "billing_event_usage"),
         ("prompt_tokens = NULL, completion_tokens = NULL", "billing_event_usage"),
         ("usage_found = false, prompt_tokens = NULL, completion_tokens = NULL", "billing_event_usage"),

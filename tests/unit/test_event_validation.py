@@ -11,6 +11,15 @@ from rater_service.event_validation import EventRow, InvalidEvent, validate
 from rater_service.wire_time import to_timestamp
 from tests.harness.ledger import HOUR, make_event
 
+PARTS = (
+    "cached_tokens",
+    "reasoning_tokens",
+    "cache_write_tokens",
+    "prompt_audio_tokens",
+    "completion_audio_tokens",
+)
+COUNTS = ("prompt_tokens", "completion_tokens", *PARTS)
+
 
 def reasons(**fields: object) -> list[str]:
     """What is wrong with an event, one text per fault."""
@@ -49,9 +58,7 @@ def row(**fields: object) -> EventRow:
         ("outcome", None, "must be one of completed, aborted, upstream_error, proxy_error"),
         ("outcome", "Completed", "must be one of completed, aborted, upstream_error, proxy_error"),
         *(("status_code", value, "must be 100 to 599") for value in (0, 99, 600, -1)),
-        *((name, value, "must be 0 to 2^53") for value in (-1, 2**53 + 1) for name in (
-            "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens",
-        )),
+        *((name, value, "must be 0 to 2^53") for value in (-1, 2**53 + 1) for name in COUNTS),
         ("event_time", None, "is required"),
         *((name, value, "must be within the years 2000 to 2099, with nanos 0 to 999,999,999")
           for name in ("event_time", "start_time", "first_byte_time")
@@ -67,13 +74,12 @@ def test_a_field_that_breaks_its_rule_is_named(field: str, value: object, fault:
     assert reasons(**{field: value}) == [f"{field}: {fault}"]
 
 
-def test_counts_without_usage_are_refused() -> None:
-    assert reasons(usage_found=False, cached_tokens=0) == [
-        "usage_found: is false, but cached_tokens is given"
-    ]
+@pytest.mark.parametrize("field", COUNTS)
+def test_counts_without_usage_are_refused(field: str) -> None:
+    assert reasons(usage_found=False, **{field: 0}) == [f"usage_found: is false, but {field} is given"]
 
 
-@pytest.mark.parametrize("others", [{}, {"cached_tokens": 1, "reasoning_tokens": 1}])
+@pytest.mark.parametrize("others", [{}, dict.fromkeys(PARTS, 1)])
 def test_usage_needs_a_prompt_or_a_completion_count(others: dict[str, object]) -> None:
     given = {"prompt_tokens": None, "completion_tokens": None, "cached_tokens": None} | others
     assert reasons(**given) == [
@@ -114,17 +120,29 @@ def test_an_event_needs_no_more_than_an_id_an_outcome_and_a_time() -> None:
         "outcome",
         "streamed",
         "event_time",
+        "model_untrusted",
     ]
 
 
-@pytest.mark.parametrize("field", ["prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens"])
+def test_a_row_has_every_field_of_the_event() -> None:
+    assert sorted(EventRow._fields) == sorted(MeteringEvent.DESCRIPTOR.fields_by_name)
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_whether_the_model_can_be_trusted_is_carried_as_it_is(marked: bool) -> None:
+    assert row(model_untrusted=marked).model_untrusted is marked
+    assert row(model_untrusted=marked, usage_found=False).model_untrusted is marked
+
+
+@pytest.mark.parametrize("field", COUNTS)
 @pytest.mark.parametrize("count", [0, 2**53])
 def test_the_bounds_of_counts_are_valid_and_zero_is_not_none(field: str, count: int) -> None:
     assert getattr(row(**{field: count}), field) == count
 
 
-def test_more_cached_than_prompt_tokens_is_kept_as_reported() -> None:
-    assert row(prompt_tokens=1, cached_tokens=2).cached_tokens == 2
+@pytest.mark.parametrize("part", ["cached_tokens", "cache_write_tokens", "prompt_audio_tokens"])
+def test_more_of_a_part_than_prompt_tokens_is_kept_as_reported(part: str) -> None:
+    assert getattr(row(prompt_tokens=1, **{part: 2}), part) == 2
 
 
 def test_what_is_not_known_is_none() -> None:
@@ -138,9 +156,9 @@ def test_what_is_not_known_is_none() -> None:
         user_id="",
     )
     assert (empty.auth_id, empty.resource_id, empty.model_id, empty.user_id, empty.usage_raw) == (None,) * 5
-    assert (empty.cached_tokens, empty.reasoning_tokens, empty.status_code, empty.first_byte_time) == (
-        None,
-    ) * 4
+    assert (empty.cached_tokens, empty.status_code, empty.first_byte_time) == (None,) * 3
+    assert (empty.reasoning_tokens, empty.cache_write_tokens) == (None,) * 2
+    assert (empty.prompt_audio_tokens, empty.completion_audio_tokens) == (None,) * 2
 
 
 def test_an_id_in_capitals_is_the_same_id() -> None:

@@ -162,12 +162,16 @@ class MeteringEvent(_message.Message):
     RESOURCE_TYPE_FIELD_NUMBER: _builtins.int
     BASE_MODEL_FIELD_NUMBER: _builtins.int
     MODEL_ID_FIELD_NUMBER: _builtins.int
+    MODEL_UNTRUSTED_FIELD_NUMBER: _builtins.int
     REQUESTED_MODEL_FIELD_NUMBER: _builtins.int
     API_FIELD_NUMBER: _builtins.int
     PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
     CACHED_TOKENS_FIELD_NUMBER: _builtins.int
     COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
     REASONING_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHE_WRITE_TOKENS_FIELD_NUMBER: _builtins.int
+    PROMPT_AUDIO_TOKENS_FIELD_NUMBER: _builtins.int
+    COMPLETION_AUDIO_TOKENS_FIELD_NUMBER: _builtins.int
     USAGE_FOUND_FIELD_NUMBER: _builtins.int
     USAGE_RAW_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
@@ -203,10 +207,15 @@ class MeteringEvent(_message.Message):
     """
     model_id: _builtins.str
     """The price key: the model name the engine itself reported. Up to 256 characters."""
+    model_untrusted: _builtins.bool
+    """The name in model_id may be the client's own word, not the engine's: it is none of those the resource
+    declares to serve, or the engine is known to repeat the request's and the resource declares none. It
+    is kept as reported; usage under it is never billed.
+    """
     requested_model: _builtins.str
     """The model name the client asked for. Prices nothing. Up to 256 characters."""
     api: _builtins.str
-    """The API family: "openai.chat", "openai.completions". Up to 64 characters."""
+    """The API family, such as "openai.chat", "anthropic.messages", "ollama.chat". Up to 64 characters."""
     prompt_tokens: _builtins.int
     """All prompt tokens, cached ones included; 0 to 2^53. Absent: not reported."""
     cached_tokens: _builtins.int
@@ -217,6 +226,14 @@ class MeteringEvent(_message.Message):
     """All generated tokens, reasoning included; 0 to 2^53. Absent: not reported."""
     reasoning_tokens: _builtins.int
     """The part of completion_tokens that was reasoning; 0 to 2^53. Absent: not reported."""
+    cache_write_tokens: _builtins.int
+    """The part of prompt_tokens that the engine wrote into its cache in this exchange; 0 to 2^53. Absent:
+    not reported. Like the two counts that follow it is kept for the record and has no price of its own.
+    """
+    prompt_audio_tokens: _builtins.int
+    """The part of prompt_tokens that was audio; 0 to 2^53. Absent: not reported."""
+    completion_audio_tokens: _builtins.int
+    """The part of completion_tokens that was audio; 0 to 2^53. Absent: not reported."""
     usage_found: _builtins.bool
     """Whether the engine reported usage that can be billed. Token counts without it are refused."""
     usage_raw: _builtins.str
@@ -257,12 +274,16 @@ class MeteringEvent(_message.Message):
         resource_type: _builtins.str = ...,
         base_model: _builtins.str = ...,
         model_id: _builtins.str = ...,
+        model_untrusted: _builtins.bool = ...,
         requested_model: _builtins.str = ...,
         api: _builtins.str = ...,
         prompt_tokens: _builtins.int | None = ...,
         cached_tokens: _builtins.int | None = ...,
         completion_tokens: _builtins.int | None = ...,
         reasoning_tokens: _builtins.int | None = ...,
+        cache_write_tokens: _builtins.int | None = ...,
+        prompt_audio_tokens: _builtins.int | None = ...,
+        completion_audio_tokens: _builtins.int | None = ...,
         usage_found: _builtins.bool = ...,
         usage_raw: _builtins.str = ...,
         outcome: _builtins.str = ...,
@@ -273,14 +294,20 @@ class MeteringEvent(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         first_byte_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cached_tokens", b"_cached_tokens", "_completion_tokens", b"_completion_tokens", "_prompt_tokens", b"_prompt_tokens", "_reasoning_tokens", b"_reasoning_tokens", "_status_code", b"_status_code", "cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "event_time", b"event_time", "first_byte_time", b"first_byte_time", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "start_time", b"start_time", "status_code", b"status_code"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cache_write_tokens", b"_cache_write_tokens", "_cached_tokens", b"_cached_tokens", "_completion_audio_tokens", b"_completion_audio_tokens", "_completion_tokens", b"_completion_tokens", "_prompt_audio_tokens", b"_prompt_audio_tokens", "_prompt_tokens", b"_prompt_tokens", "_reasoning_tokens", b"_reasoning_tokens", "_status_code", b"_status_code", "cache_write_tokens", b"cache_write_tokens", "cached_tokens", b"cached_tokens", "completion_audio_tokens", b"completion_audio_tokens", "completion_tokens", b"completion_tokens", "event_time", b"event_time", "first_byte_time", b"first_byte_time", "prompt_audio_tokens", b"prompt_audio_tokens", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "start_time", b"start_time", "status_code", b"status_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cached_tokens", b"_cached_tokens", "_completion_tokens", b"_completion_tokens", "_prompt_tokens", b"_prompt_tokens", "_reasoning_tokens", b"_reasoning_tokens", "_status_code", b"_status_code", "api", b"api", "auth_id", b"auth_id", "base_model", b"base_model", "cached_tokens", b"cached_tokens", "client_request_id", b"client_request_id", "completion_tokens", b"completion_tokens", "event_time", b"event_time", "finish_reason", b"finish_reason", "first_byte_time", b"first_byte_time", "group_id", b"group_id", "model_id", b"model_id", "outcome", b"outcome", "producer_id", b"producer_id", "producer_seq", b"producer_seq", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "request_id", b"request_id", "requested_model", b"requested_model", "resource_id", b"resource_id", "resource_type", b"resource_type", "start_time", b"start_time", "status_code", b"status_code", "streamed", b"streamed", "usage_found", b"usage_found", "usage_raw", b"usage_raw", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cache_write_tokens", b"_cache_write_tokens", "_cached_tokens", b"_cached_tokens", "_completion_audio_tokens", b"_completion_audio_tokens", "_completion_tokens", b"_completion_tokens", "_prompt_audio_tokens", b"_prompt_audio_tokens", "_prompt_tokens", b"_prompt_tokens", "_reasoning_tokens", b"_reasoning_tokens", "_status_code", b"_status_code", "api", b"api", "auth_id", b"auth_id", "base_model", b"base_model", "cache_write_tokens", b"cache_write_tokens", "cached_tokens", b"cached_tokens", "client_request_id", b"client_request_id", "completion_audio_tokens", b"completion_audio_tokens", "completion_tokens", b"completion_tokens", "event_time", b"event_time", "finish_reason", b"finish_reason", "first_byte_time", b"first_byte_time", "group_id", b"group_id", "model_id", b"model_id", "model_untrusted", b"model_untrusted", "outcome", b"outcome", "producer_id", b"producer_id", "producer_seq", b"producer_seq", "prompt_audio_tokens", b"prompt_audio_tokens", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "request_id", b"request_id", "requested_model", b"requested_model", "resource_id", b"resource_id", "resource_type", b"resource_type", "start_time", b"start_time", "status_code", b"status_code", "streamed", b"streamed", "usage_found", b"usage_found", "usage_raw", b"usage_raw", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cache_write_tokens: _TypeAlias = _typing.Literal["cache_write_tokens"]  # noqa: Y015
+    _WhichOneofArgType__cache_write_tokens: _TypeAlias = _typing.Literal["_cache_write_tokens", b"_cache_write_tokens"]  # noqa: Y015
     _WhichOneofReturnType__cached_tokens: _TypeAlias = _typing.Literal["cached_tokens"]  # noqa: Y015
     _WhichOneofArgType__cached_tokens: _TypeAlias = _typing.Literal["_cached_tokens", b"_cached_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__completion_audio_tokens: _TypeAlias = _typing.Literal["completion_audio_tokens"]  # noqa: Y015
+    _WhichOneofArgType__completion_audio_tokens: _TypeAlias = _typing.Literal["_completion_audio_tokens", b"_completion_audio_tokens"]  # noqa: Y015
     _WhichOneofReturnType__completion_tokens: _TypeAlias = _typing.Literal["completion_tokens"]  # noqa: Y015
     _WhichOneofArgType__completion_tokens: _TypeAlias = _typing.Literal["_completion_tokens", b"_completion_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__prompt_audio_tokens: _TypeAlias = _typing.Literal["prompt_audio_tokens"]  # noqa: Y015
+    _WhichOneofArgType__prompt_audio_tokens: _TypeAlias = _typing.Literal["_prompt_audio_tokens", b"_prompt_audio_tokens"]  # noqa: Y015
     _WhichOneofReturnType__prompt_tokens: _TypeAlias = _typing.Literal["prompt_tokens"]  # noqa: Y015
     _WhichOneofArgType__prompt_tokens: _TypeAlias = _typing.Literal["_prompt_tokens", b"_prompt_tokens"]  # noqa: Y015
     _WhichOneofReturnType__reasoning_tokens: _TypeAlias = _typing.Literal["reasoning_tokens"]  # noqa: Y015
@@ -288,9 +315,15 @@ class MeteringEvent(_message.Message):
     _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
     _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cache_write_tokens) -> _WhichOneofReturnType__cache_write_tokens | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cached_tokens) -> _WhichOneofReturnType__cached_tokens | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__completion_audio_tokens) -> _WhichOneofReturnType__completion_audio_tokens | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__completion_tokens) -> _WhichOneofReturnType__completion_tokens | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__prompt_audio_tokens) -> _WhichOneofReturnType__prompt_audio_tokens | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__prompt_tokens) -> _WhichOneofReturnType__prompt_tokens | None: ...
     @_typing.overload

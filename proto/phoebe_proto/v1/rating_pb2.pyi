@@ -161,7 +161,9 @@ class RateWindowResponse(_message.Message):
     unpriced_events: _builtins.int
     """Events with usage for a model without a price."""
     unattributable_events: _builtins.int
-    """Events without auth_id or resource_id, or with usage but without model_id."""
+    """Events without auth_id or resource_id, or with usage but without model_id or with a model_id that is
+    marked model_untrusted.
+    """
     ambiguous_base_events: _builtins.int
     """Events of fine-tunes that came with two or more different base models in one rollup."""
     missing_usage_events: _builtins.int
@@ -233,8 +235,10 @@ class Anomaly(_message.Message):
     MONEY_AT_RISK_FIELD_NUMBER: _builtins.int
     OFFENDERS_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """"UNPRICED", "UNATTRIBUTABLE", "AMBIGUOUS_BASE", "MISSING_USAGE" (counts as in RateWindowResponse) or
-    "BILLED_ROLLUP_DELETED" (a routine run deleted rollups with a cost).
+    """"UNPRICED", "UNATTRIBUTABLE", "AMBIGUOUS_BASE", "MISSING_USAGE" (counts as in RateWindowResponse),
+    "MODEL_UNTRUSTED" (those of the unattributable events where only the word of the client stands behind
+    model_id; UNATTRIBUTABLE has the others) or "BILLED_ROLLUP_DELETED" (a routine run deleted rollups with
+    a cost).
     """
     events: _builtins.int
     """How many events it concerns."""
@@ -242,7 +246,8 @@ class Anomaly(_message.Message):
     """Prompt and completion tokens of these events, as far as the engine reported them."""
     money_at_risk: _builtins.str
     """What the events would have cost, USD, where a price can be assumed; otherwise empty. For
-    AMBIGUOUS_BASE: at the dearest of the bases. For BILLED_ROLLUP_DELETED: the cost that was taken back.
+    AMBIGUOUS_BASE: at the dearest of the bases. For MODEL_UNTRUSTED: at the price of the model named,
+    which need not be the one that ran. For BILLED_ROLLUP_DELETED: the cost that was taken back.
     """
     @_builtins.property
     def offenders(self) -> _containers.RepeatedCompositeFieldContainer[Global___Offender]:
