@@ -1,0 +1,95 @@
+"""mitmproxy's HTTP/1 connections, with limits and without three surprises.
+
+What waits unread on a connection is bounded: heads, and requests that a client sends before it has its
+answer. Trailers are dropped, as HTTP allows (RFC 9110, 6.5.1): mitmproxy would leave their exchange hanging.
+An engine's interim answers (100, 103) are dropped: mitmproxy would take one for the answer itself.
+"""
+
+import re
+from typing import ClassVar, override
+
+import h11
+from h11._readers import ChunkedReader
+from h11._receivebuffer import ReceiveBuffer
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.layers.http import _http1
+from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    ResponseData,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+
+# An interim answer, but for 101, which ends the talk in HTTP.
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9]{2}[ \r\n]")
+_HEAD_BYTES_MAX = 64 * 1024
+
+
+class BoundedHttp1Server(_http1.Http1Server):
+    """A client's connection. request_bytes_max: the longest body of a request."""
+
+    request_bytes_max: ClassVar[int] = 16 * 1024 * 1024
+    _answer_is_chunked = False
+
+    @override
+    def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
+        if isinstance(event, ResponseData) and self._answer_is_chunked:
+            # mitmproxy would look the header up for every chunk.
+            yield commands.SendData(self.conn, b"%x\r\n%s\r\n" % (len(event.data), event.data))
+            return
+        if isinstance(event, ResponseHeaders):
+            coding = event.response.headers.get("transfer-encoding", "")
+            self._answer_is_chunked = "chunked" in coding.lower()
+        yield from super().send(event)
+
+    @override
+    def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
+        yield from super().read_headers(event)
+        if self.state == self.read_headers and len(self.buf) > _HEAD_BYTES_MAX:
+            message = f"The head of a request may have {_HEAD_BYTES_MAX} bytes."
+            yield commands.SendData(self.conn, _http1.make_error_response(431, message))
+            yield commands.CloseConnection(self.conn)
+            self.state = self.done
+
+    @override
+    def wait(self, event: events.Event) -> layer.CommandGenerator[None]:
+        yield from super().wait(event)
+        if len(self.buf) > _HEAD_BYTES_MAX + self.request_bytes_max:
+            yield commands.CloseConnection(self.conn)
+
+
+class BoundedHttp1Client(_http1.Http1Client):
+    """An engine's connection."""
+
+    @override
+    def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
+        if self.request:
+            self._drop_interim_answers()
+        yield from super().read_headers(event)
+        if self.state == self.read_headers and self.stream_id and len(self.buf) > _HEAD_BYTES_MAX:
+            yield commands.CloseConnection(self.conn)
+            message = "the head of the engine's answer is too long"
+            yield ReceiveHttp(ResponseProtocolError(self.stream_id, message, ErrorCode.GENERIC_SERVER_ERROR))
+
+    def _drop_interim_answers(self) -> None:
+        while _INTERIM.match(bytes(self.buf)):
+            if self.buf.maybe_extract_lines() is None:
+                return
+
+
+class TrailerlessReader(ChunkedReader):
+    """Reads a chunked body up to its end, trailers and all, and forgets the trailers."""
+
+    @override
+    def __call__(self, buf: ReceiveBuffer) -> h11.Data | h11.EndOfMessage | None:
+        event = super().__call__(buf)
+        return h11.EndOfMessage() if isinstance(event, h11.EndOfMessage) else event
+
+
+def make_body_reader(expected_size: int | None) -> _http1.TBodyReader:
+    """Make the reader of a body of so many bytes; None: it is chunked; -1: it ends with the connection."""
+    return TrailerlessReader() if expected_size is None else _make_body_reader(expected_size)
+
+
+_make_body_reader = _http1.make_body_reader
