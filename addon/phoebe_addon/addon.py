@@ -19,13 +19,14 @@ from datetime import UTC, datetime
 import uuid_utils
 from mitmproxy import addonmanager, connection, ctx, exceptions, http
 
-from . import flows, gate, guard, modes
-from .answer_body import Strip
+from . import flows, gate, guard, lean, modes, stopping
+from .answer_body import Removal
+from .answer_reader import Asked
 from .exchange import Admission, Ending, Exchange
+from .family import ErrorShape
 from .meter import Meter
 from .refusal import INTERNAL_ERROR, Refusal, RefusalReason
 from .request_body import RequestBody
-from .routes import Api
 from .settings import OPTIONS, Settings, SettingsError, add_options, read_settings
 from .spool import SpoolError
 from .upstreams import Upstream, Upstreams, UpstreamsError
@@ -42,11 +43,14 @@ _EXCHANGE = "phoebe_exchange"
 _BUFFERED_ANSWER_BYTES_MAX = 8 * 1024 * 1024
 _UPSTREAMS_REFRESH_S = 1.0
 _RETRY_AFTER = (("Retry-After", "5"),)
+_STOPPING = Refusal(503, RefusalReason.NOT_READY, "The proxy is stopping.", _RETRY_AFTER)
 _NEEDS_RESTART = {
     "phoebe_rater": "rater",
+    "phoebe_rater_tls and what goes with it": "rater_credentials",
     "phoebe_spool": "spool",
     "phoebe_spool_limit": "spool_bytes_max",
     "phoebe_metrics": "metrics",
+    "phoebe_lean": "lean",
 }
 """Options the meter is made with, and what they are called in the settings."""
 
@@ -59,6 +63,7 @@ class PhoebeAddon:
         self._upstreams: Upstreams | UpstreamsFile = Upstreams({})
         self._meter: Meter | None = None
         self._refreshing: asyncio.Task[None] | None = None
+        self._stopping: stopping.Stopping | None = None
 
     def load(self, loader: addonmanager.Loader) -> None:
         """Declare the options and put the guard in place, before anything can be served."""
@@ -79,8 +84,10 @@ class PhoebeAddon:
                 raise exceptions.OptionsError(f"phoebe: {error}") from None
             logger.error("phoebe: %s", error)  # mitmproxy exits when an error was logged at startup
             return
-        self._settings, self._upstreams = settings, upstreams
-        guard.set_body_limit(settings.rules.body_bytes_max)
+        self._settings = settings
+        self._use_upstreams(upstreams)
+        guard.set_rules(settings.rules)
+        guard.set_engine_timeout(settings.engine_timeout_s)
 
     def running(self) -> None:
         """Open the spool and begin to deliver; become a reverse proxy if mitmproxy is not one."""
@@ -93,12 +100,21 @@ class PhoebeAddon:
         except (SpoolError, OSError) as error:
             logger.error("phoebe: %s", error)
             return
+        if self._settings.lean:
+            lean.install(ctx.master.addons)
+            logger.info(
+                "phoebe: lean: addons are asked only for the hooks they have (phoebe_lean=false: for all)"
+            )
         ctx.options.update(mode=modes.reversed_modes(ctx.options.mode))
         self._refreshing = asyncio.create_task(self._refresh_upstreams(), name="phoebe upstreams")
+        self._stopping = stopping.Stopping(ctx.master, self._drain)
         logger.info("phoebe: metering; spool %s, rater %s", self._settings.spool, self._settings.rater)
 
     def done(self) -> None:
         """End what is open and close the spool. What is not delivered stays in it for the next start."""
+        if self._stopping:
+            self._stopping.undo()
+            self._stopping = None
         if self._refreshing:
             self._refreshing.cancel()
         if self._meter:
@@ -135,7 +151,8 @@ class PhoebeAddon:
         if exchange is None or flow.response is None:
             return
         response = flow.response
-        exchange.answer_began(response.status_code, response.headers.get("content-type", ""))
+        if exchange.answer_began(response.status_code, flows.joined_headers(response.headers)):
+            response.headers.pop("content-encoding", None)
         response.headers[flows.REQUEST_ID_HEADER] = exchange.request_id
         length = response.headers.get("content-length", "")
         if exchange.streams or not length.isdecimal() or int(length[:20]) > _BUFFERED_ANSWER_BYTES_MAX:
@@ -150,8 +167,10 @@ class PhoebeAddon:
             return
         assert flow.response
         if not flow.response.stream:
-            exchange.answer_bytes(flow.response.get_content(strict=False) or b"", datetime.now(UTC))
-            exchange.answer_complete()
+            content = flow.response.raw_content or b""
+            passed_on = exchange.answer_bytes(content, datetime.now(UTC)) + exchange.answer_complete()
+            if passed_on != content:
+                flow.response.content = passed_on
         await self._end(flow, exchange, Ending.ANSWER_COMPLETE)
 
     async def error(self, flow: http.HTTPFlow) -> None:
@@ -171,6 +190,8 @@ class PhoebeAddon:
     def _check_head(self, flow: http.HTTPFlow) -> gate.Pass | Refusal:
         if self._settings is None or self._meter is None or not flows.is_reverse_proxied(flow):
             return Refusal(503, RefusalReason.NOT_READY, "The proxy is starting.", _RETRY_AFTER)
+        if self._stopping and self._stopping.begun:
+            return _STOPPING
         upstreams = self._upstreams
         if isinstance(upstreams, UpstreamsFile):
             upstreams = upstreams.upstreams
@@ -180,19 +201,18 @@ class PhoebeAddon:
         passed: gate.Pass = flow.metadata.pop(_PASS)
         assert self._settings
         assert self._meter
-        if passed.api is None:
+        if self._stopping and self._stopping.begun:
+            return _STOPPING  # since its head came
+        if passed.is_free():
             self._meter.metrics.free.inc()
             self._let_pass(flow, passed.upstream)
             return None
         body = gate.check_body(flow.request.raw_content or b"", passed, self._settings.rules)
         if isinstance(body, Refusal):
             return body
-        admission = self._admission(flow, passed, passed.api, body)
-        models = passed.upstream.models
+        admission = self._admission(flow, passed, body)
         try:
-            exchange = await self._meter.admit(
-                admission, flow.client_conn.id, models[0] if len(models) == 1 else None
-            )
+            exchange = await self._meter.admit(admission, flow.client_conn.id)
         except SpoolError as error:
             logger.error("phoebe: not admitted: %s", error)
             return Refusal(
@@ -203,25 +223,22 @@ class PhoebeAddon:
         # Usage must be readable on the way.
         flow.request.headers["Accept-Encoding"] = "identity"
         if body.content is not flow.request.raw_content:
+            flow.request.headers.pop("content-encoding", None)
             flow.request.content = body.content
         self._let_pass(flow, passed.upstream)
         return None
 
-    def _admission(self, flow: http.HTTPFlow, passed: gate.Pass, api: Api, body: RequestBody) -> Admission:
-        assert self._settings
-        strip = Strip.NOTHING
-        if body.streaming and not body.usage_wanted:
-            strip |= Strip.FINAL
-        if body.streaming and self._settings.rules.continuous_usage and not body.continuous_usage_wanted:
-            strip |= Strip.RUNNING
+    def _admission(self, flow: http.HTTPFlow, passed: gate.Pass, body: RequestBody) -> Admission:
+        others = tuple(family for family in passed.match.route.families if family is not body.family)
         return Admission(
             request_id=str(uuid_utils.uuid7()),
             client_request_id=flow.request.headers.get(flows.REQUEST_ID_HEADER),
             identity=passed.identity,
-            api=api,
-            requested_model=body.model,
-            prompt_count=body.prompt_count,
-            strip=strip,
+            families=(body.family, *others),
+            requested_model=body.models[-1] if body.models else None,
+            asked=Asked(body.prompts, body.samples, passed.upstream.engine),
+            removal=Removal(body.unasked),
+            served_models=passed.upstream.models,
             start_time=datetime.fromtimestamp(flow.request.timestamp_start, UTC),
         )
 
@@ -235,7 +252,12 @@ class PhoebeAddon:
             flow.kill()
 
     def _refuse(self, flow: http.HTTPFlow, refusal: Refusal) -> None:
-        flow.response = guard.response_of(refusal)
+        shape = (
+            self._settings.rules.routes.error_shape(flows.path(flow)) if self._settings else ErrorShape.OPENAI
+        )
+        flow.response = guard.response_of(refusal, shape)
+        if refusal is _STOPPING and not flow.request.is_http2:
+            flow.response.headers["Connection"] = "close"
         self._count_refusal(refusal)
 
     def _count_guards_refusal(self, flow: http.HTTPFlow) -> None:
@@ -257,6 +279,28 @@ class PhoebeAddon:
         if changed:
             raise SettingsError(f"{', '.join(changed)} can't be changed while running: restart mitmdump")
 
+    def _use_upstreams(self, upstreams: Upstreams | UpstreamsFile) -> None:
+        self._upstreams = upstreams
+        known = upstreams.upstreams if isinstance(upstreams, UpstreamsFile) else upstreams
+        for warning in known.warnings:
+            logger.warning("phoebe: %s", warning)
+
+    async def _drain(self) -> None:
+        """Let what is under way come to its end, and its events to the rater, within the time there is."""
+        assert self._settings
+        assert self._meter
+        timeout_s = self._settings.drain_timeout_s
+        if not timeout_s:
+            return
+        deadline_s = asyncio.get_running_loop().time() + timeout_s
+        logger.info("phoebe: stopping: what is under way has %g seconds", timeout_s)
+        servers = ctx.master.addons.get("proxyserver")
+        if not await stopping.until_quiet(servers, deadline_s):
+            logger.warning("phoebe: what is still under way is cut off")
+            self._meter.end_all()
+            stopping.cut_off(servers)
+        await self._meter.finish(deadline_s)
+
     async def _refresh_upstreams(self) -> None:
         """Notice changes of the resource map. A map that can't be used is reported, and the old one stays."""
         while True:
@@ -266,6 +310,7 @@ class PhoebeAddon:
             try:
                 if await asyncio.to_thread(self._upstreams.refresh):
                     logger.info("phoebe: the resource map was read again")
+                    self._use_upstreams(self._upstreams)
             except UpstreamsError as error:
                 logger.error("phoebe: the resource map in use stays: %s", error)
 

@@ -20,6 +20,16 @@ def request_head(flow: http.HTTPFlow) -> RequestHead:
     return RequestHead(flow.request.method, flow.request.path, headers, peer[0] if peer else "")
 
 
+def joined_headers(headers: http.Headers) -> dict[str, str]:
+    """Read headers by lower-case name; several of one name are joined with commas."""
+    return {name.lower(): headers[name] for name in headers}
+
+
+def path(flow: http.HTTPFlow) -> str:
+    """Return the path of a request, without its query."""
+    return flow.request.path.partition("?")[0]
+
+
 def is_reverse_proxied(flow: http.HTTPFlow) -> bool:
     """Whether the flow came in while mitmproxy was a reverse proxy."""
     return isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode)

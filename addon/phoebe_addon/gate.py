@@ -4,10 +4,11 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .content_coding import ContentCodingError, open_decoder
 from .identity import HeaderNames, Identity, read_identity
 from .refusal import Refusal, RefusalReason
-from .request_body import BadBodyError, RequestBody, read_openai_body
-from .routes import Api, find_route
+from .request_body import Asking, BadBodyError, RequestBody, read_request
+from .routes import Match, RouteTable
 from .upstreams import Upstream, Upstreams
 
 type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -29,20 +30,34 @@ class RequestHead:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """An exchange whose head is in order. api: None for one that passes free and makes no event."""
+    """An exchange whose head is in order.
+
+    content_type, content_encoding: of the request's body, the values of all such headers joined with commas.
+    """
 
     identity: Identity
     upstream: Upstream
-    api: Api | None
+    match: Match
+    content_type: str
+    content_encoding: str
+
+    def is_free(self) -> bool:
+        """Whether it passes without an event."""
+        return not self.match.route.families
 
 
 @dataclass(frozen=True, slots=True)
 class GateRules:
-    """What the gate checks against. body_bytes_max: of a request body, in bytes."""
+    """What the gate checks against.
+
+    body_bytes_max: of a request body, decoded, in bytes. continuous_usage: what is asked of engines of
+    which the resource map does not say it.
+    """
 
     trusted_edges: tuple[Network, ...]
     header_names: HeaderNames
     body_bytes_max: int
+    routes: RouteTable
     continuous_usage: bool = False
 
 
@@ -54,9 +69,9 @@ def check_head(head: RequestHead, rules: GateRules, upstreams: Upstreams) -> Pas
     identity = read_identity(head.headers, rules.header_names)
     if isinstance(identity, Refusal):
         return identity
-    route = find_route(head.method, head.target.partition("?")[0])
-    if isinstance(route, Refusal):
-        return route
+    match = rules.routes.find(head.method, head.target.partition("?")[0])
+    if isinstance(match, Refusal):
+        return match
     upstream = upstreams.find(identity.resource_id)
     if upstream is None:
         return Refusal(
@@ -64,25 +79,58 @@ def check_head(head: RequestHead, rules: GateRules, upstreams: Upstreams) -> Pas
             RefusalReason.NO_UPSTREAM,
             f"No model server is known for the resource {identity.resource_id!a}.",
         )
-    return Pass(identity, upstream, route.api)
+    return Pass(
+        identity,
+        upstream,
+        match,
+        ",".join(head.headers.get("content-type", ())),
+        ",".join(head.headers.get("content-encoding", ())),
+    )
 
 
 def check_body(content: bytes, passed: Pass, rules: GateRules) -> RequestBody | Refusal:
     """Check the body of a metered request against what its API needs and what its resource serves."""
-    if len(content) > rules.body_bytes_max:
-        return body_too_large(rules.body_bytes_max)
+    upstream = passed.upstream
+    continuous = rules.continuous_usage if upstream.continuous_usage is None else upstream.continuous_usage
     try:
-        body = read_openai_body(content, continuous_usage=rules.continuous_usage)
-    except BadBodyError as error:
+        decoded = _decoded(content, passed.content_encoding, rules.body_bytes_max)
+        if decoded is None or len(decoded) > rules.body_bytes_max:
+            return body_too_large(rules.body_bytes_max)
+        body = read_request(decoded, passed.content_type, passed.match, Asking(upstream.engine, continuous))
+    except (BadBodyError, ContentCodingError) as error:
         return Refusal(400, RefusalReason.BAD_BODY, str(error))
-    models = passed.upstream.models
-    if models and body.model not in models:
-        return Refusal(
-            404,
-            RefusalReason.MODEL_NOT_SERVED,
-            f"The model {(body.model or '')[:256]!a} is not served by this resource.",
-        )
-    return body
+    return _check_models(body, upstream.models) or body
+
+
+def _check_models(body: RequestBody, served: tuple[str, ...]) -> Refusal | None:
+    """Refuse a request for a model that the resource does not declare, if it declares any.
+
+    APIs whose requests name no model leave the choice to the engine.
+    """
+    undeclared = next((model for model in body.models if model not in served), None)
+    missing = not body.models and body.family.request.names_model
+    if not served or (undeclared is None and not missing):
+        return None
+    return Refusal(
+        404,
+        RefusalReason.MODEL_NOT_SERVED,
+        f"The model {(undeclared or '')[:256]!a} is not served by this resource.",
+    )
+
+
+def _decoded(content: bytes, content_encoding: str, bytes_max: int) -> bytes | None:
+    """Decode a body; None: it is larger than allowed. Raises ContentCodingError."""
+    decoder = open_decoder(content_encoding)
+    if decoder is None:
+        return content
+    decoded = bytearray()
+    for piece in decoder.feed(content):
+        decoded += piece
+        if len(decoded) > bytes_max:
+            return None
+    if not decoder.complete:
+        raise ContentCodingError("the compressed request body is cut short")
+    return bytes(decoded)
 
 
 def body_too_large(body_bytes_max: int) -> Refusal:
@@ -135,11 +183,10 @@ def _check_protocol(head: RequestHead) -> Refusal | None:
 
 
 def _check_body_headers(head: RequestHead, rules: GateRules) -> Refusal | None:
-    encodings = [value.strip().lower() for value in head.headers.get("content-encoding", ())]
-    if any(encoding not in {"", "identity"} for encoding in encodings):
-        return Refusal(
-            400, RefusalReason.BAD_BODY, "Compressed request bodies are not supported; send it uncompressed."
-        )
+    try:
+        open_decoder(",".join(head.headers.get("content-encoding", ())))
+    except ContentCodingError as error:
+        return Refusal(400, RefusalReason.BAD_BODY, f"{error}.")
     length = head.headers.get("content-length", ("0",))[0]
     if length.isdecimal() and int(length[:20]) > rules.body_bytes_max:
         return body_too_large(rules.body_bytes_max)

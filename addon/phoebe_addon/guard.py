@@ -6,7 +6,8 @@ is no hook's: the guard stands where mitmproxy's HTTP stream asks for a connecti
 process for good, and lets pass only flows that carry the mark of admission.
 
 It also answers, in JSON and without keeping the body in memory, what mitmproxy would answer in HTML before or
-without asking an addon: bodies over the limit, CONNECT, malformed requests, engines that can't be reached.
+without asking an addon: bodies over the limit, CONNECT, malformed requests, engines that can't be reached,
+break off before their answer or are silent for too long.
 """
 
 import time
@@ -16,10 +17,12 @@ from typing import Any, ClassVar, override
 from mitmproxy import flow as mitmproxy_flow
 from mitmproxy import http
 from mitmproxy.net.http import http1
-from mitmproxy.proxy import layer
+from mitmproxy.net.http.validate import validate_headers
+from mitmproxy.proxy import commands, layer, mode_servers
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
     RequestProtocolError,
     ResponseData,
     ResponseEndOfMessage,
@@ -28,8 +31,12 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHeadersHook
 
-from . import gate
-from .refusal import INTERNAL_ERROR, Refusal, RefusalReason, openai_error_body
+from . import flows, gate
+from .family import ErrorShape
+from .refusal import INTERNAL_ERROR, Refusal, RefusalReason, error_body
+from .routes import RouteTable, built_in_routes
+from .silence import TimedHttpStream, WatchedConnectionHandler
+from .wire import BoundedHttp1Client, BoundedHttp1Server, make_body_reader
 
 type Commands[T] = Generator[Any, Any, T]
 
@@ -37,6 +44,9 @@ _ADMITTED = "phoebe_admitted"
 _REFUSAL = "phoebe_refusal"
 _ENGINE_FAILED = "phoebe_engine_failed"
 """Keys of a flow's metadata."""
+
+_ENGINE_BROKE_OFF = Refusal(502, RefusalReason.UPSTREAM, "The model server can't be reached or broke off.")
+_ENGINE_TIMED_OUT = Refusal(504, RefusalReason.UPSTREAM, "The model server did not answer in time.")
 
 
 def admit(flow: http.HTTPFlow) -> None:
@@ -55,32 +65,40 @@ def refusal_of(flow: http.HTTPFlow) -> Refusal | None:
     return refusal
 
 
-def response_of(refusal: Refusal) -> http.Response:
-    """Make the HTTP response of a refusal."""
+def response_of(refusal: Refusal, shape: ErrorShape) -> http.Response:
+    """Make the HTTP response of a refusal, in the error shape of an API family."""
     return http.Response.make(
         refusal.status,
-        openai_error_body(refusal),
+        error_body(refusal, shape),
         {"Content-Type": "application/json", **dict(refusal.headers)},
     )
 
 
-class GuardedHttpStream(http_layers.HttpStream):
+class GuardedHttpStream(TimedHttpStream):
     """mitmproxy's HTTP stream, with the guard in it."""
 
     body_bytes_max: ClassVar[int] = 16 * 1024 * 1024
+    routes: ClassVar[RouteTable] = RouteTable(built_in_routes())
+    _path = ""
+    """What the client asked for; an engine may be asked for it below a prefix."""
 
     @override
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
         if self.flow.metadata.get(_ADMITTED) is True:
+            forget_dead_connections(self.http_layer)
+            self.flow.request.trailers = None  # mitmproxy can't send them on from HTTP/2 to HTTP/1
             return (yield from super().make_server_connection())
         self.flow.metadata[_REFUSAL] = INTERNAL_ERROR
-        self.flow.response = response_of(INTERNAL_ERROR)
+        self.flow.response = self._response_of(INTERNAL_ERROR)
         yield from self.send_response()
         return False
 
     @override
     def check_invalid(self, request: bool) -> layer.CommandGenerator[bool]:
-        if request and self.flow.request.method == "CONNECT":
+        if not request:
+            return (yield from self._check_answers_head())
+        self._path = self.flow.request.path.partition("?")[0]
+        if self.flow.request.method == "CONNECT":
             yield HttpRequestHeadersHook(self.flow)
             yield from self._refuse(gate.connect_refused())
             return True
@@ -100,9 +118,48 @@ class GuardedHttpStream(http_layers.HttpStream):
     def handle_protocol_error(
         self, event: RequestProtocolError | ResponseProtocolError
     ) -> layer.CommandGenerator[None]:
-        if isinstance(event, ResponseProtocolError) and hasattr(self, "flow"):
-            self.flow.metadata[_ENGINE_FAILED] = True
-        yield from super().handle_protocol_error(event)
+        if not isinstance(event, ResponseProtocolError) or not hasattr(self, "flow"):
+            yield from super().handle_protocol_error(event)
+            return
+        self.flow.metadata[_ENGINE_FAILED] = True
+        if self._client_has_nothing_yet():
+            yield from self._answer_for_engine(event.message)
+        else:
+            yield from super().handle_protocol_error(event)
+
+    def _check_answers_head(self) -> Commands[bool]:
+        """Take an answer that mitmproxy would refuse for what it is: a failure of the engine."""
+        assert self.flow.response
+        if self.context.options.validate_inbound_headers:
+            try:
+                validate_headers(self.flow.response)
+            except ValueError as error:
+                yield commands.CloseConnection(self.flow.server_conn)
+                yield from self.handle_protocol_error(
+                    ResponseProtocolError(self.stream_id, str(error), ErrorCode.RESPONSE_VALIDATION_FAILED)
+                )
+                return True
+        return False
+
+    def _client_has_nothing_yet(self) -> bool:
+        """Whether the client waits for an answer and has seen nothing of it."""
+        return self.client_state == self.state_done and self.server_state in (
+            self.state_wait_for_response_headers,
+            self.state_consume_response_body,
+        )
+
+    def _answer_for_engine(self, failure: str) -> Commands[None]:
+        self.flow.error = mitmproxy_flow.Error(failure)
+        yield HttpErrorHook(self.flow)
+        if (yield from self.check_killed(False)):
+            return
+        response = self._response_of(_ENGINE_TIMED_OUT if self.engine_timed_out else _ENGINE_BROKE_OFF)
+        if request_id := self.flow.request.headers.get(flows.REQUEST_ID_HEADER):
+            response.headers[flows.REQUEST_ID_HEADER] = request_id
+        yield from self._send(response)
+
+    def _response_of(self, refusal: Refusal) -> http.Response:
+        return response_of(refusal, self.routes.error_shape(self._path))
 
     def _request_bytes(self) -> int:
         if self.request_body_buf:
@@ -116,12 +173,16 @@ class GuardedHttpStream(http_layers.HttpStream):
         """Answer in place of the engine, although the request has not ended."""
         if self.flow.response is None:  # else: the gate had another reason already
             self.flow.metadata[_REFUSAL] = refusal
-            self.flow.response = response_of(refusal)
+            self.flow.response = self._response_of(refusal)
         response = self.flow.response
         response.timestamp_start = response.timestamp_end = time.time()
         self.request_body_buf.clear()
         self.flow.error = mitmproxy_flow.Error(refusal.message)
         yield HttpErrorHook(self.flow)
+        yield from self._send(response)
+
+    def _send(self, response: http.Response) -> Commands[None]:
+        """Send an answer of the guard's own, and leave the stream at that."""
         client = self.context.client
         yield http_layers.SendHttp(ResponseHeaders(self.stream_id, response, False), client)
         yield http_layers.SendHttp(ResponseData(self.stream_id, response.raw_content or b""), client)
@@ -131,23 +192,35 @@ class GuardedHttpStream(http_layers.HttpStream):
         yield http_layers.DropStream(self.stream_id)
 
 
-_PROXY_ANSWERS = {
-    502: Refusal(502, RefusalReason.UPSTREAM, "The model server can't be reached or broke off."),
-    504: Refusal(504, RefusalReason.UPSTREAM, "The model server did not answer in time."),
-}
+def forget_dead_connections(layer: http_layers.HttpLayer) -> None:
+    """Drop what mitmproxy keeps of a client's connections to engines, for as long as the client stays.
+
+    It would search them all for every request, and take an engine that could once not be reached for lost.
+    """
+    for connection in list(layer.connections):
+        if connection is layer.context.client:
+            continue
+        connection.error = None
+        if connection.timestamp_end is not None:
+            del layer.connections[connection]
 
 
 def _error_response(status_code: int, message: str = "") -> bytes:
-    """Stand in for mitmproxy's HTML error page. What it says of servers stays inside."""
-    refusal = _PROXY_ANSWERS.get(status_code) or Refusal(status_code, RefusalReason.BAD_HTTP, message)
-    response = response_of(refusal)
+    """Stand in for mitmproxy's HTML error page."""
+    response = response_of(Refusal(status_code, RefusalReason.BAD_HTTP, message), ErrorShape.OPENAI)
     response.headers["Connection"] = "close"
     return bytes(http1.assemble_response(response))
 
 
-def set_body_limit(body_bytes_max: int) -> None:
-    """Set the largest request body, in bytes."""
-    GuardedHttpStream.body_bytes_max = body_bytes_max
+def set_rules(rules: gate.GateRules) -> None:
+    """Set the largest request body, and the routes, which tell what the errors of a path look like."""
+    GuardedHttpStream.body_bytes_max = BoundedHttp1Server.request_bytes_max = rules.body_bytes_max
+    GuardedHttpStream.routes = rules.routes
+
+
+def set_engine_timeout(engine_timeout_s: float) -> None:
+    """Set for how long an engine that owes an answer may send nothing, in seconds; 0: for ever."""
+    TimedHttpStream.engine_timeout_s = engine_timeout_s
 
 
 def install() -> None:
@@ -157,7 +230,12 @@ def install() -> None:
     """
     for owner, name in (
         (http_layers, "HttpStream"),
+        (http_layers, "Http1Server"),
+        (http_layers, "Http1Client"),
         (_http1, "make_error_response"),
+        (_http1, "make_body_reader"),
+        (mode_servers, "ProxyConnectionHandler"),
+        (http_layers.HttpStream, "_handle_event"),
         (http_layers.HttpStream, "make_server_connection"),
         (http_layers.HttpStream, "check_invalid"),
         (http_layers.HttpStream, "check_body_size"),
@@ -167,4 +245,8 @@ def install() -> None:
         if not hasattr(owner, name):
             raise RuntimeError(f"this version of mitmproxy has no {name}: Phoebe can't guard it")
     http_layers.HttpStream = GuardedHttpStream  # type: ignore[misc]
+    http_layers.Http1Server = BoundedHttp1Server  # type: ignore[attr-defined]
+    http_layers.Http1Client = BoundedHttp1Client  # type: ignore[attr-defined]
     _http1.make_error_response = _error_response
+    _http1.make_body_reader = make_body_reader
+    mode_servers.ProxyConnectionHandler = WatchedConnectionHandler  # type: ignore[misc]

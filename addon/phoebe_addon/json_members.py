@@ -8,6 +8,7 @@ a float, because Python refuses to read integers of thousands of digits.
 import json
 import json.decoder
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -87,6 +88,72 @@ def without_member(text: str, name: str) -> str:
     last = members[kept[-1]]
     parts.append(text[last.name_start : last.end])
     return text[: members[0].name_start] + "".join(parts) + text[members[-1].end :]
+
+
+def with_null_member(text: str, name: str) -> str:
+    """Return a text that is one JSON object with null for the members of that name. Raises as above."""
+    return replaced(
+        text, [(each.start, each.end, "null") for each in document_members(text) if each.name == name]
+    )
+
+
+def replaced(text: str, changes: Iterable[tuple[int, int, str]]) -> str:
+    """Put other text in the place of parts of a text, each given by start and end, from front to back."""
+    parts: list[str] = []
+    position = 0
+    for start, end, replacement in changes:
+        parts += (text[position:start], replacement)
+        position = end
+    return "".join([*parts, text[position:]])
+
+
+def text_at(text: str, path: tuple[str | int, ...], only: tuple[str, ...] = ()) -> str | None:
+    """Return the text of the value at a place of a JSON document; None if there is none.
+
+    path: names of members and indexes of elements. only: of an object, keep these members.
+    """
+    try:
+        start, end = _span(text, path)
+        if not only:
+            return text[start:end]
+        members, _ = object_members(text, start)
+    except (ValueError, LookupError, RecursionError):
+        return None
+    return "{" + ",".join(text[m.name_start : m.end] for m in members if m.name in only) + "}"
+
+
+def element_texts(text: str, path: tuple[str | int, ...]) -> list[str]:
+    """List the texts of the elements of the array at a place. Raises ValueError or LookupError."""
+    start, _ = _span(text, path)
+    return [text[begin:end] for begin, end in _element_spans(text, start)]
+
+
+def _span(text: str, path: tuple[str | int, ...]) -> tuple[int, int]:
+    start = _skip(text, 0)
+    end = len(text)
+    for step in path:
+        if isinstance(step, str):
+            member = last_member(object_members(text, start)[0], step)
+            if member is None:
+                raise LookupError(step)
+            start, end = member.start, member.end
+        else:
+            start, end = _element_spans(text, start)[step]
+    return start, end
+
+
+def _element_spans(text: str, position: int) -> list[tuple[int, int]]:
+    _expect(text, position, "[")
+    position = _skip(text, position + 1)
+    spans: list[tuple[int, int]] = []
+    while text[position : position + 1] != "]":
+        if spans:
+            _expect(text, position, ",")
+            position = _skip(text, position + 1)
+        _, end = _DECODER.raw_decode(text, position)
+        spans.append((position, end))
+        position = _skip(text, end)
+    return spans
 
 
 def _skip(text: str, position: int) -> int:

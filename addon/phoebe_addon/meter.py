@@ -7,16 +7,19 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
+from .adoption import Adoption
 from .delivery import Delivery
 from .exchange import Admission, Ending, Exchange, admission_event
 from .metrics import Metrics
 from .settings import Settings
-from .spool import Spool, SpoolError
+from .spool import Spool, SpoolError, open_own
 
 logger = logging.getLogger(__name__)
 
 # How long the end of an answer waits for a failing disk before the client is cut off.
 DURABLE_TIMEOUT_S = 15.0
+# How long the last events have at least to come to the rater.
+FINISH_MIN_S = 1.0
 
 
 class Meter:
@@ -26,8 +29,15 @@ class Meter:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._spool = Spool(settings.spool, settings.spool_bytes_max)
-        self.metrics = Metrics(lambda: self._spool.bytes_used, self._spool.depth)
+        self._spool = open_own(settings.spool, settings.spool_bytes_max)
+        self._settings = settings
+        self._adoption = Adoption(settings.spool, settings.spool_bytes_max, self._delivery_of)
+        self.metrics = Metrics(
+            spool_bytes=lambda: self._spool.bytes_used,
+            spool_events=lambda: self._spool.depth() + self._adoption.depth(),
+            spool_lost=lambda: self._spool.lost_rows,
+            spool_damaged=lambda: self._spool.damaged_files,
+        )
         self._stop_metrics: Callable[[], None] | None = None
         try:
             if settings.metrics:
@@ -38,16 +48,22 @@ class Meter:
         if self._spool.recovered:
             logger.warning("phoebe: %d exchanges were cut off by the last stop", self._spool.recovered)
         self._open: dict[str, dict[str, Exchange]] = {}  # by client connection and request id
-        self._delivery = Delivery(self._spool, settings.rater, self._count_delivered)
+        self._delivery = self._delivery_of(self._spool)
         self._delivering = asyncio.create_task(self._delivery.run(), name="phoebe delivery")
         self._delivering.add_done_callback(_report_crash)
+        self._adopting = asyncio.create_task(self._adoption.run(), name="phoebe adoption")
+        self._adopting.add_done_callback(_report_crash)
 
-    async def admit(self, admission: Admission, connection_id: str, only_model: str | None) -> Exchange:
+    async def admit(self, admission: Admission, connection_id: str) -> Exchange:
         """Admit an exchange: when this returns, its admission is on disk. Raises SpoolError."""
-        await self._spool.admit(admission.request_id, admission_event(admission).SerializeToString())
-        exchange = Exchange(admission, connection_id, only_model)
+        event = admission_event(admission)
+        now = datetime.now(UTC)
+        # If it never ends, it ended now: the rater may have been told that it has all of an earlier time.
+        event.event_time.FromDatetime(now)
+        await self._spool.admit(admission.request_id, event.SerializeToString(), now)
+        exchange = Exchange(admission, connection_id)
         self._open.setdefault(connection_id, {})[admission.request_id] = exchange
-        self.metrics.admitted.labels(admission.api.value).inc()
+        self.metrics.admitted.labels(admission.api).inc()
         return exchange
 
     async def end(self, exchange: Exchange, ending: Ending) -> bool:
@@ -69,18 +85,44 @@ class Meter:
         for exchange in list(self._open.get(connection_id, {}).values()):
             await self.end(exchange, Ending.CLIENT_GONE)
 
-    def close(self) -> None:
-        """End what is open and close the spool. What is not delivered stays in it for the next start."""
+    def end_all(self) -> None:
+        """End what is open, because the proxy stops."""
         for exchanges in list(self._open.values()):
             for exchange in list(exchanges.values()):
                 self._write_event(exchange, Ending.PROXY_STOPPED)
+
+    async def finish(self, deadline_s: float) -> None:
+        """Bring what is in the spool to the rater, and say that it was the last.
+
+        Until that time of the event loop, or a second, whichever is later; but no longer than a second if the
+        rater does not answer anyway.
+        """
+        self._delivery.finish()
+        patience_s = asyncio.get_running_loop().time() + FINISH_MIN_S
+        while not self._delivering.done():
+            now_s = asyncio.get_running_loop().time()
+            if now_s >= max(deadline_s, patience_s) or (self._delivery.troubled and now_s >= patience_s):
+                logger.warning("phoebe: %d events stay in the spool for the next start", self._spool.depth())
+                return
+            await asyncio.wait([self._delivering], timeout=0.05)
+
+    def close(self) -> None:
+        """End what is open and close the spool. What is not delivered stays in it for the next start."""
+        self.end_all()
         self._delivering.cancel()
+        self._adopting.cancel()
+        self._adoption.close()
         self._spool.close()
         if self._stop_metrics:
             self._stop_metrics()
 
+    def _delivery_of(self, spool: Spool) -> Delivery:
+        settings = self._settings
+        return Delivery(spool, settings.rater, self._count_delivered, settings.rater_credentials)
+
     def _write_event(self, exchange: Exchange, ending: Ending) -> Future[None] | None:
-        event = exchange.end(ending, datetime.now(UTC))
+        now = datetime.now(UTC)
+        event = exchange.end(ending, now)
         if event is None:
             return None
         siblings = self._open[exchange.connection_id]
@@ -91,7 +133,10 @@ class Meter:
         if exchange.usage_malformed:
             self.metrics.malformed.inc()
             logger.warning("phoebe: event %s: the engine's usage has a bad count", exchange.request_id)
-        return self._spool.finish(exchange.request_id, event.SerializeToString())
+        if exchange.answer_unreadable:
+            self.metrics.unreadable.inc()
+            logger.warning("phoebe: event %s: the answer's content coding can't be read", exchange.request_id)
+        return self._spool.finish(exchange.request_id, event.SerializeToString(), now)
 
     def _count_delivered(self, outcomes: Counter[str]) -> None:
         for outcome, count in outcomes.items():

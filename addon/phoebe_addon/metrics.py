@@ -8,10 +8,16 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 class Metrics:
     """Counters and gauges of one addon, in a registry of their own.
 
-    spool_bytes, spool_events: asked when the metrics are read.
+    spool_bytes, spool_events, spool_lost, spool_damaged: asked when the metrics are read.
     """
 
-    def __init__(self, spool_bytes: Callable[[], float], spool_events: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        spool_bytes: Callable[[], float],
+        spool_events: Callable[[], float],
+        spool_lost: Callable[[], float],
+        spool_damaged: Callable[[], float],
+    ) -> None:
         self.registry = CollectorRegistry()
         self.admitted = Counter(
             "phoebe_exchanges_admitted", "Exchanges that were admitted.", ["api"], registry=self.registry
@@ -28,12 +34,19 @@ class Metrics:
         self.malformed = Counter(
             "phoebe_usage_malformed", "Answers whose usage had a count that is none.", registry=self.registry
         )
+        self.unreadable = Counter(
+            "phoebe_answers_unreadable",
+            "Answers whose content coding is not known or damaged.",
+            registry=self.registry,
+        )
         self.delivered = Counter(
             "phoebe_events_delivered", "Events the rater answered for.", ["outcome"], registry=self.registry
         )
         for name, text, read in (
             ("phoebe_spool_bytes", "Bytes the spool holds.", spool_bytes),
             ("phoebe_spool_events", "Events waiting in the spool.", spool_events),
+            ("phoebe_spool_events_lost", "Events whose record in the spool was damaged.", spool_lost),
+            ("phoebe_spool_files_damaged", "Spool files found damaged and set aside.", spool_damaged),
         ):
             Gauge(name, text, registry=self.registry).set_function(read)
 

@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 
+from .family import ErrorShape
+
 
 class RefusalReason(StrEnum):
     """Why an exchange was refused; the label of the metric and the `code` in the client's error."""
@@ -11,6 +13,7 @@ class RefusalReason(StrEnum):
     UNTRUSTED_PEER = "untrusted_peer"
     IDENTITY = "identity"
     UNKNOWN_ROUTE = "unknown_route"
+    UNMETERABLE = "unmeterable"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     CONNECT = "connect"
     PROTOCOL_UPGRADE = "protocol_upgrade"
@@ -39,19 +42,36 @@ class Refusal:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-_ERROR_TYPES = {403: "permission_error", 413: "request_too_large"}
+_OPENAI_TYPES = {403: "permission_error", 413: "request_too_large"}
+# Source: the Anthropic API reference, "Errors".
+_ANTHROPIC_TYPES = {
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
 
 
-def openai_error_body(refusal: Refusal) -> bytes:
-    """Put a refusal in the error shape of the OpenAI API: `{"error": {message, type, param, code}}`."""
-    kind = "server_error" if refusal.status >= 500 else "invalid_request_error"
-    error = {
-        "message": refusal.message,
-        "type": _ERROR_TYPES.get(refusal.status, kind),
-        "param": None,
-        "code": refusal.reason.value,
-    }
-    return json.dumps({"error": error}).encode()
+def error_body(refusal: Refusal, shape: ErrorShape) -> bytes:
+    """Put a refusal in the error shape of an API family."""
+    error: dict[str, object]
+    if shape is ErrorShape.ANTHROPIC:
+        kind = "api_error" if refusal.status >= 500 else "invalid_request_error"
+        kind = _ANTHROPIC_TYPES.get(refusal.status, kind)
+        error = {"type": "error", "error": {"type": kind, "message": refusal.message}}
+    elif shape is ErrorShape.TEXT:
+        error = {"error": refusal.message}
+    elif shape is ErrorShape.TGI:
+        error = {"error": refusal.message, "error_type": refusal.reason.value}
+    elif shape is ErrorShape.COHERE:
+        error = {"message": refusal.message}
+    else:
+        kind = "server_error" if refusal.status >= 500 else "invalid_request_error"
+        kind = _OPENAI_TYPES.get(refusal.status, kind)
+        code = refusal.reason.value
+        error = {"error": {"message": refusal.message, "type": kind, "param": None, "code": code}}
+    return json.dumps(error).encode()
 
 
 INTERNAL_ERROR = Refusal(

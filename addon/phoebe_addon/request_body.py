@@ -1,12 +1,17 @@
 """What the proxy must know of a request body, and the one change it makes to it.
 
-Streams of the OpenAI APIs report usage only if `stream_options.include_usage` is true. It is set, also over
-an explicit `false`; every other byte stays as the client sent it.
+Some engines report usage only if they are asked to. The member that asks for it is set to true, also over an
+explicit `false`; every other byte stays as the client sent it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .json_members import Member, document_members, last_member, object_members
+from .engines import UNDECLARED, Engine
+from .family import Ask, Family, RequestFormat, Streams, value_at
+from .json_members import Member, document_members, last_member, object_members, replaced
+from .multipart_body import FormError, read_form, with_fields
+from .routes import Match
 
 
 class BadBodyError(ValueError):
@@ -14,41 +19,78 @@ class BadBodyError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Asking:
+    """How usage is asked for. continuous: on every chunk, where the engine can."""
+
+    engine: Engine = UNDECLARED
+    continuous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RequestBody:
     """Facts of a request body.
 
-    model: the model asked for, None if there is none. streaming: an event stream is asked for.
-    usage_wanted: the client itself asked for usage in the stream. prompt_count: prompts in the request,
-    1 or more. content: the body to forward.
+    family: the API that is meant. models: every name that some engine may take for the model asked for, the
+    likeliest last. streaming: a stream is asked for. unasked: what is asked for but not by the client.
+    prompts: how many, 1 or more. samples: answers per prompt, 1 or more. content: the body to forward.
     """
 
-    model: str | None
+    family: Family
+    models: tuple[str, ...]
     streaming: bool
-    usage_wanted: bool
-    continuous_usage_wanted: bool
-    prompt_count: int
+    unasked: tuple[Ask, ...]
+    prompts: int
+    samples: int
     content: bytes
 
 
-def read_openai_body(content: bytes, *, continuous_usage: bool = False) -> RequestBody:
-    """Read the body of a request to an OpenAI API and, for a stream, ask for usage in it.
+def read_request(content: bytes, content_type: str, match: Match, asking: Asking) -> RequestBody:
+    """Read the body of a metered request and ask for usage in it.
 
-    continuous_usage: ask also for usage on every chunk (`continuous_usage_stats`; vLLM and SGLang know it).
-    Raises BadBodyError when it is not one JSON object in UTF-8 or its `stream_options` is not an object.
+    Raises BadBodyError when it is not what its path needs: one JSON object in UTF-8, or a form.
     """
+    families = match.route.families
+    path_model = match.parameters.get("model")
+    if families[0].request.form:
+        return _read_form_request(content, content_type, families[0], asking)
     text, members = _parse(content)
-    streaming = any(_is_true(member.value) for member in _all_named(members, "stream"))
-    model = last_member(members, "model")
-    prompt = last_member(members, "prompt")
-    options = last_member(members, "stream_options")
-    return RequestBody(
-        model=model.value if model and isinstance(model.value, str) else None,
-        streaming=streaming,
-        usage_wanted=_option(options, "include_usage"),
-        continuous_usage_wanted=_option(options, "continuous_usage_stats"),
-        prompt_count=_count_prompts(prompt.value) if prompt else 1,
-        content=_ask_for_usage(text, members, continuous_usage).encode() if streaming else content,
+    names = {member.name for member in members}
+    family = next(
+        (family for family in families if family.request.members & names),
+        next((family for family in families if not family.request.members), families[0]),
     )
+    form = family.request
+    _refuse_unbillable(form, members)
+    streaming = _streams(form, members)
+    asks = _applicable(form, asking, streaming=streaming)
+    values = {member.name: member.value for member in members}
+    unasked = tuple(ask for ask in asks if not _is_wanted(ask, values, asking.engine))
+    return RequestBody(
+        family=family,
+        models=(path_model,) if form.model_in_path and path_model else _models(members),
+        streaming=streaming,
+        unasked=unasked,
+        prompts=_count_prompts(form, values),
+        samples=_count_samples(form, values),
+        content=_asked(content, text, asks),
+    )
+
+
+def _read_form_request(content: bytes, content_type: str, family: Family, asking: Asking) -> RequestBody:
+    try:
+        form = read_form(content, content_type)
+    except FormError as error:
+        raise BadBodyError(f"The request body is not a form (multipart/form-data): {error}.") from None
+    streaming = any(_is_true(value) for value in form.fields.get("stream", ()))
+    unasked = tuple(
+        ask
+        for ask in _applicable(family.request, asking, streaming=streaming)
+        if not _is_true(form.fields.get(ask.member, ("",))[-1])
+    )
+    if unasked:
+        content = with_fields(content, form, {ask.member: "true" for ask in unasked})
+    models = tuple(model for model in form.fields.get("model", ()) if model)
+    return RequestBody(family, models, streaming, unasked, prompts=1, samples=1, content=content)
 
 
 def _parse(content: bytes) -> tuple[str, list[Member]]:
@@ -73,19 +115,6 @@ def _is_true(value: object) -> bool:
     return value is True or (isinstance(value, int | float) and value == 1)
 
 
-def _option(options: Member | None, name: str) -> bool:
-    return (
-        options is not None and isinstance(options.value, dict) and _is_true(options.value.get(name, False))
-    )
-
-
-def _count_prompts(prompt: object) -> int:
-    """Count prompts: a string or a list of token ids is one; a list of either is as many."""
-    if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
-        return len(prompt)
-    return 1
-
-
 def _all_named(members: list[Member], name: str) -> list[Member]:
     """List every member that some engine may take for the one of that name.
 
@@ -95,46 +124,111 @@ def _all_named(members: list[Member], name: str) -> list[Member]:
     return [member for member in members if member.name.casefold() == name]
 
 
-def _ask_for_usage(text: str, members: list[Member], continuous_usage: bool) -> str:
-    wanted = ["include_usage", *(["continuous_usage_stats"] if continuous_usage else [])]
-    found = _all_named(members, "stream_options")
-    changes = [(member.start, member.end, _set_options(text, member, wanted)) for member in found]
-    if not last_member(found, "stream_options"):
-        at = members[-1].end
-        changes.append((at, at, f',"stream_options":{_options(wanted)}'))
-    return _changed(text, changes)
+def _refuse_unbillable(form: RequestFormat, members: list[Member]) -> None:
+    for unbillable in form.unbillable:
+        values = [member.value for member in _all_named(members, unbillable.member)]
+        if any(value is not None and value not in unbillable.allowed for value in values):
+            raise BadBodyError(f"`{unbillable.member}` can't be served: {unbillable.why}.")
 
 
-def _set_options(text: str, member: Member, wanted: list[str]) -> str:
+def _streams(form: RequestFormat, members: list[Member]) -> bool:
+    if form.streams in {Streams.NEVER, Streams.ALWAYS}:
+        return form.streams is Streams.ALWAYS
+    stated = [_is_true(member.value) for member in _all_named(members, "stream") if member.value is not None]
+    return any(stated) or (form.streams is Streams.UNLESS_DECLINED and not stated)
+
+
+def _models(members: list[Member]) -> tuple[str, ...]:
+    exact = [member for member in _all_named(members, "model") if member.name == "model"]
+    other = [member for member in _all_named(members, "model") if member.name != "model"]
+    values = [member.value for member in (*other, *exact)]
+    return tuple(value for value in values if isinstance(value, str) and value)
+
+
+def _applicable(form: RequestFormat, asking: Asking, *, streaming: bool) -> list[Ask]:
+    continuous = asking.continuous and asking.engine.continuous_usage
+    return [
+        ask
+        for ask in form.asks
+        if (streaming or not ask.streams_only)
+        and (continuous or not ask.continuous)
+        and (not ask.engines or asking.engine.name in ask.engines)
+    ]
+
+
+def _is_wanted(ask: Ask, values: Mapping[str, object], engine: Engine) -> bool:
+    """Whether the client asks for it itself."""
+    place = values.get(ask.parent) if ask.parent else values
+    return isinstance(place, Mapping) and _is_true(place.get(ask.member, ask.member in engine.default_asks))
+
+
+def _count_prompts(form: RequestFormat, values: Mapping[str, object]) -> int:
+    """Count prompts: a string or a list of token ids is one; a list of anything else is as many."""
+    for name in form.prompts:
+        prompts = values.get(name)
+        if prompts is not None:
+            is_batch = isinstance(prompts, list) and prompts and isinstance(prompts[0], str | list | dict)
+            return len(prompts) if isinstance(prompts, list) and is_batch else 1
+    return 1
+
+
+def _count_samples(form: RequestFormat, values: Mapping[str, object]) -> int:
+    stated = (value_at(values, place) for place in form.samples)
+    samples = next((value for value in stated if value is not None), None)
+    return int(samples) if isinstance(samples, int | float) and 1 <= samples <= 65_536 else 1
+
+
+type _Wanted = dict[str, "_Wanted | None"]
+"""Members to set to true (None), and what to set inside members that are objects."""
+
+
+def _asked(content: bytes, text: str, asks: list[Ask]) -> bytes:
+    """Ask for usage, also where the client asks: another engine may take another member for the one meant."""
+    asking = _ask(text, asks) if asks else text
+    return content if asking == text else asking.encode()
+
+
+def _ask(text: str, asks: list[Ask]) -> str:
+    wanted: _Wanted = {}
+    for ask in asks:
+        if ask.parent is None:
+            wanted[ask.member] = None
+        else:
+            inside = wanted.setdefault(ask.parent, {})
+            assert inside is not None
+            inside[ask.member] = None
+    return _set(text, wanted)
+
+
+def _set(text: str, wanted: _Wanted) -> str:
+    """Set members of a text that is a JSON object."""
+    members, end = object_members(text)
+    changes: list[tuple[int, int, str]] = []
+    missing: list[str] = []
+    for name, inside in wanted.items():
+        found = _all_named(members, name)
+        for member in found:
+            value = _new_value(text[member.start : member.end], member, inside)
+            changes.append((member.start, member.end, value))
+        if not last_member(found, name):
+            missing.append(f'"{name}":{_new_text(inside)}')
+    if missing:
+        at = members[-1].end if members else end - 1
+        changes.append((at, at, ("," if members else "") + ",".join(missing)))
+    return replaced(text, sorted(changes))
+
+
+def _new_value(text: str, member: Member, inside: _Wanted | None) -> str:
+    if inside is None:
+        return text if _is_true(member.value) else "true"
     if member.value is None:
-        return _options(wanted)
+        return _new_text(inside)
     if not isinstance(member.value, dict):
-        raise BadBodyError("stream_options must be an object.")
-    value = text[member.start : member.end]
-    for name in wanted:
-        value = _set_true(value, name)
-    return value
+        raise BadBodyError(f"{member.name} must be an object.")
+    return _set(text, inside)
 
 
-def _options(wanted: list[str]) -> str:
-    return "{" + ",".join(f'"{name}":true' for name in wanted) + "}"
-
-
-def _set_true(value: str, name: str) -> str:
-    members, end = object_members(value)
-    found = _all_named(members, name)
-    changes = [(member.start, member.end, "true") for member in found if not _is_true(member.value)]
-    if not last_member(found, name):
-        separator = "," if members else ""
-        changes.append((end - 1, end - 1, f'{separator}"{name}":true'))
-    return _changed(value, changes)
-
-
-def _changed(text: str, changes: list[tuple[int, int, str]]) -> str:
-    """Put other text in the place of parts of a text, each given by start and end, from front to back."""
-    parts: list[str] = []
-    position = 0
-    for start, end, replacement in changes:
-        parts += (text[position:start], replacement)
-        position = end
-    return "".join([*parts, text[position:]])
+def _new_text(inside: _Wanted | None) -> str:
+    if inside is None:
+        return "true"
+    return "{" + ",".join(f'"{name}":{_new_text(each)}' for name, each in inside.items()) + "}"

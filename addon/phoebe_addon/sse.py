@@ -20,11 +20,13 @@ class SsePiece:
     """An event, or a part of one that is longer than the limit.
 
     raw: its bytes as they came, with the blank line that ends it. data: the joined `data` values; None when
-    it has none or is longer than the limit.
+    it has none or is longer than the limit. event: the value of its last
+    `event` line; empty when it has none.
     """
 
     raw: bytes
     data: bytes | None
+    event: bytes = b""
 
 
 class SseParser:
@@ -34,7 +36,16 @@ class SseParser:
     several pieces.
     """
 
-    __slots__ = ("_at_start", "_buffer", "_data", "_event_bytes_max", "_line_start", "_oversized", "_scanned")
+    __slots__ = (
+        "_at_start",
+        "_buffer",
+        "_data",
+        "_event",
+        "_event_bytes_max",
+        "_line_start",
+        "_oversized",
+        "_scanned",
+    )
 
     def __init__(self, event_bytes_max: int) -> None:
         self._event_bytes_max = event_bytes_max
@@ -43,15 +54,20 @@ class SseParser:
         self._line_start = 0
         self._scanned = 0  # there is no line end before this place in the buffer
         self._data: list[bytes] = []  # the `data` values of the unfinished event
+        self._event = b""  # the value of its `event` line
         self._oversized = False  # a part of the unfinished event is out
         self._at_start = True  # a byte order mark may come
 
     def feed(self, chunk: bytes) -> list[SsePiece]:
         """Take the next bytes and return what they complete."""
+        if self._is_between_events() and len(chunk) <= self._event_bytes_max:
+            pieces = _whole_events(chunk)
+            if pieces:
+                return pieces
         self._buffer += chunk
         if self._at_start and not self._skip_bom():
             return []
-        pieces: list[SsePiece] = []
+        pieces = []
         while (line_end := self._find_line_end()) is not None:
             end, next_start = line_end
             blank = end == self._line_start
@@ -74,6 +90,9 @@ class SseParser:
         if end > self._line_start:
             self._take_line(end)
         return self._take_event(len(self._buffer)) if self._buffer else None
+
+    def _is_between_events(self) -> bool:
+        return not self._buffer and not self._at_start and not self._oversized
 
     def _skip_bom(self) -> bool:
         if len(self._buffer) < len(_BOM) and _BOM.startswith(self._buffer):
@@ -102,14 +121,17 @@ class SseParser:
         name, _, value = bytes(self._buffer[self._line_start : end]).partition(b":")
         if name == b"data":
             self._data.append(value.removeprefix(b" "))
+        elif name == b"event":
+            self._event = value.removeprefix(b" ")
 
     def _take_event(self, end: int) -> SsePiece:
         oversized = self._oversized or end > self._event_bytes_max
         data = b"\n".join(self._data) if self._data and not oversized else None
-        piece = SsePiece(bytes(self._buffer[:end]), data)
+        piece = SsePiece(bytes(self._buffer[:end]), data, self._event)
         del self._buffer[:end]
         self._line_start = self._scanned = 0
         self._data = []
+        self._event = b""
         self._oversized = False
         return piece
 
@@ -122,3 +144,15 @@ class SseParser:
         self._data = []
         self._oversized = True
         return piece
+
+
+def _whole_events(chunk: bytes) -> list[SsePiece]:
+    """Cut bytes that are whole events of one `data` line each, as nearly all are; none: they are not."""
+    if not chunk.endswith(b"\n\n") or b"\r" in chunk:
+        return []
+    pieces: list[SsePiece] = []
+    for event in chunk[:-2].split(b"\n\n"):
+        if not event.startswith(b"data: ") or b"\n" in event:
+            return []
+        pieces.append(SsePiece(event + b"\n\n", event[6:]))
+    return pieces

@@ -2,17 +2,20 @@
 
 import re
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, urlsplit
 
 import yaml
+
+from .engines import ENGINES, UNDECLARED, Engine, find_engine
 
 PLACEHOLDER = "{resource_id}"
 # What may be put into a URL: nothing that could change its meaning.
 _TEMPLATE_RESOURCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*")
-_ENTRY_KEYS = {"url", "engine", "models"}
+_ENTRY_KEYS = {"url", "engine", "models", "usage"}
+_USAGES = {"final": False, "continuous": True}
 
 
 class UpstreamsError(ValueError):
@@ -23,23 +26,29 @@ class UpstreamsError(ValueError):
 class Upstream:
     """Where a resource's requests go. path_prefix: put in front of every path; empty or starts with a slash.
 
-    engine: the model server's kind, as declared. models: the only models it serves; empty: any.
+    engine: what is known of its kind of model server. models: the only models it serves; empty: any.
+    continuous_usage: whether to ask for usage on every chunk; None: as the option `phoebe_usage` says.
     """
 
     scheme: str
     host: str
     port: int
     path_prefix: str = ""
-    engine: str | None = None
+    engine: Engine = UNDECLARED
     models: tuple[str, ...] = ()
+    continuous_usage: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Upstreams:
-    """Upstreams by resource id, and the one for every other resource: an upstream or a URL template."""
+    """Upstreams by resource id, and the one for every other resource: an upstream or a URL template.
+
+    warnings: what the operator should know of the map, a sentence each.
+    """
 
     by_resource: Mapping[str, Upstream]
     default: Upstream | str | None = None
+    warnings: tuple[str, ...] = ()
 
     def find(self, resource_id: str) -> Upstream | None:
         """Find the upstream of a resource; None if it has none."""
@@ -104,7 +113,7 @@ def parse_setting(setting: str) -> Upstreams | None:
 
 
 def parse_map(text: str, source: str) -> Upstreams:
-    """Parse a map from resource id to `{url, engine, models}`, in YAML.
+    """Parse a map from resource id to `{url, engine, models, usage}`, in YAML.
 
     Only `url` is required; a URL may stand in place of the mapping; the resource id `default` stands for
     every other resource and may be a template. Raises UpstreamsError with the faults of all entries.
@@ -114,8 +123,11 @@ def parse_map(text: str, source: str) -> Upstreams:
     except (yaml.YAMLError, RecursionError) as error:
         raise UpstreamsError(f"{source}: not YAML: {error}") from None
     if not isinstance(document, dict) or not document:
-        raise UpstreamsError(f"{source}: a mapping from resource id to {{url, engine, models}} is needed")
+        raise UpstreamsError(
+            f"{source}: a mapping from resource id to {{url, engine, models, usage}} is needed"
+        )
     faults: list[str] = []
+    warnings: list[str] = []
     upstreams: dict[str, Upstream] = {}
     default: Upstream | str | None = None
     for key, value in document.items():
@@ -128,9 +140,28 @@ def parse_map(text: str, source: str) -> Upstreams:
                 upstreams[key] = _parse_entry(value)
         except UpstreamsError as error:
             faults.append(f"{source}: {_shown(key)}: {error}")
+        warnings += [f"{source}: {_shown(key)}: {warning}" for warning in _entry_warnings(value)]
     if faults:
         raise UpstreamsError("\n".join(faults))
-    return Upstreams(upstreams, default)
+    return Upstreams(upstreams, default, tuple(warnings))
+
+
+def _entry_warnings(value: object) -> list[str]:
+    if not isinstance(value, dict) or not isinstance(value.get("engine"), str):
+        return []
+    engine = find_engine(value["engine"])
+    if engine is None:
+        known = ", ".join(known.name for known in ENGINES)
+        return [
+            f"the engine {_shown(value['engine'])} is not one of those that are known ({known}); "
+            "nothing is assumed of it"
+        ]
+    if engine.echoes_model and not value.get("models"):
+        return [
+            f"{engine.name} answers with the model name the client sent, so that clients could choose "
+            "their own price: nothing it serves is billed until `models` declares what it may be called"
+        ]
+    return []
 
 
 def _template(value: str) -> str:
@@ -147,14 +178,21 @@ def _parse_entry(value: object) -> Upstream:
     if unknown:
         raise UpstreamsError(f"unknown key {', '.join(unknown)}; known: {', '.join(sorted(_ENTRY_KEYS))}")
     url, engine, models = value.get("url"), value.get("engine"), value.get("models", [])
+    usage = value.get("usage")
     if not isinstance(url, str):
         raise UpstreamsError("url is missing or not text")
     if engine is not None and not (isinstance(engine, str) and engine):
         raise UpstreamsError("engine must be text")
     if not isinstance(models, list) or not all(isinstance(model, str) and model for model in models):
         raise UpstreamsError("models must be a list of names")
-    parsed = parse_url(url)
-    return Upstream(parsed.scheme, parsed.host, parsed.port, parsed.path_prefix, engine, tuple(models))
+    if usage is not None and not (isinstance(usage, str) and usage in _USAGES):
+        raise UpstreamsError("usage must be final or continuous")
+    return replace(
+        parse_url(url),
+        engine=find_engine(engine) or UNDECLARED,
+        models=tuple(models),
+        continuous_usage=None if usage is None else _USAGES[usage],
+    )
 
 
 class _TextLoader(yaml.BaseLoader):

@@ -1,16 +1,18 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from phoebe_addon import delivery as delivery_module
-from phoebe_addon.delivery import BATCH_EVENTS_MAX
-from phoebe_addon.spool import Spool
+from phoebe_addon.delivery import BATCH_BYTES_MAX, BATCH_EVENTS_MAX
+from phoebe_addon.spool import open_own
 from phoebe_proto.v1 import metering_pb2
 from phoebe_proto.v1.metering_pb2 import StreamEventsRequest, StreamEventsResponse
 from tests.harness.recording_rater import RecordingRater, Sender, answer_to, out_of_service, stored
+from tests.harness.spooled import event
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ async def rater() -> AsyncIterator[RecordingRater]:
 
 @pytest.fixture
 async def sender(rater: RecordingRater, tmp_path: Path) -> AsyncIterator[Sender]:
-    sender = Sender(Spool(tmp_path, 10**9), f"127.0.0.1:{rater.port}")
+    sender = Sender(open_own(tmp_path, 10**9), f"127.0.0.1:{rater.port}")
     yield sender
     if sender.task:
         sender.task.cancel()
@@ -255,11 +257,12 @@ async def test_a_spool_that_cannot_be_read_for_a_while_does_not_end_the_delivery
     sender: Sender, rater: RecordingRater, caplog: pytest.LogCaptureFixture
 ) -> None:
     await sender.write(1)
-    sender.spool._connection.execute("ALTER TABLE event RENAME TO hidden")
+    connection = sender.spool._file.connection
+    connection.set_progress_handler(lambda: 1, 1)  # SQLite gives up whatever it is asked to do
     with caplog.at_level(logging.WARNING):
         sender.start()
         await sender.until(lambda: "the spool can't be read" in caplog.text)
-    sender.spool._connection.execute("ALTER TABLE hidden RENAME TO event")
+    connection.set_progress_handler(None, 0)
 
     await sender.until_empty()
 
@@ -277,3 +280,106 @@ async def test_delivery_ends_when_it_is_cancelled(sender: Sender, rater: Recordi
         await sender.task
     sender.task = None
     await sender.until(lambda: rater.streams_ended == 1)
+
+
+async def test_every_batch_says_how_the_producer_stands(sender: Sender, rater: RecordingRater) -> None:
+    before = datetime.now(UTC)
+    await sender.spool.admit("open", b"", before)
+    await sender.write(3)
+    sender.start()
+    await sender.until_empty()
+
+    status = rater.batches[0].status
+    assert status.producer_id == sender.spool.producer_id
+    assert (status.last_seq, status.spooled_events, status.open_exchanges, status.lost_rows) == (3, 3, 1, 0)
+    assert status.complete_until.ToDatetime(UTC) == before
+    assert not status.stopped
+
+
+async def test_a_spool_with_nothing_to_send_says_so_now_and_then(
+    sender: Sender, rater: RecordingRater, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_module, "IDLE_WAIT_S", 0.05)
+    before = datetime.now(UTC)
+    sender.start()
+    await sender.until(lambda: len(rater.batches) >= 3)
+
+    assert not any(batch.events for batch in rater.batches)
+    times = [batch.status.complete_until.ToDatetime(UTC) for batch in rater.batches]
+    assert times == sorted(times)
+    assert before < times[0] < times[-1]
+
+
+async def test_the_last_word_is_that_the_producer_stopped(sender: Sender, rater: RecordingRater) -> None:
+    await sender.write(2)
+    sender.start()
+    sender.delivery.finish()
+    assert sender.task
+    await asyncio.wait_for(sender.task, 20)
+
+    last = rater.batches[-1]
+    assert (list(last.events), last.status.stopped, last.status.last_seq) == ([], True, 2)
+    assert last.status.spooled_events == last.status.open_exchanges == 0
+    assert sum(batch.status.stopped for batch in rater.batches) == 1
+    sender.spool.close()
+    assert sender.spool._file.stopped
+
+
+async def test_no_producer_is_said_to_have_stopped_while_an_exchange_is_open(
+    sender: Sender, rater: RecordingRater, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_module, "IDLE_WAIT_S", 0.05)
+    await sender.spool.admit("open", b"", datetime.now(UTC))
+    sender.delivery.finish()
+    sender.start()
+    await sender.until(lambda: len(rater.batches) == 2)
+    assert not any(batch.status.stopped for batch in rater.batches)
+
+    await asyncio.wrap_future(sender.spool.finish("open", event("open"), datetime.now(UTC)))
+    sender.delivery.wake()
+
+    assert sender.task
+    await asyncio.wait_for(sender.task, 20)
+    assert rater.sent() == [1]
+    assert rater.batches[-1].status.stopped
+
+
+async def test_an_event_that_is_none_is_set_aside_and_the_others_are_sent(
+    sender: Sender, rater: RecordingRater
+) -> None:
+    await asyncio.wrap_future(sender.spool.finish("none", b"\xff\xff", datetime.now(UTC)))
+    await sender.write(2)
+    sender.start()
+    await sender.until_empty()
+
+    assert [event.request_id for batch in rater.batches for event in batch.events] == ["r1", "r2"]
+    assert sender.spool.lost_rows == 1
+
+
+async def test_the_rater_hears_of_the_producer_that_a_damaged_file_ended(
+    sender: Sender, rater: RecordingRater
+) -> None:
+    await sender.write(2)
+    ended = sender.spool.producer_id
+    sender.spool._file.connection.execute("DROP TABLE producer")
+    await sender.write(1)
+    sender.start()
+    await sender.until(lambda: any(batch.status.producer_id == ended for batch in rater.batches))
+
+    told = [batch for batch in rater.batches if batch.status.producer_id == ended]
+    assert [(batch.status.stopped, batch.status.last_seq, batch.status.lost_rows) for batch in told] == [
+        (True, 2, 0)
+    ]
+    sent = [(event.producer_id, event.producer_seq) for batch in rater.batches for event in batch.events]
+    assert sorted(sent) == [(ended, 1), (ended, 2), (sender.spool.producer_id, 1)]
+    await sender.until(lambda: sender.spool.departed() == [])
+
+
+async def test_a_batch_is_no_larger_than_a_message_may_be(sender: Sender, rater: RecordingRater) -> None:
+    big = event("big", size=BATCH_BYTES_MAX // 2)
+    for _ in range(3):
+        await asyncio.wrap_future(sender.spool.finish("big", big, datetime.now(UTC)))
+    sender.start()
+    await sender.until_empty()
+
+    assert [len(batch.events) for batch in rater.batches] == [1, 1, 1]

@@ -1,20 +1,23 @@
 """The books of exchanges under way, on a real spool; the rater is away."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from phoebe_addon.answer_body import Strip
+from phoebe_addon.answer_body import Removal
+from phoebe_addon.answer_reader import Asked
 from phoebe_addon.exchange import Admission, Ending
 from phoebe_addon.gate import GateRules
 from phoebe_addon.identity import HeaderNames, Identity
 from phoebe_addon.meter import Meter
-from phoebe_addon.routes import Api
+from phoebe_addon.routes import RouteTable
 from phoebe_addon.settings import Settings
-from phoebe_addon.spool import Spool
+from phoebe_addon.spool import open_own
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from tests.harness.known import family
 from tests.harness.proxy import free_port
 
 
@@ -26,7 +29,9 @@ def settings(tmp_path: Path) -> Settings:
         spool=tmp_path,
         spool_bytes_max=2**20,
         metrics=None,
-        rules=GateRules((), HeaderNames(), 1),
+        lean=True,
+        engine_timeout_s=600,
+        rules=GateRules((), HeaderNames(), 1, RouteTable(())),
     )
 
 
@@ -40,20 +45,22 @@ async def meter(settings: Settings) -> AsyncIterator[Meter]:
 def admission(number: int) -> Admission:
     now = datetime.now(UTC)
     identity = Identity("auth", "resource")
-    return Admission(f"r{number}", None, identity, Api.OPENAI_CHAT, None, 1, Strip.NOTHING, now)
+    return Admission(
+        f"r{number}", None, identity, (family("openai.chat"),), None, Asked(), Removal(), (), now
+    )
 
 
 def outcomes(settings: Settings) -> dict[str, str]:
     """What stands in the spool, by request id."""
-    spool = Spool(settings.spool, settings.spool_bytes_max)
-    events = [MeteringEvent.FromString(spooled.event) for spooled in spool.read(0, 100)]
+    spool = open_own(settings.spool, settings.spool_bytes_max)
+    events = [MeteringEvent.FromString(spooled.event) for spooled in spool.read(100)]
     spool.close()
     return {event.request_id: event.outcome for event in events}
 
 
 async def test_an_exchange_ends_once_whoever_says_so(settings: Settings, meter: Meter) -> None:
-    exchange = await meter.admit(admission(1), "connection", None)
-    exchange.answer_began(200, "")
+    exchange = await meter.admit(admission(1), "connection")
+    exchange.answer_began(200, {})
     assert await meter.end(exchange, Ending.ANSWER_COMPLETE)
     assert await meter.end(exchange, Ending.CLIENT_GONE)
     await meter.end_connection("connection")
@@ -65,7 +72,7 @@ async def test_a_connection_that_is_gone_ends_its_exchanges_and_no_others(
     settings: Settings, meter: Meter
 ) -> None:
     for number, connection in enumerate(("gone", "gone", "stays")):
-        await meter.admit(admission(number), connection, None)
+        await meter.admit(admission(number), connection)
     await meter.end_connection("gone")
     meter.close()
     assert outcomes(settings) == {"r0": "aborted", "r1": "aborted", "r2": "proxy_error"}
@@ -74,7 +81,72 @@ async def test_a_connection_that_is_gone_ends_its_exchanges_and_no_others(
 async def test_an_event_that_the_spool_refuses_is_not_said_to_be_durable(
     settings: Settings, meter: Meter
 ) -> None:
-    exchange = await meter.admit(admission(1), "connection", None)
+    exchange = await meter.admit(admission(1), "connection")
     meter._spool.close()
     assert not await meter.end(exchange, Ending.ANSWER_COMPLETE)
+    assert outcomes(settings) == {"r1": "proxy_error"}
+
+
+def counted(meter: Meter) -> dict[str, float | None]:
+    names = ("phoebe_usage_malformed_total", "phoebe_answers_unreadable_total")
+    return {name: meter.metrics.registry.get_sample_value(name) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "name"),
+    [
+        ("", b'{"usage":{"prompt_tokens":-1}}', "phoebe_usage_malformed_total"),
+        ("gzip", b"no gzip", "phoebe_answers_unreadable_total"),
+        ("unheard-of", b"{}", "phoebe_answers_unreadable_total"),
+    ],
+)
+async def test_what_could_not_be_read_is_counted(meter: Meter, coding: str, body: bytes, name: str) -> None:
+    exchange = await meter.admit(admission(1), "connection")
+    exchange.answer_began(200, {"content-type": "application/json", "content-encoding": coding})
+    exchange.answer_bytes(body, datetime.now(UTC))
+    exchange.answer_complete()
+    before = counted(meter)
+
+    await meter.end(exchange, Ending.ANSWER_COMPLETE)
+
+    assert counted(meter) == {**before, name: 1}
+    assert set(before.values()) == {0}
+
+
+async def test_an_admission_is_counted_by_its_api(meter: Meter) -> None:
+    await meter.admit(admission(1), "connection")
+
+    registry = meter.metrics.registry
+    assert registry.get_sample_value("phoebe_exchanges_admitted_total", {"api": "openai.chat"}) == 1
+
+
+async def test_an_exchange_that_never_ends_ended_when_it_was_admitted(settings: Settings) -> None:
+    meter = Meter(settings)
+    asked = admission(1)  # its request took a while to arrive
+    before = datetime.now(UTC)
+    await meter.admit(asked, "connection")
+    state = meter._spool.state()
+
+    assert before <= state.complete_until <= datetime.now(UTC)
+    assert asked.start_time < state.complete_until
+    assert state.open_exchanges == 1
+    meter._spool.close()  # as if it had been killed
+    meter.close()
+    spool = open_own(settings.spool, settings.spool_bytes_max)
+    (cut_off,) = spool.read(10)
+    spool.close()
+    assert MeteringEvent.FromString(cut_off.event).event_time.ToDatetime(UTC) == state.complete_until
+
+
+async def test_a_rater_that_is_away_is_not_waited_for_at_the_end(settings: Settings, meter: Meter) -> None:
+    exchange = await meter.admit(admission(1), "connection")
+    meter.end_all()
+    assert await meter.end(exchange, Ending.CLIENT_GONE)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    await meter.finish(began + 60)
+
+    assert loop.time() - began < 30
+    meter.close()
     assert outcomes(settings) == {"r1": "proxy_error"}

@@ -1,0 +1,92 @@
+import logging
+
+import grpc
+import pytest
+from grpc.aio import AioRpcError, Metadata
+
+from phoebe_addon.delivery import DeliveryError
+from phoebe_addon.delivery_trouble import DeliveryTrouble
+from phoebe_addon.rater_credentials import RaterCredentialsError
+
+type Log = pytest.LogCaptureFixture
+
+
+def rpc_error(code: grpc.StatusCode, details: str = "because") -> AioRpcError:
+    return AioRpcError(code, Metadata(), Metadata(), details)
+
+
+UNKNOWN_TOKEN = rpc_error(grpc.StatusCode.UNAUTHENTICATED)
+NO_RIGHT = rpc_error(grpc.StatusCode.PERMISSION_DENIED)
+AWAY = rpc_error(grpc.StatusCode.UNAVAILABLE)
+UNLUCKY = rpc_error(grpc.StatusCode.INTERNAL, "Internal error from Core")
+BAD_FILE = RaterCredentialsError("can't read /a")
+
+
+def levels(log: Log) -> list[str]:
+    return [record.levelname for record in log.records]
+
+
+@pytest.fixture
+def trouble(caplog: Log) -> DeliveryTrouble:
+    caplog.set_level(logging.DEBUG)
+    return DeliveryTrouble("rater:1")
+
+
+@pytest.mark.parametrize("error", [UNKNOWN_TOKEN, NO_RIGHT, BAD_FILE])
+def test_what_only_a_human_can_mend_is_an_error_once(
+    trouble: DeliveryTrouble, caplog: Log, error: Exception
+) -> None:
+    for _ in range(3):
+        trouble.met(error)
+
+    assert levels(caplog) == ["ERROR", "DEBUG", "DEBUG"]
+    assert "rater:1" in caplog.text
+
+
+def test_what_passes_is_a_warning_each_time(trouble: DeliveryTrouble, caplog: Log) -> None:
+    for error in (AWAY, AWAY, DeliveryError("no answer"), DeliveryError()):
+        trouble.met(error)
+
+    assert levels(caplog) == ["WARNING"] * 4
+    assert "UNAVAILABLE: because" in caplog.text
+    assert "DeliveryError()" in caplog.text
+
+
+@pytest.mark.parametrize("between", [AWAY, NO_RIGHT, BAD_FILE, DeliveryError("no answer")])
+def test_an_error_that_comes_back_after_another_trouble_is_said_again(
+    trouble: DeliveryTrouble, caplog: Log, between: Exception
+) -> None:
+    for error in (UNKNOWN_TOKEN, between, UNKNOWN_TOKEN):
+        trouble.met(error)
+
+    assert levels(caplog)[::2] == ["ERROR", "ERROR"]
+
+
+def test_a_stream_that_ended_at_an_unlucky_moment_changes_nothing(
+    trouble: DeliveryTrouble, caplog: Log
+) -> None:
+    for error in (UNKNOWN_TOKEN, UNLUCKY, UNKNOWN_TOKEN):
+        trouble.met(error)
+
+    assert levels(caplog) == ["ERROR", "WARNING", "DEBUG"]
+
+
+def test_the_end_of_an_error_is_said_once_and_the_next_one_is_new(
+    trouble: DeliveryTrouble, caplog: Log
+) -> None:
+    trouble.met(UNKNOWN_TOKEN)
+    trouble.over()
+    trouble.over()
+    trouble.met(UNKNOWN_TOKEN)
+
+    assert levels(caplog) == ["ERROR", "WARNING", "ERROR"]
+    assert caplog.text.count("takes events again") == 1
+
+
+def test_without_an_error_nothing_is_over(trouble: DeliveryTrouble, caplog: Log) -> None:
+    trouble.over()
+    trouble.met(AWAY)
+    trouble.over()
+
+    assert levels(caplog) == ["WARNING"]
+    assert "again" not in caplog.text
