@@ -1,0 +1,46 @@
+"""The whole corpus."""
+
+from . import (
+    anthropic,
+    cohere,
+    llamacpp,
+    ollama,
+    openai_audio,
+    openai_chat,
+    openai_chat_streams,
+    openai_chat_transport,
+    openai_completions,
+    openai_embeddings,
+    openai_images,
+    openai_responses,
+    other_protocols,
+    pooling,
+    rerank,
+    sagemaker,
+    sglang,
+    tgi,
+    triton,
+)
+from .case import Case
+
+CASES: tuple[Case, ...] = (
+    *openai_chat.CASES,
+    *openai_chat_streams.CASES,
+    *openai_chat_transport.CASES,
+    *openai_completions.CASES,
+    *openai_responses.CASES,
+    *openai_embeddings.CASES,
+    *openai_audio.CASES,
+    *openai_images.CASES,
+    *anthropic.CASES,
+    *ollama.CASES,
+    *llamacpp.CASES,
+    *tgi.CASES,
+    *sagemaker.CASES,
+    *sglang.CASES,
+    *pooling.CASES,
+    *rerank.CASES,
+    *cohere.CASES,
+    *triton.CASES,
+    *other_protocols.CASES,
+)
