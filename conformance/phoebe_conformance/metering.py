@@ -1,0 +1,182 @@
+"""One request to an engine, metered by the addon's own code: what is seen here is what it would record."""
+
+import json
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from phoebe_addon.answer_body import Removal
+from phoebe_addon.answer_reader import Asked
+from phoebe_addon.engines import Engine
+from phoebe_addon.exchange import Admission, Ending, Exchange
+from phoebe_addon.family import Ask
+from phoebe_addon.gate import GateRules, Pass, check_body
+from phoebe_addon.identity import HeaderNames, Identity
+from phoebe_addon.refusal import Refusal
+from phoebe_addon.request_body import RequestBody
+from phoebe_addon.routes import Match, RouteTable, built_in_routes
+from phoebe_proto.v1.metering_pb2 import MeteringEvent
+
+from .engine_line import EngineLine
+from .questions import Question, Wording
+from .report import UncheckedError
+
+_BODY_BYTES_MAX = 16 * 1024 * 1024
+_NOBODY = Identity("phoebe-conformance", "phoebe-conformance")
+_JSON = "application/json"
+_REFUSES = {
+    401: "Give it what it asks for: --header 'Authorization: Bearer KEY'.",
+    403: "Give it what it asks for: --header 'Authorization: Bearer KEY'.",
+    407: "Check it directly, without a proxy that asks for credentials.",
+    429: "It is too busy, or limits requests: try again later.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the resource map says, or should say, of the engine.
+
+    engine: UNDECLARED if it is not known. stated: whether the operator named it. models: those it declares;
+    empty: none. continuous: usage is asked for on every chunk.
+    """
+
+    engine: Engine
+    stated: bool = False
+    models: tuple[str, ...] = ()
+    continuous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """One exchange. event: what the addon would record. seen: what the client would get.
+
+    malformed: its usage has a count that is none. unasked: what the addon asked for in the client's name.
+    hung_up: the client went away before the end. said: what the engine says in an error.
+    """
+
+    event: MeteringEvent
+    seen: bytes
+    malformed: bool
+    unasked: tuple[Ask, ...]
+    hung_up: bool
+    said: str
+
+    @property
+    def served(self) -> bool:
+        """Whether the engine did what it was asked to."""
+        return 200 <= self.event.status_code < 300
+
+
+class Meter:
+    """Asks an engine and meters its answers."""
+
+    def __init__(self, line: EngineLine, terms: Terms) -> None:
+        self._line = line
+        self._upstream = replace(
+            line.upstream, engine=terms.engine, models=terms.models, continuous_usage=terms.continuous
+        )
+        self._rules = GateRules((), HeaderNames(), _BODY_BYTES_MAX, RouteTable(built_in_routes()))
+
+    def ask(
+        self,
+        question: Question,
+        wording: Wording,
+        *,
+        streamed: bool = False,
+        documents_max: int | None = None,
+    ) -> Metered:
+        """Ask once. documents_max: hang up when the stream has brought so many documents; None: never.
+
+        Raises UncheckedError when the engine does not answer, or for reasons of its own refuses to.
+        """
+        match = self._rules.routes.find("POST", question.path)
+        assert isinstance(match, Match)
+        body = self._admitted(match, json.dumps(question.body(wording, streamed=streamed)).encode())
+        exchange = Exchange(self._admission(match, body), "")
+        headers = {**question.headers, "X-Request-Id": exchange.request_id}
+        seen = bytearray()
+        with self._line.post(question.path, headers, body.content) as (head, pieces):
+            exchange.answer_began(head.status_code, head.headers)
+            heard = Earshot(pieces, documents_max)
+            for piece in heard:
+                seen += exchange.answer_bytes(piece, datetime.now(UTC))
+            if not heard.hung_up:
+                seen += exchange.answer_complete()
+        ending = Ending.CLIENT_GONE if heard.hung_up else Ending.ANSWER_COMPLETE
+        event = exchange.end(ending, datetime.now(UTC))
+        assert event
+        served = 200 <= head.status_code < 300
+        said = "" if served else self._line.said(bytes(seen))
+        require_willing(head.status_code, f"POST {question.path}", said)
+        return Metered(event, bytes(seen), exchange.usage_malformed, body.unasked, heard.hung_up, said)
+
+    def _admitted(self, match: Match, content: bytes) -> RequestBody:
+        passed = Pass(_NOBODY, self._upstream, match, _JSON, "")
+        body = check_body(content, passed, self._rules)
+        if isinstance(body, Refusal):
+            raise UncheckedError(f"Phoebe itself refuses the request: {body.message}")
+        return body
+
+    def _admission(self, match: Match, body: RequestBody) -> Admission:
+        others = tuple(family for family in match.route.families if family is not body.family)
+        return Admission(
+            request_id=str(uuid.uuid4()),
+            client_request_id=None,
+            identity=_NOBODY,
+            families=(body.family, *others),
+            requested_model=body.models[-1] if body.models else None,
+            asked=Asked(body.prompts, body.samples, self._upstream.engine),
+            removal=Removal(body.unasked),
+            served_models=self._upstream.models,
+            start_time=datetime.now(UTC),
+        )
+
+
+class Earshot:
+    """The bytes of a stream, line by line, up to the document after the first `documents_max`.
+
+    hung_up: there was more. A document is a line with a JSON object; None: everything is heard.
+    """
+
+    def __init__(self, pieces: Iterable[bytes], documents_max: int | None) -> None:
+        self._pieces = pieces
+        self._documents_max = documents_max
+        self.hung_up = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Iterate over what is heard."""
+        if self._documents_max is None:
+            yield from self._pieces
+            return
+        documents = 0
+        for line in _lines(self._pieces):
+            documents += b"{" in line
+            if documents > self._documents_max:
+                self.hung_up = True
+                return
+            yield line
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        for line in whole:
+            yield line + b"\n"
+    if rest:
+        yield rest
+
+
+def require_willing(status_code: int, request: str, said: str) -> None:
+    """Raise UncheckedError for a status that says nothing of the API or of the request.
+
+    501 does: llama.cpp answers so for what its model can't do.
+    """
+    failing = status_code >= 500 and status_code != 501
+    if failing or 300 <= status_code < 400 or status_code in _REFUSES:
+        raise UncheckedError(
+            f"The engine answers {status_code} to {request}{f': {said}' if said else ''}.",
+            _REFUSES.get(status_code, "Look into its log, and check the URL."),
+            everywhere=status_code in _REFUSES,
+        )

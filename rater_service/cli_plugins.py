@@ -1,0 +1,60 @@
+"""Commands that other packages bring: the entry points of the group `phoebe.commands`.
+
+Each names a `typer.Typer` with one command, and the extra that command needs. None is imported before it is
+called or listed.
+"""
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from rater_service.errors import OperatorError
+
+GROUP = "phoebe.commands"
+
+
+class PluggableGroup(TyperGroup):
+    """A group of commands that also has those of other packages, after its own."""
+
+    # Typer has a Click of its own, with no public names for these types.
+    def list_commands(self, ctx: Any) -> list[str]:
+        """List the names of all commands."""
+        return [*super().list_commands(ctx), *sorted(entry_points(group=GROUP).names)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Find a command by its name, importing it if another package has it; None: there is none."""
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        entry = next(iter(entry_points(group=GROUP, name=cmd_name)), None)
+        return entry and typer.main.get_command(_load(entry))
+
+
+def _load(entry: EntryPoint) -> typer.Typer:
+    try:
+        loaded = entry.load()
+    except ModuleNotFoundError as error:
+        return _stand_in(entry, error)
+    assert isinstance(loaded, typer.Typer)
+    return loaded
+
+
+def _stand_in(entry: EntryPoint, missing: ModuleNotFoundError) -> typer.Typer:
+    """Make a command that says, whatever its arguments, what to install."""
+    install = f"pip install 'phoebe[{','.join(entry.extras)}]'"
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+    @app.command(
+        entry.name,
+        help=f"Not installed: {install}",
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )
+    def refuse() -> None:
+        raise OperatorError(
+            f"`phoebe {entry.name}` needs {missing.name}, which is not installed: {install}"
+        ) from missing
+
+    return app

@@ -1,0 +1,99 @@
+"""Commands that other packages plug into the command line. What is imported shows in a process of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rater_service.cli import main
+
+URL = "http://127.0.0.1:9"
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_a_command_of_another_package_is_listed_with_the_others(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--help"]) == 0
+
+    names = [line.split()[0] for line in capsys.readouterr().out.partition("Commands:")[2].splitlines()[1:]]
+    assert names[0] == "serve"
+    assert names[-1] == "conformance"
+
+
+def test_it_is_not_imported_by_other_commands() -> None:
+    ran = run(
+        "import sys; from rater_service.cli import main; code = main(['prices', 'check', '-h']);"
+        "print('httpx' in sys.modules, 'phoebe_conformance' in sys.modules, code, file=sys.stderr)"
+    )
+
+    assert ran.stderr == "False False 0\n"
+
+
+@pytest.mark.parametrize("arguments", [[URL, "--model", "m"], ["--help"], []])
+@pytest.mark.parametrize("missing", ["httpx", "zstandard"])
+def test_without_its_extra_it_says_in_one_line_what_to_install(arguments: list[str], missing: str) -> None:
+    ran = run(
+        f"import sys; sys.modules[{missing!r}] = None; from rater_service.cli import main;"
+        f"sys.exit(main(['conformance', *{arguments!r}]))"
+    )
+
+    assert ran.returncode == 1
+    assert ran.stdout == ""
+    assert ran.stderr == (
+        f"phoebe: `phoebe conformance` needs {missing}, which is not installed: "
+        "pip install 'phoebe[conformance]'\n"
+    )
+
+
+def test_without_its_extra_it_is_listed_all_the_same() -> None:
+    ran = run(
+        "import sys; sys.modules['httpx'] = None; from rater_service.cli import main; sys.exit(main(['-h']))"
+    )
+
+    assert ran.returncode == 0
+    assert "conformance  Not installed: pip install 'phoebe[conformance]'" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([URL], "--model"),
+        (["--model", "m"], "URL"),
+        (["ftp://x", "--model", "m"], "must start with http"),
+        ([f"{URL}/v1", "--model", "m"], "must not end with /v1"),
+        (["http://me:secret@x", "--model", "m"], "must not have a user name or password"),
+        ([URL, "--model", "m", "--api", "openai.images"], "known are openai.chat"),
+        ([URL, "--model", "m", "--engine", "steam"], "known are vLLM"),
+        ([URL, "--model", "m", "--models", "other"], "Phoebe would refuse it"),
+        ([URL, "--model", "m", "--header", "secret"], "number 1: must be written"),
+        ([URL, "--model", "m", "--usage", "none"], "final"),
+        ([URL, "--model", "m", "--timeout", "0"], "--timeout"),
+        ([URL, "--model", "m", "--prompt-tokens", "0"], "--prompt-tokens"),
+        ([URL, "--model", "m", "--ca-file", "/nowhere"], "does not exist"),
+    ],
+)
+def test_wrong_usage_fails_and_says_so_without_secrets(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["conformance", *arguments]) == 1
+
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert "Usage: phoebe conformance" in written.err
+    assert said in " ".join(written.err.split())
+    assert "secret" not in written.err
+
+
+def test_a_file_without_certificates_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "no.pem"
+    file.write_text("nothing")
+    assert main(["conformance", URL, "--model", "m", "--ca-file", str(file)]) == 1
+
+    assert f"{file}: no certificates can be read from it" in capsys.readouterr().err
