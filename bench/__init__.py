@@ -1,0 +1,1 @@
+"""Benchmarks: Phoebe and a reference side by side in one run. Start them with `make bench`."""

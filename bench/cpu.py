@@ -1,0 +1,57 @@
+"""CPU time of a process, and which CPUs processes run on."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psutil
+
+from bench.errors import BenchError
+
+
+@dataclass(frozen=True, slots=True)
+class CpuSplit:
+    """CPUs for the proxies, of which one works at a time, and for everything else."""
+
+    proxy: frozenset[int]
+    others: frozenset[int]
+
+
+def cpu_time_s(pid: int) -> float:
+    """User and system time that a process has used so far, all its threads, without its children.
+
+    The resolution is a clock tick, usually 10 ms. BenchError if the process is gone.
+    """
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.NoSuchProcess:
+        raise BenchError(f"process {pid} has ended while it was measured") from None
+    return float(times.user + times.system)
+
+
+def split_cpus(available: frozenset[int]) -> CpuSplit | None:
+    """Gives the proxies one CPU, so that neither gains from a second; None if there is but one."""
+    if len(available) < 2:
+        return None
+    first = min(available)
+    return CpuSplit(proxy=frozenset({first}), others=available - {first})
+
+
+def available_cpus() -> frozenset[int]:
+    """The CPUs this process may run on; none where the system does not let processes be pinned."""
+    return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
+
+
+@contextmanager
+def pinned_to(cpus: frozenset[int] | None) -> Iterator[None]:
+    """Runs this thread, and the processes it starts meanwhile, on these CPUs alone; None changes nothing."""
+    if cpus is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

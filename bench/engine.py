@@ -1,0 +1,196 @@
+"""The scripted engine: answers chat requests with bytes made in advance, at almost no cost.
+
+Answers have vLLM's wire form. A streamed answer has `max_tokens` chunks of text, each a write of its own. All
+streams move in step: engines with continuous batching compute one token for every running sequence at a time.
+The usage chunk comes whether it was asked for or not, so that Phoebe and the reference get the same bytes.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import override
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+"""A model that the demo's price file has a price for."""
+PROMPT_TOKENS = 120
+# Real steps take 5 to 30 ms. A slow one, so that most proxies are through with it when the next begins.
+STEP_S = 0.025
+# Chunks around those with text: the role before them; the finish reason, the usage and [DONE] after them.
+CHUNKS_AROUND = 4
+
+STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+_ANSWER_ID = "chatcmpl-8f14e45fceea467fa5c5a1b1b1c0ffee"
+_CREATED = 1_790_000_000
+_TEXT = "It counts what was read and what was written, once, and keeps the receipt for whoever asks. " * 7
+
+
+@cache
+def plain_answer(tokens: int) -> bytes:
+    """A whole answer with head and body; the body has about 1 kB, whatever the count in its usage."""
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": _TEXT, "refusal": None, "tool_calls": []},
+        "logprobs": None,
+        "finish_reason": "stop",
+    }
+    body = _json(_envelope("chat.completion") | {"choices": [choice], "usage": _usage(tokens)})
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+@cache
+def stream_writes(tokens: int) -> tuple[bytes, ...]:
+    """The writes of a streamed answer after its head, one for each chunk; the last one ends the body."""
+    words = _TEXT.split()
+    events = [
+        _piece({"role": "assistant", "content": ""}),
+        *(_piece({"content": f" {words[number % len(words)]}"}) for number in range(tokens)),
+        _piece({}, finish_reason="stop"),
+        _event(_envelope("chat.completion.chunk") | {"choices": [], "usage": _usage(tokens)}),
+        b"data: [DONE]\n\n",
+    ]
+    writes = [b"%x\r\n%s\r\n" % (len(event), event) for event in events]
+    return (*writes[:-1], writes[-1] + b"0\r\n\r\n")
+
+
+@dataclass(slots=True)
+class _Stream:
+    """A streamed answer under way. unseen: events its client must have seen, and has not yet."""
+
+    transport: asyncio.Transport
+    writes: Iterator[bytes]
+    unseen: int = 0
+
+
+class Steps:
+    """Lets every stream whose turn it is write one chunk at every step, for as long as there are any.
+
+    A stream whose client has not seen all that was written sits a step out: a proxy that falls behind would
+    otherwise read several chunks at once, and look cheaper per chunk than it is.
+
+    Streams are known by number. turn: the numbers of those whose turn it is.
+    """
+
+    def __init__(self) -> None:
+        self.turn = range(0)
+        self._streams: dict[int, _Stream] = {}
+        self._next: asyncio.TimerHandle | None = None
+        self._due = 0.0
+
+    def begin(self, number: int, transport: asyncio.Transport, writes: Iterator[bytes]) -> None:
+        """Lets a stream take part from the next step on."""
+        if self._next is None:
+            self._due = asyncio.get_running_loop().time()
+            self._plan()
+        self._streams[number] = _Stream(transport, writes)
+
+    def seen(self, number: int, events: int) -> None:
+        """A stream's client has seen so many more events."""
+        stream = self._streams.get(number)
+        if stream:
+            stream.unseen -= events
+
+    def leave(self, transport: asyncio.Transport) -> None:
+        """Forgets the stream on a connection that is gone."""
+        for number, stream in list(self._streams.items()):
+            if stream.transport is transport:
+                del self._streams[number]
+
+    def _plan(self) -> None:
+        self._due = max(self._due + STEP_S, asyncio.get_running_loop().time())
+        self._next = asyncio.get_running_loop().call_at(self._due, self._step)
+
+    def _step(self) -> None:
+        self._next = None
+        for number, stream in list(self._streams.items()):
+            if number not in self.turn or stream.unseen > 0:
+                continue
+            chunk = next(stream.writes, None)
+            if chunk is None:
+                del self._streams[number]
+                continue
+            # What nobody asked for may be taken out on the way.
+            stream.unseen += b'"choices":[]' not in chunk
+            stream.transport.write(chunk)
+        if self._streams:
+            self._plan()
+
+
+class EngineConnection(asyncio.Protocol):
+    """One keep-alive connection; requests come one after the other, each with a Content-Length."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self._received = b""
+        self._transport: asyncio.Transport | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, end, rest = self._received.partition(b"\r\n\r\n")
+        length = _content_length(head)
+        if end and len(rest) >= length:
+            self._received = rest[length:]
+            self._answer(json.loads(rest[:length]))
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        assert self._transport
+        self._steps.leave(self._transport)
+
+    def _answer(self, request: dict[str, int]) -> None:
+        assert self._transport
+        if request.get("stream"):
+            self._transport.write(STREAM_HEAD)
+            self._steps.begin(request["seed"], self._transport, iter(stream_writes(request["max_tokens"])))
+        else:
+            self._transport.write(plain_answer(request["max_tokens"]))
+
+
+async def start_engine(port: int, steps: Steps) -> asyncio.Server:
+    """Listens on a port of loopback; 0 takes a free one. OSError if it can't be had."""
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(lambda: EngineConnection(steps), "127.0.0.1", port)
+
+
+def _content_length(head: bytes) -> int:
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return int(value)
+    return 0
+
+
+def _envelope(kind: str) -> dict[str, object]:
+    return {"id": _ANSWER_ID, "object": kind, "created": _CREATED, "model": MODEL}
+
+
+def _usage(tokens: int) -> dict[str, object]:
+    return {
+        "prompt_tokens": PROMPT_TOKENS,
+        "total_tokens": PROMPT_TOKENS + tokens,
+        "completion_tokens": tokens,
+        "prompt_tokens_details": {"cached_tokens": 64},
+    }
+
+
+def _piece(delta: dict[str, object], finish_reason: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+    return _event(_envelope("chat.completion.chunk") | {"choices": [choice]})
+
+
+def _event(chunk: dict[str, object]) -> bytes:
+    return b"data: " + _json(chunk) + b"\n\n"
+
+
+def _json(document: dict[str, object]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()

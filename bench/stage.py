@@ -1,0 +1,149 @@
+"""The real parts of the benchmarks: a rater, mitmdump with the addon and without, and the traffic."""
+
+import json
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.conservation import Account
+from bench.cpu import CpuSplit, pinned_to
+from bench.errors import BenchError
+from bench.load import Seen, Work
+from bench.ratio import Pair
+from bench.traffic import arguments_of
+from demo.bill import Rater
+from demo.parts import BIN, PROJECT, Parts, stop_orphaned_database
+from demo.processes import DemoError, Processes, Running, free_port
+
+LOG_LINES = 15
+# The same for both sides: no engine is connected to before it is asked, nothing is printed about flows.
+_COMMON_OPTIONS = {"connection_strategy": "lazy", "flow_detail": "0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A running mitmdump. metrics_port: of the addon; None: it has no addon."""
+
+    port: int
+    pid: int
+    metrics_port: int | None = None
+
+
+class Stage:
+    """Starts the parts of one run in its own folder, each when it is first needed.
+
+    environment: of the parts. split: the CPUs of the proxies; None: they run on any.
+    """
+
+    def __init__(
+        self, folder: Path, say: Callable[[str], None], environment: Mapping[str, str], split: CpuSplit | None
+    ) -> None:
+        self._folder = folder
+        self._split = split
+        self._processes = Processes(PROJECT, folder, environment)
+        self._parts = Parts(self._processes, folder, say)
+        self._started = datetime.now(UTC)
+        self._rater_address = ""
+        self._rater: Rater | None = None
+        self._account: Account | None = None
+        self._engine_port = free_port()
+        self._pairs = 0
+        self.say = say
+
+    async def account(self) -> Account:
+        """What the rater must have got so far; starts the rater. DemoError if it does not start."""
+        if self._account is None:
+            prices = PROJECT / "demo" / "prices.yaml"
+            self._rater_address = await self._parts.start_rater(prices, None)
+            self._rater = Rater(self._rater_address, self._started)
+            self._account = Account(self._rater)
+        return self._account
+
+    @asynccontextmanager
+    async def proxies(self, reference_options: Mapping[str, str]) -> AsyncIterator[Pair[Side]]:
+        """Both proxies, as long as the context lasts.
+
+        reference_options: what the bare mitmdump is told besides. BenchError if one does not end well.
+        """
+        await self.account()
+        self._pairs += 1
+        phoebe_options = {
+            "phoebe_rater": self._rater_address,
+            "phoebe_spool": str(self._folder / f"spool-{self._pairs}"),
+        }
+        metrics_port = free_port()
+        phoebe_options["phoebe_metrics"] = f"127.0.0.1:{metrics_port}"
+        script = ("-s", str(PROJECT / "addon" / "phoebe.py"))
+        phoebe, phoebe_port = self._start_proxy(f"phoebe-proxy-{self._pairs}", script, phoebe_options)
+        bare, bare_port = self._start_proxy(f"bare-proxy-{self._pairs}", (), reference_options)
+        await phoebe.until_answers(phoebe_port)
+        await phoebe.until_answers(metrics_port)
+        await bare.until_answers(bare_port)
+        # After a failure they are left to `stop`, so that what they said can be shown.
+        yield Pair(
+            Side(phoebe_port, phoebe.process.pid, metrics_port),
+            Side(bare_port, bare.process.pid),
+        )
+        await self._stop_proxies(phoebe, bare)
+
+    async def run_traffic(self, work: Work, sides: Sequence[Side]) -> list[Seen]:
+        """Has a process of its own send a piece of work through each side. BenchError if it fails.
+
+        The side that is named first goes first.
+        """
+        arguments = arguments_of(work, self._engine_port, [side.port for side in sides])
+        log = self._folder / "traffic.log"
+        try:
+            await self._processes.run("traffic", [sys.executable, "-m", "bench.traffic", *arguments], {})
+        except DemoError as error:
+            said = log.read_text(errors="replace").splitlines()
+            raise BenchError(said[-1] if said else str(error)) from error
+        return [Seen(**json.loads(line)) for line in log.read_text().splitlines()]
+
+    async def stop(self) -> list[str]:
+        """Stops every part, the proxies first. Gives what went wrong, in words."""
+        if self._rater:
+            await self._rater.close()
+        problems = await self._processes.stop()
+        orphan = await stop_orphaned_database(self._folder)
+        return problems if orphan is None else [*problems, orphan]
+
+    def show_logs(self) -> None:
+        """Shows the last lines that each part wrote."""
+        for running in self._processes.running:
+            self.say(f"\nlast lines of the {running.name}:")
+            for line in running.last_lines(LOG_LINES):
+                self.say(f"  {line}")
+
+    def _start_proxy(
+        self, name: str, script: tuple[str, ...], options: Mapping[str, str]
+    ) -> tuple[Running, int]:
+        port = free_port()
+        confdir = {"confdir": str(self._folder / f"{name}-confdir")}
+        command = [
+            *(
+                str(BIN / "mitmdump"),
+                "-q",
+                *script,
+                "--mode",
+                f"reverse:http://127.0.0.1:{self._engine_port}",
+            ),
+            *("--listen-host", "127.0.0.1", "--listen-port", str(port)),
+            *(
+                word
+                for option, value in {**confdir, **_COMMON_OPTIONS, **options}.items()
+                for word in ("--set", f"{option}={value}")
+            ),
+        ]
+        with pinned_to(self._split.proxy if self._split else None):
+            return self._processes.start(name, command), port
+
+    async def _stop_proxies(self, *proxies: Running) -> None:
+        problems = [problem for proxy in proxies if (problem := await proxy.stop()) is not None]
+        for proxy in proxies:
+            self._processes.running.remove(proxy)
+        if problems:
+            raise BenchError("; ".join(problems))

@@ -1,0 +1,56 @@
+"""Streamed chat requests: CPU for each chunk, with many streams at once."""
+
+from collections.abc import Sequence
+
+from bench.contest import Contest, Measured
+from bench.engine import CHUNKS_AROUND, STEP_S
+from bench.errors import BenchError
+from bench.load import Work
+from bench.ratio import Pair, ratio_of
+from bench.result import Result
+from bench.stage import Stage
+
+NAMES = ("proxy_stream_cpu",)
+WORK = Work(connections=100, tokens=128, seconds=None)
+REFERENCE = "mitmdump -q, reverse mode, connection_strategy=lazy, stream_large_bodies=1"
+CHUNKS = WORK.connections * (WORK.tokens + CHUNKS_AROUND)
+"""What the engine sends in a round, to either side."""
+
+
+async def run(stage: Stage, rounds: int) -> list[Result]:
+    """Measures CPU per chunk."""
+    async with stage.proxies({"stream_large_bodies": "1"}) as sides:
+        contest = Contest(stage, sides)
+        measured = await contest.run("stream", WORK, rounds)
+        await contest.check()
+    return [result_of(measured)]
+
+
+def result_of(measured: Sequence[Pair[Measured]]) -> Result:
+    """The result of the rounds. BenchError if a side's clients did not get every chunk that is theirs."""
+    for pair in measured:
+        # The clients do not ask for usage: Phoebe takes its chunk out, the reference does not.
+        _check_events("Phoebe", pair.phoebe, CHUNKS - WORK.connections)
+        _check_events("the reference", pair.reference, CHUNKS)
+    cpu_us = [Pair(_cpu_us(pair.phoebe), _cpu_us(pair.reference)) for pair in measured]
+    note = (
+        f"lower is better; {len(measured)} rounds of {WORK.connections} concurrent streams of "
+        f"{WORK.tokens + CHUNKS_AROUND} chunks, one in each every {STEP_S * 1000:.0f} ms, their requests "
+        "and ends included; no chunks are read together: events per read of a client are "
+        f"{_per_read([pair.phoebe for pair in measured]):.2f} (Phoebe) and "
+        f"{_per_read([pair.reference for pair in measured]):.2f} (reference)"
+    )
+    return Result(NAMES[0], ratio_of(cpu_us), REFERENCE, "us CPU/chunk", note)
+
+
+def _check_events(name: str, measured: Measured, expected: int) -> None:
+    if measured.seen.events != expected:
+        raise BenchError(f"{name}'s clients got {measured.seen.events} events, should be {expected}")
+
+
+def _cpu_us(measured: Measured) -> float:
+    return measured.cpu_s / CHUNKS * 1e6
+
+
+def _per_read(measured: Sequence[Measured]) -> float:
+    return sum(one.seen.events for one in measured) / sum(one.seen.reads for one in measured)

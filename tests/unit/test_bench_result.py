@@ -1,0 +1,104 @@
+"""What a run of benchmarks shows and writes, and how it gets there from what was measured."""
+
+import json
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bench import plain, stream
+from bench.__main__ import environment_of_parts
+from bench.catalogue import all_names, choose
+from bench.contest import Measured
+from bench.errors import BenchError
+from bench.load import Seen
+from bench.ratio import Pair, Ratio
+from bench.result import Result, results_table, write_results
+
+RESULT = Result(
+    "proxy_plain_cpu",
+    Ratio(0.55557, 0.50004, 0.61234, 800.0, 1440.0),
+    "bare [mitmdump]",
+    "us CPU/request",
+    "a note",
+)
+STREAMS = stream.WORK.connections
+
+
+def measured(answers: int = 1000, events: int = 0, elapsed_s: float = 2.0, cpu_s: float = 1.0) -> Measured:
+    return Measured(Seen(answers, events, reads=events + 100, elapsed_s=elapsed_s), cpu_s)
+
+
+def test_the_file_is_a_list_with_the_fields_that_readers_rely_on(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    write_results(file, [RESULT, replace(RESULT, name="other")])
+    entries = json.loads(file.read_text())
+    assert entries[0] == {
+        "name": "proxy_plain_cpu",
+        "ratio": 0.5556,
+        "low": 0.5,
+        "high": 0.6123,
+        "reference": "bare [mitmdump]",
+        "unit": "us CPU/request",
+        "note": "a note",
+    }
+    assert entries[1]["name"] == "other"
+
+
+def test_the_file_of_an_earlier_run_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    write_results(file, [RESULT, RESULT])
+    write_results(file, [RESULT])
+    assert len(json.loads(file.read_text())) == 1
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_the_table_shows_the_ratio_its_spread_and_both_sides() -> None:
+    output = StringIO()
+    Console(file=output, width=140).print(results_table([RESULT]))
+    line = next(line for line in output.getvalue().splitlines() if "proxy_plain_cpu" in line)
+    assert line.split()[:6] == ["proxy_plain_cpu", "0.556", "0.500", "0.612", "800.0", "1,440.0"]
+    assert "bare [mitmdump]" in line
+
+
+def test_plain_rounds_give_cpu_for_each_answer_and_answers_in_a_second() -> None:
+    pair = Pair(measured(1000, elapsed_s=2.0, cpu_s=1.5), measured(500, elapsed_s=2.0, cpu_s=1.0))
+    cpu, rps = plain.results_of([pair])
+    assert (cpu.name, rps.name) == plain.NAMES
+    assert (cpu.ratio.phoebe, cpu.ratio.reference, cpu.ratio.median) == (1500.0, 2000.0, 0.75)
+    assert (rps.ratio.phoebe, rps.ratio.reference, rps.ratio.median) == (500.0, 250.0, 2.0)
+
+
+def test_stream_rounds_give_cpu_for_each_chunk_the_engine_sent() -> None:
+    phoebe = measured(STREAMS, stream.CHUNKS - STREAMS, cpu_s=stream.CHUNKS * 110e-6)
+    reference = measured(STREAMS, stream.CHUNKS, cpu_s=stream.CHUNKS * 100e-6)
+    ratio = stream.result_of([Pair(phoebe, reference)]).ratio
+    assert (ratio.phoebe, ratio.reference, ratio.median) == pytest.approx((110.0, 100.0, 1.1))
+
+
+@pytest.mark.parametrize(
+    ("phoebe", "reference", "whose"),
+    [(stream.CHUNKS, stream.CHUNKS, "Phoebe"), (stream.CHUNKS - STREAMS, stream.CHUNKS - 1, "the reference")],
+)
+def test_streams_with_other_chunks_than_there_should_be_are_no_result(
+    phoebe: int, reference: int, whose: str
+) -> None:
+    with pytest.raises(BenchError, match=f"{whose}'s clients got"):
+        stream.result_of([Pair(measured(STREAMS, phoebe), measured(STREAMS, reference))])
+
+
+def test_one_benchmark_is_chosen_by_the_name_of_any_of_its_results() -> None:
+    assert [benchmark.names for benchmark in choose(["proxy_plain_rps"])] == [plain.NAMES]
+    assert [benchmark.names for benchmark in choose([])] == [plain.NAMES, stream.NAMES]
+
+
+def test_an_unknown_name_is_refused_with_those_there_are() -> None:
+    with pytest.raises(BenchError, match=f"called nope; there are {', '.join(all_names())}"):
+        choose(["proxy_plain_cpu", "nope"])
+
+
+def test_nothing_of_the_users_own_phoebe_reaches_the_parts() -> None:
+    user = {"PATH": "/bin", "PHOEBE_RATER": "a", "DATABASE_URL": "b", "HTTP_PROXY": "c", "no_proxy": "d"}
+    assert environment_of_parts(user) == {"PATH": "/bin", "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,264 @@
+"""The benchmarks' engine and clients, with nothing between them, and with what must not be between them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from bench import engine
+from bench.engine import CHUNKS_AROUND, STEP_S, Steps, plain_answer, start_engine, stream_writes
+from bench.errors import BenchError
+from bench.load import AnswerReader, Load, Seen, Work, request_bytes
+from bench.traffic import TURN_S, arguments_of, do_work, main
+
+PLAIN = Work(connections=3, tokens=50, seconds=0.05)
+STREAMED = Work(connections=4, tokens=2, seconds=None)
+STEPS = STREAMED.tokens + CHUNKS_AROUND
+
+
+@asynccontextmanager
+async def serve(answer: Callable[[asyncio.StreamWriter], None]) -> AsyncIterator[int]:
+    """A server that reads a request's head, answers once and hangs up; gives its port."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        answer(writer)
+        writer.close()
+
+    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@asynccontextmanager
+async def loads(work: Work, count: int = 1) -> AsyncIterator[list[Load]]:
+    """Clients of so many sides, connected to the engine without a proxy."""
+    steps = Steps()
+    async with await start_engine(0, steps) as server:
+        opened = [Load(work, steps, number * work.connections) for number in range(count)]
+        try:
+            for load in opened:
+                await load.open(server.sockets[0].getsockname()[1])
+            yield opened
+        finally:
+            for load in opened:
+                load.close()
+
+
+async def test_plain_requests_are_sent_for_as_long_as_the_turn_lasts_and_all_are_answered() -> None:
+    async with loads(replace(PLAIN, seconds=10)) as (load,):
+        await load.take_turn(0.1)
+        seen = load.seen
+        await load.take_turn(0)
+    assert seen.elapsed_s >= 0.1
+    assert seen.answers > PLAIN.connections
+    assert (seen.events, seen.reads) == (0, seen.answers)
+    assert load.seen.answers == seen.answers + PLAIN.connections
+    assert load.seen.elapsed_s > seen.elapsed_s
+
+
+async def test_plain_work_is_complete_when_its_time_is_over() -> None:
+    async with loads(PLAIN) as (load,):
+        await load.take_turn(0)
+        assert not load.is_complete()
+        await load.take_turn(0.05)
+        assert load.is_complete()
+
+
+async def test_every_event_of_a_stream_is_counted_and_read_by_itself() -> None:
+    async with loads(STREAMED) as (load,):
+        while not load.is_complete():
+            await load.take_turn(10)
+    chunks = STREAMED.connections * STEPS
+    assert (load.seen.answers, load.seen.events) == (4, chunks)
+    # The head may come alone; [DONE] and what ends the framing come together.
+    assert chunks <= load.seen.reads <= chunks + 2 * STREAMED.connections
+    assert load.seen.elapsed_s >= (STEPS - 1) * STEP_S
+
+
+@pytest.mark.parametrize("work", [PLAIN, STREAMED])
+async def test_a_turn_after_the_work_is_done_sends_nothing(work: Work) -> None:
+    async with loads(work) as (load,):
+        while not load.is_complete():
+            await load.take_turn(1)
+        seen = load.seen
+        await load.take_turn(1)
+        assert load.seen == seen
+
+
+async def test_streams_stand_still_while_it_is_the_other_sides_turn() -> None:
+    async with loads(STREAMED, count=2) as (one, other):
+        await one.take_turn(2.5 * STEP_S)
+        begun = one.seen.events
+        assert not one.is_complete()
+        while not other.is_complete():
+            await other.take_turn(10)
+        # What was on its way when the turn was over.
+        assert one.seen.events <= begun + STREAMED.connections
+        while not one.is_complete():
+            await one.take_turn(10)
+    assert one.seen.events == other.seen.events == STREAMED.connections * STEPS
+
+
+async def test_streams_are_complete_when_the_last_one_is() -> None:
+    answers = [engine.STREAM_HEAD + b"".join(stream_writes(2))]
+
+    async def answer_the_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if answers:
+            writer.write(answers.pop())
+        await reader.read()  # until the client hangs up
+        writer.close()
+
+    async with await asyncio.start_server(answer_the_first, "127.0.0.1", 0) as server:
+        load = Load(STREAMED, Steps(), 0)
+        await load.open(server.sockets[0].getsockname()[1])
+        while not load.seen.answers:
+            await load.take_turn(0.05)
+        complete = load.is_complete()
+        load.close()
+    assert not complete
+
+
+async def test_both_sides_do_the_same_work_in_turns(unused_tcp_port_factory: Callable[[], int]) -> None:
+    # Without proxies the engine's port is the one to send to.
+    port = unused_tcp_port_factory()
+    longer_than_a_turn = replace(STREAMED, tokens=int(TURN_S / STEP_S))
+    one, other = await do_work(longer_than_a_turn, port, [port, port])
+    chunks = STREAMED.connections * (longer_than_a_turn.tokens + CHUNKS_AROUND)
+    assert (one.answers, one.events) == (other.answers, other.events) == (4, chunks)
+
+
+async def test_a_plain_answer_is_a_chat_completion_of_a_kilobyte_with_usage() -> None:
+    async with await start_engine(0, Steps()) as server, httpx.AsyncClient(trust_env=False) as client:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/chat/completions"
+        response = await client.post(url, json={"max_tokens": 70})
+    assert 900 <= len(response.content) <= 1100
+    answer = response.json()
+    assert answer["model"] == engine.MODEL
+    assert answer["usage"]["completion_tokens"] == 70
+    assert answer["usage"]["total_tokens"] == answer["usage"]["prompt_tokens"] + 70
+
+
+def test_a_streamed_answer_has_its_tokens_then_usage_then_done() -> None:
+    writes = stream_writes(3)
+    assert len(writes) == 3 + CHUNKS_AROUND
+    data = [write.partition(b"data: ")[2].partition(b"\n\n")[0] for write in writes]
+    chunks = [json.loads(one) for one in data[:-1]]
+    assert [bool(chunk["choices"]) for chunk in chunks] == [True] * 5 + [False]
+    assert [chunk["choices"][0]["finish_reason"] for chunk in chunks[:-1]] == [None] * 4 + ["stop"]
+    assert chunks[-1]["usage"]["completion_tokens"] == 3
+    assert data[-1] == b"[DONE]"
+    assert all(200 <= len(write) <= 300 for write in writes[:-1])
+
+
+def test_the_same_request_goes_to_both_sides_and_names_no_port() -> None:
+    head, _, body = request_bytes(STREAMED, 7).partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(body)}".encode() in head
+    assert b"Host: 127.0.0.1\r\n" in head
+    request = json.loads(body)
+    assert (request["stream"], request["max_tokens"], request["seed"]) == (True, 2, 7)
+    assert "stream" not in json.loads(request_bytes(PLAIN, 7).partition(b"\r\n\r\n")[2])
+
+
+class Written(asyncio.Transport):
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+        self.changed = asyncio.Event()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.writes.append(bytes(data))
+        self.changed.set()
+
+
+async def test_a_stream_waits_until_its_client_has_seen_what_was_written() -> None:
+    steps = Steps()
+    steps.turn = range(1, 3)
+    slow, other = Written(), Written()
+    steps.begin(1, slow, iter([b"a", b"b"]))
+    steps.begin(2, other, iter([b"x", b'"choices":[]', b"y"]))
+    await other.changed.wait()
+    steps.seen(2, 1)
+    while len(other.writes) < 3:  # the usage chunk may never be seen: the stream does not wait for it
+        other.changed.clear()
+        await other.changed.wait()
+    assert slow.writes == [b"a"]
+    slow.changed.clear()
+    steps.seen(1, 1)
+    await slow.changed.wait()
+    assert slow.writes == [b"a", b"b"]
+
+
+async def test_a_stream_whose_connection_is_gone_is_written_no_more() -> None:
+    steps = Steps()
+    steps.turn = range(1, 3)
+    gone, other = Written(), Written()
+    steps.begin(1, gone, iter([b"a"]))
+    steps.begin(2, other, iter([b"x"]))
+    steps.leave(gone)
+    await other.changed.wait()
+    assert gone.writes == []
+
+
+def test_an_answer_is_complete_however_it_is_cut() -> None:
+    answer = engine.STREAM_HEAD + b"".join(stream_writes(2))
+    for cut in range(1, len(answer)):
+        reader = AnswerReader()
+        assert not reader.feed(answer[:cut])
+        assert reader.feed(answer[cut:])
+        assert reader.events == 2 + CHUNKS_AROUND
+
+
+def test_a_head_that_ends_like_a_body_is_not_taken_for_one() -> None:
+    reader = AnswerReader()
+    assert not reader.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Request-Id: 10\r\n\r\n")
+    assert reader.feed(b"0\r\n\r\n")
+
+
+def test_a_body_with_a_length_is_complete_with_its_last_byte() -> None:
+    answer = plain_answer(50)
+    reader = AnswerReader()
+    assert not reader.feed(answer[:-1])
+    assert reader.feed(answer[-1:])
+
+
+async def test_an_answer_that_is_not_200_ends_the_work_with_its_text() -> None:
+    def refuse(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 503 Unavailable\r\nContent-Length: 4\r\n\r\nfull")
+
+    async with serve(refuse) as port:
+        with pytest.raises(BenchError, match=r"answered with 'HTTP/1.1 503 .*full'"):
+            await do_work(PLAIN, 0, [port])
+
+
+async def test_a_connection_that_breaks_ends_the_work() -> None:
+    def cut(writer: asyncio.StreamWriter) -> None:
+        writer.write(plain_answer(50)[:-1])
+
+    async with serve(cut) as port:
+        with pytest.raises(BenchError, match="closed a connection: without an error"):
+            await do_work(PLAIN, 0, [port])
+
+
+@pytest.mark.parametrize("work", [PLAIN, STREAMED])
+def test_the_process_does_the_work_its_arguments_say(
+    work: Work, capsys: pytest.CaptureFixture[str], unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    port = unused_tcp_port_factory()
+    main(arguments_of(work, port, [port, port]))
+    sides = [Seen(**json.loads(line)) for line in capsys.readouterr().out.splitlines()]
+    assert len(sides) == 2
+    assert all(seen.answers >= work.connections for seen in sides)
+    assert all(seen.events == (4 * STEPS if work.streamed else 0) for seen in sides)
+
+
+def test_the_process_says_why_it_failed(unused_tcp_port_factory: Callable[[], int]) -> None:
+    engine_port, nobody = unused_tcp_port_factory(), unused_tcp_port_factory()
+    with pytest.raises(SystemExit, match=r"traffic failed: .*Connect call failed"):
+        main(arguments_of(PLAIN, engine_port, [nobody]))
