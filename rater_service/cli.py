@@ -11,13 +11,16 @@ from typing import Annotated
 
 import typer
 
-from rater_service import cli_prices
+from rater_service import cli_prices, cli_producers, cli_rejected, cli_token
+from rater_service.cli_audit import show_audit
 from rater_service.cli_options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir
+from rater_service.cli_plugins import PluggableGroup
+from rater_service.cli_protection import TlsCert, TlsClientCa, TlsKey, Tokens
 from rater_service.cli_quote import quote
-from rater_service.cli_rate import AnomaliesFound, rate
+from rater_service.cli_rate import rate
 from rater_service.console import complain, log_to_stderr, progress, write, write_json
 from rater_service.database import open_database
-from rater_service.errors import OperatorError
+from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.price_faults import PriceFileError
 
 EXIT_FAILURE = 1
@@ -26,6 +29,7 @@ EXIT_ANOMALY = 2
 _TYPER_EXIT_USAGE = 2
 
 app = typer.Typer(
+    cls=PluggableGroup,
     no_args_is_help=True,
     add_completion=False,
     # A traceback is for a bug report; boxes around it and the values of variables (secrets) are not.
@@ -59,7 +63,7 @@ def phoebe(
 
     Results go to standard output, messages and logs to standard error. All times are UTC, all money is USD.
 
-    Exit codes of all commands: 0 all is well; 1 failure or wrong usage; 2 rated, but something needs a human.
+    Exit codes of all commands: 0 all is well; 1 failure or wrong usage; 2 done, but something needs a human.
     """
 
 
@@ -88,9 +92,30 @@ def serve(  # noqa: PLR0913 - one parameter per option
         typer.Option(
             "--allow-plaintext",
             envvar="PHOEBE_ALLOW_PLAINTEXT",
-            help="Listen beyond this machine although connections are neither encrypted nor authenticated.",
+            help="Listen beyond this machine although connections are not encrypted.",
         ),
     ] = False,
+    allow_anonymous: Annotated[
+        bool,
+        typer.Option(
+            "--allow-anonymous",
+            envvar="PHOEBE_ALLOW_ANONYMOUS",
+            help="Listen beyond this machine although nobody is asked who they are.",
+        ),
+    ] = False,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
+    tokens: Tokens = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PHOEBE_METRICS",
+            metavar="HOST:PORT",
+            show_default=False,
+            help="Where Prometheus can read metrics. Without it nowhere.",
+        ),
+    ] = None,
     log_level: Annotated[_LogLevel, typer.Option(help="What to log to standard error.")] = _LogLevel.INFO,
 ) -> None:
     """Run the gRPC service: store events, rate windows, quote prices.
@@ -100,11 +125,22 @@ def serve(  # noqa: PLR0913 - one parameter per option
 
     Exit codes: 0 stopped when told to; 1 it could not start.
     """
+    from rater_service.protection import ProtectionFiles  # noqa: PLC0415 - slow to import
     from rater_service.server import ServerSettings  # noqa: PLC0415 - slow to import
     from rater_service.server import serve as run  # noqa: PLC0415 - slow to import
 
     log_to_stderr(log_level.upper())
-    asyncio.run(run(ServerSettings(listen, prices, database_url or None, data, allow_plaintext)))
+    settings = ServerSettings(
+        listen,
+        prices,
+        database_url or None,
+        data,
+        allow_plaintext,
+        allow_anonymous,
+        ProtectionFiles(tls_cert, tls_key, tls_client_ca, tokens),
+        metrics or None,
+    )
+    asyncio.run(run(settings))
 
 
 @app.command()
@@ -135,7 +171,11 @@ async def _migrate(database_url: str | None, data_dir: Path) -> tuple[str | None
 
 app.command()(rate)
 app.command()(quote)
+app.command(name="audit")(show_audit)
 app.add_typer(cli_prices.app, name="prices")
+app.add_typer(cli_token.app, name="token")
+app.add_typer(cli_producers.app, name="producers")
+app.add_typer(cli_rejected.app, name="rejected")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -145,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     try:
         app(args=arguments, prog_name="phoebe")
-    except AnomaliesFound:
+    except NeedsAttention:
         return EXIT_ANOMALY
     except (OperatorError, PriceFileError) as error:
         complain(f"phoebe: {error}")

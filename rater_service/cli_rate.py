@@ -18,15 +18,24 @@ from rater_service.cli_options import (
     open_store,
 )
 from rater_service.console import complain, progress, utc_text, write, write_json, write_table
-from rater_service.errors import OperatorError
+from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.money import decimal_text
 from rater_service.price_store import read_price_file, store_price_file
-from rater_service.rating import Anomaly, InvalidWindow, Mode, RateRequest, RateResult, rate_window
+from rater_service.producers import IncompleteProducer
+from rater_service.rating import (
+    INCOMPLETE_HOURS,
+    Anomaly,
+    InvalidWindow,
+    Mode,
+    RateRequest,
+    RateResult,
+    rate_window,
+)
 
 _DEFAULT_WINDOW = timedelta(hours=24)
 
 
-class AnomaliesFound(Exception):  # noqa: N818 - nothing failed
+class AnomaliesFound(NeedsAttention):
     """The run went through and found something that needs a human."""
 
 
@@ -125,6 +134,9 @@ async def _rate(
 def _show(result: RateResult, *, dry_run: bool) -> None:
     write(_summary(result, dry_run=dry_run))
     for anomaly in result.anomalies:
+        if anomaly.reason == INCOMPLETE_HOURS:
+            _show_incomplete(result)
+            continue
         write_table(
             _headline(anomaly),
             ("auth_id", "resource_id", "model_id", "base_model", "events", "tokens", "USD at risk", "detail"),
@@ -142,6 +154,29 @@ def _summary(result: RateResult, *, dry_run: bool) -> str:
         f"+ {result.missing_usage_events} missing usage + {result.zero_charge_events} zero charge; "
         f"rollups: {result.rollups_written} written, {result.rollups_unchanged} unchanged, "
         f"{result.reconciled_deletions} deleted; total {decimal_text(result.total_cost)} USD"
+    )
+
+
+def _show_incomplete(result: RateResult) -> None:
+    write(
+        f"{INCOMPLETE_HOURS}: {result.incomplete_producer_count} producers may still have events for the "
+        "window's complete hours; if one never comes back: phoebe producers retire ID"
+    )
+    write_table(
+        f"the first {len(result.incomplete_producers)}, furthest behind first",
+        ("producer_id", "complete until", "spooled", "open", "last seen"),
+        (_incomplete_row(producer) for producer in result.incomplete_producers),
+    )
+
+
+def _incomplete_row(producer: IncompleteProducer) -> tuple[str | int | None, ...]:
+    until = producer.complete_until
+    return (
+        producer.producer_id,
+        "never said" if until is None else utc_text(until),
+        producer.spooled_events,
+        producer.open_exchanges,
+        utc_text(producer.last_seen),
     )
 
 

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from rater_service.money import decimal_text
+
+type OnPart = Callable[[str], None]
 
 # Where nobody looks at the edge of a screen, nothing is wrapped.
 _PIPE_COLUMNS = 10_000
@@ -53,6 +55,13 @@ def progress(doing: str) -> Iterator[None]:
     """Show on a terminal that something takes its time."""
     with _console(stderr=True).status(doing):
         yield
+
+
+@contextmanager
+def reported_progress(doing: str) -> Iterator[OnPart]:
+    """Show the same on a terminal, and give what says which part of it is being done."""
+    with _console(stderr=True).status(doing) as status:
+        yield lambda part: status.update(printable(part))
 
 
 def log_to_stderr(level: str) -> None:

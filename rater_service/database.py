@@ -28,6 +28,10 @@ UNAVAILABLE_ERRORS = (
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
     asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    # The server was the primary until a moment ago.
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.PostgresSystemError,
 )
 
 

@@ -5,6 +5,10 @@ class OperatorError(Exception):
     """An expected failure. Its text is complete and may be shown as it is; it holds no secrets."""
 
 
+class NeedsAttention(Exception):  # noqa: N818 - nothing failed
+    """The command did its work, and what it found needs a human."""
+
+
 class NoPriceBookError(OperatorError):
     """There is nothing to rate or quote by."""
 

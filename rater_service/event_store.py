@@ -11,6 +11,8 @@ import asyncpg
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database import Connection, Pool
 from rater_service.event_validation import EventRow, InvalidEvent, validate
+from rater_service.producer_status import StatusRow
+from rater_service.producers import keep_status
 from rater_service.statements import statement
 
 
@@ -37,9 +39,19 @@ CONFLICT = Result(
     Fate.CONFLICT, "request_id: another event with this id was stored before, with other content"
 )
 
+# What the database says when it is one event that it can't take, and not the database that is in trouble.
+_REFUSALS = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
 
-async def store_events(pool: Pool, events: Sequence[MeteringEvent], now: datetime) -> list[Result]:
-    """Store a batch in one transaction; when this returns, it is committed.
+
+async def store_events(
+    pool: Pool, events: Sequence[MeteringEvent], now: datetime, status: StatusRow | None = None
+) -> list[Result]:
+    """Store a batch, and the status that came with it, in one transaction; when this returns, it is
+    committed.
 
     Returns one result for each event, in order. Of several events with one id the first wins. Database errors
     are raised as asyncpg raises them; then nothing of the batch is stored.
@@ -47,27 +59,39 @@ async def store_events(pool: Pool, events: Sequence[MeteringEvent], now: datetim
     checked = [validate(event) for event in events]
     rows = [row for row in checked if isinstance(row, EventRow)]
     async with pool.acquire() as connection, connection.transaction():
-        row_results = iter(await _store_rows(connection, rows, now))
+        row_results = iter(await store_rows(connection, rows, now))
         results = [
             Result(Fate.REJECTED, row.reason) if isinstance(row, InvalidEvent) else next(row_results)
             for row in checked
         ]
         await _keep_refused(connection, events, results, now)
+        if status is not None:
+            # Last, as the row is shared by all batches of the producer and stays locked until the commit.
+            await keep_status(connection, status, events, now)
     return results
 
 
-async def _store_rows(connection: Connection, rows: Sequence[EventRow], now: datetime) -> list[Result]:
-    """Store all rows at once or, if the database refuses one of them, one by one in the same order."""
+async def store_rows(connection: Connection, rows: Sequence[EventRow], now: datetime) -> list[Result]:
+    """Store rows within the caller's transaction, whatever the database thinks of some of them; see
+    `store_events`.
+
+    If it refuses one, the halves are tried on their own: some twenty attempts find one bad event of a
+    thousand. They go in the order of their ids, as in every batch, so that batches never deadlock.
+    """
     if not rows:
         return []
     try:
         async with connection.transaction():
             return await _insert(connection, rows, now)
-    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+    except _REFUSALS as error:
         if len(rows) == 1:
             return [Result(Fate.REJECTED, f"the database refused the event: {type(error).__name__}")]
     by_id = sorted(range(len(rows)), key=lambda index: rows[index].request_id)
-    results = {index: (await _store_rows(connection, [rows[index]], now))[0] for index in by_id}
+    middle = len(rows) // 2
+    results: dict[int, Result] = {}
+    for half in (by_id[:middle], by_id[middle:]):
+        stored = await store_rows(connection, [rows[index] for index in half], now)
+        results.update(zip(half, stored, strict=True))
     return [results[index] for index in range(len(rows))]
 
 

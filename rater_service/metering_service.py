@@ -1,7 +1,8 @@
 """The gRPC service that takes metering events."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 import grpc
@@ -9,8 +10,12 @@ import grpc
 from phoebe_proto.v1.metering_pb2 import EventOutcome, EventResult, StreamEventsRequest, StreamEventsResponse
 from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceServicer
 from rater_service.database import Pool
-from rater_service.event_store import store_events
+from rater_service.event_store import Result, store_events
+from rater_service.metrics import Metrics
+from rater_service.producer_status import InvalidStatus, StatusRow, validate_status
 from rater_service.rpc_errors import RpcError, answered_errors, invalid
+
+logger = logging.getLogger(__name__)
 
 BATCH_EVENTS_MAX = 1000
 BATCH_ID_LENGTH_MAX = 64
@@ -21,9 +26,10 @@ type _Context = grpc.aio.ServicerContext[StreamEventsRequest, StreamEventsRespon
 class MeteringService(MeteringServiceServicer):
     """Stores batches of events. Once `stopping` is set, streams end after the batch they are at."""
 
-    def __init__(self, pool: Pool, stopping: asyncio.Event) -> None:
+    def __init__(self, pool: Pool, stopping: asyncio.Event, metrics: Metrics) -> None:
         self._pool = pool
         self._stopping = stopping
+        self._metrics = metrics
 
     async def StreamEvents(  # noqa: N802 - the name in the contract
         self, request_iterator: AsyncIterator[StreamEventsRequest], context: _Context
@@ -60,7 +66,11 @@ class MeteringService(MeteringServiceServicer):
             raise invalid("events", f"must be at most {BATCH_EVENTS_MAX}, not {len(request.events)}")
         if len(request.batch_id) > BATCH_ID_LENGTH_MAX:
             raise invalid("batch_id", f"must be at most {BATCH_ID_LENGTH_MAX} characters")
-        results = await store_events(self._pool, request.events, datetime.now(UTC))
+        status = self._status(request)
+        with self._metrics.batch():
+            results = await store_events(self._pool, request.events, datetime.now(UTC), status)
+        self._metrics.count_events(results)
+        _log_refused(request, results)
         return StreamEventsResponse(
             batch_id=request.batch_id,
             results=[
@@ -71,4 +81,27 @@ class MeteringService(MeteringServiceServicer):
                 )
                 for event, result in zip(request.events, results, strict=True)
             ],
+        )
+
+    def _status(self, request: StreamEventsRequest) -> StatusRow | None:
+        """Read the status. One that is wrong must not hold up events: without it hours get incomplete."""
+        if not request.HasField("status"):
+            return None
+        status = validate_status(request.status)
+        if isinstance(status, InvalidStatus):
+            self._metrics.statuses_refused.inc()
+            logger.error("the status of a producer is left out: %s", status.reason)
+            return None
+        return status
+
+
+def _log_refused(request: StreamEventsRequest, results: Sequence[Result]) -> None:
+    """Log which events were kept aside, one line for each reason: a batch may hold a thousand."""
+    refused: dict[str, list[str]] = {}
+    for event, result in zip(request.events, results, strict=True):
+        if result.reason:
+            refused.setdefault(f"{result.fate}: {result.reason}", []).append(event.request_id)
+    for reason, request_ids in refused.items():
+        logger.error(
+            "kept %d events aside, the first with request_id %r: %s", len(request_ids), request_ids[0], reason
         )

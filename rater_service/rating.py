@@ -16,6 +16,7 @@ from rater_service.errors import NoPriceBookError
 from rater_service.money import decimal_text
 from rater_service.price_history import PriceHistory, Quote
 from rater_service.price_store import load_history
+from rater_service.producers import IncompleteProducer, IncompleteProducers, incomplete_producers
 from rater_service.resolution import NoPrice
 from rater_service.statements import statement
 
@@ -27,6 +28,8 @@ WINDOW_MAX = timedelta(days=31)
 STATEMENT_TIMEOUT_S = 3600
 # Before every time there is: a book that is in force from the beginning comes first.
 BEGINNING = datetime.min.replace(tzinfo=UTC)
+# The anomaly of a window for which a producer may still have events.
+INCOMPLETE_HOURS = "INCOMPLETE_HOURS"
 
 
 class Mode(StrEnum):
@@ -91,7 +94,8 @@ class RateResult:
     """What a run found and did.
 
     events_in_window is the sum of the six counts of events after it. With dry_run the rollup counts and the
-    total say what would be. total_cost is in USD.
+    total say what would be. total_cost is in USD. incomplete_producers: the first of those that may still
+    have events for the window's complete hours.
     """
 
     run_id: int
@@ -111,6 +115,8 @@ class RateResult:
     total_cost: Decimal
     anomalies: tuple[Anomaly, ...]
     price_books: tuple[str, ...]
+    incomplete_producer_count: int
+    incomplete_producers: tuple[IncompleteProducer, ...]
 
 
 async def rate_window(pool: Pool, request: RateRequest, now: datetime) -> RateResult:
@@ -218,7 +224,8 @@ async def _store_run(connection: Connection, request: RateRequest, now: datetime
         statement("rating_counts"), request.window_start, request.window_end, timeout=STATEMENT_TIMEOUT_S
     )
     assert counts is not None
-    anomalies = await _anomalies(connection, request)
+    incomplete = await incomplete_producers(connection, request.window_start, request.window_end, now)
+    anomalies = await _anomalies(connection, request, incomplete)
     window_open = request.window_end > now
     run_id = await connection.fetchval(
         statement("rating_store_run"),
@@ -231,6 +238,8 @@ async def _store_run(connection: Connection, request: RateRequest, now: datetime
         *counts.values(),
         json.dumps([asdict(anomaly) for anomaly in anomalies], default=decimal_text),
         now,
+        incomplete.count,
+        json.dumps([asdict(producer) for producer in incomplete.first], default=datetime.isoformat),
     )
     numbers = dict(counts)
     return RateResult(
@@ -240,17 +249,24 @@ async def _store_run(connection: Connection, request: RateRequest, now: datetime
         window_open=window_open,
         anomalies=anomalies,
         price_books=tuple(numbers.pop("price_books")),
+        incomplete_producer_count=incomplete.count,
+        incomplete_producers=incomplete.first,
         **numbers,
     )
 
 
-async def _anomalies(connection: Connection, request: RateRequest) -> tuple[Anomaly, ...]:
+async def _anomalies(
+    connection: Connection, request: RateRequest, incomplete: IncompleteProducers
+) -> tuple[Anomaly, ...]:
     records = await connection.fetch(
         statement("rating_anomalies"), request.mode is Mode.ROUTINE, timeout=STATEMENT_TIMEOUT_S
     )
-    return tuple(
+    anomalies = [
         _anomaly(reason, list(rows)) for reason, rows in groupby(records, key=lambda record: record["reason"])
-    )
+    ]
+    if incomplete.count:
+        anomalies.append(Anomaly(INCOMPLETE_HOURS, incomplete.events, 0, None, ()))
+    return tuple(sorted(anomalies, key=lambda anomaly: (-anomaly.events, anomaly.reason)))
 
 
 def _anomaly(reason: str, rows: Sequence[asyncpg.Record]) -> Anomaly:

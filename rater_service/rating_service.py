@@ -9,11 +9,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from phoebe_proto.v1 import rating_pb2 as pb
 from phoebe_proto.v1.rating_pb2_grpc import RatingServiceServicer
+from rater_service.audit import audit
+from rater_service.audit_response import audit_request, audit_response
 from rater_service.database import Pool
 from rater_service.errors import NoPriceBookError
+from rater_service.metrics import Metrics
 from rater_service.money import TOKENS_MAX, TokenCounts, cost, decimal_text
 from rater_service.price_history import Quote
 from rater_service.price_store import load_history
+from rater_service.producers import IncompleteProducer
 from rater_service.rated_usage import InvalidPageToken, RatedUsageFilter, list_rated_usage
 from rater_service.rating import Anomaly, InvalidWindow, Mode, Offender, RateRequest, RateResult, rate_window
 from rater_service.resolution import NoPrice
@@ -31,12 +35,15 @@ MODES = {
 
 
 class RatingService(RatingServiceServicer):
-    """Answers with what the modules behind it compute; holds no state but whose turn it is to rate."""
+    """Answers with what the modules behind it compute; holds no state but whose turn it is."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, metrics: Metrics) -> None:
         self._pool = pool
+        self._metrics = metrics
         # Runs take turns anyway; waiting here, not in the database, leaves the connections to the events.
         self._one_run = asyncio.Lock()
+        # An audit reads everything; several at once would only take longer, and keep others from the disk.
+        self._one_audit = asyncio.Lock()
 
     @answering_errors
     async def RateWindow(  # noqa: N802 - the name in the contract
@@ -47,8 +54,10 @@ class RatingService(RatingServiceServicer):
         """Rate a window."""
         try:
             wanted = _rate_request(request)
-            async with self._one_run:
-                result = await rate_window(self._pool, wanted, datetime.now(UTC))
+            with self._metrics.run(wanted.mode):
+                async with self._one_run:
+                    result = await rate_window(self._pool, wanted, datetime.now(UTC))
+            self._metrics.count_run(wanted.mode, result)
         except InvalidWindow as error:
             code = grpc.StatusCode.INVALID_ARGUMENT
             raise RpcError(code, "INVALID_WINDOW", str(error), error.field) from error
@@ -93,6 +102,21 @@ class RatingService(RatingServiceServicer):
             rated_usage=[_rated_usage(row) for row in page.rows],
             next_page_token=page.next_page_token or "",
         )
+
+    @answering_errors
+    async def Audit(  # noqa: N802 - the name in the contract
+        self,
+        request: pb.AuditRequest,
+        _context: grpc.aio.ServicerContext[pb.AuditRequest, pb.AuditResponse],
+    ) -> pb.AuditResponse:
+        """Audit a window."""
+        try:
+            wanted = audit_request(request)
+            async with self._one_audit:
+                return audit_response(await audit(self._pool, wanted, datetime.now(UTC)))
+        except InvalidWindow as error:
+            code = grpc.StatusCode.INVALID_ARGUMENT
+            raise RpcError(code, "INVALID_WINDOW", str(error), error.field) from error
 
 
 def _rate_request(request: pb.RateWindowRequest) -> RateRequest:
@@ -149,6 +173,18 @@ def _rate_response(result: RateResult) -> pb.RateWindowResponse:
         total_cost=decimal_text(result.total_cost),
         anomalies=[_anomaly(anomaly) for anomaly in result.anomalies],
         price_books=result.price_books,
+        incomplete_producers=[_incomplete_producer(producer) for producer in result.incomplete_producers],
+        incomplete_producer_count=result.incomplete_producer_count,
+    )
+
+
+def _incomplete_producer(producer: IncompleteProducer) -> pb.IncompleteProducer:
+    return pb.IncompleteProducer(
+        producer_id=producer.producer_id,
+        complete_until=_optional_timestamp(producer.complete_until),
+        spooled_events=producer.spooled_events,
+        open_exchanges=producer.open_exchanges,
+        last_seen=to_timestamp(producer.last_seen),
     )
 
 

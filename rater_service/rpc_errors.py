@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import wraps
+from typing import Never
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -64,7 +65,14 @@ async def answered_errors[Request, Response](
         )
     else:
         return
-    await context.abort_with_status(rpc_status.to_status(_status(answer)))
+    await abort(context, answer)
+
+
+async def abort[Request, Response](
+    context: grpc.aio.ServicerContext[Request, Response], error: RpcError
+) -> Never:
+    """End the call with the status and the details of the error."""
+    await context.abort_with_status(rpc_status.to_status(_status(error)))
 
 
 def answering_errors[Service, Request, Response](

@@ -5,9 +5,8 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from pathlib import Path
 
 import grpc
@@ -15,18 +14,22 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from phoebe_proto.v1 import metering_pb2, metering_pb2_grpc, rating_pb2, rating_pb2_grpc
+from rater_service.call_guard import CallGuard
 from rater_service.database import Pool, open_database, open_pool
 from rater_service.errors import OperatorError
+from rater_service.exposure import Exposure, refuse_exposure
+from rater_service.limits import CALLS_MAX, CHANNEL_OPTIONS
 from rater_service.metering_service import MeteringService
+from rater_service.metrics import Metrics
+from rater_service.metrics_endpoint import metrics_endpoint
 from rater_service.price_faults import PriceFileError
 from rater_service.price_store import StoredBook, read_price_file, store_price_file
+from rater_service.protection import NO_FILES, UNPROTECTED, Protection, ProtectionFiles, open_protection
 from rater_service.rating_service import RatingService
 from rater_service.schema import migrate, require_current_schema
 
 logger = logging.getLogger(__name__)
 
-# A batch of 1,000 events of the largest size they may have, and some.
-MESSAGE_BYTES_MAX = 32 * 1024 * 1024
 # Batches end in milliseconds; this is for a rating run and for clients that keep a stream open for nothing.
 STOP_GRACE_S = 10
 
@@ -41,14 +44,20 @@ class ServerSettings:
     """What `serve` needs to know.
 
     listen: HOST:PORT, port 0 for any free one. prices: the price file; None: the ones loaded earlier.
-    database_url: None for the embedded PostgreSQL in data_dir. allow_plaintext: listen beyond loopback.
+    database_url: None for the embedded PostgreSQL in data_dir. allow_plaintext, allow_anonymous: listen
+    beyond loopback without encryption, without asking callers who they are. protection: what there is of
+    both. metrics: HOST:PORT for Prometheus; None: nowhere.
     """
 
     listen: str
     prices: Path | None
-    database_url: str | None
+    # It may hold a password.
+    database_url: str | None = field(repr=False)
     data_dir: Path
     allow_plaintext: bool
+    allow_anonymous: bool = False
+    protection: ProtectionFiles = NO_FILES
+    metrics: str | None = None
 
 
 async def serve(settings: ServerSettings) -> None:
@@ -56,7 +65,16 @@ async def serve(settings: ServerSettings) -> None:
 
     Raises OperatorError when it can't start. Logs `listening on HOST:PORT` once calls are answered.
     """
-    _refuse_exposure(settings)
+    refuse_exposure(
+        settings.listen,
+        Exposure(
+            encrypted=settings.protection.encrypts,
+            authenticated=settings.protection.authenticates,
+            allow_plaintext=settings.allow_plaintext,
+            allow_anonymous=settings.allow_anonymous,
+        ),
+    )
+    protection = open_protection(settings.protection)
     stopping = asyncio.Event()
     with _stop_signals(stopping):
         async with open_database(settings.database_url, settings.data_dir) as url:
@@ -65,31 +83,12 @@ async def serve(settings: ServerSettings) -> None:
             async with open_pool(url) as pool:
                 await require_current_schema(pool)
                 await _load_prices(pool, settings.prices)
-                async with running_server(pool, settings.listen, stopping):
+                async with (
+                    metrics_endpoint(settings.metrics, pool) as metrics,
+                    running_server(pool, settings.listen, stopping, protection, metrics),
+                ):
                     await stopping.wait()
                     logger.info("stopping")
-
-
-def _refuse_exposure(settings: ServerSettings) -> None:
-    host, separator, port = settings.listen.rpartition(":")
-    if not separator or not host or not port.isdecimal() or int(port) > 65_535:
-        raise OperatorError(
-            f"can't listen on {settings.listen!r}: expected HOST:PORT, for example 127.0.0.1:50051"
-        )
-    if not settings.allow_plaintext and not _is_loopback(host):
-        raise OperatorError(
-            f"refusing to listen on {settings.listen}: connections are neither encrypted nor authenticated; "
-            "listen on a loopback address such as 127.0.0.1, or allow it with --allow-plaintext"
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:
-        return False
 
 
 @contextmanager
@@ -136,31 +135,32 @@ def _log_prices(prices: Path, stored: StoredBook) -> None:
 
 
 @asynccontextmanager
-async def running_server(pool: Pool, listen: str, stopping: asyncio.Event) -> AsyncIterator[int]:
-    """Answer calls on HOST:PORT, in plaintext, and give the port; when the context ends, stop gracefully.
+async def running_server(
+    pool: Pool,
+    listen: str,
+    stopping: asyncio.Event,
+    protection: Protection = UNPROTECTED,
+    metrics: Metrics | None = None,
+) -> AsyncIterator[int]:
+    """Answer calls on HOST:PORT and give the port; when the context ends, stop gracefully.
 
     Setting `stopping` ends the streams. Raises OperatorError when the address can't be had.
     """
+    metrics = metrics or Metrics()
     server = grpc.aio.server(
-        options=(
-            ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-            ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-            # Otherwise a second service could take half of the connections instead of being told.
-            ("grpc.so_reuseport", 0),
-        )
+        options=CHANNEL_OPTIONS,
+        maximum_concurrent_rpcs=CALLS_MAX,
+        interceptors=_interceptors(protection),
     )
-    metering_pb2_grpc.add_MeteringServiceServicer_to_server(MeteringService(pool, stopping), server)
-    rating_pb2_grpc.add_RatingServiceServicer_to_server(RatingService(pool), server)
+    metering_pb2_grpc.add_MeteringServiceServicer_to_server(MeteringService(pool, stopping, metrics), server)
+    rating_pb2_grpc.add_RatingServiceServicer_to_server(RatingService(pool, metrics), server)
     status = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    try:
-        port = server.add_insecure_port(listen)
-    except RuntimeError as error:
-        raise OperatorError(
-            f"can't listen on {listen}: the address is in use or not this machine's"
-        ) from error
+    port = _open_port(server, listen, protection)
     await server.start()
+    refreshing = asyncio.create_task(protection.keep_fresh(), name="phoebe protection")
+    refreshing.add_done_callback(_report_crash)
     try:
         for service in SERVICES:
             await status.set(service, health_pb2.HealthCheckResponse.SERVING)
@@ -168,5 +168,28 @@ async def running_server(pool: Pool, listen: str, stopping: asyncio.Event) -> As
         yield port
     finally:
         stopping.set()
+        refreshing.cancel()
         await status.enter_graceful_shutdown()
         await server.stop(STOP_GRACE_S)
+
+
+def _interceptors(protection: Protection) -> list[CallGuard]:
+    access = protection.access
+    return [CallGuard(lambda: access.access)] if access else []
+
+
+def _open_port(server: grpc.aio.Server, listen: str, protection: Protection) -> int:
+    try:
+        if protection.certificates:
+            return server.add_secure_port(listen, protection.certificates.server_credentials())
+        return server.add_insecure_port(listen)
+    except RuntimeError as error:
+        raise OperatorError(
+            f"can't listen on {listen}: the address is in use or not this machine's"
+            + (f", or gRPC can't use {protection.certificates}" if protection.certificates else "")
+        ) from error
+
+
+def _report_crash(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        logger.critical("changes of certificates and tokens are no longer noticed: restart", exc_info=error)

@@ -57,7 +57,7 @@ def system_server() -> Iterator[str]:
     binaries = _system_binaries()
     if binaries is None:
         raise NoSystemPostgres
-    user = _server_user()
+    user = server_user()
     with tempfile.TemporaryDirectory(prefix="phoebe-pg-") as name:
         folder = Path(name)
         os.chown(folder, user.pw_uid, user.pw_gid)
@@ -98,8 +98,8 @@ def _version(folder: Path) -> int:
     return int(said.stdout.split()[2].split(".")[0])
 
 
-def _server_user() -> pwd.struct_passwd:
-    """PostgreSQL refuses to run as root."""
+def server_user() -> pwd.struct_passwd:
+    """Whose process a server is: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return pwd.getpwuid(os.geteuid())
     names = {user.pw_name for user in pwd.getpwall()}

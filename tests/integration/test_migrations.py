@@ -69,7 +69,7 @@ async def test_events_stored_before_0002_stay_as_they_are_and_are_known_again(fi
         await store_in_first_schema(connection, event)
     await connection.close()
 
-    assert await migrate(first_schema_url) == MigrationResult(before="0001", after="0002")
+    assert await migrate(first_schema_url) == MigrationResult(before="0001", after="0003")
 
     async with open_pool(first_schema_url) as pool:
         rows = await pool.fetch("SELECT * FROM billing_event ORDER BY request_id")

@@ -12,8 +12,16 @@ from rater_service.schema import MigrationResult, migrate, require_current_schem
 from rater_service.statements import statement
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 
-HEAD = "0002"
-TABLES = {"billing_event", "rejected_event", "price_book", "rating_run", "rated_usage", "alembic_version"}
+HEAD = "0003"
+TABLES = {
+    "billing_event",
+    "rejected_event",
+    "price_book",
+    "rating_run",
+    "rated_usage",
+    "producer",
+    "alembic_version",
+}
 WITHOUT_USAGE = "usage_found = false, prompt_tokens = NULL, cached_tokens = NULL, completion_tokens = NULL"
 
 
@@ -272,3 +280,17 @@ async def test_every_kind_of_page_is_read_from_its_index(busy: Ledger) -> None:
             text = await plan(busy.pool, "list_rated_usage", *filters, *after, 10)
             assert index in text
             assert "Seq Scan" not in text
+
+
+async def test_an_audit_reads_an_hour_from_the_index_of_times(busy: Ledger) -> None:
+    hour = HOUR - 2 * ONE_HOUR
+    for name, arguments in (
+        ("audit_totals", (hour, hour + ONE_HOUR)),
+        ("audit_hours", (hour, hour + ONE_HOUR)),
+        ("audit_rollups", (hour, hour, True, 10)),
+        ("audit_unbilled", (hour, hour)),
+        ("audit_window_numbers", (hour, hour + ONE_HOUR, None)),
+    ):
+        text = await plan(busy.pool, name, *arguments)
+        assert "billing_event_event_time" in text, name
+        assert not re.search("Seq Scan on (billing_event|rated_usage)", text), name

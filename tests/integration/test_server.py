@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from phoebe_proto.v1 import metering_pb2
 from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceStub
 from rater_service.errors import OperatorError
 from rater_service.price_store import load_history, store_price_file
+from rater_service.protection import ProtectionFiles
 from rater_service.server import ServerSettings, running_server, serve
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 from tests.harness.rater import Rater
@@ -119,6 +121,31 @@ async def test_an_embedded_database_left_by_a_killed_service_is_taken_over_and_s
 async def test_listening_beyond_loopback_is_refused_unless_allowed(listen: str) -> None:
     with pytest.raises(OperatorError, match="--allow-plaintext"):
         await serve(settings("postgresql://unused", listen))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "protection", "refused_for"),
+    [
+        ("nothing", ProtectionFiles(tokens=Path("/nowhere")), "--allow-plaintext"),
+        ("plaintext", ProtectionFiles(), "--allow-anonymous"),
+        ("nothing", ProtectionFiles(Path("/nowhere"), Path("/nowhere")), "--allow-anonymous"),
+        # What follows is let through, to fail at the next step.
+        ("plaintext", ProtectionFiles(tokens=Path("/nowhere")), "can't read"),
+        ("anonymous", ProtectionFiles(Path("/nowhere"), Path("/nowhere")), "can't read"),
+        ("nothing", ProtectionFiles(*[Path("/nowhere")] * 3), "can't read"),
+    ],
+)
+async def test_listening_beyond_loopback_takes_encryption_and_known_callers(
+    allowed: str, protection: ProtectionFiles, refused_for: str
+) -> None:
+    wanted = replace(
+        settings("postgresql://unused", "0.0.0.0:0"),
+        allow_plaintext=allowed == "plaintext",
+        allow_anonymous=allowed == "anonymous",
+        protection=protection,
+    )
+    with pytest.raises(OperatorError, match=refused_for):
+        await serve(wanted)
 
 
 @pytest.mark.parametrize("listen", ["50051", "localhost", ":50051", "127.0.0.1:x", "127.0.0.1:70000"])

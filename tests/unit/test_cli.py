@@ -8,6 +8,7 @@ import pytest
 
 from rater_service import server
 from rater_service.cli import main
+from rater_service.protection import ProtectionFiles
 from rater_service.server import ServerSettings
 
 EXAMPLE = str(Path(__file__).parents[2] / "prices" / "example.yaml")
@@ -100,11 +101,28 @@ def test_every_setting_of_the_service_can_come_from_the_environment(
         "DATABASE_URL": "postgresql://elsewhere/phoebe",
         "PHOEBE_DATA": str(tmp_path),
         "PHOEBE_ALLOW_PLAINTEXT": "1",
+        "PHOEBE_ALLOW_ANONYMOUS": "1",
+        "PHOEBE_TLS_CERT": "/etc/tls.crt",
+        "PHOEBE_TLS_KEY": "/etc/tls.key",
+        "PHOEBE_TLS_CLIENT_CA": "/etc/ca.crt",
+        "PHOEBE_TOKENS": "/etc/tokens",
     }.items():
         monkeypatch.setenv(name, value)
     assert main(["serve"]) == 0
     database = "postgresql://elsewhere/phoebe"
-    assert received == [ServerSettings("0.0.0.0:1", Path(EXAMPLE), database, tmp_path, allow_plaintext=True)]
+    assert received == [
+        ServerSettings(
+            "0.0.0.0:1",
+            Path(EXAMPLE),
+            database,
+            tmp_path,
+            allow_plaintext=True,
+            allow_anonymous=True,
+            protection=ProtectionFiles(
+                *map(Path, ("/etc/tls.crt", "/etc/tls.key", "/etc/ca.crt", "/etc/tokens"))
+            ),
+        )
+    ]
 
 
 def test_checking_a_good_price_file_shows_what_is_billed(capsys: Capture) -> None:
@@ -233,9 +251,41 @@ def test_names_cannot_steer_the_terminal(capsys: Capture) -> None:
     assert "\x1b" not in shown
 
 
-def test_a_database_that_is_not_there_is_a_failure_without_the_password(capsys: Capture) -> None:
-    assert main(["rate", "--database-url", "postgresql://me:secret@127.0.0.1:1/phoebe"]) == 1
+@pytest.mark.parametrize("command", [["rate"], ["migrate"], ["serve"], ["quote", "m"]])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:s3cret@127.0.0.1:1/phoebe",
+        "postgresql://me@127.0.0.1:1/phoebe?password=s3cret",
+        "postgresql://me:pass/s3cret@127.0.0.1:1/phoebe",
+        "postgresql://me:s3cret@127.0.0.1:port/phoebe",
+        "postgresql://me:s3cret@/phoebe?host=/nowhere",
+        "postgresql://me:s3cret@[::1/phoebe",
+        "postgres//me:s3cret@127.0.0.1/phoebe",
+        "postgresql://me:s3cret@127.0.0.1:1/phoebe?sslmode=s3cret",
+        "postgresql://me:%zz-s3cret@127.0.0.1:1/phoebe",
+    ],
+)
+def test_a_database_that_cannot_be_used_is_a_failure_without_the_password(
+    url: str, command: list[str], capsys: Capture, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert main([*command, "--database-url", url]) == 1
 
     shown = capsys.readouterr().err
-    assert "database" in shown
-    assert "secret" not in shown
+    assert "database" in shown.lower()
+    assert "s3cret" not in shown + caplog.text
+
+
+def test_the_password_does_not_show_when_settings_are_printed() -> None:
+    settings = ServerSettings("127.0.0.1:1", None, "postgresql://me:s3cret@db/phoebe", Path("d"), False)
+
+    assert "s3cret" not in repr(settings)
+
+
+def test_help_shows_no_secret_of_the_environment(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:s3cret@db/phoebe")
+    monkeypatch.setenv("PHOEBE_TOKENS", "s3cret")
+
+    for command in ("serve", "rate", "quote", "migrate"):
+        assert main([command, "--help"]) == 0
+    assert "s3cret" not in capsys.readouterr().out

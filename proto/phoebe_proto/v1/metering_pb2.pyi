@@ -67,25 +67,90 @@ class StreamEventsRequest(_message.Message):
 
     BATCH_ID_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     """Chosen by the sender and returned in the answer; has no other meaning. Up to 64 characters."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___MeteringEvent]:
         """The events, 0 to 1,000. Order does not matter."""
 
+    @_builtins.property
+    def status(self) -> Global___ProducerStatus:
+        """How the sender's spool stands. Addons send it with every batch and, when there is nothing else to send, alone
+        at least every 10 seconds. Absent: nothing is known of what the sender still holds. It is kept in the
+        transaction that stores the events. One that breaks a rule is logged and left out: it must not hold up events.
+        """
+
     def __init__(
         self,
         *,
         batch_id: _builtins.str = ...,
         events: _abc.Iterable[Global___MeteringEvent] | None = ...,
+        status: Global___ProducerStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "events", b"events"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "events", b"events", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamEventsRequest: _TypeAlias = StreamEventsRequest  # noqa: Y015
+
+@_typing.final
+class ProducerStatus(_message.Message):
+    """How a producer, one addon's spool, stood when it was sent; by the clock of the producer's machine. It lets the
+    rater tell "nothing happened" from "nothing arrived".
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCER_ID_FIELD_NUMBER: _builtins.int
+    LAST_SEQ_FIELD_NUMBER: _builtins.int
+    SPOOLED_EVENTS_FIELD_NUMBER: _builtins.int
+    OPEN_EXCHANGES_FIELD_NUMBER: _builtins.int
+    COMPLETE_UNTIL_FIELD_NUMBER: _builtins.int
+    STOPPED_FIELD_NUMBER: _builtins.int
+    LOST_ROWS_FIELD_NUMBER: _builtins.int
+    producer_id: _builtins.str
+    """The spool, as in the producer_id of its events. Required, up to 64 characters."""
+    last_seq: _builtins.int
+    """The highest producer_seq given so far; 0: none."""
+    spooled_events: _builtins.int
+    """How many events up to last_seq are in the spool because they were not answered for, those in this message
+    included.
+    """
+    open_exchanges: _builtins.int
+    """How many exchanges were admitted and have not ended; they have no producer_seq yet."""
+    stopped: _builtins.bool
+    """The producer ended cleanly: nothing is open, and nothing is spooled but what this message brings. It will send
+    nothing more unless it starts again.
+    """
+    lost_rows: _builtins.int
+    """How many events the spool had and can't read any more (its file was damaged); they will never be sent."""
+    @_builtins.property
+    def complete_until(self) -> _timestamp_pb2.Timestamp:
+        """Every event of this producer with an event_time before this has been answered for in an earlier message or
+        is part of this one, and no further one will come. Absent: it can't say.
+        """
+
+    def __init__(
+        self,
+        *,
+        producer_id: _builtins.str = ...,
+        last_seq: _builtins.int = ...,
+        spooled_events: _builtins.int = ...,
+        open_exchanges: _builtins.int = ...,
+        complete_until: _timestamp_pb2.Timestamp | None = ...,
+        stopped: _builtins.bool = ...,
+        lost_rows: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "last_seq", b"last_seq", "lost_rows", b"lost_rows", "open_exchanges", b"open_exchanges", "producer_id", b"producer_id", "spooled_events", b"spooled_events", "stopped", b"stopped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProducerStatus: _TypeAlias = ProducerStatus  # noqa: Y015
 
 @_typing.final
 class StreamEventsResponse(_message.Message):

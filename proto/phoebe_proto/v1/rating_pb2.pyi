@@ -150,6 +150,8 @@ class RateWindowResponse(_message.Message):
     TOTAL_COST_FIELD_NUMBER: _builtins.int
     ANOMALIES_FIELD_NUMBER: _builtins.int
     PRICE_BOOKS_FIELD_NUMBER: _builtins.int
+    INCOMPLETE_PRODUCERS_FIELD_NUMBER: _builtins.int
+    INCOMPLETE_PRODUCER_COUNT_FIELD_NUMBER: _builtins.int
     run_id: _builtins.int
     """The run's number in rating_run; greater than 0."""
     window_open: _builtins.bool
@@ -178,6 +180,8 @@ class RateWindowResponse(_message.Message):
     """Rollups this run deleted (with dry_run: would delete) because nothing accounts for them any more."""
     total_cost: _builtins.str
     """Sum of the cost of all rollups in the window after the run, USD; "0" when there are none."""
+    incomplete_producer_count: _builtins.int
+    """How many such producers there are."""
     @_builtins.property
     def window_start(self) -> _timestamp_pb2.Timestamp:
         """Start of the window, as asked."""
@@ -193,6 +197,12 @@ class RateWindowResponse(_message.Message):
     @_builtins.property
     def price_books(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Content hashes of the price books whose rates stand on the window's rollups, sorted."""
+
+    @_builtins.property
+    def incomplete_producers(self) -> _containers.RepeatedCompositeFieldContainer[Global___IncompleteProducer]:
+        """The producers that may still have events for the window's complete hours, those furthest behind first; at most
+        100. The running hour, which is incomplete anyway, does not count.
+        """
 
     def __init__(
         self,
@@ -214,14 +224,58 @@ class RateWindowResponse(_message.Message):
         total_cost: _builtins.str = ...,
         anomalies: _abc.Iterable[Global___Anomaly] | None = ...,
         price_books: _abc.Iterable[_builtins.str] | None = ...,
+        incomplete_producers: _abc.Iterable[Global___IncompleteProducer] | None = ...,
+        incomplete_producer_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous_base_events", b"ambiguous_base_events", "anomalies", b"anomalies", "events_in_window", b"events_in_window", "events_rated", b"events_rated", "missing_usage_events", b"missing_usage_events", "price_books", b"price_books", "reconciled_deletions", b"reconciled_deletions", "rollups_unchanged", b"rollups_unchanged", "rollups_written", b"rollups_written", "run_id", b"run_id", "total_cost", b"total_cost", "unattributable_events", b"unattributable_events", "unpriced_events", b"unpriced_events", "window_end", b"window_end", "window_open", b"window_open", "window_start", b"window_start", "zero_charge_events", b"zero_charge_events"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous_base_events", b"ambiguous_base_events", "anomalies", b"anomalies", "events_in_window", b"events_in_window", "events_rated", b"events_rated", "incomplete_producer_count", b"incomplete_producer_count", "incomplete_producers", b"incomplete_producers", "missing_usage_events", b"missing_usage_events", "price_books", b"price_books", "reconciled_deletions", b"reconciled_deletions", "rollups_unchanged", b"rollups_unchanged", "rollups_written", b"rollups_written", "run_id", b"run_id", "total_cost", b"total_cost", "unattributable_events", b"unattributable_events", "unpriced_events", b"unpriced_events", "window_end", b"window_end", "window_open", b"window_open", "window_start", b"window_start", "zero_charge_events", b"zero_charge_events"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RateWindowResponse: _TypeAlias = RateWindowResponse  # noqa: Y015
+
+@_typing.final
+class IncompleteProducer(_message.Message):
+    """A producer that neither stopped cleanly nor was retired, and has not said that it sent all its events of a time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCER_ID_FIELD_NUMBER: _builtins.int
+    COMPLETE_UNTIL_FIELD_NUMBER: _builtins.int
+    SPOOLED_EVENTS_FIELD_NUMBER: _builtins.int
+    OPEN_EXCHANGES_FIELD_NUMBER: _builtins.int
+    LAST_SEEN_FIELD_NUMBER: _builtins.int
+    producer_id: _builtins.str
+    """The addon's spool."""
+    spooled_events: _builtins.int
+    """How many events it still had when it was last heard of."""
+    open_exchanges: _builtins.int
+    """How many exchanges were running when it was last heard of."""
+    @_builtins.property
+    def complete_until(self) -> _timestamp_pb2.Timestamp:
+        """Its events before this are all here, by its own clock. Absent: it never said so."""
+
+    @_builtins.property
+    def last_seen(self) -> _timestamp_pb2.Timestamp:
+        """When it was last heard of, by the rater's clock."""
+
+    def __init__(
+        self,
+        *,
+        producer_id: _builtins.str = ...,
+        complete_until: _timestamp_pb2.Timestamp | None = ...,
+        spooled_events: _builtins.int = ...,
+        open_exchanges: _builtins.int = ...,
+        last_seen: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "last_seen", b"last_seen"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "last_seen", b"last_seen", "open_exchanges", b"open_exchanges", "producer_id", b"producer_id", "spooled_events", b"spooled_events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IncompleteProducer: _TypeAlias = IncompleteProducer  # noqa: Y015
 
 @_typing.final
 class Anomaly(_message.Message):
@@ -237,8 +291,8 @@ class Anomaly(_message.Message):
     reason: _builtins.str
     """"UNPRICED", "UNATTRIBUTABLE", "AMBIGUOUS_BASE", "MISSING_USAGE" (counts as in RateWindowResponse),
     "MODEL_UNTRUSTED" (those of the unattributable events where only the word of the client stands behind
-    model_id; UNATTRIBUTABLE has the others) or "BILLED_ROLLUP_DELETED" (a routine run deleted rollups with
-    a cost).
+    model_id; UNATTRIBUTABLE has the others), "BILLED_ROLLUP_DELETED" (a routine run deleted rollups with
+    a cost) or "INCOMPLETE_HOURS" (there are incomplete_producers; its events are those they are known to have).
     """
     events: _builtins.int
     """How many events it concerns."""
@@ -631,3 +685,278 @@ class RatedUsage(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RatedUsage: _TypeAlias = RatedUsage  # noqa: Y015
+
+@_typing.final
+class AuditRequest(_message.Message):
+    """Asks for a proof."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_START_FIELD_NUMBER: _builtins.int
+    WINDOW_END_FIELD_NUMBER: _builtins.int
+    PRODUCER_ID_FIELD_NUMBER: _builtins.int
+    producer_id: _builtins.str
+    """Check the numbers of this producer only. Empty: of all. Rollups and runs are checked in any case."""
+    @_builtins.property
+    def window_start(self) -> _timestamp_pb2.Timestamp:
+        """Start of the window, inclusive; a whole UTC hour. Absent: from the first event or rollup."""
+
+    @_builtins.property
+    def window_end(self) -> _timestamp_pb2.Timestamp:
+        """End of the window, exclusive; a whole UTC hour. Absent: to the last event or rollup."""
+
+    def __init__(
+        self,
+        *,
+        window_start: _timestamp_pb2.Timestamp | None = ...,
+        window_end: _timestamp_pb2.Timestamp | None = ...,
+        producer_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["producer_id", b"producer_id", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditRequest: _TypeAlias = AuditRequest  # noqa: Y015
+
+@_typing.final
+class AuditResponse(_message.Message):
+    """What was checked and what was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVEN_FIELD_NUMBER: _builtins.int
+    AUDITED_AT_FIELD_NUMBER: _builtins.int
+    WINDOW_START_FIELD_NUMBER: _builtins.int
+    WINDOW_END_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    UNNUMBERED_EVENTS_FIELD_NUMBER: _builtins.int
+    ROLLUPS_FIELD_NUMBER: _builtins.int
+    BILLED_EVENTS_FIELD_NUMBER: _builtins.int
+    TOTAL_COST_FIELD_NUMBER: _builtins.int
+    RUNS_FIELD_NUMBER: _builtins.int
+    LATE_EVENTS_FIELD_NUMBER: _builtins.int
+    UNRATED_HOURS_FIELD_NUMBER: _builtins.int
+    PRODUCERS_FIELD_NUMBER: _builtins.int
+    PRODUCER_COUNT_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_COUNTS_FIELD_NUMBER: _builtins.int
+    proven: _builtins.bool
+    """Nothing that was checked was found wrong: differences is empty."""
+    events: _builtins.int
+    """Events whose event_time lies in the window, whoever sent them."""
+    unnumbered_events: _builtins.int
+    """Of these, how many have no producer_id or no producer_seq, so that no loss among them would show."""
+    rollups: _builtins.int
+    """Rollups of the window."""
+    billed_events: _builtins.int
+    """Events that the rollups of the window sum."""
+    total_cost: _builtins.str
+    """Sum of the cost of these rollups, USD."""
+    runs: _builtins.int
+    """Runs that were checked: those that overlap the window and have no later run over any of their hours."""
+    late_events: _builtins.int
+    """Events that came after the last run over their hour, in hours a routine run will rate again; not a difference."""
+    unrated_hours: _builtins.int
+    """Complete hours of the window with events that no run has rated yet; not a difference."""
+    producer_count: _builtins.int
+    """How many producers there are."""
+    @_builtins.property
+    def audited_at(self) -> _timestamp_pb2.Timestamp:
+        """When the snapshot was taken, by the database's clock."""
+
+    @_builtins.property
+    def window_start(self) -> _timestamp_pb2.Timestamp:
+        """Start of the window that was checked. Absent: there is nothing to check."""
+
+    @_builtins.property
+    def window_end(self) -> _timestamp_pb2.Timestamp:
+        """End of the window that was checked. Absent: there is nothing to check."""
+
+    @_builtins.property
+    def producers(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditedProducer]:
+        """The producers, those with most lost numbers first; at most 100."""
+
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditDifference]:
+        """What was found wrong, by kind; at most 10 of each kind."""
+
+    @_builtins.property
+    def difference_counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditDifferenceCount]:
+        """How many there are, by kind."""
+
+    def __init__(
+        self,
+        *,
+        proven: _builtins.bool = ...,
+        audited_at: _timestamp_pb2.Timestamp | None = ...,
+        window_start: _timestamp_pb2.Timestamp | None = ...,
+        window_end: _timestamp_pb2.Timestamp | None = ...,
+        events: _builtins.int = ...,
+        unnumbered_events: _builtins.int = ...,
+        rollups: _builtins.int = ...,
+        billed_events: _builtins.int = ...,
+        total_cost: _builtins.str = ...,
+        runs: _builtins.int = ...,
+        late_events: _builtins.int = ...,
+        unrated_hours: _builtins.int = ...,
+        producers: _abc.Iterable[Global___AuditedProducer] | None = ...,
+        producer_count: _builtins.int = ...,
+        differences: _abc.Iterable[Global___AuditDifference] | None = ...,
+        difference_counts: _abc.Iterable[Global___AuditDifferenceCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audited_at", b"audited_at", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audited_at", b"audited_at", "billed_events", b"billed_events", "difference_counts", b"difference_counts", "differences", b"differences", "events", b"events", "late_events", b"late_events", "producer_count", b"producer_count", "producers", b"producers", "proven", b"proven", "rollups", b"rollups", "runs", b"runs", "total_cost", b"total_cost", "unnumbered_events", b"unnumbered_events", "unrated_hours", b"unrated_hours", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditResponse: _TypeAlias = AuditResponse  # noqa: Y015
+
+@_typing.final
+class AuditedProducer(_message.Message):
+    """The numbers of one producer that belong to the window: those from first_seq to last_seq.
+    last_seq - first_seq + 1 = stored + rejected + spooled + lost, always.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCER_ID_FIELD_NUMBER: _builtins.int
+    FIRST_SEQ_FIELD_NUMBER: _builtins.int
+    LAST_SEQ_FIELD_NUMBER: _builtins.int
+    STORED_FIELD_NUMBER: _builtins.int
+    REJECTED_FIELD_NUMBER: _builtins.int
+    SPOOLED_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
+    REPEATED_FIELD_NUMBER: _builtins.int
+    OPEN_EXCHANGES_FIELD_NUMBER: _builtins.int
+    LOST_ROWS_FIELD_NUMBER: _builtins.int
+    COMPLETE_UNTIL_FIELD_NUMBER: _builtins.int
+    LAST_SEEN_FIELD_NUMBER: _builtins.int
+    STOPPED_FIELD_NUMBER: _builtins.int
+    RETIRED_FIELD_NUMBER: _builtins.int
+    producer_id: _builtins.str
+    """The addon's spool."""
+    first_seq: _builtins.int
+    """The first number that belongs to the window."""
+    last_seq: _builtins.int
+    """The last number that belongs to the window; first_seq - 1 when none does."""
+    stored: _builtins.int
+    """Numbers of events that are stored."""
+    rejected: _builtins.int
+    """Numbers of events that are kept in rejected_event and are not stored."""
+    spooled: _builtins.int
+    """Numbers that did not arrive and that the producer's spool still holds, by its last word, or that were given
+    since.
+    """
+    lost: _builtins.int
+    """Numbers that did not arrive and never will: the spool does not hold them. For a producer that sends no status:
+    numbers that did not arrive.
+    """
+    repeated: _builtins.int
+    """Numbers that several events have."""
+    open_exchanges: _builtins.int
+    """Exchanges that were running when it was last heard of; they have no number yet."""
+    lost_rows: _builtins.int
+    """Events its spool says it can't read any more."""
+    stopped: _builtins.bool
+    """It ended cleanly."""
+    retired: _builtins.bool
+    """An operator said that it will never come back."""
+    @_builtins.property
+    def complete_until(self) -> _timestamp_pb2.Timestamp:
+        """Its events before this are all here, by its own clock. Absent: it never said so."""
+
+    @_builtins.property
+    def last_seen(self) -> _timestamp_pb2.Timestamp:
+        """When it was last heard of, by the rater's clock. Absent: it sends no status."""
+
+    def __init__(
+        self,
+        *,
+        producer_id: _builtins.str = ...,
+        first_seq: _builtins.int = ...,
+        last_seq: _builtins.int = ...,
+        stored: _builtins.int = ...,
+        rejected: _builtins.int = ...,
+        spooled: _builtins.int = ...,
+        lost: _builtins.int = ...,
+        repeated: _builtins.int = ...,
+        open_exchanges: _builtins.int = ...,
+        lost_rows: _builtins.int = ...,
+        complete_until: _timestamp_pb2.Timestamp | None = ...,
+        last_seen: _timestamp_pb2.Timestamp | None = ...,
+        stopped: _builtins.bool = ...,
+        retired: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "last_seen", b"last_seen"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "first_seq", b"first_seq", "last_seen", b"last_seen", "last_seq", b"last_seq", "lost", b"lost", "lost_rows", b"lost_rows", "open_exchanges", b"open_exchanges", "producer_id", b"producer_id", "rejected", b"rejected", "repeated", b"repeated", "retired", b"retired", "spooled", b"spooled", "stopped", b"stopped", "stored", b"stored"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditedProducer: _TypeAlias = AuditedProducer  # noqa: Y015
+
+@_typing.final
+class AuditDifference(_message.Message):
+    """Something that was found wrong."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """What it is, in capitals: "LOST_EVENTS", "UNEXPLAINED_GAP", "REPEATED_NUMBERS", "LOST_SPOOL_ROWS",
+    "INCOMPLETE_PRODUCER", "COST_NOT_EXPLAINED", "ROLLUP_WITHOUT_EVENTS", "ROLLUP_DIFFERS_FROM_EVENTS",
+    "ROLLUP_WITHOUT_RUN", "ROLLUP_MISSING" or "RUN_DIFFERS_FROM_ROLLUPS". Others may be added.
+    """
+    subject: _builtins.str
+    """Which one: a producer and its numbers, the key of a rollup, a run."""
+    detail: _builtins.str
+    """What was found and what was expected."""
+    advice: _builtins.str
+    """What to do about it."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        advice: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "detail", b"detail", "kind", b"kind", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditDifference: _TypeAlias = AuditDifference  # noqa: Y015
+
+@_typing.final
+class AuditDifferenceCount(_message.Message):
+    """How many differences of a kind there are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """As in AuditDifference."""
+    count: _builtins.int
+    """How many; greater than 0. For kinds about numbers: how many numbers."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditDifferenceCount: _TypeAlias = AuditDifferenceCount  # noqa: Y015

@@ -50,6 +50,11 @@ class RatingServiceStub:
                 request_serializer=phoebe__proto_dot_v1_dot_rating__pb2.ListRatedUsageRequest.SerializeToString,
                 response_deserializer=phoebe__proto_dot_v1_dot_rating__pb2.ListRatedUsageResponse.FromString,
                 _registered_method=True)
+        self.Audit = channel.unary_unary(
+                '/phoebe.v1.RatingService/Audit',
+                request_serializer=phoebe__proto_dot_v1_dot_rating__pb2.AuditRequest.SerializeToString,
+                response_deserializer=phoebe__proto_dot_v1_dot_rating__pb2.AuditResponse.FromString,
+                _registered_method=True)
 
 
 class RatingServiceServicer:
@@ -91,6 +96,19 @@ class RatingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Audit(self, request, context):
+        """Checks, in one snapshot and without changing anything, that what was admitted was stored and what was stored
+        was billed: the numbers of every producer's events, every rollup against its own rates and its events, and the
+        runs against the rollups they left. It is part of this service because it reads bills, which senders of events
+        may not. A long window takes minutes.
+
+        Errors: INVALID_ARGUMENT, reason INVALID_WINDOW: a bound is not a whole UTC hour, or start is not before end;
+        reason INVALID_REQUEST: producer_id is not a possible one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RatingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -108,6 +126,11 @@ def add_RatingServiceServicer_to_server(servicer, server):
                     servicer.ListRatedUsage,
                     request_deserializer=phoebe__proto_dot_v1_dot_rating__pb2.ListRatedUsageRequest.FromString,
                     response_serializer=phoebe__proto_dot_v1_dot_rating__pb2.ListRatedUsageResponse.SerializeToString,
+            ),
+            'Audit': grpc.unary_unary_rpc_method_handler(
+                    servicer.Audit,
+                    request_deserializer=phoebe__proto_dot_v1_dot_rating__pb2.AuditRequest.FromString,
+                    response_serializer=phoebe__proto_dot_v1_dot_rating__pb2.AuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -192,6 +215,33 @@ class RatingService:
             '/phoebe.v1.RatingService/ListRatedUsage',
             phoebe__proto_dot_v1_dot_rating__pb2.ListRatedUsageRequest.SerializeToString,
             phoebe__proto_dot_v1_dot_rating__pb2.ListRatedUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Audit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/phoebe.v1.RatingService/Audit',
+            phoebe__proto_dot_v1_dot_rating__pb2.AuditRequest.SerializeToString,
+            phoebe__proto_dot_v1_dot_rating__pb2.AuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

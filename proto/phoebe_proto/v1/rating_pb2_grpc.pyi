@@ -63,6 +63,15 @@ class RatingServiceStub:
     Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: page_size or a bound is out of range; reason
     INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
     """
+    Audit: _grpc.UnaryUnaryMultiCallable[_rating_pb2.AuditRequest, _rating_pb2.AuditResponse]
+    """Checks, in one snapshot and without changing anything, that what was admitted was stored and what was stored
+    was billed: the numbers of every producer's events, every rollup against its own rates and its events, and the
+    runs against the rollups they left. It is part of this service because it reads bills, which senders of events
+    may not. A long window takes minutes.
+
+    Errors: INVALID_ARGUMENT, reason INVALID_WINDOW: a bound is not a whole UTC hour, or start is not before end;
+    reason INVALID_REQUEST: producer_id is not a possible one.
+    """
 
 @_typing.type_check_only
 class RatingServiceAsyncStub(RatingServiceStub):
@@ -91,6 +100,15 @@ class RatingServiceAsyncStub(RatingServiceStub):
 
     Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: page_size or a bound is out of range; reason
     INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
+    """
+    Audit: _aio.UnaryUnaryMultiCallable[_rating_pb2.AuditRequest, _rating_pb2.AuditResponse]  # type: ignore[assignment]
+    """Checks, in one snapshot and without changing anything, that what was admitted was stored and what was stored
+    was billed: the numbers of every producer's events, every rollup against its own rates and its events, and the
+    runs against the rollups they left. It is part of this service because it reads bills, which senders of events
+    may not. A long window takes minutes.
+
+    Errors: INVALID_ARGUMENT, reason INVALID_WINDOW: a bound is not a whole UTC hour, or start is not before end;
+    reason INVALID_REQUEST: producer_id is not a possible one.
     """
 
 class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -135,6 +153,21 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: page_size or a bound is out of range; reason
         INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
+        """
+
+    @_abc_1.abstractmethod
+    def Audit(
+        self,
+        request: _rating_pb2.AuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rating_pb2.AuditResponse, _abc.Awaitable[_rating_pb2.AuditResponse]]:
+        """Checks, in one snapshot and without changing anything, that what was admitted was stored and what was stored
+        was billed: the numbers of every producer's events, every rollup against its own rates and its events, and the
+        runs against the rollups they left. It is part of this service because it reads bills, which senders of events
+        may not. A long window takes minutes.
+
+        Errors: INVALID_ARGUMENT, reason INVALID_WINDOW: a bound is not a whole UTC hour, or start is not before end;
+        reason INVALID_REQUEST: producer_id is not a possible one.
         """
 
 def add_RatingServiceServicer_to_server(servicer: RatingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

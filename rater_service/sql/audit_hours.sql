@@ -1,0 +1,18 @@
+-- The hours of a part of the window that have events, each with the last run over it, if there was one.
+-- $1: the part's start, $2: its end, exclusive.
+SELECT hour.window_start, run.id AS run, run.started_at
+FROM generate_series($1::timestamptz, $2::timestamptz - interval '1 hour', interval '1 hour') AS hour (window_start)
+LEFT JOIN LATERAL (
+    SELECT id, started_at
+    FROM rating_run
+    WHERE NOT dry_run
+        AND rating_run.window_start <= hour.window_start
+        AND rating_run.window_end > hour.window_start
+    ORDER BY id DESC
+    LIMIT 1
+) AS run ON true
+WHERE EXISTS (
+    SELECT
+    FROM billing_event
+    WHERE event_time >= hour.window_start AND event_time < hour.window_start + interval '1 hour')
+ORDER BY hour.window_start

@@ -1,0 +1,82 @@
+-- Compares the rollups of one hour with their own rates, their events and their runs, without asking for prices.
+-- One row for each of the first rollups of each kind of difference, with how many there are of the kind; and one row
+-- of the kind 'LATE', which is no difference, for the rollups that events came to after the last run.
+-- $1: the hour, $2: events stored from here on may have come after the last run over the hour (NULL: there was no
+-- run), $3: whether a routine run will rate the hour again, $4: how many rows of a kind.
+--
+-- A rollup of a base model sums all events of its key. Of a fine-tune, events that stated another base model than
+-- those of the rollup, or none, may have no price; all that can be said without prices is that there are not more
+-- events in the rollup than there are.
+WITH event AS (
+    SELECT
+        auth_id, resource_id, model_id,
+        count(*) AS event_count,
+        sum(coalesce(prompt_tokens, 0)) AS prompt_tokens,
+        sum(coalesce(cached_tokens, 0)) AS cached_tokens,
+        sum(coalesce(completion_tokens, 0)) AS completion_tokens,
+        sum(greatest(coalesce(prompt_tokens, 0) - coalesce(cached_tokens, 0), 0)) AS billable_prompt_tokens,
+        max(stored_at) AS last_stored_at
+    FROM billing_event
+    WHERE event_time >= $1 AND event_time < $1::timestamptz + interval '1 hour'
+        AND usage_found AND NOT model_untrusted
+        AND auth_id IS NOT NULL AND resource_id IS NOT NULL AND model_id IS NOT NULL
+    GROUP BY auth_id, resource_id, model_id
+), compared AS (
+    SELECT
+        auth_id, resource_id, model_id, rated.run,
+        format('%s events, %s prompt, %s cached, %s completion, %s billable prompt tokens',
+            rated.event_count, rated.prompt_tokens, rated.cached_tokens, rated.completion_tokens,
+            rated.billable_prompt_tokens) AS billed,
+        format('%s events, %s prompt, %s cached, %s completion, %s billable prompt tokens',
+            event.event_count, event.prompt_tokens, event.cached_tokens, event.completion_tokens,
+            event.billable_prompt_tokens) AS metered,
+        rated.cost,
+        rated.billable_prompt_tokens * rated.applied_prompt_rate + rated.cached_tokens * rated.applied_cached_rate
+            + rated.completion_tokens * rated.applied_completion_rate AS explained_cost,
+        event.event_count IS NULL AS eventless,
+        coalesce(event.last_stored_at >= $2, false) AS late,
+        CASE
+            WHEN model_id LIKE 'ft:%' THEN
+                rated.event_count > event.event_count
+                OR rated.prompt_tokens > event.prompt_tokens
+                OR rated.cached_tokens > event.cached_tokens
+                OR rated.completion_tokens > event.completion_tokens
+                OR rated.billable_prompt_tokens > event.billable_prompt_tokens
+            ELSE
+                (rated.event_count, rated.prompt_tokens, rated.cached_tokens, rated.completion_tokens,
+                 rated.billable_prompt_tokens)
+                <> (event.event_count, event.prompt_tokens, event.cached_tokens, event.completion_tokens,
+                    event.billable_prompt_tokens)
+        END AS differs,
+        greatest(event.event_count - rated.event_count, 0) AS events_more,
+        NOT EXISTS (
+            SELECT
+            FROM rating_run
+            WHERE rating_run.id = rated.run
+                AND NOT dry_run
+                AND rating_run.window_start <= $1 AND rating_run.window_end > $1
+                AND rated.price_book = ANY (price_books)) AS runless
+    FROM (SELECT * FROM rated_usage WHERE window_start = $1) AS rated
+    LEFT JOIN event USING (auth_id, resource_id, model_id)
+), found AS (
+    SELECT
+        kind, auth_id, resource_id, model_id, detail,
+        count(*) OVER (PARTITION BY kind) AS rollups,
+        (sum(events_more) OVER (PARTITION BY kind))::bigint AS events,
+        row_number() OVER (PARTITION BY kind ORDER BY auth_id, resource_id, model_id) AS place
+    FROM compared
+    CROSS JOIN LATERAL (VALUES
+        ('COST_NOT_EXPLAINED', cost <> explained_cost,
+            format('cost is %s USD, tokens and rates make %s USD', cost, explained_cost)),
+        ('ROLLUP_WITHOUT_EVENTS', eventless, format('the rollup sums %s; there is no such event', billed)),
+        ('ROLLUP_DIFFERS_FROM_EVENTS', differs AND NOT (late AND $3),
+            format('the rollup sums %s; its events make %s', billed, metered)),
+        ('ROLLUP_WITHOUT_RUN', runless, format('run %s does not account for it', run)),
+        ('LATE', differs AND late AND $3, NULL)
+    ) AS checked (kind, wrong, detail)
+    WHERE wrong
+)
+SELECT *
+FROM found
+WHERE place <= $4
+ORDER BY kind, place

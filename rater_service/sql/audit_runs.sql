@@ -1,0 +1,34 @@
+-- Compares what runs said with what is there now: runs that overlap the window and have no later run over any of
+-- their hours, so that nothing may have changed since but that events came.
+-- $1: start of the window, $2: its end, exclusive.
+SELECT
+    run.id, run.window_start, run.window_end,
+    run.events_in_window, event.events,
+    run.events_rated, rollup.events_rated AS events_billed,
+    run.total_cost, rollup.total_cost AS cost_billed,
+    run.rollups_written + run.rollups_unchanged AS rollups_said, rollup.rollups,
+    run.events_rated + run.unpriced_events + run.unattributable_events + run.ambiguous_base_events
+        + run.missing_usage_events + run.zero_charge_events AS events_counted
+FROM rating_run AS run
+CROSS JOIN LATERAL (
+    SELECT count(*) AS events
+    FROM billing_event
+    WHERE event_time >= run.window_start AND event_time < run.window_end
+) AS event
+CROSS JOIN LATERAL (
+    SELECT
+        count(*) AS rollups,
+        coalesce(sum(event_count), 0)::bigint AS events_rated,
+        coalesce(sum(cost), 0) AS total_cost
+    FROM rated_usage
+    WHERE rated_usage.window_start >= run.window_start AND rated_usage.window_start < run.window_end
+) AS rollup
+WHERE NOT run.dry_run
+    AND run.window_start < $2 AND run.window_end > $1
+    AND NOT EXISTS (
+        SELECT
+        FROM rating_run AS later
+        WHERE later.id > run.id
+            AND NOT later.dry_run
+            AND later.window_start < run.window_end AND later.window_end > run.window_start)
+ORDER BY run.id

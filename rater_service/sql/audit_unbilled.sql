@@ -1,0 +1,32 @@
+-- What was metered in an hour under keys that have no rollup, by what decides the price. None of it is a loss if there
+-- is no price for it. Fine-tunes that came with several base models under one key are not billed, rightly.
+-- $1: the hour, $2: events stored from here on may have come after the last run over the hour.
+SELECT
+    model_id, base_model,
+    count(*) AS rollups,
+    sum(event_count)::bigint AS events,
+    bool_and(late) AS late,
+    (min(ARRAY[auth_id, resource_id]))[1] AS auth_id,
+    (min(ARRAY[auth_id, resource_id]))[2] AS resource_id
+FROM (
+    SELECT
+        auth_id, resource_id, model_id,
+        max(base_model) AS base_model,
+        count(*) AS event_count,
+        min(stored_at) >= $2 AS late
+    FROM billing_event
+    WHERE event_time >= $1 AND event_time < $1::timestamptz + interval '1 hour'
+        AND usage_found AND NOT model_untrusted
+        AND auth_id IS NOT NULL AND resource_id IS NOT NULL AND model_id IS NOT NULL
+    GROUP BY auth_id, resource_id, model_id
+    HAVING model_id NOT LIKE 'ft:%' OR min(base_model) IS NOT DISTINCT FROM max(base_model)
+) AS key
+WHERE NOT EXISTS (
+    SELECT
+    FROM rated_usage
+    WHERE window_start = $1
+        AND rated_usage.auth_id = key.auth_id
+        AND rated_usage.resource_id = key.resource_id
+        AND rated_usage.model_id = key.model_id)
+GROUP BY model_id, base_model
+ORDER BY model_id, base_model

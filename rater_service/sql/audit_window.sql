@@ -1,0 +1,7 @@
+-- The whole hours that hold events or rollups, and the moment of the snapshot.
+SELECT
+    now() AS audited_at,
+    date_trunc('hour', least(
+        (SELECT min(event_time) FROM billing_event), (SELECT min(window_start) FROM rated_usage)), 'UTC') AS first_hour,
+    date_trunc('hour', greatest(
+        (SELECT max(event_time) FROM billing_event), (SELECT max(window_start) FROM rated_usage)), 'UTC') AS last_hour

@@ -1,0 +1,11 @@
+-- The producers that may still have events from before a time, those furthest behind first, each with how many
+-- there are and how many events and exchanges these are known to have.
+-- $1: the time, $2: how many rows.
+SELECT
+    producer_id, complete_until, spooled_events, open_exchanges, last_seen,
+    count(*) OVER () AS producers,
+    (sum(spooled_events + open_exchanges) OVER ())::bigint AS events
+FROM producer
+WHERE NOT stopped AND NOT retired AND (complete_until IS NULL OR complete_until < $1)
+ORDER BY complete_until NULLS FIRST, producer_id
+LIMIT $2

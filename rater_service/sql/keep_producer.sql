@@ -1,0 +1,22 @@
+-- Keeps what a producer says of itself: one row for each producer, so that producers never wait for each other.
+-- $1: producer id, $2: now, $3: last number, $4: events still in the spool after the batch this came with,
+-- $5: open exchanges, $6: complete until, $7: stopped, $8: rows its spool lost.
+--
+-- A producer that reconnects can be overtaken by itself: a batch it gave up may be committed after later ones. What
+-- is older than what is known is left out, unless nothing newer came for longer than a batch can take; then the
+-- producer really went back: its clock was set, or its spool comes from a backup.
+INSERT INTO producer AS known
+    (producer_id, first_seen, last_seen, last_seq, spooled_events, open_exchanges, complete_until, stopped, lost_rows)
+VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (producer_id) DO UPDATE
+SET last_seen = greatest(known.last_seen, EXCLUDED.last_seen),
+    last_seq = EXCLUDED.last_seq,
+    spooled_events = EXCLUDED.spooled_events,
+    open_exchanges = EXCLUDED.open_exchanges,
+    complete_until = EXCLUDED.complete_until,
+    stopped = EXCLUDED.stopped,
+    lost_rows = EXCLUDED.lost_rows,
+    retired = false
+WHERE (EXCLUDED.last_seq, coalesce(EXCLUDED.complete_until, '-infinity'))
+        >= (known.last_seq, coalesce(known.complete_until, '-infinity'))
+    OR known.last_seen < EXCLUDED.last_seen - interval '2 minutes'

@@ -1,0 +1,7 @@
+-- The same rows as list_rejected.sql, of those with these ids; nobody else retries them until the transaction ends.
+-- $1: ids.
+SELECT id, kind, reason, event
+FROM rejected_event
+WHERE id = ANY ($1) AND resolved_at IS NULL
+ORDER BY id
+FOR UPDATE

@@ -1,0 +1,153 @@
+"""A PostgreSQL server of a test's own, to be killed and started again, and a line to it that can be cut."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import asyncpg
+
+from tests.harness.postgres import server_user
+
+SOCKET = ".s.PGSQL.5432"
+# How the client says it, and what the server answers.
+COMMIT = b"COMMIT;\0"
+COMMITTED = b"COMMIT\0"
+
+
+class OwnPostgres:
+    """A server on data of its own, from the binaries in a folder; its socket is in `folder`."""
+
+    def __init__(self, binaries: Path, folder: Path) -> None:
+        self._binaries = binaries
+        self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = url_in(folder)
+        user = server_user()
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        self._run("initdb", "--auth=trust", "--encoding=UTF8", "--username=postgres", "--no-sync").wait()
+
+    def _run(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+        user = server_user()
+        is_root = os.geteuid() == 0
+        return subprocess.Popen(
+            [self._binaries / program, "-D", self.folder / "data", *arguments],
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            user=user.pw_uid if is_root else None,
+            group=user.pw_gid if is_root else None,
+            extra_groups=[] if is_root else None,
+        )
+
+    def start(self) -> None:
+        """Start it. After a kill it takes a moment: processes of the killed server must be gone first."""
+        options = ("-c", "listen_addresses=", "-c", f"unix_socket_directories={self.folder}")
+        deadline = time.monotonic() + 30
+        while True:
+            if self._process is None or self._process.poll() is not None:
+                assert time.monotonic() < deadline, "PostgreSQL does not start"
+                self._process = self._run("postgres", *options)
+            if self._answers():
+                return
+
+    def _answers(self) -> bool:
+        async def ask() -> None:
+            await (await asyncpg.connect(self.url)).close()
+
+        try:
+            asyncio.run(ask())
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            time.sleep(0.05)  # between two looks at a process that is starting
+            return False
+        return True
+
+    def kill(self) -> None:
+        """Kill -9."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait()
+
+
+def url_in(folder: Path) -> str:
+    return f"postgresql://postgres@/postgres?host={folder}"
+
+
+@contextmanager
+def own_postgres(binaries: Path, folder: Path) -> Iterator[OwnPostgres]:
+    server = OwnPostgres(binaries, folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+class Line:
+    """A socket in front of another. Once told to, it cuts all connections around the next commit.
+
+    cut_before: what to do instead of passing the COMMIT on; cut_after: what to do with the server's answer to
+    it, which the client never sees. Each is called once, and then nothing is cut any more.
+    """
+
+    def __init__(self, behind: Path, folder: Path) -> None:
+        self._behind = behind
+        self.url = url_in(folder)
+        self._socket = folder / SOCKET
+        self.cut_before: Callable[[], None] | None = None
+        self.cut_after: Callable[[], None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> "Line":
+        self._server = await asyncio.start_unix_server(self._connect, self._socket)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _connect(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            server, to_server = await asyncio.open_unix_connection(self._behind / SOCKET)
+        except OSError:
+            to_client.close()
+            return
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._pass(client, to_server, COMMIT, "cut_before", to_client))
+            both.create_task(self._pass(server, to_client, COMMITTED, "cut_after", to_server))
+
+    async def _pass(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        word: bytes,
+        cut: str,
+        other: asyncio.StreamWriter,
+    ) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                do = getattr(self, cut)
+                if do is not None and word in data:
+                    setattr(self, cut, None)
+                    do()
+                    break
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+        other.close()
