@@ -3,8 +3,10 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 STAMP := .venv/.installed
+ENGINE := .venv-engine
+ENGINE_STAMP := $(ENGINE)/.installed
 
-.PHONY: help demo test test-fast lint format proto lock clean
+.PHONY: help demo test test-engine bench bench-quick lint format proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -16,8 +18,18 @@ $(STAMP): requirements/dev.txt pyproject.toml scripts/bootstrap
 demo: $(STAMP) ## run the main job on real parts; UPSTREAM=http://host:port puts it in front of a real engine
 	@exec $(BIN)/python -m demo
 
-test: $(STAMP) ## run all tests; ARGS="-k words" to choose
-	@exec $(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## run all tests, on up to four cores; ARGS="-k words" to choose, ARGS=-n0 for one core
+	@exec $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
+
+$(ENGINE_STAMP): requirements/engine.txt | $(STAMP)
+	@echo "Installing requirements/engine.txt into $(ENGINE)" >&2
+	@$(BIN)/python -m venv --clear --without-pip $(ENGINE)
+	@$(BIN)/python -m pip --python $(ENGINE)/bin/python --disable-pip-version-check install --quiet \
+		--no-deps --require-hashes -r $<
+	@touch $@
+
+test-engine: $(STAMP) $(ENGINE_STAMP) ## test against a real model server, llama.cpp's, with a tiny random model
+	@exec $(BIN)/python -m pytest -m engine tests/engine $(ARGS)
 
 lint: $(STAMP) ## formatting, lint, types, import directions, wire contract
 	$(BIN)/ruff format --check .
@@ -25,6 +37,12 @@ lint: $(STAMP) ## formatting, lint, types, import directions, wire contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint proto
+
+bench: $(STAMP) ## compare Phoebe with bare mitmproxy; ARGS="--only NAME" to choose
+	@exec $(BIN)/python -m bench $(ARGS)
+
+bench-quick: $(STAMP) ## the same with few rounds, in less than a minute
+	@exec $(BIN)/python -m bench --quick $(ARGS)
 
 format: $(STAMP) ## rewrite the sources in the project's format
 	$(BIN)/ruff format .
@@ -37,4 +55,4 @@ lock: $(STAMP) ## pin the newest allowed versions (LOCK_ARGS=--upgrade) in requi
 	@sh scripts/lock $(LOCK_ARGS)
 
 clean: ## remove everything that was made in this folder
-	rm -rf .venv .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .venv $(ENGINE) .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -2,6 +2,8 @@
 
 import signal
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -25,9 +27,9 @@ def start(folder: Path, engine: Engine, rater_port: int, **options: str) -> Prox
     )
 
 
-def ask(proxy: Proxy, tag: str) -> httpx.Response:
+def ask(proxy: Proxy, tag: str, model: str = "m") -> httpx.Response:
     return httpx.post(
-        proxy.url + CHAT, json={"model": "m"}, headers={**IDENTITY, "X-Request-Id": tag}, timeout=20
+        proxy.url + CHAT, json={"model": model}, headers={**IDENTITY, "X-Request-Id": tag}, timeout=20
     )
 
 
@@ -79,7 +81,7 @@ def test_an_exchange_under_way_when_the_proxy_ends_becomes_one_proxy_error(
         line.wait_until_closed()
 
     engine.script = script
-    proxy = start(tmp_path, engine, rater.port)
+    proxy = start(tmp_path, engine, rater.port, phoebe_drain_timeout="1")
     tag = f"under-way-{signal_number}"
     client = threading.Thread(target=_ask_in_vain, args=(proxy, tag))
     client.start()
@@ -110,23 +112,68 @@ def test_a_full_spool_refuses_new_exchanges_and_says_when_to_retry(tmp_path: Pat
         proxy.stop()
 
 
-def test_two_proxies_cannot_share_a_spool(tmp_path: Path, engine: Engine) -> None:
-    first = start(tmp_path, engine, free_port())
-    second = Proxy(
-        tmp_path / "second",
-        *("--mode", f"reverse:{engine.url}"),
-        options={"phoebe_spool": str(tmp_path / "spool")},
-        ready=None,
-    )
+def test_proxies_that_share_a_folder_have_spools_of_their_own(
+    tmp_path: Path, engine: Engine, rater: EventRecorder
+) -> None:
+    engine.script = engines.document(ANSWER)
+    shared = {"phoebe_spool": str(tmp_path / "spool")}
+    proxies = [start(tmp_path / name, engine, rater.port, **shared) for name in ("first", "second")]
     try:
-        assert second.process.wait(timeout=20) == 1
-        assert "in use by another process" in second.log()
+        for number, proxy in enumerate(proxies):
+            assert ask(proxy, f"shared-{number}").status_code == 200
+        events = rater.wait_for_all(lambda event: event.client_request_id.startswith("shared-"), 2)
+        assert len({event.producer_id for event in events}) == 2
     finally:
-        first.stop()
+        for proxy in proxies:
+            proxy.stop()
 
 
-def _ask_in_vain(proxy: Proxy, tag: str) -> None:
+def test_a_living_proxy_delivers_what_a_killed_one_left(
+    tmp_path: Path, engine: Engine, rater: EventRecorder
+) -> None:
+    asked = threading.Event()
+
+    def script(request: EngineRequest, line: Line) -> None:
+        if b"hangs" not in request.body:
+            engines.document(ANSWER)(request, line)
+            return
+        asked.set()
+        line.wait_until_closed()
+
+    engine.script = script
+    shared = {"phoebe_spool": str(tmp_path / "spool")}
+    killed = start(tmp_path / "killed", engine, free_port(), **shared)
+    living = start(tmp_path / "living", engine, rater.port, **shared)
     try:
-        ask(proxy, tag)
+        assert ask(killed, "left-whole").status_code == 200
+        client = threading.Thread(target=_ask_in_vain, args=(killed, "left-open", "hangs"))
+        client.start()
+        assert asked.wait(10)
+        killed.stop(signal.SIGKILL)
+        client.join()
+        events = rater.wait_for_all(
+            lambda event: event.client_request_id.startswith("left-"), 2, timeout_s=30
+        )
+        assert {event.client_request_id: event.outcome for event in events} == {
+            "left-whole": "completed",
+            "left-open": "proxy_error",
+        }
+        assert {event.producer_seq for event in events} == {1, 2}
+        living.wait_for_log("adopted the spool")
+        wait_until(lambda: len(list((tmp_path / "spool").glob("*.sqlite3"))) == 1)
+    finally:
+        living.stop()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline_s, "the condition was not met in 20 s"
+        time.sleep(0.02)
+
+
+def _ask_in_vain(proxy: Proxy, tag: str, model: str = "m") -> None:
+    try:
+        ask(proxy, tag, model)
     except httpx.HTTPError:
         return

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import IDENTITY
+from tests.harness.content_codings import encode
 from tests.harness.engine import Engine
 from tests.harness.proxy import Proxy
 
@@ -86,11 +87,11 @@ def test_an_identity_that_is_not_ascii_is_refused(proxy: Proxy, engine: Engine) 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("POST", "/v1/embeddings", 404),
+        ("POST", "/v1/fine_tuning/jobs", 404),
         ("POST", "/v1/chat/completions/", 404),
         ("POST", "/v1/chat%2Fcompletions", 404),
-        ("POST", "//v1/chat/completions", 404),
-        ("POST", "/", 404),
+        ("POST", "/v1//chat/completions", 404),
+        ("POST", "/v1", 404),
         ("GET", "/metrics", 404),
         ("GET", CHAT, 405),
         ("PUT", CHAT, 405),
@@ -159,9 +160,84 @@ def test_a_body_over_the_limit_is_refused_in_json(
     assert engine.requests == []
 
 
-def test_a_compressed_body_is_refused(client: httpx.Client, engine: Engine) -> None:
-    response = client.post(CHAT, content=b"{}", headers={"Content-Encoding": "gzip"})
+@pytest.mark.parametrize(
+    ("coding", "content", "status"),
+    [
+        ("compress", b"{}", 400),
+        ("gzip", b"{}", 400),
+        ("gzip", encode("gzip", b"{}")[:-1], 400),
+        ("gzip, br", encode("gzip", b"{}"), 400),
+        ("gzip", encode("gzip", b"[]"), 400),
+        ("gzip", encode("gzip", b" " * 2**24), 413),
+        ("br", encode("br", b" " * 2**24), 413),
+    ],
+)
+def test_a_compressed_body_that_cannot_be_read_is_refused(
+    client: httpx.Client, engine: Engine, coding: str, content: bytes, status: int
+) -> None:
+    assert len(content) < 100_000
+    response = client.post(CHAT, content=content, headers={"Content-Encoding": coding})
+    assert response.status_code == status
+    assert error_of(response)["code"] == ("bad_body" if status == 400 else "body_too_large")
+    assert engine.requests == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "why"),
+    [
+        ("GET", "/v1/realtime", "WebSocket"),
+        ("POST", "/v1/batches", "batch"),
+        ("POST", "/vertex", "/generate"),
+        ("POST", "/api/embeddings", "/api/embed"),
+    ],
+)
+def test_what_is_known_and_cannot_be_metered_is_refused_with_the_reason(
+    proxy: Proxy, client: httpx.Client, method: str, path: str, why: str
+) -> None:
+    before = proxy.metric("phoebe_exchanges_refused_total", reason="unmeterable")
+    response = client.request(method, path, json={})
+    assert response.status_code == 404
+    assert why in response.text
+    assert proxy.metric("phoebe_exchanges_refused_total", reason="unmeterable") == before + 1
+
+
+def test_a_response_in_the_background_is_refused(client: httpx.Client, engine: Engine) -> None:
+    response = client.post("/v1/responses", json={"model": "m", "input": "a", "background": True})
     assert response.status_code == 400
+    assert "background" in str(error_of(response)["message"])
+    assert engine.requests == []
+
+
+def test_a_transcription_that_is_no_form_is_refused(client: httpx.Client, engine: Engine) -> None:
+    response = client.post("/v1/audio/transcriptions", json=BODY)
+    assert response.status_code == 400
+    assert "not a form" in str(error_of(response)["message"])
+    assert engine.requests == []
+
+
+@pytest.mark.parametrize(
+    ("path", "shape"),
+    [
+        ("/v1/messages", {"type": str, "error": dict}),
+        ("/api/chat", {"error": str}),
+        ("/v2/models/m/generate", {"error": str}),
+        ("/generate_stream", {"error": str, "error_type": str}),
+        ("/v2/chat", {"message": str}),
+    ],
+)
+def test_the_clients_of_every_api_are_refused_in_its_own_words(
+    client: httpx.Client, engine: Engine, path: str, shape: dict[str, type]
+) -> None:
+    for response, status in (
+        (client.post(path, content=b"[]"), 400),
+        (client.request("GET", path), 405),
+        (client.post(path, content=b"x" * 200_000), 413),
+        (client.post(path, content=iter([b"x" * 200_000])), 413),
+        (client.post(path, json={}, headers={"Upgrade": "h2c", "Connection": "Upgrade"}), 501),
+    ):
+        assert response.status_code == status
+        assert response.headers["content-type"] == "application/json"
+        assert {name: type(value) for name, value in response.json().items()} == shape
     assert engine.requests == []
 
 

@@ -78,13 +78,23 @@ def stream(chunks: Iterable[bytes]) -> Script:
     return script
 
 
+def in_turn(*scripts: Script) -> Script:
+    """Answer each request with the next script."""
+    left = iter(scripts)
+
+    def script(request: EngineRequest, line: Line) -> None:
+        next(left)(request, line)
+
+    return script
+
+
 class Engine:
     """Serves one script at a time and remembers the requests it got.
 
-    tls: speak TLS, as a server with this context.
+    tls: speak TLS, as a server with this context. port: 0: any free one.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         self.script: Script = document({})
         self.requests: list[EngineRequest] = []
         self.connections = 0
@@ -95,7 +105,9 @@ class Engine:
             def handle(self) -> None:
                 engine.connections += 1
                 if tls is None:
-                    engine.serve_connection(self.request)
+                    # A client that hangs up with bytes unread resets the connection.
+                    with contextlib.suppress(ConnectionResetError):
+                        engine.serve_connection(self.request)
                     return
                 # A client that does not trust the certificate breaks the handshake off.
                 with (
@@ -108,7 +120,7 @@ class Engine:
             allow_reuse_address = True
             daemon_threads = True
 
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server(("127.0.0.1", port), Handler)
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()

@@ -44,13 +44,13 @@ TGI = (
 )
 
 OLLAMA = (
-    b'data: {"id":"cmpl-1","model":"llama3.2","choices":[{"index":0,"text":"a","finish_reason":null}],'
-    b'"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}\n\n'
-    b'data: {"id":"cmpl-1","model":"llama3.2","choices":[{"index":0,"text":"","finish_reason":"stop"}],'
-    b'"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}\n\n'
+    b'data: {"id":"chatcmpl-1","model":"llama3.2","choices":[{"index":0,"delta":{"content":"a"},'
+    b'"finish_reason":null}]}\n\n'
+    b'data: {"id":"chatcmpl-1","model":"llama3.2","choices":[{"index":0,"delta":{"content":""},'
+    b'"finish_reason":"stop"}]}\n\n'
 )
 OLLAMA_USAGE = (
-    b'data: {"id":"cmpl-1","model":"llama3.2","choices":[],'
+    b'data: {"id":"chatcmpl-1","model":"llama3.2","choices":[],'
     b'"usage":{"prompt_tokens":26,"completion_tokens":2,"total_tokens":28}}\n\n'
 )
 

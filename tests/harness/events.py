@@ -18,6 +18,7 @@ class EventRecorder(metering_pb2_grpc.MeteringServiceServicer):
     def __init__(self, port: int = 0) -> None:
         self._changed = threading.Condition()
         self.events: list[metering_pb2.MeteringEvent] = []
+        self.statuses: list[metering_pb2.ProducerStatus] = []
         self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
         metering_pb2_grpc.add_MeteringServiceServicer_to_server(self, self._server)
         self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
@@ -32,6 +33,7 @@ class EventRecorder(metering_pb2_grpc.MeteringServiceServicer):
         for request in request_iterator:
             with self._changed:
                 self.events.extend(request.events)
+                self.statuses.append(request.status)
                 self._changed.notify_all()
             yield answer_to(request)
 
@@ -39,14 +41,25 @@ class EventRecorder(metering_pb2_grpc.MeteringServiceServicer):
         self, condition: Callable[[metering_pb2.MeteringEvent], bool], timeout_s: float = 15
     ) -> metering_pb2.MeteringEvent:
         """Wait for an event and return it; more than one is a failure."""
+        return self.wait_for_all(condition, 1, timeout_s)[0]
+
+    def wait_for_all(
+        self, condition: Callable[[metering_pb2.MeteringEvent], bool], count: int, timeout_s: float = 15
+    ) -> list[metering_pb2.MeteringEvent]:
+        """Wait for so many events and return them; more than these is a failure."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
-            while not (found := [event for event in self.events if condition(event)]):
+            while len(found := [event for event in self.events if condition(event)]) < count:
                 left = deadline - time.monotonic()
-                assert left > 0, f"no such event among {len(self.events)}"
+                assert left > 0, f"{len(found)} such events among {len(self.events)}"
                 self._changed.wait(left)
-        assert len(found) == 1, found
-        return found[0]
+        assert len(found) == count, found
+        return found
+
+    def last_status(self, producer_id: str) -> metering_pb2.ProducerStatus:
+        """Return what a producer last said of itself."""
+        with self._changed:
+            return [status for status in self.statuses if status.producer_id == producer_id][-1]
 
     def close(self) -> None:
         self._server.stop(grace=None).wait()

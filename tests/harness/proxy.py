@@ -47,6 +47,7 @@ class Proxy:
             "phoebe_spool": str(folder / "spool"),
             "phoebe_metrics": f"127.0.0.1:{self.metrics_port}",
             "confdir": str(folder / "confdir"),
+            "phoebe_drain_timeout": "5",
             **(options or {}),
         }
         sets = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]

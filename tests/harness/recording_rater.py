@@ -3,11 +3,13 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 
 import grpc
 import grpc.aio
 
 from phoebe_addon.delivery import Delivery
+from phoebe_addon.rater_credentials import PLAINTEXT, CredentialFiles
 from phoebe_addon.spool import Spool
 from phoebe_proto.v1 import metering_pb2, metering_pb2_grpc
 from phoebe_proto.v1.metering_pb2 import EventResult, StreamEventsRequest, StreamEventsResponse
@@ -34,6 +36,7 @@ class RecordingRater(metering_pb2_grpc.MeteringServiceServicer):
     """A rater that remembers what it was sent.
 
     answers: how the next batches are answered, one each; None ends the stream. After them, all are stored.
+    tokens: those it lets in, if it asks for one. credentials: what it encrypts connections with.
     """
 
     def __init__(self) -> None:
@@ -41,12 +44,19 @@ class RecordingRater(metering_pb2_grpc.MeteringServiceServicer):
         self.batches: list[StreamEventsRequest] = []
         self.answers: list[Answer] = []
         self.streams_ended = 0
+        self.tokens: set[str] | None = None
+        self.refused: list[str] = []
+        self.credentials: grpc.ServerCredentials | None = None
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
         self._server = grpc.aio.server()
         metering_pb2_grpc.add_MeteringServiceServicer_to_server(self, self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        listen = f"127.0.0.1:{self.port}"
+        if self.credentials:
+            self.port = self._server.add_secure_port(listen, self.credentials)
+        else:
+            self.port = self._server.add_insecure_port(listen)
         await self._server.start()
 
     async def stop(self) -> None:
@@ -57,7 +67,9 @@ class RecordingRater(metering_pb2_grpc.MeteringServiceServicer):
         self, request_iterator: AsyncIterator[StreamEventsRequest], context: Context
     ) -> AsyncIterator[StreamEventsResponse]:
         try:
+            await self._check_token(context)
             async for request in request_iterator:
+                await self._check_token(context)
                 self.batches.append(request)
                 answer = self.answers.pop(0) if self.answers else stored
                 try:
@@ -69,6 +81,12 @@ class RecordingRater(metering_pb2_grpc.MeteringServiceServicer):
                 yield response
         finally:
             self.streams_ended += 1
+
+    async def _check_token(self, context: Context) -> None:
+        shown = dict(context.invocation_metadata() or ()).get("authorization")
+        if self.tokens is not None and shown not in {f"Bearer {token}" for token in self.tokens}:
+            self.refused.append(str(shown))
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the token is not known")
 
     def sent(self) -> list[int]:
         return [event.producer_seq for batch in self.batches for event in batch.events]
@@ -85,10 +103,10 @@ async def out_of_service(request: StreamEventsRequest) -> StreamEventsResponse:
 class Sender:
     """A spool, its delivery to a rater, and what was counted."""
 
-    def __init__(self, spool: Spool, target: str) -> None:
+    def __init__(self, spool: Spool, target: str, credentials: CredentialFiles = PLAINTEXT) -> None:
         self.spool = spool
         self.counted: Counter[str] = Counter()
-        self.delivery = Delivery(spool, target, self.counted.update)
+        self.delivery = Delivery(spool, target, self.counted.update, credentials)
         self.task: asyncio.Task[None] | None = None
         self._written = 0
 
@@ -102,7 +120,7 @@ class Sender:
             self._written += 1
             request_id = f"r{self._written}"
             event = metering_pb2.MeteringEvent(request_id=request_id).SerializeToString()
-            futures.append(asyncio.wrap_future(self.spool.finish(request_id, event)))
+            futures.append(asyncio.wrap_future(self.spool.finish(request_id, event, datetime.now(UTC))))
         await asyncio.gather(*futures)
         self.delivery.wake()
 

@@ -1,79 +1,59 @@
-"""Answers on their way to the client: cut anywhere, of any bytes, with and without usage taken out."""
+"""Answers on their way to the client: cut anywhere, of any bytes, with and without anything taken out."""
 
 import json
 from datetime import UTC, datetime
-from itertools import pairwise
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from phoebe_addon.answer_body import DocumentBody, EventStreamBody, Strip, open_body
+from phoebe_addon.answer_body import Removal, open_body
+from phoebe_addon.answer_reader import Answer, AnswerReader, Asked
+from phoebe_addon.engines import ENGINES, UNDECLARED
 from phoebe_addon.exchange import Admission, Ending, Exchange
+from phoebe_addon.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
+from phoebe_addon.family import Ask, Family, value_at
 from phoebe_addon.identity import Identity
-from phoebe_addon.openai_answer import Answer
-from phoebe_addon.routes import Api
 from phoebe_addon.sse import SseParser
+from phoebe_addon.usage import COUNT_MAX, COUNT_NAMES
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.event_validation import EventRow, validate
+from tests.harness.content_codings import ENCODERS, encode
+from tests.harness.documents import FORMATS, answers, bodies, cut, families, places, single_bytes, texts
 from tests.harness.engine_streams import STREAMS
+from tests.harness.known import family
 
-ALL_STRIPS = [Strip.NOTHING, Strip.FINAL, Strip.RUNNING, Strip.FINAL | Strip.RUNNING]
-stream_names = st.sampled_from(sorted(STREAMS))
-strips = st.sampled_from(ALL_STRIPS)
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
+SSE = "text/event-stream"
+TYPES = (SSE, "application/x-ndjson", "application/json", "")
+CHAT = family("openai.chat")
+OPENAI_REMOVALS = [
+    Removal(),
+    Removal((STREAM_USAGE,)),
+    Removal((CONTINUOUS_USAGE,)),
+    Removal((STREAM_USAGE, CONTINUOUS_USAGE)),
+]
+ALL_ASKS: tuple[Ask, ...] = tuple({ask: None for each in FORMATS for ask in each.request.asks})
 
-broken_json = st.sampled_from(
-    [
-        "{}",
-        "null",
-        "[DONE]",
-        '{"usage":null}',
-        '{"usage":[]}',
-        '{"usage":{"prompt_tokens":NaN}}',
-        '{"usage":{"prompt_tokens":1},"usage":{"prompt_tokens":2}}',
-        '{"usage":{"prompt_tokens":' + "9" * 5000 + "}}",
-        '{"usage":{"x":' + "[" * 2000 + "]" * 2000 + "}}",
-        '{"choices":null,"usage":{"completion_tokens":1e2}}',
-        '{"choices":[7,null,[]],"usage":{"prompt_tokens_details":[]}}',
-        '{"choices":[{"index":-1}],"usage":{"prompt_tokens":1}}',
-        '{"choices":[{"index":true}],"usage":{},"id":7}',
-        '{"model":"","error":null}',
-        '{"model":"\\ud800\\u0000","error":{}}',
-        '{"error":"x","usage":{"prompt_tokens":3}}',
-        '{"choices":[{"finish_reason":"\\udfff"}]}',
-    ]
-)
-json_values = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3)),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3),
-        st.dictionaries(
-            st.sampled_from(
-                ["id", "model", "usage", "choices", "index", "error", "prompt_tokens", "finish_reason"]
-            ),
-            inner,
-            max_size=4,
-        ),
-    ),
-    max_leaves=12,
-)
-documents = st.one_of(broken_json, json_values.map(json.dumps)).map(str.encode)
-lines = st.one_of(
-    documents.map(lambda document: b"data: " + document),
-    documents.map(lambda document: b"data:" + document + b" "),
-    st.binary(max_size=12),
-    st.just(b""),
-)
-hostile_streams = st.lists(
-    st.tuples(lines, st.sampled_from([b"\n", b"\n\n", b"\r\n\r\n", b"\r", b""])), max_size=8
-).map(lambda parts: b"".join(part for pair in parts for part in pair))
+stream_names = st.sampled_from(sorted(STREAMS))
+types = st.sampled_from(TYPES)
+removals = st.lists(st.sampled_from(ALL_ASKS), unique=True, max_size=3).map(lambda asks: Removal(tuple(asks)))
+engines = st.sampled_from([UNDECLARED, *ENGINES])
+asked = st.builds(Asked, st.integers(1, 3), st.integers(1, 3), engines)
+each_format = pytest.mark.parametrize("answering", FORMATS, ids=lambda each: each.api)
 
 
-def pass_through(chunks: list[bytes], strip: Strip) -> tuple[bytes, Answer]:
-    body = open_body("text/event-stream", 1, strip)
+def pass_through(
+    chunks: list[bytes],
+    removal: Removal,
+    answering: Family = CHAT,
+    content_type: str = SSE,
+    asked: Asked | None = None,
+) -> tuple[bytes, Answer]:
+    reader = AnswerReader((answering.answer,), asked or Asked())
+    body = open_body(content_type, "", reader, removal)
     passed = b"".join([*(body.feed(chunk) for chunk in chunks), body.finish()])
-    return passed, body.answer()
+    return passed, reader.answer()
 
 
 def data_of(stream: bytes) -> list[object]:
@@ -82,41 +62,174 @@ def data_of(stream: bytes) -> list[object]:
     return [json.loads(piece.data) for piece in pieces if piece and piece.data and piece.data != b"[DONE]"]
 
 
-@pytest.mark.parametrize("strip", ALL_STRIPS, ids=str)
+@pytest.mark.parametrize("removal", OPENAI_REMOVALS, ids=["nothing", "final", "running", "both"])
 @pytest.mark.parametrize("name", STREAMS)
-def test_a_stream_cut_at_every_byte_gives_the_same_answer_and_the_same_bytes(name: str, strip: Strip) -> None:
+def test_a_stream_cut_at_every_byte_gives_the_same_answer_and_the_same_bytes(
+    name: str, removal: Removal
+) -> None:
     stream = b"".join(STREAMS[name])
-    whole = pass_through([stream], strip)
+    whole = pass_through([stream], removal)
 
     assert whole[1].model is not None
     for place in range(len(stream) + 1):
-        assert pass_through([stream[:place], stream[place:]], strip) == whole
-    assert pass_through([bytes([byte]) for byte in stream], strip) == whole
+        assert pass_through([stream[:place], stream[place:]], removal) == whole
+    assert pass_through(single_bytes(stream), removal) == whole
 
 
-@given(hostile_streams, st.lists(st.integers(0, 400), max_size=5), strips)
-def test_cuts_do_not_matter_for_hostile_streams_either(
-    stream: bytes, places: list[int], strip: Strip
+@each_format
+@settings(max_examples=40)
+@given(st.data())
+def test_what_is_found_and_passed_on_does_not_depend_on_the_cuts(
+    answering: Family, data: st.DataObject
 ) -> None:
-    edges = [0, *sorted(place % (len(stream) + 1) for place in places), len(stream)]
+    body = data.draw(bodies(answering.answer))
+    content_type, removal, how = data.draw(types), data.draw(removals), data.draw(asked)
+    whole = pass_through([body], removal, answering, content_type, how)
 
-    assert pass_through([stream[a:b] for a, b in pairwise(edges)], strip) == pass_through([stream], strip)
-
-
-@given(st.one_of(hostile_streams, st.binary(max_size=80)))
-def test_without_anything_to_take_out_the_client_gets_the_very_bytes(stream: bytes) -> None:
-    assert pass_through([stream], Strip.NOTHING)[0] == stream
+    for chunks in (cut(body, data.draw(places)), single_bytes(body), [b"", *single_bytes(body), b""]):
+        assert pass_through(chunks, removal, answering, content_type, how) == whole
 
 
-@given(hostile_streams, strips)
-def test_what_is_found_does_not_depend_on_what_is_taken_out(stream: bytes, strip: Strip) -> None:
-    assert pass_through([stream], strip)[1] == pass_through([stream], Strip.NOTHING)[1]
+@settings(max_examples=150)
+@given(st.binary(max_size=12), st.integers(0, 12), removals)
+@example(b"\xef\xbb\xbfevent: x", 8, Removal())
+@example(b"\xef\xbb\xbfretry:1\n\ndata: {}", 8, Removal((STREAM_USAGE,)))
+def test_the_form_of_an_untyped_body_does_not_depend_on_the_cuts(
+    start: bytes, place: int, removal: Removal
+) -> None:
+    body = start + b'\ndata: {"choices":[],"usage":{"prompt_tokens":1}}\n\n'
+
+    assert pass_through([body[:place], body[place:]], removal, content_type="") == pass_through(
+        [body], removal, content_type=""
+    )
+
+
+@settings(max_examples=200)
+@given(answers(), types, places)
+def test_without_anything_to_take_out_the_client_gets_the_very_bytes(
+    answer: tuple[Family, bytes], content_type: str, at: list[int]
+) -> None:
+    answering, body = answer
+
+    assert pass_through(cut(body, at), Removal(), answering, content_type)[0] == body
+
+
+@settings(max_examples=200)
+@given(
+    answers(),
+    types,
+    st.sampled_from(sorted(ENCODERS)),
+    places,
+    st.tuples(st.integers(0, 500), st.integers(0, 255)),
+)
+def test_a_coded_body_goes_on_as_the_very_bytes_even_if_it_is_damaged(
+    answer: tuple[Family, bytes], content_type: str, coding: str, at: list[int], damage: tuple[int, int]
+) -> None:
+    answering, body = answer
+    place, change = damage
+    coded = bytearray(encode(coding, body))
+    coded[place % len(coded)] ^= change
+    reader = AnswerReader((answering.answer,), Asked())
+    opened = open_body(content_type, ENCODERS[coding][0], reader, Removal())
+
+    passed = [opened.feed(chunk) for chunk in cut(bytes(coded), at)]
+
+    assert b"".join([*passed, opened.finish()]) == bytes(coded)
+    if not change:
+        assert reader.answer() == pass_through([body], Removal(), answering, content_type)[1]
+
+
+@settings(max_examples=100)
+@given(answers(), types, st.sampled_from(sorted(ENCODERS)), removals, places)
+def test_a_coded_body_comes_out_as_the_plain_one_would(
+    answer: tuple[Family, bytes], content_type: str, coding: str, removal: Removal, at: list[int]
+) -> None:
+    answering, body = answer
+    removal = removal or Removal((STREAM_USAGE,))
+    reader = AnswerReader((answering.answer,), Asked())
+    opened = open_body(content_type, ENCODERS[coding][0], reader, removal)
+
+    passed = b"".join([*(opened.feed(chunk) for chunk in cut(encode(coding, body), at)), opened.finish()])
+
+    assert (passed, reader.answer()) == pass_through([body], removal, answering, content_type)
+
+
+@settings(max_examples=120)
+@given(answers(), types, removals, asked)
+def test_what_is_found_does_not_depend_on_what_is_taken_out(
+    answer: tuple[Family, bytes], content_type: str, removal: Removal, how: Asked
+) -> None:
+    answering, body = answer
+
+    assert (
+        pass_through([body], removal, answering, content_type, how)[1]
+        == pass_through([body], Removal(), answering, content_type, how)[1]
+    )
+
+
+@each_format
+@settings(max_examples=40)
+@given(st.data())
+def test_counts_are_counts_or_none_and_what_is_malformed_is_no_usage(
+    answering: Family, data: st.DataObject
+) -> None:
+    body, content_type = data.draw(bodies(answering.answer)), data.draw(types)
+    answer = pass_through([body], Removal(), answering, content_type, data.draw(asked))[1]
+
+    if answer.usage:
+        assert answer.usage.is_billable()
+        assert not answer.malformed
+        for name in COUNT_NAMES:
+            count = getattr(answer.usage, name)
+            assert count is None or (type(count) is int and 0 <= count <= COUNT_MAX)
+    if answer.usage_raw is not None:
+        assert isinstance(json.loads(answer.usage_raw, parse_int=float), dict | list)
+
+
+@settings(max_examples=150)
+@given(st.data(), st.sampled_from([each for each in FORMATS if each.request.asks]))
+def test_what_is_taken_out_of_events_is_what_was_asked_for_and_nothing_else(
+    data: st.DataObject, answering: Family
+) -> None:
+    removal = Removal(answering.request.asks)
+    pieces = [b"data: %s\n\n" % text.replace(b"\n", b"\ndata: ") for text in data.draw(_texts(answering))]
+    passed: list[bytes] = []
+    reader = AnswerReader((answering.answer,), Asked())
+    body = open_body(SSE, "", reader, removal)
+    for piece in pieces:
+        passed.append(body.feed(piece))
+
+    members = {name for ask in removal.asks for name in ask.answer_members}
+    for before, after in zip(pieces, passed, strict=True):
+        if after == before:
+            continue
+        (document,) = data_of(before)
+        assert isinstance(document, dict)
+        if after == b"":
+            assert not document.get("choices")
+            places_of_usage = answering.answer.usage[0].places
+            assert any(isinstance(value_at(document, path), dict) for path in places_of_usage)
+        else:
+            assert members & document.keys()
+            (rest,) = data_of(after)
+            assert isinstance(rest, dict)
+            assert _others(rest, members) == _others(document, members)
+            assert all(rest.get(name) is None for name in members)
+
+
+def _texts(answering: Family) -> st.SearchStrategy[list[bytes]]:
+    return st.lists(texts(answering.answer), max_size=4)
+
+
+def _others(document: dict[str, object], members: set[str]) -> str:
+    """Write a document without some members, so that NaN equals itself."""
+    return json.dumps({name: value for name, value in document.items() if name not in members})
 
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_with_running_usage_taken_out_no_chunk_with_choices_has_any(name: str) -> None:
     stream = b"".join(STREAMS[name])
-    sent, passed = data_of(stream), data_of(pass_through([stream], Strip.RUNNING)[0])
+    sent, passed = data_of(stream), data_of(pass_through([stream], Removal((CONTINUOUS_USAGE,)))[0])
 
     for before in sent:
         assert isinstance(before, dict)
@@ -125,56 +238,137 @@ def test_with_running_usage_taken_out_no_chunk_with_choices_has_any(name: str) -
     assert passed == sent
 
 
-@given(hostile_streams)
+@given(bodies(CHAT.answer))
 def test_taking_running_usage_out_leaves_every_other_event_as_it_is(stream: bytes) -> None:
     parser = SseParser(10**6)
     pieces = [*parser.feed(stream), parser.finish()]
-    kept = [piece.raw for piece in pieces if piece and not (piece.data and b"usage" in piece.data)]
-    passed = pass_through([stream], Strip.RUNNING)[0]
+    kept = [piece.raw for piece in pieces if piece and not (piece.data and b"ge" in piece.data)]
+    passed = pass_through([stream], Removal((CONTINUOUS_USAGE,)))[0]
 
     position = 0
     for raw in kept:
         position = passed.index(raw, position) + len(raw)
 
 
-@given(st.binary(max_size=80), st.sampled_from(["text/event-stream", "application/json"]), strips)
-@example(b'data: {"choices":[1],\ndata: "usage":{}}\n\n', "text/event-stream", Strip.RUNNING)
-def test_no_bytes_make_a_body_raise(content: bytes, content_type: str, strip: Strip) -> None:
-    body: EventStreamBody | DocumentBody = open_body(content_type, 1, strip)
-
-    body.answer()
-    body.feed(content)
-    body.answer()
-    body.finish()
-    body.answer()
-
-
-ADMISSION = Admission(
-    request_id="01939f2e-0000-7000-8000-000000000000",
-    client_request_id=None,
-    identity=Identity("auth-1", "res-1"),
-    api=Api.OPENAI_CHAT,
-    requested_model=None,
-    prompt_count=1,
-    strip=Strip.FINAL,
-    start_time=NOW,
+WITH_USAGE = (
+    '{"usage":{"prompt_tokens":9,"completion_tokens":9}}',
+    '"us\\u0061ge":{"prompt_tokens":9}',
+    "[DONE]",
 )
+
+
+@settings(max_examples=150)
+@given(families, st.sampled_from(WITH_USAGE), st.text(max_size=5), types, st.booleans())
+def test_what_a_model_writes_is_never_read_as_usage(
+    answering: Family, written: str, more: str, content_type: str, escaped: bool
+) -> None:
+    text = json.dumps(f"{more}data: {written}\n\ndata: {written}\n\n{more}", ensure_ascii=escaped)
+    if escaped:
+        text = text.replace("usage", "us\\u0061ge")
+    choices = f'[{{"index":0,"delta":{{"content":{text}}},"text":{text}}}]'
+    document = f'{{"choices":{choices},"content":{text},"text":{text},"response":{text},"message":{text}}}'
+    body = document.encode("utf-8", "replace")
+    if content_type == SSE:
+        body = b"data: " + body + b"\n\n"
+
+    answer = pass_through([body], Removal(), answering, content_type)[1]
+
+    assert (answer.usage, answer.usage_raw, answer.malformed) == (None, None, False)
+    assert not answer.finished or content_type in {"application/json", ""}
+
+
+def escape(name: str, which: list[bool]) -> str:
+    """Write a name with some of its characters as escapes."""
+    return "".join(f"\\u{ord(c):04x}" if flag else c for c, flag in zip(name, which, strict=True))
+
+
+@given(st.lists(st.booleans(), min_size=5, max_size=5), st.lists(st.booleans(), min_size=13, max_size=13))
+def test_a_name_is_read_however_it_is_escaped(usage: list[bool], prompt_tokens: list[bool]) -> None:
+    block = f'{{"{escape("prompt_tokens", prompt_tokens)}":7}}'
+    document = f'{{"{escape("usage", usage)}":{block}}}'
+
+    for content_type, body in ((SSE, f"data: {document}\n\n"), ("application/json", document)):
+        answer = pass_through([body.encode()], Removal((STREAM_USAGE,)), content_type=content_type)[1]
+
+        assert answer.usage is not None
+        assert answer.usage.prompt == 7
+        assert answer.usage_raw == block
+
+
+@given(answers(), types, places)
+def test_without_anything_to_take_out_bytes_go_on_as_they_come(
+    answer: tuple[Family, bytes], content_type: str, at: list[int]
+) -> None:
+    answering, body = answer
+    opened = open_body(content_type, "", AnswerReader((answering.answer,), Asked()), Removal())
+    held = b""
+    for chunk in cut(body, at):
+        held = (held + chunk).removeprefix(opened.feed(chunk))
+
+        assert len(held) <= (8 if content_type == "" else 0)
+
+
+@settings(max_examples=120)
+@given(answers(), types, removals, asked)
+@example((CHAT, b'data: {"choices":[1],\ndata: "usage":{}}\n\n'), SSE, Removal((CONTINUOUS_USAGE,)), Asked())
+def test_reading_never_fails_whenever_it_is_asked_what_it_knows(
+    answer: tuple[Family, bytes], content_type: str, removal: Removal, how: Asked
+) -> None:
+    answering, content = answer
+    reader = AnswerReader((answering.answer, CHAT.answer), how)
+    body = open_body(content_type, "", reader, removal)
+    reader.answer()
+    body.feed(content)
+    reader.answer()
+    body.feed(content)
+    reader.answer()
+    body.finish()
+    reader.answer()
+
+
+def admission(answering: Family, how: Asked, removal: Removal) -> Admission:
+    return Admission(
+        request_id="01939f2e-0000-7000-8000-000000000000",
+        client_request_id=None,
+        identity=Identity("auth-1", "res-1"),
+        families=(answering, CHAT),
+        requested_model=None,
+        asked=how,
+        removal=removal,
+        served_models=("only",),
+        start_time=NOW,
+    )
+
+
+header_values = st.one_of(
+    st.sampled_from(
+        ["7", "0", "-1", "9" * 30, "{}", '{"usage":{"prompt_tokens":3}}', "[[", "gzip", "br,gzip"]
+    ),
+    st.text(st.characters(max_codepoint=255), max_size=6),
+    st.binary(max_size=5).map(lambda value: value.decode("utf-8", "surrogateescape")),
+)
+header_names = st.sampled_from(["metadata", "x-prompt-tokens", "x-generated-tokens", "content-encoding", "x"])
 
 
 @settings(max_examples=300)
 @given(
-    st.one_of(
-        hostile_streams.map(lambda stream: ("text/event-stream", stream)), documents.map(lambda d: ("", d))
-    ),
-    st.integers(0, 999),
+    answers(),
+    st.tuples(types, st.dictionaries(header_names, header_values, max_size=3)),
+    st.one_of(st.just(200), st.integers(0, 999)),
     st.sampled_from(Ending),
+    st.tuples(asked, removals),
 )
 def test_the_event_of_any_answer_can_be_stored(
-    answer: tuple[str, bytes], status_code: int, ending: Ending
+    answer: tuple[Family, bytes],
+    head: tuple[str, dict[str, str]],
+    status_code: int,
+    ending: Ending,
+    asking: tuple[Asked, Removal],
 ) -> None:
-    exchange = Exchange(ADMISSION, "connection-1", "only")
-    exchange.answer_began(status_code, answer[0])
-    exchange.answer_bytes(answer[1], NOW)
+    (answering, content), (content_type, headers) = answer, head
+    exchange = Exchange(admission(answering, *asking), "connection-1")
+    exchange.answer_began(status_code, {"content-type": content_type, **headers})
+    exchange.answer_bytes(content, NOW)
     if ending is Ending.ANSWER_COMPLETE:
         exchange.answer_complete()
     event = exchange.end(ending, NOW)

@@ -1,13 +1,22 @@
-"""The one change made to request bodies, over any JSON and any bytes."""
+"""The one change made to request bodies, for every family, over any JSON and any bytes."""
 
 import json
+from dataclasses import dataclass, replace
 
-from hypothesis import assume, example, given
+import pytest
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from phoebe_addon.request_body import BadBodyError, RequestBody, read_openai_body
+from phoebe_addon.engines import ENGINES, UNDECLARED
+from phoebe_addon.families import FAMILIES
+from phoebe_addon.family import Ask, Family, Streams
+from phoebe_addon.request_body import Asking, BadBodyError, RequestBody, read_request
+from phoebe_addon.routes import Match, RouteTable, built_in_routes
+from tests.harness.known import family
 
-type Pairs = list[tuple[str, object]]
+ROUTES = RouteTable(built_in_routes())
+JSON_FAMILIES = [each for each in FAMILIES if not each.request.form]
+CHAT = family("openai.chat")
 
 whitespace = st.text(" \t\r\n", max_size=2)
 texts = st.one_of(
@@ -19,17 +28,15 @@ scalars = st.one_of(
     ),
     texts,
 )
-names = st.one_of(
-    st.sampled_from(["model", "prompt", "messages", "usage", "include_usage", "n"]).map(json.dumps), texts
+inner_names = st.one_of(
+    st.sampled_from(["include_usage", "details", "usage", "stream"]).map(json.dumps), texts
 )
 
 
 @st.composite
-def objects(
-    draw: st.DrawFn, values: st.SearchStrategy[str], member_names: st.SearchStrategy[str] = names
-) -> str:
+def objects(draw: st.DrawFn, values: st.SearchStrategy[str]) -> str:
     members = draw(
-        st.lists(st.tuples(whitespace, member_names, whitespace, whitespace, values, whitespace), max_size=4)
+        st.lists(st.tuples(whitespace, inner_names, whitespace, whitespace, values, whitespace), max_size=4)
     )
     inner = ",".join(f"{a}{name}{b}:{c}{value}{d}" for a, name, b, c, value, d in members)
     return f"{{{inner or draw(whitespace)}}}"
@@ -42,23 +49,226 @@ values = st.recursive(
     ),
     max_leaves=5,
 )
-option_names = st.sampled_from(
-    ['"include_usage"', '"continuous_usage_stats"', '"include\\u005fusage"', '"x"']
-)
-options = st.one_of(objects(scalars, option_names), st.just("null"))
-stream_options_names = st.sampled_from(['"stream_options"', '"stream\\u005foptions"'])
+# What some engine takes for true, and what none does.
+TRUE_FOR_SOME_ENGINE = ("true", "1", "1.0", '"true"', '"ON"')
+flags = st.one_of(st.sampled_from([*TRUE_FOR_SOME_ENGINE, "false", "null", "0", "[]", '"no"', "{}"]))
+
+type Wanted = dict[str, "Wanted | None"]
+"""Members that are to be true (None), and what is to be inside others."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A JSON object as a client writes it, and as it must go on; None: it must be refused.
+
+    stated: the literals, or what is written inside, of each wanted member, by its exact name.
+    """
+
+    sent: str
+    goes_on: str | None
+    stated: "dict[str, list[str | Written]]"
+
+
+def fresh(inside: Wanted | None) -> str:
+    if inside is None:
+        return "true"
+    return "{" + ",".join(f'"{name}":{fresh(each)}' for name, each in inside.items()) + "}"
+
+
+def spellings(name: str) -> st.SearchStrategy[str]:
+    """Ways to write a name, as the names of members that some engine takes for it."""
+    escaped = "".join(f"\\u{ord(c):04x}" if c in "_s" else c for c in name)
+    return st.sampled_from([name, name, escaped, name.title(), name.upper(), name.replace("s", "\u017f", 1)])
 
 
 @st.composite
-def streams(draw: st.DrawFn) -> str:
-    """Draw a body that asks for a stream, with any number of stream_options among other members."""
-    members = [f'{draw(whitespace)}"stream"{draw(whitespace)}:{draw(whitespace)}true']
-    for name, value in draw(st.lists(st.tuples(names, values), max_size=4)):
-        assume(json.loads(name).casefold() not in {"stream", "stream_options"})
-        members.append(f"{name}:{value}{draw(whitespace)}")
-    for name, value in draw(st.lists(st.tuples(stream_options_names, options), max_size=3)):
-        members.append(f"{name}{draw(whitespace)}:{draw(whitespace)}{value}")
-    return f"{draw(whitespace)}{{{','.join(draw(st.permutations(members)))}}}{draw(whitespace)}"
+def written(
+    draw: st.DrawFn, wanted: Wanted, required: tuple[tuple[str, str], ...], taboo: frozenset[str]
+) -> Written:
+    """Draw an object with wanted members, required ones (name and literal), and any others but the taboo."""
+    members: list[tuple[str, str, str | None]] = [
+        (f'"{name}"', literal, literal) for name, literal in required
+    ]
+    stated: dict[str, list[str | Written]] = {}
+    for name, literal in draw(st.lists(st.tuples(inner_names, values), max_size=3)):
+        plain = json.loads(name).casefold()
+        if plain not in taboo and plain not in wanted:
+            members.append((name, literal, literal))
+    for name, inside in wanted.items():
+        for spelling in draw(st.lists(spellings(name), max_size=2)):
+            value: str | Written = draw(flags if inside is None else _insides(inside))
+            if isinstance(value, Written):
+                members.append((f'"{spelling}"', value.sent, value.goes_on))
+            elif inside is None:
+                members.append((f'"{spelling}"', value, value if value in TRUE_FOR_SOME_ENGINE else "true"))
+            else:
+                members.append((f'"{spelling}"', value, fresh(inside) if value == "null" else None))
+    members = draw(st.permutations(members))
+    for name, literal, _ in members:
+        plain = json.loads(name)
+        if plain in wanted:
+            stated.setdefault(plain, []).append(literal)
+    missing = [f'"{name}":{fresh(inside)}' for name, inside in wanted.items() if name not in stated]
+    return _laid_out(draw, members, missing, stated)
+
+
+def _insides(inside: Wanted) -> st.SearchStrategy[str | Written]:
+    return st.one_of(
+        st.just("null"),
+        *[written(inside, (), frozenset()).map(_without_outer_space)] * 3,
+        st.sampled_from(["[]", "true", '"x"', "7"]),
+    )
+
+
+def _without_outer_space(value: Written) -> Written:
+    return Written(value.sent.strip(), value.goes_on and value.goes_on.strip(), value.stated)
+
+
+def _laid_out(
+    draw: st.DrawFn,
+    members: list[tuple[str, str, str | None]],
+    missing: list[str],
+    stated: "dict[str, list[str | Written]]",
+) -> Written:
+    start, end = draw(whitespace), draw(whitespace)
+    sent, goes_on = start + "{", start + "{"
+    for index, (name, literal, changed) in enumerate(members):
+        a, b, c, d = (draw(whitespace) for _ in range(4))
+        last = index == len(members) - 1
+        more = "".join(f",{each}" for each in missing) if last else ""
+        comma = "" if last else ","
+        sent += f"{a}{name}{b}:{c}{literal}{d}{comma}"
+        goes_on += f"{a}{name}{b}:{c}{changed}{more}{d}{comma}"
+    if not members:
+        inner = draw(whitespace)
+        sent += inner
+        goes_on += inner + ",".join(missing)
+    refused = any(changed is None for _, _, changed in members)
+    return Written(f"{sent}}}{end}", None if refused else f"{goes_on}}}{end}", stated)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A request: its family, its path, how usage is asked for, whether it is a stream, and its body."""
+
+    family: Family
+    path: str
+    asking: Asking
+    streaming: bool
+    body: Written
+
+    def read(self) -> RequestBody:
+        return read(self.body.sent.encode(), self.path, self.asking)
+
+
+def read(content: bytes, path: str, asking: Asking) -> RequestBody:
+    match = ROUTES.find("POST", path)
+    assert isinstance(match, Match)
+    return read_request(content, "application/json", match, asking)
+
+
+def asks_of(each: Family, asking: Asking, *, streaming: bool) -> list[Ask]:
+    """List what is asked for, by what a family says of its asks."""
+    asks = [ask for ask in each.request.asks if streaming or not ask.streams_only]
+    if not (asking.continuous and asking.engine.continuous_usage):
+        asks = [ask for ask in asks if not ask.continuous]
+    return [ask for ask in asks if not ask.engines or asking.engine.name in ask.engines]
+
+
+def wanted_of(asks: list[Ask]) -> Wanted:
+    wanted: Wanted = {}
+    for ask in asks:
+        if ask.parent is None:
+            wanted[ask.member] = None
+        else:
+            inside = wanted.setdefault(ask.parent, {})
+            assert inside is not None
+            inside[ask.member] = None
+    return wanted
+
+
+askings = st.builds(Asking, st.sampled_from([UNDECLARED, *ENGINES]), st.booleans())
+
+
+@st.composite
+def requests(draw: st.DrawFn, each: Family) -> Drawn:
+    asking = draw(askings)
+    path = draw(st.sampled_from([name for name in each.routes if name.startswith("POST ")]))
+    path = path.removeprefix("POST ").format(model="m", version="1")
+    match = ROUTES.find("POST", path)
+    assert isinstance(match, Match)
+    required: list[tuple[str, str]] = []
+    if each.request.members:
+        required.append((draw(st.sampled_from(sorted(each.request.members))), '"x"'))
+    streaming = each.request.streams is Streams.ALWAYS
+    if each.request.streams in {Streams.IF_ASKED, Streams.UNLESS_DECLINED}:
+        literal = draw(st.sampled_from(["true", '"true"', "1", "false", "0"]))
+        required.append(("stream", literal))
+        streaming = literal in TRUE_FOR_SOME_ENGINE
+    taboo = frozenset(
+        {"stream"}
+        | {each.member for each in each.request.unbillable}
+        | {name for other in match.route.families for name in other.request.members}
+    )
+    wanted = wanted_of(asks_of(each, asking, streaming=streaming))
+    return Drawn(each, path, asking, streaming, draw(written(wanted, tuple(required), taboo)))
+
+
+each_family = pytest.mark.parametrize(
+    "each", JSON_FAMILIES, ids=[f"{each.api} {each.routes[0]}" for each in JSON_FAMILIES]
+)
+
+
+@each_family
+@settings(max_examples=25)
+@given(st.data())
+def test_a_body_goes_on_byte_for_byte_but_for_what_is_asked(each: Family, data: st.DataObject) -> None:
+    drawn = data.draw(requests(each))
+    if drawn.body.goes_on is None:
+        with pytest.raises(BadBodyError, match=r" must be an object\.$"):
+            drawn.read()
+        return
+
+    body = drawn.read()
+
+    assert body.content.decode() == drawn.body.goes_on
+    assert body.family is each
+    assert body.streaming is drawn.streaming
+
+
+asking_families = st.sampled_from([each for each in JSON_FAMILIES if each.request.asks])
+
+
+@settings(max_examples=200)
+@given(asking_families.flatmap(requests))
+def test_what_the_client_did_not_ask_for_is_known(drawn: Drawn) -> None:
+    assume(drawn.body.goes_on is not None)
+    document = json.loads(drawn.body.sent, parse_int=float)
+
+    def is_wanted(ask: Ask) -> bool:
+        place = document.get(ask.parent) if ask.parent else document
+        if not isinstance(place, dict):
+            return False
+        value = place.get(ask.member, ask.member in drawn.asking.engine.default_asks)
+        return value in {True, "true", "ON", "1"} if isinstance(value, str | int | float) else False
+
+    asks = asks_of(drawn.family, drawn.asking, streaming=drawn.streaming)
+    assert list(drawn.read().unasked) == [ask for ask in asks if not is_wanted(ask)]
+
+
+@settings(max_examples=150)
+@given(asking_families.flatmap(requests))
+def test_asking_twice_is_asking_once(drawn: Drawn) -> None:
+    assume(drawn.body.goes_on is not None)
+    once = drawn.read()
+    twice = read(once.content, drawn.path, drawn.asking)
+
+    assert twice.content is once.content
+    assert twice.unasked == ()
+    assert replace(twice, unasked=once.unasked) == once
+
+
+type Pairs = list[tuple[str, object]]
 
 
 def parse(text: str) -> Pairs:
@@ -68,107 +278,66 @@ def parse(text: str) -> Pairs:
     return pairs
 
 
-def others(pairs: Pairs) -> Pairs:
-    return [(name, value) for name, value in pairs if name != "stream_options"]
+@settings(max_examples=150)
+@given(asking_families.flatmap(requests))
+def test_members_that_are_not_asked_about_stay_in_number_order_and_value(drawn: Drawn) -> None:
+    assume(drawn.body.goes_on is not None)
+    wanted = wanted_of(asks_of(drawn.family, drawn.asking, streaming=drawn.streaming))
+
+    def others(text: str) -> Pairs:
+        return [(name, value) for name, value in parse(text) if name.casefold() not in wanted]
+
+    after = drawn.read().content.decode()
+
+    assert others(after) == others(drawn.body.sent)
+    for name, value in parse(after):
+        if name in wanted and (inside := wanted[name]) is not None:
+            assert isinstance(value, list)
+            assert inside.keys() <= {member for member, _ in value}
 
 
-def all_options(pairs: Pairs) -> list[object]:
-    return [value for name, value in pairs if name == "stream_options"]
-
-
-@given(streams(), st.booleans())
-def test_every_stream_is_made_to_report_usage_and_nothing_else_in_it_changes(
-    text: str, continuous: bool
+@settings(max_examples=150)
+@given(st.sampled_from(JSON_FAMILIES), objects(values), askings)
+@example(CHAT, '{"stream":false,"stream_options":{"include_usage":false}}', Asking())
+def test_a_body_in_which_nothing_is_asked_goes_on_as_the_same_object(
+    each: Family, text: str, asking: Asking
 ) -> None:
-    before, after = (
-        parse(text),
-        parse(read_openai_body(text.encode(), continuous_usage=continuous).content.decode()),
-    )
-
-    assert others(after) == others(before)
-    wanted = {"include_usage"} | ({"continuous_usage_stats"} if continuous else set())
-    assert len(all_options(after)) == max(len(all_options(before)), 1)
-    for found in all_options(after):
-        assert isinstance(found, list)
-        assert all(is_true(value) for name, value in found if name in wanted)
-        assert wanted <= {name for name, _ in found}
-    assert unasked(all_options(after), wanted) == unasked(all_options(before), wanted)
-
-
-def is_true(value: object) -> bool:
-    return value is True or value in ("1", "1.0")
-
-
-def unasked(options: list[object], wanted: set[str]) -> list[object]:
-    """List the options that are not Phoebe's business."""
-    return [
-        (name, value)
-        for found in options
-        if isinstance(found, list)
-        for name, value in found
-        if name not in wanted
-    ]
-
-
-TRUE_FOR_SOME_ENGINE = ("true", "1", "1.0", '"true"', '"ON"')
-option_values = st.one_of(
-    st.sampled_from([*TRUE_FOR_SOME_ENGINE, "false", "null", "0", "[]", '"no"']), scalars
-)
-
-
-@given(
-    st.lists(st.tuples(whitespace, option_names, whitespace, option_values, whitespace), max_size=3),
-    st.tuples(whitespace, values, whitespace, values, whitespace),
-)
-def test_only_the_answer_to_whether_usage_is_wanted_is_replaced(
-    members: list[tuple[str, str, str, str, str]], around: tuple[str, str, str, str, str]
-) -> None:
-    a, before, b, after, c = around
-    head = f'{a}{{"x":{before},"stream":true,"stream_options":{b}'
-    tail = f'{b},"y":{after}}}{c}'
-    sent, expected, asked = [], [], False
-    for left, name, middle, value, right in members:
-        wanted = json.loads(name) == "include_usage"
-        asked = asked or wanted
-        kept = value if not wanted or value in TRUE_FOR_SOME_ENGINE else "true"
-        sent.append(f"{left}{name}{middle}:{value}{right}")
-        expected.append(f"{left}{name}{middle}:{kept}{right}")
-    if not asked:
-        expected.append('"include_usage":true')
-
-    content = read_openai_body(f"{head}{{{','.join(sent)}}}{tail}".encode()).content
-
-    assert content.decode() == f"{head}{{{','.join(expected)}}}{tail}"
-
-
-@given(objects(values, st.sampled_from(['"model"', '"messages"'])), whitespace)
-def test_without_stream_options_they_are_put_behind_the_last_member(text: str, end: str) -> None:
-    head = f'{{"x":{text},"stream":true'
-
-    content = read_openai_body(f"{head}{end}}}{end}".encode()).content
-
-    assert content.decode() == f'{head},"stream_options":{{"include_usage":true}}{end}}}{end}'
-
-
-@given(objects(values))
-@example('{"stream":false,"stream_options":{"include_usage":false}}')
-def test_a_body_that_is_no_stream_goes_on_as_the_same_object(text: str) -> None:
     content = text.encode()
-    body = read_openai_body(content, continuous_usage=True)
-
-    assume(not body.streaming)
-    assert body.content is content
-
-
-@given(
-    st.one_of(st.binary(max_size=40), values.map(str.encode), streams().map(lambda text: text.encode()[:-1]))
-)
-@example(b'{"stream":true,"stream_options":{"include_usage":' + b"[" * 100_000)
-@example(b'{"stream":true,"stream_options":7}')
-def test_any_bytes_are_read_or_refused_as_bad(content: bytes) -> None:
+    path = each.routes[0].split(" ")[1].format(model="m", version="1")
     try:
-        outcome: RequestBody | BadBodyError = read_openai_body(content)
+        body = read(content, path, asking)
+    except BadBodyError:
+        assume(False)
+
+    assume(not asks_of(body.family, asking, streaming=body.streaming))
+    assert body.content is content
+    assert body.unasked == ()
+
+
+any_body = st.one_of(
+    st.binary(max_size=40),
+    values.map(str.encode),
+    asking_families.flatmap(requests).map(lambda drawn: drawn.body.sent.encode()[:-1]),
+    asking_families.flatmap(requests).map(lambda drawn: drawn.body.sent.encode()),
+)
+
+
+@settings(max_examples=200)
+@given(st.sampled_from(FAMILIES), any_body, askings, st.text(max_size=20))
+@example(CHAT, b'{"stream":true,"stream_options":{"include_usage":' + b"[" * 100_000, Asking(), "")
+@example(CHAT, b'{"stream":true,"stream_options":7}', Asking(), "")
+def test_any_bytes_are_read_or_refused_as_bad(
+    each: Family, content: bytes, asking: Asking, content_type: str
+) -> None:
+    match = ROUTES.find(*each.routes[0].format(model="m", version="1").split(" "))
+    assert isinstance(match, Match)
+    try:
+        outcome: RequestBody | BadBodyError = read_request(content, content_type, match, asking)
     except BadBodyError as error:
         outcome = error
 
-    assert isinstance(outcome, RequestBody) or 0 < len(str(outcome)) < 500
+    if isinstance(outcome, RequestBody):
+        assert outcome.prompts >= 1
+        assert 1 <= outcome.samples <= 65_536
+    else:
+        assert 0 < len(str(outcome)) < 500

@@ -10,7 +10,20 @@ from phoebe_addon import sse
 from phoebe_addon.sse import SseParser, SsePiece
 
 pieces_of_streams = st.sampled_from(
-    [b"data", b":", b" ", b"\n", b"\r", b"\r\n", b"\xef\xbb\xbf", b"data: x", b"data:{}\n\n", b"event: a\n"]
+    [
+        b"data",
+        b":",
+        b" ",
+        b"\n",
+        b"\r",
+        b"\r\n",
+        b"\xef\xbb\xbf",
+        b"data: x",
+        b"data:{}\n\n",
+        b"event: a\n",
+        b"event",
+        b"event: b\ndata",
+    ]
 )
 streams = st.one_of(
     st.binary(max_size=60),
@@ -31,17 +44,23 @@ def parse(chunks: list[bytes], limit: int = 10_000) -> list[SsePiece]:
     return [*pieces, last] if last else pieces
 
 
-def events_of_the_standard(stream: bytes) -> Iterator[bytes]:
-    """Yield the data of each event: the standard's algorithm line by line, but an unfinished event counts."""
+def events_of_the_standard(stream: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the name and the data of each event.
+
+    That is the standard's algorithm line by line, but an unfinished event counts.
+    """
     stream = stream.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     for block in (stream + b"\n\n").split(b"\n\n"):
-        values = []
+        name, values = b"", []
         for line in block.split(b"\n"):
             field, colon, value = line.partition(b":")
+            value = value[1:] if colon and value[:1] == b" " else value
             if field == b"data":
-                values.append(value[1:] if colon and value[:1] == b" " else value)
+                values.append(value)
+            elif field == b"event":
+                name = value
         if values:
-            yield b"\n".join(values)
+            yield name, b"\n".join(values)
 
 
 def whole_events(pieces: list[SsePiece]) -> list[tuple[bytes, bytes | None]]:
@@ -86,7 +105,7 @@ def test_what_is_found_beyond_the_limit_does_not_depend_on_the_cuts(
 @example(b"data\n\n")
 @example(b"data: a\r\n")
 def test_the_events_are_those_of_the_standard(stream: bytes) -> None:
-    assert [piece.data for piece in parse([stream]) if piece.data is not None] == list(
+    assert [(piece.event, piece.data) for piece in parse([stream]) if piece.data is not None] == list(
         events_of_the_standard(stream)
     )
 

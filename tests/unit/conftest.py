@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from phoebe_addon.spool import Spool
+from phoebe_addon.spool import Spool, open_own
 
 BYTES_MAX = 100 * 1024 * 1024
 
@@ -14,7 +14,7 @@ def open_spool(tmp_path: Path) -> Iterator[Callable[..., Spool]]:
     opened: list[Spool] = []
 
     def open_one(bytes_max: int = BYTES_MAX) -> Spool:
-        opened.append(Spool(tmp_path / "spool", bytes_max))
+        opened.append(open_own(tmp_path / "spool", bytes_max))
         return opened[-1]
 
     yield open_one

@@ -3,10 +3,31 @@ import json
 import pytest
 
 from phoebe_addon import answer_body
-from phoebe_addon.answer_body import DocumentBody, EventStreamBody, Strip, open_body
-from phoebe_addon.openai_answer import Answer
+from phoebe_addon.answer_body import (
+    AnswerBody,
+    CodedBody,
+    DocumentBody,
+    EditedDocumentBody,
+    EventStreamBody,
+    LinesBody,
+    Removal,
+    UntypedBody,
+    open_body,
+)
+from phoebe_addon.answer_reader import Answer, AnswerReader, Asked
+from phoebe_addon.content_coding import ContentCodingError
+from phoebe_addon.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
 from phoebe_addon.usage import Usage
+from tests.harness.content_codings import ENCODERS, encode
 from tests.harness.engine_streams import DONE, STREAMS, VLLM, VLLM_USAGE
+from tests.harness.known import family
+
+NOTHING = Removal()
+FINAL = Removal((STREAM_USAGE,))
+RUNNING = Removal((CONTINUOUS_USAGE,))
+BOTH = Removal((STREAM_USAGE, CONTINUOUS_USAGE))
+SSE = "text/event-stream"
+JSON = "application/json"
 
 VLLM_CONTINUOUS = (
     b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"a"}}],'
@@ -14,31 +35,93 @@ VLLM_CONTINUOUS = (
 )
 
 
-def pass_through(stream: bytes, strip: Strip, prompt_count: int = 1) -> tuple[bytes, Answer]:
-    body = open_body("text/event-stream", prompt_count, strip)
+def reader_of(api: str = "openai.chat", asked: Asked | None = None) -> AnswerReader:
+    return AnswerReader((family(api).answer,), asked or Asked())
+
+
+def removal_of(api: str) -> Removal:
+    """What is taken out where a client asked for nothing."""
+    return Removal(family(api).request.asks)
+
+
+def opened(
+    content_type: str, removal: Removal = NOTHING, coding: str = ""
+) -> tuple[AnswerBody, AnswerReader]:
+    reader = reader_of()
+    return open_body(content_type, coding, reader, removal), reader
+
+
+def pass_through(
+    stream: bytes, removal: Removal, asked: Asked | None = None, api: str = "openai.chat"
+) -> tuple[bytes, Answer]:
+    reader = reader_of(api, asked)
+    body = open_body(SSE, "", reader, removal)
     passed = body.feed(stream) + body.finish()
-    return passed, body.answer()
+    return passed, reader.answer()
 
 
 @pytest.mark.parametrize(
-    "content_type",
-    ["text/event-stream", "text/event-stream; charset=utf-8", "Text/Event-Stream", " text/event-stream ;x"],
+    ("content_type", "kind"),
+    [
+        (SSE, EventStreamBody),
+        ("text/event-stream; charset=utf-8", EventStreamBody),
+        ("Text/Event-Stream", EventStreamBody),
+        (" text/event-stream ;x", EventStreamBody),
+        ("application/x-ndjson", LinesBody),
+        ("Application/NDJSON; charset=utf-8", LinesBody),
+        ("application/jsonl", LinesBody),
+        (JSON, DocumentBody),
+        ("application/json; charset=utf-8", DocumentBody),
+        ("application/problem+json", DocumentBody),
+        ("", UntypedBody),
+        ("text/plain", UntypedBody),
+        ("text/event-stream-x", UntypedBody),
+        ("application/octet-stream", UntypedBody),
+    ],
 )
-def test_an_event_stream_is_known_by_its_content_type(content_type: str) -> None:
-    assert isinstance(open_body(content_type, 1, Strip.NOTHING), EventStreamBody)
+def test_the_form_of_a_body_is_known_by_its_content_type(content_type: str, kind: type) -> None:
+    assert type(opened(content_type)[0]) is kind
 
 
-@pytest.mark.parametrize("content_type", ["", "application/json", "text/plain", "text/event-stream-x"])
-def test_everything_else_is_a_document(content_type: str) -> None:
-    assert isinstance(open_body(content_type, 1, Strip.NOTHING), DocumentBody)
+def test_a_document_is_held_back_only_if_something_is_to_be_taken_out() -> None:
+    assert type(opened(JSON, removal_of("triton.generate"))[0]) is EditedDocumentBody
+    assert type(opened(JSON, BOTH)[0]) is DocumentBody
+
+
+def test_a_coding_that_is_not_known_is_an_error_and_identity_is_none() -> None:
+    assert type(opened(SSE, coding="identity")[0]) is EventStreamBody
+    assert type(opened(SSE, coding="gzip")[0]) is CodedBody
+    with pytest.raises(ContentCodingError):
+        opened(SSE, coding="unheard-of")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "streamed"),
+    [(SSE, True), ("application/x-ndjson", True), (JSON, False), ("", False)],
+)
+def test_streams_of_events_and_of_lines_are_streams(content_type: str, streamed: bool) -> None:
+    for coding in ("", "gzip"):
+        assert opened(content_type, coding=coding)[0].streamed is streamed
+    assert opened(content_type, FINAL)[0].streamed is streamed
 
 
 @pytest.mark.parametrize(("before", "usage", "after"), STREAMS.values(), ids=STREAMS.keys())
-def test_just_the_final_usage_is_taken_out(before: bytes, usage: bytes, after: bytes) -> None:
-    passed, answer = pass_through(before + usage + after, Strip.FINAL)
+def test_just_what_was_asked_for_is_taken_out(before: bytes, usage: bytes, after: bytes) -> None:
+    passed, answer = pass_through(before + usage + after, FINAL)
 
     assert passed == before + after
-    assert answer == pass_through(before + usage + after, Strip.NOTHING)[1]
+    assert answer == pass_through(before + usage + after, NOTHING)[1]
+
+
+def test_zeros_that_an_engine_sends_before_the_end_because_it_was_asked_are_taken_out_too() -> None:
+    chunk = b'data: {"id":"cmpl-1","choices":[{"index":0,"text":"a"}]%s}\n\n'
+    zeros = b',"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}'
+    _, usage, _ = STREAMS["Ollama"]
+
+    passed, answer = pass_through(chunk % zeros + chunk % b"" + usage + DONE, FINAL)
+
+    assert passed == 2 * (chunk % b"") + DONE
+    assert answer.usage == Usage(prompt=26, completion=2)
 
 
 EXPECTED = {
@@ -46,7 +129,6 @@ EXPECTED = {
     "OpenAI": Usage(prompt=9, cached=0, completion=5, reasoning=4),
     "SGLang": Usage(prompt=4, completion=1, reasoning=0),
     "Ollama": Usage(prompt=26, completion=2),
-    "TensorRT-LLM": Usage(prompt=7, cached=1, completion=3),
     "error": None,
     "usage last, without its newline": Usage(prompt=17, cached=16, completion=3),
 }
@@ -54,20 +136,32 @@ EXPECTED = {
 
 @pytest.mark.parametrize(("name", "usage"), EXPECTED.items())
 def test_the_usage_of_each_engine_is_found(name: str, usage: Usage | None) -> None:
-    assert pass_through(b"".join(STREAMS[name]), Strip.FINAL)[1].usage == usage
+    assert pass_through(b"".join(STREAMS[name]), FINAL)[1].usage == usage
+
+
+def test_tensorrt_llm_reports_final_usage_for_each_prompt() -> None:
+    _, answer = pass_through(b"".join(STREAMS["TensorRT-LLM"]), FINAL, Asked(prompts=2))
+
+    assert answer.usage == Usage(prompt=7, cached=1, completion=3)
 
 
 def test_tgi_reports_usage_with_the_last_chunk_of_each_prompt() -> None:
-    _, answer = pass_through(b"".join(STREAMS["TGI"]), Strip.NOTHING, prompt_count=2)
+    _, answer = pass_through(b"".join(STREAMS["TGI"]), NOTHING, Asked(prompts=2))
 
     assert answer.usage == Usage(prompt=7, completion=10)
     assert answer.finish_reason == "length"
 
 
+def test_usage_that_only_the_final_one_was_asked_for_and_came_without_asking_stays() -> None:
+    stream = b"".join(STREAMS["TGI"])
+
+    assert pass_through(stream, FINAL)[0] == stream
+
+
 def test_an_error_in_a_stream_is_passed_on_and_noticed() -> None:
     before, usage, after = STREAMS["SGLang, error before usage"]
 
-    passed, answer = pass_through(before + usage + after, Strip.FINAL)
+    passed, answer = pass_through(before + usage + after, FINAL)
 
     assert b"the engine core is dead" in passed
     assert answer.failed
@@ -77,11 +171,22 @@ def test_an_error_in_a_stream_is_passed_on_and_noticed() -> None:
 def test_an_error_that_comes_with_usage_reaches_the_client() -> None:
     error = b'data: {"error":{"message":"no"},"usage":{"prompt_tokens":1}}\n\n'
 
-    assert pass_through(error, Strip.FINAL | Strip.RUNNING)[0] == error
+    assert pass_through(error, BOTH)[0] == error
+
+
+@pytest.mark.parametrize("data", [b"data: {}\n", b"data: nonsense\n", b""])
+def test_an_event_that_is_an_error_by_its_name_is_one(data: bytes) -> None:
+    event = b"event: error\n" + data + b"\n"
+
+    for api in ("openai.chat", "anthropic.messages"):
+        passed, answer = pass_through(event, NOTHING, api=api)
+
+        assert passed == event
+        assert answer.failed
 
 
 def test_running_usage_is_taken_out_of_its_chunk_and_no_other_byte() -> None:
-    passed, answer = pass_through(VLLM_CONTINUOUS, Strip.RUNNING)
+    passed, answer = pass_through(VLLM_CONTINUOUS, RUNNING)
 
     assert passed == b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
     assert answer.usage == Usage(prompt=5, completion=1)
@@ -90,7 +195,7 @@ def test_running_usage_is_taken_out_of_its_chunk_and_no_other_byte() -> None:
 def test_running_usage_is_taken_out_of_data_and_not_of_a_comment_that_repeats_it() -> None:
     data = VLLM_CONTINUOUS.removeprefix(b"data: ").rstrip(b"\n")
 
-    passed, _ = pass_through(b": " + data + b"\n" + VLLM_CONTINUOUS, Strip.RUNNING)
+    passed, _ = pass_through(b": " + data + b"\n" + VLLM_CONTINUOUS, RUNNING)
 
     assert passed.startswith(b": " + data + b"\n")
     assert b"usage" not in passed.removeprefix(b": " + data)
@@ -101,7 +206,7 @@ def test_running_usage_is_taken_out_of_data_over_several_lines(end: bytes) -> No
     lines = [b"event: x", b"data: {", b'data:"usage":{"prompt_tokens":1,', b'data: "completion_tokens":2},']
     rest = [b'data: "choices":[{"index":0}]', b"data", b"data:}", b"id: 1", b"", b""]
 
-    passed, answer = pass_through(end.join(lines + rest), Strip.RUNNING)
+    passed, answer = pass_through(end.join(lines + rest), RUNNING)
 
     values = [line[5:].strip() for line in passed.split(end) if line.startswith(b"data")]
     assert json.loads(b"\n".join(values)) == {"choices": [{"index": 0}]}
@@ -110,15 +215,70 @@ def test_running_usage_is_taken_out_of_data_over_several_lines(end: bytes) -> No
     assert answer.usage == Usage(prompt=1, completion=2)
 
 
+def test_a_byte_order_mark_goes_on_before_an_event_that_was_changed() -> None:
+    bom = b"\xef\xbb\xbf"
+
+    assert pass_through(bom + VLLM_CONTINUOUS, RUNNING)[0] == bom + pass_through(VLLM_CONTINUOUS, RUNNING)[0]
+
+
+def test_a_line_that_is_data_only_for_the_eye_is_none_and_goes_on_as_it_is() -> None:
+    line = b"\xef\xbb\xbfdata: x\n"
+
+    passed, _ = pass_through(VLLM + line + VLLM_CONTINUOUS, RUNNING)
+
+    assert passed == VLLM + line + pass_through(VLLM_CONTINUOUS, RUNNING)[0]
+
+
+def test_the_details_that_tgi_was_asked_for_become_null() -> None:
+    removal = removal_of("tgi.generate")
+    token = b'data:{"index":0,"token":{"text":"details"},"generated_text":null,"details":null}\n\n'
+    details = b'{"finish_reason":"length","generated_tokens":2,"input_length":7,"seed":null}'
+    last = b'data:{"index":1,"token":{"text":"b"},"generated_text":"ab","details":%s}\n\n'
+
+    passed, answer = pass_through(token + last % details, removal, api="tgi.generate")
+
+    assert passed == token + last % b"null"
+    assert answer.usage == Usage(prompt=7, completion=2)
+    assert (answer.finish_reason, answer.finished) == ("length", True)
+
+
+def test_the_counts_that_triton_was_asked_for_are_taken_out_of_every_event() -> None:
+    event = b'data: {"model_name":"m","num_input_tokens":7,"num_output_tokens":%d,"text_output":"a"}\n\n'
+
+    passed, answer = pass_through(event % 1 + event % 2, removal_of("triton.generate"), api="triton.generate")
+
+    assert passed == 2 * b'data: {"model_name":"m","text_output":"a"}\n\n'
+    assert answer.usage == Usage(prompt=7, completion=3)
+
+
+def test_what_was_asked_for_is_taken_out_of_a_document() -> None:
+    reader = reader_of("triton.generate")
+    body = open_body(JSON, "", reader, removal_of("triton.generate"))
+    content = b' {"num_output_tokens":2, "text_output":"a" ,"num_input_tokens":7 } '
+
+    assert [body.feed(content[:20]), body.feed(content[20:])] == [b"", b""]
+    assert body.finish() == b' {"text_output":"a" } '
+    assert reader.answer().usage == Usage(prompt=7, completion=2)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"nonsense", b'{"num_input_tokens":1', b"\xff", b"[" * 99_999]
+)
+def test_a_document_out_of_which_nothing_can_be_taken_goes_on_as_it_is(content: bytes) -> None:
+    body = open_body(JSON, "", reader_of("triton.generate"), removal_of("triton.generate"))
+
+    assert body.feed(content) + body.finish() == content
+
+
 def test_a_stream_without_anything_to_take_out_is_not_held_back() -> None:
-    body = open_body("text/event-stream", 1, Strip.NOTHING)
+    body, _ = opened(SSE)
 
     assert [body.feed(bytes([byte])) for byte in VLLM] == [bytes([byte]) for byte in VLLM]
     assert body.finish() == b""
 
 
 def test_complete_events_are_passed_on_at_once_and_what_is_unfinished_later() -> None:
-    body = open_body("text/event-stream", 1, Strip.FINAL)
+    body, _ = opened(SSE, FINAL)
 
     assert body.feed(VLLM + VLLM_USAGE[:50]) == VLLM
     assert body.feed(VLLM_USAGE[50:] + b"data") == b""
@@ -126,42 +286,153 @@ def test_complete_events_are_passed_on_at_once_and_what_is_unfinished_later() ->
 
 
 def test_what_was_said_before_a_cut_is_known() -> None:
-    body = open_body("text/event-stream", 1, Strip.FINAL)
+    body, reader = opened(SSE, FINAL)
     body.feed(VLLM_CONTINUOUS + VLLM_USAGE[:-10])
 
-    assert body.answer().usage == Usage(prompt=5, completion=1)
+    assert reader.answer().usage == Usage(prompt=5, completion=1)
 
 
 def test_a_usage_chunk_beyond_the_limit_is_passed_on_unread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answer_body, "EVENT_BYTES_MAX", 100)
 
-    passed, answer = pass_through(VLLM_USAGE + DONE, Strip.FINAL)
+    passed, answer = pass_through(VLLM_USAGE + DONE, FINAL)
 
     assert passed == VLLM_USAGE + DONE
     assert answer == Answer(finished=True)
 
 
+def test_lines_are_passed_on_as_they_come_and_read_when_complete() -> None:
+    reader = reader_of("ollama.chat")
+    body = open_body("application/x-ndjson", "", reader, NOTHING)
+    first, last = b'{"model":"m","done":false}\n', b'{"done":true,"prompt_eval_count":5,"eval_count":2}'
+
+    assert [body.feed(first[:9]), body.feed(first[9:] + last)] == [first[:9], first[9:] + last]
+    assert reader.answer() == Answer("m")
+    assert body.finish() == b""
+    assert reader.answer() == Answer(
+        "m", Usage(prompt=5, completion=2), '{"prompt_eval_count":5,"eval_count":2}', finished=True
+    )
+
+
 def test_a_document_is_passed_on_as_it_comes_and_read_at_its_end() -> None:
     content = b'{"model":"m","usage":{"prompt_tokens":1}}'
-    body = open_body("application/json", 1, Strip.FINAL | Strip.RUNNING)
+    body, reader = opened(JSON)
 
     assert [body.feed(content[:20]), body.feed(content[20:])] == [content[:20], content[20:]]
-    assert body.answer() == Answer()
+    assert reader.answer() == Answer()
     assert body.finish() == b""
-    assert body.answer() == Answer("m", Usage(prompt=1), '{"prompt_tokens":1}', finished=True)
+    assert reader.answer() == Answer("m", Usage(prompt=1), '{"prompt_tokens":1}', finished=True)
 
 
 def test_a_document_that_was_cut_is_not_read() -> None:
-    body = open_body("application/json", 1, Strip.NOTHING)
+    body, reader = opened(JSON)
     body.feed(b'{"model":"m","usage":{"prompt_tokens":4821}}')
 
-    assert body.answer() == Answer()
+    assert reader.answer() == Answer()
 
 
-def test_a_document_beyond_the_limit_is_passed_on_unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answer_body, "DOCUMENT_BYTES_MAX", 12)
-    body = open_body("application/json", 1, Strip.NOTHING)
+def test_json_lines_under_the_media_type_of_json_are_read() -> None:
+    reader = reader_of("ollama.chat")
+    body = open_body(JSON, "", reader, NOTHING)
+    body.feed(b'{"model":"m"}\r\n\n{"done":true,"eval_count":2}\n')
+    body.finish()
 
-    assert body.feed(b" " * 13) + body.feed(b'{"error":1}') == b" " * 13 + b'{"error":1}'
+    assert (reader.answer().model, reader.answer().usage) == ("m", Usage(completion=2))
+
+
+def test_of_a_long_document_what_its_family_reads_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_body, "DOCUMENT_BYTES_MAX", 200)
+    numbers = b",".join(b"-0.25" for _ in range(1000))
+    content = b'{"data":[{"embedding":[%s]}],"model":"m","usage":{"prompt_tokens":7}}' % numbers
+    reader = reader_of("openai.embeddings")
+    body = open_body(JSON, "", reader, NOTHING)
+
+    assert body.feed(content[:3000]) + body.feed(content[3000:]) == content
     assert body.finish() == b""
-    assert body.answer() == Answer()
+    assert reader.answer() == Answer("m", Usage(prompt=7), '{"prompt_tokens":7}', finished=True)
+
+
+def test_a_long_body_that_is_no_document_is_passed_on_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_body, "DOCUMENT_BYTES_MAX", 12)
+    body, reader = opened(JSON)
+
+    assert body.feed(b" " * 13) + body.feed(b'"error":1}') == b" " * 13 + b'"error":1}'
+    assert body.finish() == b""
+    assert reader.answer() == Answer()
+
+
+def test_a_document_too_long_to_be_held_back_goes_on_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_body, "HELD_BACK_BYTES_MAX", 12)
+    reader = reader_of("triton.generate")
+    body = open_body(JSON, "", reader, removal_of("triton.generate"))
+
+    assert [body.feed(b'{"num_input'), body.feed(b'_tokens":1'), body.feed(b"}")] == [
+        b"",
+        b'{"num_input_tokens":1',
+        b"}",
+    ]
+    assert body.finish() == b""
+    assert reader.answer().usage is None
+
+
+@pytest.mark.parametrize(
+    "start", [b"data:", b"event: x\ndata:", b": hi\n\ndata:", b"\xef\xbb\xbfid: 1\ndata:"]
+)
+def test_an_untyped_body_that_begins_like_an_event_stream_is_one(start: bytes) -> None:
+    body, reader = opened("")
+
+    stream = start + b' {"model":"m","choices":[],"usage":{"prompt_tokens":1}}\n\n'
+    passed = b"".join(body.feed(bytes([byte])) for byte in stream)
+
+    assert passed == stream
+    assert body.streamed
+    assert reader.answer().usage == Usage(prompt=1)
+
+
+@pytest.mark.parametrize("start", [b"", b" ", b"[", b"\xef\xbb\xbf"])
+def test_any_other_untyped_body_is_a_document(start: bytes) -> None:
+    body, reader = opened("text/plain")
+    content = start + b'{"usage":{"prompt_tokens":1}}'
+
+    passed = b"".join(body.feed(bytes([byte])) for byte in content) + body.finish()
+
+    assert passed == content
+    assert not body.streamed
+    assert (reader.answer().usage is None) is (start == b"[")
+
+
+@pytest.mark.parametrize("content", [b"", b"1", b"data", b"{}"])
+def test_an_untyped_body_too_short_to_tell_goes_on_at_its_end(content: bytes) -> None:
+    body, _ = opened("")
+
+    assert body.feed(content) == b""
+    assert body.finish() == content
+
+
+@pytest.mark.parametrize("coding", ENCODERS)
+def test_a_coded_stream_is_passed_on_as_it_comes_and_read(coding: str) -> None:
+    content = encode(coding, VLLM + VLLM_USAGE + DONE)
+    body, reader = opened(SSE, coding=ENCODERS[coding][0])
+
+    assert body.feed(content[:30]) + body.feed(content[30:]) == content
+    assert body.finish() == b""
+    assert reader.answer().usage == Usage(prompt=17, cached=16, completion=3)
+
+
+@pytest.mark.parametrize("coding", ENCODERS)
+def test_a_coded_stream_comes_out_decoded_if_something_is_taken_out(coding: str) -> None:
+    content = encode(coding, VLLM + VLLM_USAGE + DONE[:-1])
+    body, reader = opened(SSE, FINAL, ENCODERS[coding][0])
+
+    assert body.feed(content[:30]) + body.feed(content[30:]) + body.finish() == VLLM + DONE[:-1]
+    assert reader.answer().finished
+
+
+def test_of_a_damaged_answer_what_came_before_the_damage_is_read() -> None:
+    content = encode("gzip", VLLM + VLLM_USAGE + DONE)
+    damaged = content[:-8] + b"\0" * 8
+    body, reader = opened(SSE, coding="gzip")
+
+    assert body.feed(damaged) + body.feed(b"more") + body.finish() == damaged + b"more"
+    assert reader.answer().usage == Usage(prompt=17, cached=16, completion=3)
+    assert reader.answer().unreadable

@@ -4,12 +4,15 @@ from uuid import UUID
 
 import pytest
 
-from phoebe_addon.answer_body import Strip
+from phoebe_addon.answer_body import Removal
+from phoebe_addon.answer_reader import Asked
 from phoebe_addon.exchange import Admission, Ending, Exchange, admission_event
+from phoebe_addon.families.openai_chat import STREAM_USAGE
 from phoebe_addon.identity import Identity
-from phoebe_addon.routes import Api
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.event_validation import EventRow, validate
+from tests.harness.content_codings import encode
+from tests.harness.known import engine, family
 
 START = datetime(2026, 11, 20, 12, 0, 0, 250_000, tzinfo=UTC)
 FIRST_BYTE = START + timedelta(seconds=1)
@@ -19,10 +22,11 @@ ADMISSION = Admission(
     request_id="01939f2e-0000-7000-8000-000000000000",
     client_request_id="client-1",
     identity=Identity("auth-1", "res-1", "base", "user-1", "group-1", "deployment"),
-    api=Api.OPENAI_CHAT,
+    families=(family("openai.chat"),),
     requested_model="asked",
-    prompt_count=1,
-    strip=Strip.NOTHING,
+    asked=Asked(),
+    removal=Removal(),
+    served_models=(),
     start_time=START,
 )
 USAGE = b'"usage":{"prompt_tokens":0,"completion_tokens":2}'
@@ -42,11 +46,10 @@ def ended(
     body: bytes = b"",
     *,
     admission: Admission = ADMISSION,
-    only_model: str | None = None,
 ) -> MeteringEvent:
-    exchange = Exchange(admission, "connection-1", only_model)
+    exchange = Exchange(admission, "connection-1")
     if status_code is not None:
-        exchange.answer_began(status_code, content_type)
+        exchange.answer_began(status_code, {"content-type": content_type})
         if body:
             exchange.answer_bytes(body, FIRST_BYTE)
         if ending is Ending.ANSWER_COMPLETE:
@@ -142,6 +145,10 @@ def test_an_event_says_all_that_is_known() -> None:
         event_time=END,
         start_time=START,
         first_byte_time=FIRST_BYTE,
+        cache_write_tokens=None,
+        prompt_audio_tokens=None,
+        completion_audio_tokens=None,
+        model_untrusted=False,
     )
 
 
@@ -181,7 +188,7 @@ def test_an_aborted_stream_keeps_the_last_counts_it_gave() -> None:
 
 def test_the_first_byte_time_is_that_of_the_first_bytes_only() -> None:
     exchange = Exchange(ADMISSION, "connection-1")
-    exchange.answer_began(200, STREAM)
+    exchange.answer_began(200, {"content-type": STREAM})
     exchange.answer_bytes(CHUNK, FIRST_BYTE)
     exchange.answer_bytes(DONE, END)
     event = exchange.end(COMPLETE, END)
@@ -190,13 +197,62 @@ def test_the_first_byte_time_is_that_of_the_first_bytes_only() -> None:
     assert event.first_byte_time.ToDatetime(UTC) == FIRST_BYTE
 
 
-def test_the_only_model_of_a_resource_is_named_where_the_engine_names_none() -> None:
-    nameless = b"{" + USAGE + b"}"
-    named = b'{"model":"other",' + USAGE + b"}"
+NAMELESS = b"{" + USAGE + b"}"
+NAMED = b'{"model":"m",' + USAGE + b"}"
 
-    assert ended(COMPLETE, body=nameless, only_model="m").model_id == "m"
-    assert ended(COMPLETE, body=named, only_model="m").model_id == "other"
-    assert ended(COMPLETE, body=b"{}", only_model="m").model_id == ""
+
+@pytest.mark.parametrize(
+    ("served", "body", "model_id", "untrusted"),
+    [
+        ((), NAMED, "m", False),
+        (("m",), NAMED, "m", False),
+        (("a", "m"), NAMED, "m", False),
+        (("other",), NAMED, "m", True),
+        (("M",), NAMED, "m", True),
+        ((), NAMELESS, "", False),
+        (("m",), NAMELESS, "m", False),
+        (("a", "m"), NAMELESS, "", False),
+        (("m",), b"{}", "", False),
+        (("m",), b'{"usage":{"prompt_tokens":-1}}', "", False),
+    ],
+)
+def test_the_model_is_the_engines_word_or_the_only_one_it_serves(
+    served: tuple[str, ...], body: bytes, model_id: str, untrusted: bool
+) -> None:
+    event = ended(COMPLETE, body=body, admission=replace(ADMISSION, served_models=served))
+
+    assert (event.model_id, event.model_untrusted) == (model_id, untrusted)
+
+
+@pytest.mark.parametrize(
+    ("name", "api", "served", "untrusted"),
+    [
+        ("SGLang", "openai.chat", (), True),
+        ("SGLang", "openai.chat", ("m",), False),
+        ("SGLang", "openai.chat", ("other",), True),
+        ("vLLM", "openai.chat", (), False),
+        ("llama.cpp", "openai.chat", (), False),
+        ("llama.cpp", "openai.embeddings", (), True),
+        ("llama.cpp", "openai.embeddings", ("m",), False),
+    ],
+)
+def test_a_model_that_an_engine_merely_repeats_is_trusted_only_if_it_is_declared(
+    name: str, api: str, served: tuple[str, ...], untrusted: bool
+) -> None:
+    admission = replace(
+        ADMISSION, families=(family(api),), asked=Asked(engine=engine(name)), served_models=served
+    )
+
+    assert ended(COMPLETE, body=NAMED, admission=admission).model_untrusted is untrusted
+    assert not ended(COMPLETE, body=b"{}", admission=admission).model_untrusted
+
+
+def test_a_model_too_long_to_be_kept_whole_is_not_trusted() -> None:
+    for length, untrusted in ((256, False), (257, True)):
+        body = b'{"model":"%s"}' % (b"x" * length)
+        event = ended(COMPLETE, body=body)
+
+        assert (len(event.model_id), event.model_untrusted) == (256, untrusted)
 
 
 def test_the_model_the_client_asked_for_never_stands_in_for_the_engines() -> None:
@@ -204,12 +260,144 @@ def test_the_model_the_client_asked_for_never_stands_in_for_the_engines() -> Non
 
 
 def test_usage_is_taken_out_only_of_a_successful_answer() -> None:
-    admission = replace(ADMISSION, strip=Strip.FINAL)
+    admission = replace(ADMISSION, removal=Removal((STREAM_USAGE,)))
     for status_code, passed in ((200, b""), (400, FINAL_USAGE)):
         exchange = Exchange(admission, "connection-1")
-        exchange.answer_began(status_code, STREAM)
+        exchange.answer_began(status_code, {"content-type": STREAM})
 
         assert exchange.answer_bytes(FINAL_USAGE, FIRST_BYTE) + exchange.answer_complete() == passed
+
+
+@pytest.mark.parametrize(
+    ("coding", "removal", "decoded"),
+    [
+        ("gzip", Removal(), False),
+        ("gzip", Removal((STREAM_USAGE,)), True),
+        ("", Removal((STREAM_USAGE,)), False),
+        ("unheard-of", Removal((STREAM_USAGE,)), False),
+    ],
+)
+def test_an_answer_comes_out_decoded_only_if_something_is_to_be_taken_out(
+    coding: str, removal: Removal, decoded: bool
+) -> None:
+    exchange = Exchange(replace(ADMISSION, removal=removal), "connection-1")
+
+    assert exchange.answer_began(200, {"content-type": STREAM, "content-encoding": coding}) is decoded
+    sent = CHUNK + FINAL_USAGE + DONE
+    body = encode(coding, sent) if coding == "gzip" else sent
+    passed = exchange.answer_bytes(body, FIRST_BYTE) + exchange.answer_complete()
+    without = CHUNK + DONE if removal and coding != "unheard-of" else sent
+    assert passed == (without if decoded or coding != "gzip" else body)
+
+
+def test_usage_in_a_compressed_answer_is_found() -> None:
+    exchange = Exchange(ADMISSION, "connection-1")
+    exchange.answer_began(200, {"content-type": STREAM, "content-encoding": "gzip"})
+    exchange.answer_bytes(encode("gzip", CHUNK + FINAL_USAGE + DONE), FIRST_BYTE)
+    exchange.answer_complete()
+    event = exchange.end(COMPLETE, END)
+
+    assert event is not None
+    assert (event.outcome, event.completion_tokens, event.streamed) == ("completed", 2, True)
+    assert not exchange.answer_unreadable
+
+
+@pytest.mark.parametrize(("coding", "body"), [("gzip", b"no gzip"), ("unheard-of", NAMED)])
+def test_an_answer_whose_coding_cannot_be_read_is_noticed_and_passed_on(coding: str, body: bytes) -> None:
+    exchange = Exchange(ADMISSION, "connection-1")
+    exchange.answer_began(200, {"content-type": JSON, "content-encoding": coding})
+    passed = exchange.answer_bytes(body, FIRST_BYTE) + exchange.answer_complete()
+    event = exchange.end(COMPLETE, END)
+
+    assert passed == body
+    assert event is not None
+    assert exchange.answer_unreadable
+    assert not event.usage_found
+
+
+def test_usage_in_headers_is_found() -> None:
+    exchange = Exchange(replace(ADMISSION, families=(family("tgi.generate"),)), "connection-1")
+    headers = {"content-type": JSON, "x-prompt-tokens": "7", "x-generated-tokens": "3"}
+    exchange.answer_began(200, headers)
+    exchange.answer_bytes(b'{"generated_text":"a"}', FIRST_BYTE)
+    exchange.answer_complete()
+    event = exchange.end(COMPLETE, END)
+
+    assert event is not None
+    assert (event.prompt_tokens, event.completion_tokens) == (7, 3)
+    assert (event.api, event.usage_raw) == ("tgi.generate", '{"x-prompt-tokens": 7,"x-generated-tokens": 3}')
+
+
+@pytest.mark.parametrize("name", ["metadata", "x-prompt-tokens", "content-type", "content-encoding"])
+def test_headers_of_any_bytes_are_survived(name: str) -> None:
+    for api in ("openai.embeddings", "tgi.generate"):
+        exchange = Exchange(replace(ADMISSION, families=(family(api),)), "connection-1")
+        exchange.answer_began(200, {name: "\udcff\0{"})
+        exchange.answer_bytes(b"{}", FIRST_BYTE)
+        exchange.answer_complete()
+        event = exchange.end(COMPLETE, END)
+
+        assert event is not None
+        _assert_storable(event)
+
+
+def test_an_answer_in_the_shape_of_another_api_of_its_path_is_read() -> None:
+    both = replace(ADMISSION, families=(family("sglang.generate"), family("tgi.generate")))
+    body = (
+        b'{"generated_text":"a","details":{"input_length":4,"generated_tokens":2,"finish_reason":"length"}}'
+    )
+    event = ended(COMPLETE, body=body, admission=both)
+
+    assert (event.api, event.prompt_tokens, event.completion_tokens) == ("sglang.generate", 4, 2)
+    assert event.finish_reason == "length"
+
+
+LINES = "application/x-ndjson"
+LINE = b'{"model":"m","message":{"content":"a"},"done":false}\n'
+LAST_LINE = b'{"model":"m","done":true,"done_reason":"stop","prompt_eval_count":3,"eval_count":2}\n'
+TRITON_EVENT = b'data: {"model_name":"m","text_output":"a","num_input_tokens":3,"num_output_tokens":2}\n\n'
+ANTHROPIC_START = (
+    b'data: {"type":"message_start","message":{"usage":{"input_tokens":3,"output_tokens":1}}}\n\n'
+)
+ANTHROPIC_STOP = (
+    b'data: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}\n\n'
+)
+ANTHROPIC_END = b'data: {"type":"message_stop"}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("api", "content_type", "ending", "body", "outcome"),
+    [
+        ("ollama.chat", LINES, COMPLETE, LINE + LAST_LINE, "completed"),
+        ("ollama.chat", LINES, GONE, LINE + LAST_LINE, "completed"),
+        ("ollama.chat", LINES, FAILED, LINE + LAST_LINE, "completed"),
+        ("ollama.chat", LINES, GONE, LINE, "aborted"),
+        ("ollama.chat", LINES, COMPLETE, LINE, "upstream_error"),
+        ("ollama.chat", LINES, COMPLETE, LINE + b'{"error":"out of memory"}\n', "upstream_error"),
+        ("triton.generate", STREAM, COMPLETE, TRITON_EVENT, "completed"),
+        ("triton.generate", STREAM, GONE, TRITON_EVENT, "aborted"),
+        ("triton.generate", STREAM, FAILED, TRITON_EVENT, "upstream_error"),
+        (
+            "anthropic.messages",
+            STREAM,
+            COMPLETE,
+            ANTHROPIC_START + ANTHROPIC_STOP + ANTHROPIC_END,
+            "completed",
+        ),
+        ("anthropic.messages", STREAM, GONE, ANTHROPIC_START + ANTHROPIC_STOP + ANTHROPIC_END, "completed"),
+        ("anthropic.messages", STREAM, COMPLETE, ANTHROPIC_START + ANTHROPIC_STOP, "completed"),
+        ("anthropic.messages", STREAM, GONE, ANTHROPIC_START + ANTHROPIC_STOP, "aborted"),
+        ("anthropic.messages", STREAM, COMPLETE, ANTHROPIC_START, "upstream_error"),
+        ("anthropic.messages", STREAM, COMPLETE, b"event: error\ndata: {}\n\n", "upstream_error"),
+    ],
+)
+def test_each_api_has_last_words_of_its_own(
+    api: str, content_type: str, ending: Ending, body: bytes, outcome: str
+) -> None:
+    event = ended(ending, 200, content_type, body, admission=replace(ADMISSION, families=(family(api),)))
+
+    assert event.outcome == outcome
+    assert event.streamed
 
 
 @pytest.mark.parametrize("status_code", [0, 99, 600, 999])

@@ -3,23 +3,36 @@ from dataclasses import replace
 
 import pytest
 
+from phoebe_addon.engines import UNDECLARED
 from phoebe_addon.gate import GateRules, Pass, RequestHead, check_body, check_head, connect_refused
 from phoebe_addon.identity import HeaderNames, Identity
 from phoebe_addon.refusal import Refusal, RefusalReason
 from phoebe_addon.request_body import RequestBody
-from phoebe_addon.routes import Api
+from phoebe_addon.routes import Match, RouteTable, built_in_routes
 from phoebe_addon.upstreams import Upstream, Upstreams
+from tests.harness.content_codings import encode
+from tests.harness.known import engine
 
+ROUTES = RouteTable(built_in_routes())
 RULES = GateRules(
     trusted_edges=tuple(ipaddress.ip_network(cidr) for cidr in ("127.0.0.0/8", "10.1.0.0/16", "fd00::/8")),
     header_names=HeaderNames(),
     body_bytes_max=100,
+    routes=ROUTES,
 )
 ENGINE = Upstream("http", "engine", 8000)
 UPSTREAMS = Upstreams({"res-1": ENGINE})
 HEADERS = {"x-saturn-auth-id": ["auth-1"], "x-saturn-resource-id": ["res-1"]}
 HEAD = RequestHead("POST", "/v1/chat/completions", HEADERS, "127.0.0.1")
-PASSED = Pass(Identity("auth-1", "res-1"), ENGINE, Api.OPENAI_CHAT)
+
+
+def route(method: str, path: str) -> Match:
+    match = ROUTES.find(method, path)
+    assert isinstance(match, Match)
+    return match
+
+
+PASSED = Pass(Identity("auth-1", "res-1"), ENGINE, route("POST", "/v1/chat/completions"), "", "")
 
 
 def with_headers(**headers: list[str]) -> RequestHead:
@@ -42,10 +55,32 @@ def test_a_query_is_no_part_of_the_path() -> None:
     assert check_head(replace(HEAD, target="/v1/chat/completions?a=/x?b"), RULES, UPSTREAMS) == PASSED
 
 
-def test_a_free_request_passes_without_an_api() -> None:
+def test_a_request_is_matched_with_its_route() -> None:
+    passed = check_head(replace(HEAD, target="/v2/models/m/generate?a"), RULES, UPSTREAMS)
+
+    assert isinstance(passed, Pass)
+    assert [family.api for family in passed.match.route.families] == ["triton.generate"]
+    assert passed.match.parameters == {"model": "m"}
+
+
+def test_a_free_request_passes_without_a_family() -> None:
     passed = check_head(replace(HEAD, method="GET", target="/v1/models"), RULES, UPSTREAMS)
 
-    assert passed == replace(PASSED, api=None)
+    assert passed == replace(PASSED, match=route("GET", "/v1/models"))
+    assert passed.is_free()
+    assert not PASSED.is_free()
+
+
+def test_the_headers_of_the_body_are_kept_for_its_check() -> None:
+    passed = check_head(
+        with_headers(content_type=["multipart/form-data; boundary=b"], content_encoding=["gzip", "br"]),
+        RULES,
+        UPSTREAMS,
+    )
+
+    assert isinstance(passed, Pass)
+    assert passed.content_type == "multipart/form-data; boundary=b"
+    assert passed.content_encoding == "gzip,br"
 
 
 @pytest.mark.parametrize("peer", ["127.9.9.9", "10.1.2.3", "::ffff:10.1.2.3", "fd00::1", "fd00::1%eth0"])
@@ -76,13 +111,16 @@ def test_a_protocol_upgrade_is_refused(protocol: str) -> None:
     assert refused(with_headers(upgrade=[protocol])) == (501, RefusalReason.PROTOCOL_UPGRADE)
 
 
-@pytest.mark.parametrize("encodings", [["gzip"], ["identity", "gzip"], ["identity, gzip"], ["zstd"], ["x"]])
-def test_a_compressed_body_is_refused(encodings: list[str]) -> None:
+@pytest.mark.parametrize("encodings", [["x"], ["gzip", "compress"], ["gzip;q=1"], ["gzip"] * 5])
+def test_a_body_in_a_coding_that_is_not_known_is_refused_before_it_comes(encodings: list[str]) -> None:
     assert refused(with_headers(content_encoding=encodings)) == (400, RefusalReason.BAD_BODY)
 
 
-@pytest.mark.parametrize("encodings", [[""], ["identity"], [" Identity "]])
-def test_a_body_that_says_that_it_is_not_compressed_is_taken(encodings: list[str]) -> None:
+@pytest.mark.parametrize(
+    "encodings",
+    [[""], ["identity"], [" Identity "], ["gzip"], ["identity", "gzip"], ["identity, br"], ["zstd"]],
+)
+def test_a_body_in_a_known_coding_or_in_none_may_come(encodings: list[str]) -> None:
     assert isinstance(check_head(with_headers(content_encoding=encodings), RULES, UPSTREAMS), Pass)
 
 
@@ -102,7 +140,8 @@ def test_a_request_without_identity_is_refused_whatever_its_path() -> None:
 
 
 def test_a_path_that_is_not_metered_is_refused() -> None:
-    assert refused(replace(HEAD, target="/v1/embeddings")) == (404, RefusalReason.UNKNOWN_ROUTE)
+    assert refused(replace(HEAD, target="/v1/unheard-of")) == (404, RefusalReason.UNKNOWN_ROUTE)
+    assert refused(replace(HEAD, target="/v1/batches")) == (404, RefusalReason.UNMETERABLE)
     assert refused(replace(HEAD, method="GET")) == (405, RefusalReason.METHOD_NOT_ALLOWED)
 
 
@@ -118,7 +157,8 @@ def test_a_body_is_read() -> None:
     body = check_body(b'{"model":"m"}', PASSED, RULES)
 
     assert isinstance(body, RequestBody)
-    assert body.model == "m"
+    assert body.models == ("m",)
+    assert body.family.api == "openai.chat"
 
 
 def test_a_body_beyond_the_limit_is_refused() -> None:
@@ -138,12 +178,65 @@ def test_a_body_that_is_not_what_the_path_needs_is_refused_with_the_reason() -> 
     assert "not a JSON object" in refusal.message
 
 
-def test_usage_on_every_chunk_is_asked_for_only_by_rule() -> None:
-    for rules, asked in ((RULES, False), (replace(RULES, continuous_usage=True), True)):
-        body = check_body(b'{"stream":true}', PASSED, rules)
+def coded(coding: str) -> Pass:
+    return replace(PASSED, content_encoding=coding)
 
-        assert isinstance(body, RequestBody)
-        assert (b"continuous_usage_stats" in body.content) is asked
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
+def test_a_compressed_body_is_read_and_goes_on_decoded(coding: str) -> None:
+    body = check_body(encode(coding, b'{"model":"m","stream":true}'), coded(coding), RULES)
+
+    assert isinstance(body, RequestBody)
+    assert body.models == ("m",)
+    assert body.content == b'{"model":"m","stream":true,"stream_options":{"include_usage":true}}'
+
+
+@pytest.mark.parametrize("content", [b"{}", b"", encode("gzip", b"{}")[:-1], encode("br", b"{}")])
+def test_a_body_that_is_not_in_the_coding_it_names_is_refused(content: bytes) -> None:
+    refusal = check_body(content, coded("gzip"), RULES)
+
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, refusal.reason) == (400, RefusalReason.BAD_BODY)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
+def test_a_body_that_is_small_only_while_it_is_compressed_is_refused(coding: str) -> None:
+    content = encode(coding, b"{" + b" " * 100_000 + b"}")
+    assert len(content) < 1000
+    refusal = check_body(content, coded(coding), replace(RULES, body_bytes_max=1000))
+
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, refusal.reason) == (413, RefusalReason.BODY_TOO_LARGE)
+
+
+def test_an_uncompressed_body_goes_on_as_the_same_object() -> None:
+    content = b'{"model":"m"}'
+    body = check_body(content, PASSED, RULES)
+
+    assert isinstance(body, RequestBody)
+    assert body.content is content
+
+
+@pytest.mark.parametrize(
+    ("option", "entry", "name", "asked"),
+    [
+        (False, None, None, False),
+        (True, None, None, True),
+        (False, True, None, True),
+        (True, False, None, False),
+        (True, None, "vLLM", True),
+        (True, True, "Ollama", False),
+    ],
+)
+def test_usage_on_every_chunk_is_asked_for_by_the_map_or_the_option_of_engines_that_can(
+    option: bool, entry: bool | None, name: str | None, asked: bool
+) -> None:
+    upstream = replace(ENGINE, continuous_usage=entry, engine=engine(name) if name else UNDECLARED)
+    rules = replace(RULES, continuous_usage=option)
+    body = check_body(b'{"stream":true}', replace(PASSED, upstream=upstream), rules)
+
+    assert isinstance(body, RequestBody)
+    assert (b"continuous_usage_stats" in body.content) is asked
 
 
 @pytest.mark.parametrize(
@@ -156,6 +249,55 @@ def test_a_resource_with_declared_models_serves_no_other(body: bytes) -> None:
     assert isinstance(refusal, Refusal)
     assert (refusal.status, refusal.reason) == (404, RefusalReason.MODEL_NOT_SERVED)
     assert isinstance(check_body(b'{"model":"b"}', passed, RULES), RequestBody)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"model":"c","model":"a"}', b'{"model":"a","model":"c"}', b'{"Model":"c","model":"a"}']
+)
+def test_a_second_name_that_only_some_engine_would_see_must_be_served_too(body: bytes) -> None:
+    refusal = check_body(body, replace(PASSED, upstream=replace(ENGINE, models=("a",))), RULES)
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is RefusalReason.MODEL_NOT_SERVED
+    assert "'c'" in refusal.message
+
+
+def test_an_api_whose_requests_name_no_model_leaves_the_choice_to_the_engine() -> None:
+    declared = replace(ENGINE, models=("a",))
+    passed = replace(PASSED, match=route("POST", "/generate"), upstream=declared)
+
+    assert isinstance(check_body(b'{"text":"x"}', passed, RULES), RequestBody)
+    assert isinstance(check_body(b'{"text":"x","model":"a"}', passed, RULES), RequestBody)
+    assert isinstance(check_body(b'{"text":"x","model":"c"}', passed, RULES), Refusal)
+
+
+@pytest.mark.parametrize(
+    ("path", "served"), [("/v2/models/a/generate", True), ("/v2/models/c/generate", False)]
+)
+def test_a_model_in_the_path_must_be_served(path: str, served: bool) -> None:
+    declared = replace(ENGINE, models=("a",))
+    passed = replace(PASSED, match=route("POST", path), upstream=declared)
+
+    assert isinstance(check_body(b'{"model":"x"}', passed, RULES), RequestBody) is served
+
+
+def test_a_form_is_read_by_its_content_type() -> None:
+    passed = replace(
+        PASSED,
+        match=route("POST", "/v1/audio/transcriptions"),
+        content_type="multipart/form-data; boundary=b",
+        upstream=replace(ENGINE, models=("a",)),
+    )
+    form = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n%s\r\n--b--'
+
+    assert isinstance(check_body(form % b"a", passed, RULES), RequestBody)
+    for content, reason in (
+        (form % b"c", RefusalReason.MODEL_NOT_SERVED),
+        (b'{"model":"a"}', RefusalReason.BAD_BODY),
+    ):
+        refusal = check_body(content, passed, RULES)
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason is reason
 
 
 def test_a_refused_model_is_shown_bounded_and_printable() -> None:

@@ -1,7 +1,9 @@
+import ast
 import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 def check_imports(root: Path) -> subprocess.CompletedProcess[str]:
     """Check the import directions of the packages below a folder, by the rules of its pyproject.toml."""
-    paths = [root / "addon", root / "proto", root]
+    paths = [root / "addon", root / "conformance", root / "proto", root]
     return subprocess.run(
         [Path(sys.executable).parent / "lint-imports", "--no-cache"],
         cwd=root,
@@ -25,7 +27,12 @@ def check_imports(root: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    for package in ("addon/phoebe_addon", "proto/phoebe_proto", "rater_service"):
+    for package in (
+        "addon/phoebe_addon",
+        "conformance/phoebe_conformance",
+        "proto/phoebe_proto",
+        "rater_service",
+    ):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
@@ -43,9 +50,17 @@ def test_the_import_directions_are_kept() -> None:
         ("addon/phoebe_addon/usage.py", "import rater_service.money", "meet only in the wire contract"),
         ("rater_service/money.py", "import phoebe_addon.usage", "meet only in the wire contract"),
         ("addon/phoebe_addon/spool.py", "import asyncpg", "has no database driver"),
+        ("rater_service/cli.py", "import phoebe_conformance.cli", "nothing imports it"),
+        ("addon/phoebe_addon/flows.py", "import phoebe_conformance.report", "nothing imports it"),
+        ("conformance/phoebe_conformance/metering.py", "import phoebe_addon.flows", "neither the proxy nor"),
+        ("conformance/phoebe_conformance/cli.py", "import rater_service.database", "neither the proxy nor"),
         ("rater_service/server.py", "import mitmproxy.http", "has no proxy"),
         ("addon/phoebe_addon/sse.py", "import time", "middle is pure"),
         ("addon/phoebe_addon/upstreams.py", "import pathlib", "middle is pure"),
+        ("addon/phoebe_addon/answer_reader.py", "import logging", "middle is pure"),
+        ("addon/phoebe_addon/usage_ledger.py", "from phoebe_addon import spool", "middle is pure"),
+        ("addon/phoebe_addon/routes.py", "from phoebe_addon import routes_file", "middle is pure"),
+        ("addon/phoebe_addon/families/ollama.py", "import socket", "middle is pure"),
         ("rater_service/resolution.py", "import logging", "middle is pure"),
         ("rater_service/money.py", "from rater_service import price_store", "middle is pure"),
     ],
@@ -59,3 +74,27 @@ def test_an_import_against_them_is_found(copy: Path, module: str, line: str, bro
     assert checked.returncode == 1
     (name,) = (text for text in checked.stdout.splitlines() if broken in text and text.endswith(" BROKEN"))
     assert name
+
+
+def imported(module: Path) -> set[str]:
+    """List the packages and the sibling modules that a module imports, by their first names."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level and node.module is None:
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def test_every_module_of_the_addon_that_can_be_kept_pure_is() -> None:
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    (rule,) = (each for each in rules if each["name"].startswith("The middle is pure"))
+    middle = {name.removeprefix("phoebe_addon.") for name in rule["source_modules"]}
+    modules = {path.stem: path for path in (ROOT / "addon/phoebe_addon").glob("*.py")}
+    shell = modules.keys() - middle - {"__init__"}
+    impure = shell.union(rule["forbidden_modules"], {"prometheus_client"})  # it serves HTTP
+
+    assert {name for name in shell if not imported(modules[name]) & impure - {name}} == set()

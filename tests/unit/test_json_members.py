@@ -1,6 +1,15 @@
 import pytest
 
-from phoebe_addon.json_members import document_members, last_member, object_members, without_member
+from phoebe_addon.json_members import (
+    document_members,
+    element_texts,
+    last_member,
+    object_members,
+    replaced,
+    text_at,
+    with_null_member,
+    without_member,
+)
 
 
 def test_members_are_found_where_they_stand() -> None:
@@ -108,3 +117,94 @@ def test_many_members_of_one_name_are_taken_out_in_one_pass() -> None:
     count = 100_000  # a pass for each would take minutes
 
     assert without_member('{"a":1,' + '"u":1,' * count + '"b":2}', "u") == '{"a":1,"b":2}'
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        ('{"u":1}', '{"u":null}'),
+        (' { "u" : {"u": 1} , "a" : 2 } ', ' { "u" : null , "a" : 2 } '),
+        ('{"u":1,"\\u0075":2}', '{"u":null,"\\u0075":null}'),
+        ('{"u":null}', '{"u":null}'),
+        ('{"a":{"u":1}}', '{"a":{"u":1}}'),
+        ("{}", "{}"),
+    ],
+)
+def test_members_become_null_and_everything_else_stays(text: str, changed: str) -> None:
+    assert with_null_member(text, "u") == changed
+
+
+def test_parts_of_a_text_are_replaced_from_front_to_back() -> None:
+    assert replaced("abcdef", []) == "abcdef"
+    assert replaced("abcdef", [(0, 1, "xx"), (1, 1, "-"), (4, 6, "")]) == "xx-bcd"
+
+
+DOCUMENT = ' {"a": [ {"b" : 1.50} ,2, [3 ,4]], "c":{"d":null},"a":{"b": "last"}, "e" :[]} '
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ((), DOCUMENT.lstrip()),
+        (("a",), '{"b": "last"}'),
+        (("a", "b"), '"last"'),
+        (("c", "d"), "null"),
+        (("e",), "[]"),
+        (("x",), None),
+        (("c", "x"), None),
+        (("c", "d", "x"), None),
+        (("e", 0), None),
+        (("a", 0), None),
+    ],
+)
+def test_the_text_of_a_value_is_found_at_its_place(path: tuple[str | int, ...], found: str | None) -> None:
+    assert text_at(DOCUMENT, path) == found
+
+
+def test_the_text_of_an_element_is_found_at_its_place() -> None:
+    text = '[ {"b" : 1.50} ,2, [3 ,4]]'
+
+    assert text_at(text, (0,)) == '{"b" : 1.50}'
+    assert text_at(text, (0, "b")) == "1.50"
+    assert text_at(text, (2, 1)) == "4"
+    assert text_at(text, (3,)) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "nonsense", '{"a":', '{"a":1,}', '{"a":[1'])
+def test_there_is_nothing_at_a_place_of_what_is_not_json(text: str) -> None:
+    assert text_at(text, ("a", "b")) is None
+    assert text_at(text, ("a", 0)) is None
+
+
+def test_there_is_nothing_at_a_place_of_what_is_nested_too_deeply() -> None:
+    assert text_at('{"a":' + "[" * 200_000 + "]" * 200_000 + "}", ("b",)) is None
+
+
+def test_of_an_object_only_some_members_are_given_as_they_are_written() -> None:
+    text = '{"x": {"prompt" : 1 ,"other":[1],\n"completion":2.0, "prompt":3}}'
+
+    assert text_at(text, ("x",), ("completion", "prompt")) == '{"prompt" : 1,"completion":2.0,"prompt":3}'
+    assert text_at(text, ("x",), ("missing",)) == "{}"
+    assert text_at('{"x":7}', ("x",), ("prompt",)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "elements"),
+    [
+        ("[]", []),
+        (" [ ] ", []),
+        ("[1]", ["1"]),
+        (' [ {"a" : [1, 2]} , "],[" ,null] ', ['{"a" : [1, 2]}', '"],["', "null"]),
+    ],
+)
+def test_the_texts_of_elements_are_listed(text: str, elements: list[str]) -> None:
+    assert element_texts(text, ()) == elements
+    assert element_texts(f'{{"r" :{text}}}', ("r",)) == elements
+
+
+def test_the_elements_of_what_is_no_array_are_an_error() -> None:
+    for text in ("{}", "7", "[1", "[1 2]", "["):
+        with pytest.raises(ValueError, match=r"\w"):
+            element_texts(text, ())
+    with pytest.raises(LookupError):
+        element_texts("{}", ("r",))

@@ -1,14 +1,34 @@
 import json
+from collections.abc import Sequence
 
 import pytest
 
-from phoebe_addon.request_body import BadBodyError, read_openai_body
+from phoebe_addon.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
+from phoebe_addon.request_body import Asking, BadBodyError, RequestBody, read_request
+from phoebe_addon.routes import Match, RouteTable, built_in_routes
+from tests.harness.known import engine
 
 ASKED = '"stream_options":{"include_usage":true}'
+CONTINUOUS = Asking(continuous=True)
+ROUTES = RouteTable(built_in_routes())
+CHAT = "/v1/chat/completions"
 
 
-def forwarded(text: str, *, continuous_usage: bool = False) -> str:
-    return read_openai_body(text.encode(), continuous_usage=continuous_usage).content.decode()
+def read(
+    sent: str | bytes, path: str = CHAT, asking: Asking | None = None, content_type: str = ""
+) -> RequestBody:
+    match = ROUTES.find("POST", path)
+    assert isinstance(match, Match)
+    content = sent.encode() if isinstance(sent, str) else sent
+    return read_request(content, content_type, match, asking or Asking())
+
+
+def forwarded(text: str, path: str = CHAT, asking: Asking | None = None) -> str:
+    return read(text, path, asking).content.decode()
+
+
+def asking(name: str, *, continuous: bool = True) -> Asking:
+    return Asking(engine(name), continuous)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +42,7 @@ def forwarded(text: str, *, continuous_usage: bool = False) -> str:
         ('{"stream":true,"stream_options":{"include_usage":null}}', f'{{"stream":true,{ASKED}}}'),
         (
             '{"stream":true,"stream_options":{ "x" : [1] }}',
-            '{"stream":true,"stream_options":{ "x" : [1] ,"include_usage":true}}',
+            '{"stream":true,"stream_options":{ "x" : [1],"include_usage":true }}',
         ),
         (
             '{"stream":true,"stream_options":{"include_usage":true,"include_usage":false}}',
@@ -44,6 +64,14 @@ def forwarded(text: str, *, continuous_usage: bool = False) -> str:
             '{"stream":true,"stream_options":{"include_usage":true,"Include_Usage":false}}',
             '{"stream":true,"stream_options":{"include_usage":true,"Include_Usage":true}}',
         ),
+        (
+            f'{{"stream":true,"Stream_Options":{{"include_usage":false}},{ASKED}}}',
+            f'{{"stream":true,"Stream_Options":{{"include_usage":true}},{ASKED}}}',
+        ),
+        (
+            f'{{"stream":true,"stream_options":{{"include_usage":false}},{ASKED}}}',
+            f'{{"stream":true,{ASKED},{ASKED}}}',
+        ),
     ],
 )
 def test_a_stream_is_made_to_report_usage_and_no_other_byte_changes(sent: str, goes_on: str) -> None:
@@ -54,117 +82,293 @@ def test_a_stream_is_made_to_report_usage_and_no_other_byte_changes(sent: str, g
 def test_a_client_that_asks_for_usage_itself_is_left_alone(value: str) -> None:
     sent = f'{{"stream":true,"stream_options":{{"include_usage":{value}}}}}'.encode()
 
-    body = read_openai_body(sent)
+    body = read(sent)
 
-    assert body.content == sent
-    assert body.usage_wanted
+    assert body.content is sent
+    assert body.unasked == ()
 
 
 def test_continuous_usage_is_asked_for_beside_the_final_one() -> None:
     both = '"stream_options":{"include_usage":true,"continuous_usage_stats":true}'
 
-    assert forwarded('{"stream":true}', continuous_usage=True) == f'{{"stream":true,{both}}}'
+    assert forwarded('{"stream":true}', asking=CONTINUOUS) == f'{{"stream":true,{both}}}'
     assert (
-        forwarded('{"stream":true,"stream_options":{"continuous_usage_stats":false}}', continuous_usage=True)
+        forwarded('{"stream":true,"stream_options":{"continuous_usage_stats":false}}', asking=CONTINUOUS)
         == '{"stream":true,"stream_options":{"continuous_usage_stats":true,"include_usage":true}}'
     )
 
 
-def test_what_the_client_wanted_is_told_apart_from_what_is_asked_for() -> None:
-    body = read_openai_body(
-        b'{"stream":true,"stream_options":{"include_usage":false,"continuous_usage_stats":true}}',
-        continuous_usage=True,
-    )
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [("vLLM", True), ("SGLang", True), ("Dynamo", True), ("TGI", False), ("OpenAI", False)],
+)
+def test_continuous_usage_is_asked_only_of_engines_that_know_it(name: str, asked: bool) -> None:
+    body = read('{"stream":true}', asking=asking(name))
 
-    assert (body.usage_wanted, body.continuous_usage_wanted) == (False, True)
+    assert (b"continuous_usage_stats" in body.content) is asked
+    assert (CONTINUOUS_USAGE in body.unasked) is asked
+    assert STREAM_USAGE in body.unasked
+
+
+@pytest.mark.parametrize(
+    ("options", "unasked"),
+    [
+        ('{"include_usage":false,"continuous_usage_stats":true}', (STREAM_USAGE,)),
+        ('{"include_usage":true}', (CONTINUOUS_USAGE,)),
+        ("{}", (STREAM_USAGE, CONTINUOUS_USAGE)),
+        ('{"include_usage":1,"continuous_usage_stats":"on"}', ()),
+    ],
+)
+def test_what_the_client_wanted_is_told_apart_from_what_is_asked_for(
+    options: str, unasked: tuple[object, ...]
+) -> None:
+    body = read(f'{{"stream":true,"stream_options":{options}}}', asking=CONTINUOUS)
+
+    assert body.unasked == unasked
 
 
 @pytest.mark.parametrize("stream", ["true", '"true"', '"YES"', '"1"', "1", "1.0"])
 def test_what_an_engine_may_take_for_true_makes_a_stream(stream: str) -> None:
-    assert read_openai_body(f'{{"stream":{stream}}}'.encode()).streaming
+    assert read(f'{{"stream":{stream}}}').streaming
 
 
 @pytest.mark.parametrize("stream", ["false", "null", "0", "2", '"no"', '""', "[true]", "{}"])
 def test_anything_else_makes_no_stream_and_goes_on_as_the_same_bytes(stream: str) -> None:
     sent = f'{{"stream":{stream},"stream_options":{{"include_usage":false}}}}'.encode()
 
-    body = read_openai_body(sent)
+    body = read(sent)
 
     assert not body.streaming
     assert body.content is sent
+    assert body.unasked == ()
 
 
 @pytest.mark.parametrize(
     "sent", ['{"stream":true,"stream":false}', '{"Stream":true}', '{"STREAM":true,"stream":false}']
 )
 def test_a_stream_that_only_some_engines_would_see_is_a_stream(sent: str) -> None:
-    body = read_openai_body(sent.encode())
+    body = read(sent)
 
     assert body.streaming
     assert ASKED in body.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("sent", "streaming"),
+    [
+        ("{}", True),
+        ('{"stream":null}', True),
+        ('{"stream":true}', True),
+        ('{"stream":false}', False),
+        ('{"Stream":false}', False),
+        ('{"stream":false,"Stream":true}', True),
+    ],
+)
+def test_ollama_streams_unless_it_is_told_not_to_and_needs_not_be_asked(sent: str, streaming: bool) -> None:
+    for path in ("/api/chat", "/api/generate"):
+        body = read(sent, path)
+
+        assert body.streaming is streaming
+        assert body.content == sent.encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "streaming"),
+    [
+        ("/v1/embeddings", False),
+        ("/v1/rerank", False),
+        ("/v2/models/m/generate", False),
+        ("/v2/models/m/generate_stream", True),
+        ("/generate_stream", True),
+    ],
+)
+def test_whether_it_is_a_stream_may_be_a_matter_of_the_path(path: str, streaming: bool) -> None:
+    for sent in ("{}", '{"stream":true}', '{"stream":false}'):
+        assert read(sent, path).streaming is streaming
+
+
 @pytest.mark.parametrize("options", ["[]", "true", '"include_usage"', "0"])
 def test_stream_options_that_are_no_object_are_refused(options: str) -> None:
     with pytest.raises(BadBodyError, match=r"^stream_options must be an object\.$"):
-        read_openai_body(f'{{"stream":true,"stream_options":{options}}}'.encode())
+        read(f'{{"stream":true,"stream_options":{options}}}')
+
+
+def test_parameters_of_tgi_that_are_no_object_are_refused() -> None:
+    with pytest.raises(BadBodyError, match=r"^parameters must be an object\.$"):
+        read('{"inputs":"a","parameters":[]}', "/generate_stream")
+
+
+@pytest.mark.parametrize(
+    ("sent", "goes_on"),
+    [
+        ('{"inputs":"a"}', '{"inputs":"a","parameters":{"details":true}}'),
+        ('{"inputs":"a","parameters":null}', '{"inputs":"a","parameters":{"details":true}}'),
+        (
+            '{"parameters":{"top_k":5,"details":false},"inputs":"a"}',
+            '{"parameters":{"top_k":5,"details":true},"inputs":"a"}',
+        ),
+    ],
+)
+def test_streams_of_tgi_are_made_to_give_details(sent: str, goes_on: str) -> None:
+    assert forwarded(sent, "/generate_stream") == goes_on
+    assert forwarded(sent, "/generate") == sent
+    assert forwarded(sent, "/") == sent
+    assert forwarded(f'{{"stream":true,{sent[1:]}', "/") == f'{{"stream":true,{goes_on[1:]}'
+
+
+def test_triton_is_asked_for_both_counts_in_streams_or_not() -> None:
+    for path in ("/v2/models/m/generate", "/v2/models/m/versions/1/generate_stream"):
+        assert forwarded('{"text_input":"a"}', path) == (
+            '{"text_input":"a","return_num_input_tokens":true,"return_num_output_tokens":true}'
+        )
+        assert forwarded('{"return_num_output_tokens":false}', path) == (
+            '{"return_num_output_tokens":true,"return_num_input_tokens":true}'
+        )
+        assert forwarded("{}", path) == '{"return_num_input_tokens":true,"return_num_output_tokens":true}'
+
+
+def test_an_empty_object_is_asked_in_as_one() -> None:
+    assert forwarded(" { } ", "/v2/models/m/generate") == (
+        ' { "return_num_input_tokens":true,"return_num_output_tokens":true} '
+    )
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/messages", "/v2/chat", "/completion"])
+def test_streams_that_report_usage_unasked_go_on_as_the_same_bytes(path: str) -> None:
+    sent = b'{"stream":true,"stream_options":{"include_usage":false}}'
+
+    body = read(sent, path, CONTINUOUS)
+
+    assert body.streaming
+    assert body.content is sent
+
+
+@pytest.mark.parametrize("value", ["true", '"true"', "1"])
+@pytest.mark.parametrize("name", ["background", "Background", "back\\u0067round"])
+def test_a_response_in_the_background_is_refused_with_the_reason(name: str, value: str) -> None:
+    with pytest.raises(BadBodyError, match=r"`background` can't be served: .* only when it is fetched"):
+        read(f'{{"{name}":{value},"background":false}}', "/v1/responses")
+
+
+def test_a_response_that_waits_is_served() -> None:
+    assert read('{"background":false}', "/v1/responses").content == b'{"background":false}'
+    assert read('{"background":true}').content == b'{"background":true}'
+
+
+@pytest.mark.parametrize(
+    ("sent", "api"),
+    [
+        ('{"inputs":"a"}', "tgi.generate"),
+        ('{"text":"a","inputs":"a"}', "tgi.generate"),
+        ('{"in\\u0070uts":"a"}', "tgi.generate"),
+        ('{"text":"a"}', "sglang.generate"),
+        ('{"input_ids":[1]}', "sglang.generate"),
+        ("{}", "sglang.generate"),
+    ],
+)
+def test_the_apis_of_one_path_are_told_apart_by_the_members_of_the_body(sent: str, api: str) -> None:
+    assert read(sent, "/generate").family.api == api
 
 
 def test_many_repeated_options_are_set_in_one_pass() -> None:
     count = 100_000  # a pass for each would take minutes
     options = '"stream_options":{"include_usage":false},' * count
 
-    body = read_openai_body(f'{{{options}"stream":true}}'.encode())
+    body = read(f'{{{options}"stream":true}}')
 
     assert body.content.count(b'{"include_usage":true}') == count
 
 
 @pytest.mark.parametrize(
-    ("sent", "model"),
+    ("sent", "models"),
     [
-        ('{"model":"m"}', "m"),
-        ('{"model":"a","model":"b"}', "b"),
-        ('{"model":""}', ""),
-        ('{"model":null}', None),
-        ('{"model":7}', None),
-        ("{}", None),
+        ('{"model":"m"}', ["m"]),
+        ('{"model":"a","model":"b"}', ["a", "b"]),
+        ('{"model":"a","Model":"b"}', ["b", "a"]),
+        ('{"Model":"b"}', ["b"]),
+        ('{"model":""}', []),
+        ('{"model":null}', []),
+        ('{"model":7}', []),
+        ('{"model":["m"]}', []),
+        ("{}", []),
     ],
 )
-def test_the_model_is_the_text_the_client_gave(sent: str, model: str | None) -> None:
-    assert read_openai_body(sent.encode()).model == model
+def test_the_models_are_the_texts_the_client_gave_the_likeliest_last(
+    sent: str, models: Sequence[str]
+) -> None:
+    assert list(read(sent).models) == models
+
+
+def test_the_model_in_the_path_is_the_only_one() -> None:
+    assert read('{"model":"other"}', "/v2/models/m/generate").models == ("m",)
 
 
 @pytest.mark.parametrize(
     ("prompt", "count"),
-    [('"a"', 1), ("[1,2,3]", 1), ('["a","b"]', 2), ("[[1],[2],[3]]", 3), ("[]", 1), ("null", 1), ("{}", 1)],
+    [
+        ('"a"', 1),
+        ("[1,2,3]", 1),
+        ('["a","b"]', 2),
+        ("[[1],[2],[3]]", 3),
+        ('[{"a":1},{}]', 2),
+        ("[]", 1),
+        ("null", 1),
+        ("{}", 1),
+    ],
 )
 def test_prompts_are_counted(prompt: str, count: int) -> None:
-    assert read_openai_body(f'{{"prompt":{prompt}}}'.encode()).prompt_count == count
+    assert read(f'{{"prompt":{prompt}}}').prompts == count
 
 
 def test_a_request_without_prompts_has_one() -> None:
-    assert read_openai_body(b'{"messages":[]}').prompt_count == 1
+    assert read('{"messages":[]}').prompts == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "prompts", "samples"),
+    [
+        ('{"text":["a","b"],"sampling_params":{"n":3}}', 2, 3),
+        ('{"text":null,"input_ids":[[1],[2],[3]]}', 3, 1),
+        ('{"instances":[{"text":"a"},{"text":"b"}]}', 2, 1),
+    ],
+)
+def test_prompts_and_samples_stand_where_the_api_puts_them(sent: str, prompts: int, samples: int) -> None:
+    body = read(sent, "/generate")
+
+    assert (body.prompts, body.samples) == (prompts, samples)
+
+
+@pytest.mark.parametrize(
+    ("n", "samples"),
+    [
+        *(("1", 1), ("4", 4), ("4.0", 4), ("true", 1), ("65536", 65_536)),
+        *(("0", 1), ("-1", 1), ("65537", 1), ("1e999", 1), ('"4"', 1), ("null", 1), ("[4]", 1)),
+    ],
+)
+def test_samples_are_counted_as_far_as_they_make_sense(n: str, samples: int) -> None:
+    assert read(f'{{"n":{n}}}').samples == samples
 
 
 def test_an_empty_body_is_refused() -> None:
     with pytest.raises(BadBodyError, match="empty"):
-        read_openai_body(b"")
+        read(b"")
 
 
 def test_a_body_that_is_not_utf8_is_refused_with_the_place() -> None:
     with pytest.raises(BadBodyError, match=r"not UTF-8 \(byte 6\)"):
-        read_openai_body(b'{"a":"\xff"}')
+        read(b'{"a":"\xff"}')
 
 
 def test_a_body_nested_too_deeply_is_refused() -> None:
     with pytest.raises(BadBodyError, match="nested too deeply"):
-        read_openai_body(b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}")
+        read(b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}")
 
 
 @pytest.mark.parametrize("sent", [b"[]", b"null", b"{", b'{"a":NaN}', b"\xef\xbb\xbf{}", b"a=b", b"{}{}"])
-def test_a_body_that_is_not_one_json_object_is_refused(sent: bytes) -> None:
+@pytest.mark.parametrize("path", [CHAT, "/v1/messages", "/api/chat", "/v2/models/m/generate"])
+def test_a_body_that_is_not_one_json_object_is_refused(sent: bytes, path: str) -> None:
     with pytest.raises(BadBodyError, match="not a JSON object"):
-        read_openai_body(sent)
+        read(sent, path)
 
 
 def test_numbers_go_on_digit_by_digit() -> None:
@@ -178,7 +382,79 @@ def test_numbers_go_on_digit_by_digit() -> None:
 def test_lone_surrogates_and_nul_in_texts_go_on_as_they_came() -> None:
     sent = '{"model":"\\ud800\\u0000é","stream":true}'
 
-    body = read_openai_body(sent.encode())
+    body = read(sent)
 
     assert body.content.decode() == f"{sent[:-1]},{ASKED}}}"
-    assert body.model == json.loads(sent)["model"]
+    assert body.models == (json.loads(sent)["model"],)
+
+
+FORM_TYPE = "multipart/form-data; boundary=b"
+TRANSCRIPTIONS = "/v1/audio/transcriptions"
+
+
+def form(*fields: tuple[str, str]) -> bytes:
+    parts = [f'--b\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n' for n, v in fields]
+    return ("".join(parts) + "--b--\r\n").encode()
+
+
+def read_form_request(content: bytes, asking: Asking | None = None) -> RequestBody:
+    return read(content, TRANSCRIPTIONS, asking, FORM_TYPE)
+
+
+def test_a_form_names_its_models_and_says_whether_it_wants_a_stream() -> None:
+    content = form(("model", "a"), ("stream", "False"), ("model", ""), ("model", "b"), ("stream", "True"))
+
+    body = read_form_request(content)
+
+    assert body.models == ("a", "b")
+    assert body.streaming
+    assert body.content is content
+    assert body.family.api == "openai.transcription"
+
+
+def test_vllm_is_asked_for_usage_in_a_form_that_wants_a_stream() -> None:
+    sent = form(("stream", "true"))
+
+    for each, more in (
+        (asking("vLLM"), [("stream_include_usage", "true"), ("stream_continuous_usage_stats", "true")]),
+        (asking("vLLM", continuous=False), [("stream_include_usage", "true")]),
+        (asking("OpenAI"), []),
+        (CONTINUOUS, []),
+    ):
+        body = read_form_request(sent, each)
+
+        assert body.content == form(("stream", "true"), *more)
+        assert [ask.member for ask in body.unasked] == [name for name, _ in more]
+
+
+def test_a_form_that_wants_no_stream_goes_on_as_the_same_bytes() -> None:
+    sent = form(("stream", "false"), ("model", "m"))
+
+    assert read_form_request(sent, asking("vLLM")).content is sent
+
+
+@pytest.mark.parametrize(
+    ("wants", "wanted"), [(["true"], True), (["1"], True), (["false"], False), (["true", "false"], False)]
+)
+def test_a_form_asks_for_usage_if_its_last_word_does(wants: list[str], wanted: bool) -> None:
+    sent = form(("stream", "true"), *(("stream_include_usage", want) for want in wants))
+
+    body = read_form_request(sent, asking("vLLM", continuous=False))
+
+    assert bool(body.unasked) is not wanted
+    assert (body.content == sent) is wanted
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        (b"{}", "application/json"),
+        (b"{}", FORM_TYPE),
+        (b"", FORM_TYPE),
+        (form(), ""),
+        (form()[:-4], FORM_TYPE),
+    ],
+)
+def test_what_is_not_a_form_is_refused_where_one_is_needed(content: bytes, content_type: str) -> None:
+    with pytest.raises(BadBodyError, match=r"not a form \(multipart/form-data\): .+\.$"):
+        read(content, TRANSCRIPTIONS, content_type=content_type)

@@ -1,45 +1,112 @@
 import pytest
 
+from phoebe_addon.families import FAMILIES
+from phoebe_addon.family import ErrorShape
 from phoebe_addon.refusal import Refusal, RefusalReason
-from phoebe_addon.routes import Api, Route, find_route
+from phoebe_addon.routes import (
+    FREE_ROUTES,
+    REFUSED_ROUTES,
+    Match,
+    Route,
+    RouteError,
+    RouteTable,
+    built_in_routes,
+    make_route,
+)
+from tests.harness.known import family
+
+ROUTES = RouteTable(built_in_routes())
 
 
-def refused(method: str, path: str) -> Refusal:
-    refusal = find_route(method, path)
+def refused(method: str, path: str, routes: RouteTable = ROUTES) -> Refusal:
+    refusal = routes.find(method, path)
     assert isinstance(refusal, Refusal)
     return refusal
 
 
+def found(method: str, path: str, routes: RouteTable = ROUTES) -> Match:
+    match = routes.find(method, path)
+    assert isinstance(match, Match)
+    return match
+
+
 @pytest.mark.parametrize(
-    ("method", "path", "api"),
+    ("method", "path", "apis"),
     [
-        ("POST", "/v1/chat/completions", Api.OPENAI_CHAT),
-        ("POST", "/v1/completions", Api.OPENAI_COMPLETIONS),
-        ("GET", "/v1/models", None),
-        ("GET", "/v1/models/llama", None),
-        ("GET", "/v1/models/meta-llama/Llama-3.1-8B-Instruct", None),
-        ("GET", "/v1/models/ft:1f0c", None),
-        ("GET", "/health", None),
-        ("GET", "/version", None),
+        ("POST", "/v1/chat/completions", ["openai.chat"]),
+        ("POST", "/chat/completions", ["openai.chat"]),
+        ("POST", "/v1/completions", ["openai.completions"]),
+        ("POST", "/v1/responses", ["openai.responses"]),
+        ("POST", "/v1/embeddings", ["openai.embeddings"]),
+        ("POST", "/v1/audio/transcriptions", ["openai.transcription"]),
+        ("POST", "/v1/images/generations", ["openai.images"]),
+        ("POST", "/v1/messages", ["anthropic.messages"]),
+        ("POST", "/api/chat", ["ollama.chat"]),
+        ("POST", "/api/generate", ["ollama.generate"]),
+        ("POST", "/api/embed", ["ollama.embed"]),
+        ("POST", "/generate", ["sglang.generate", "tgi.generate"]),
+        ("PUT", "/generate", ["sglang.generate"]),
+        ("POST", "/generate_stream", ["tgi.generate"]),
+        ("POST", "/", ["tgi.generate"]),
+        ("POST", "/completion", ["llamacpp.completion"]),
+        ("POST", "/v1/rerank", ["jina.rerank"]),
+        ("POST", "/v2/rerank", ["cohere.rerank"]),
+        ("POST", "/v2/chat", ["cohere.chat"]),
+        ("POST", "/v2/embed", ["cohere.embed"]),
+        ("POST", "/score", ["vllm.score"]),
+        ("POST", "/invocations", ["sagemaker.invocations", "sagemaker.invocations"]),
+        ("POST", "/v2/models/m/generate", ["triton.generate"]),
+        ("POST", "/v2/models/m/versions/2/generate_stream", ["triton.generate"]),
+        ("GET", "/v1/models", []),
+        ("GET", "/v1/models/llama", []),
+        ("GET", "/v1/models/meta-llama/Llama-3.1-8B-Instruct", []),
+        ("GET", "/v1/models/ft:1f0c", []),
+        ("GET", "/v1/responses/resp_1", []),
+        ("POST", "/v1/messages/count_tokens", []),
+        ("GET", "/health", []),
+        ("GET", "/version", []),
     ],
 )
-def test_known_paths_are_metered_or_free(method: str, path: str, api: Api | None) -> None:
-    route = find_route(method, path)
+def test_known_paths_are_metered_or_free(method: str, path: str, apis: list[str]) -> None:
+    assert [family.api for family in found(method, path).route.families] == apis
 
-    assert isinstance(route, Route)
-    assert route.api is api
+
+@pytest.mark.parametrize("name", FREE_ROUTES)
+def test_what_is_free_has_no_family(name: str) -> None:
+    route = next(route for route in ROUTES.routes() if f"{route.method} {route.path}" == name)
+
+    assert route.families == ()
+    assert route.why_refused is None
+
+
+@pytest.mark.parametrize(("name", "why"), REFUSED_ROUTES.items())
+def test_what_is_known_and_not_served_is_refused_with_the_reason(name: str, why: str) -> None:
+    method, path = name.split(" ")
+    refusal = refused(method, path)
+
+    assert (refusal.status, refusal.reason) == (404, RefusalReason.UNMETERABLE)
+    assert why in refusal.message
+
+
+def test_the_parameters_of_a_path_are_told() -> None:
+    assert found("POST", "/v2/models/llama/versions/2/generate").parameters == {
+        "model": "llama",
+        "version": "2",
+    }
+    assert found("GET", "/v1/models/a/b").parameters == {"model": "a/b"}
+    assert found("GET", "/v1/models/a%2Fb%2fc/d").parameters == {"model": "a/b/c/d"}
+    assert found("GET", "/v1/models/a%2Fb%2fc").parameters == {"model": "a/b/c"}
+    assert found("POST", "/v1/messages").parameters == {}
 
 
 @pytest.mark.parametrize(
     "path",
     [
         "",
-        "/",
         "*",
         "/v1",
-        "/v1/embeddings",
-        "/v1/messages",
-        "/generate",
+        "/v1/embedding",
+        "/v1/message",
         "/metrics",
         "/v1/chat/completions/",
         "/v1/chat/completions/x",
@@ -56,6 +123,16 @@ def test_known_paths_are_metered_or_free(method: str, path: str, api: Api | None
         "http://engine/v1/chat/completions",
         "/health/",
         "/healthz",
+        "//",
+        "/v2/models//generate",
+        "/v2/models/a/b/generate",
+        "/v2/models/m/generate/",
+        "/v2/models/m%2Fx/generate",
+        "/v2/models/m",
+        "/v2/models/m/load",
+        "/v2/repository/models/m/unload",
+        "/v1/responses/",
+        "/v1/responses/a/cancel",
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -72,6 +149,7 @@ def test_any_other_path_is_refused(method: str, path: str) -> None:
         "/",
         "..",
         ".",
+        "...",
         "../chat/completions",
         "a/../../metrics",
         "a/..",
@@ -82,8 +160,18 @@ def test_any_other_path_is_refused(method: str, path: str) -> None:
         "/a",
         "%2e%2e/metrics",
         "a%2F..%2Fmetrics",
+        "a/..%2f",
+        "a%2F",
+        "%2Fa",
+        "a%2F%2Fb",
         "..\\metrics",
         "a;/../b",
+        "a%2F..",
+        "a%2f.%2fb",
+        "a/%2Fb",
+        "a%252Fb",
+        "a%5Cb",
+        "a%00b",
         "a\n",
         "a b",
         "ä",
@@ -91,6 +179,7 @@ def test_any_other_path_is_refused(method: str, path: str) -> None:
 )
 def test_a_model_name_that_could_lead_to_another_path_is_refused(name: str) -> None:
     assert refused("GET", f"/v1/models/{name}").status == 404
+    assert refused("POST", f"/v2/models/{name}/generate").status == 404
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "post", "DELETE", "HEAD", "OPTIONS", "TRACE", ""])
@@ -103,6 +192,12 @@ def test_another_method_is_refused_with_those_that_are_allowed(method: str) -> N
 
 def test_posting_to_a_free_path_is_refused() -> None:
     assert refused("POST", "/v1/models").headers == (("Allow", "GET"),)
+    assert refused("DELETE", "/v1/models/m").headers == (("Allow", "GET"),)
+
+
+def test_a_refused_route_is_not_among_those_that_are_allowed() -> None:
+    assert refused("GET", "/generate").headers == (("Allow", "POST, PUT"),)
+    assert refused("GET", "/vertex").status == 404
 
 
 def test_a_refusal_shows_a_bounded_and_printable_path() -> None:
@@ -111,3 +206,119 @@ def test_a_refusal_shows_a_bounded_and_printable_path() -> None:
     assert refusal.message.isascii()
     assert refusal.message.isprintable()
     assert len(refusal.message) < 400
+
+
+@pytest.mark.parametrize(
+    ("path", "shape"),
+    [
+        ("/v1/chat/completions", ErrorShape.OPENAI),
+        ("/v1/messages", ErrorShape.ANTHROPIC),
+        ("/api/chat", ErrorShape.TEXT),
+        ("/v2/models/m/generate", ErrorShape.TEXT),
+        ("/generate_stream", ErrorShape.TGI),
+        ("/v2/chat", ErrorShape.COHERE),
+        ("/v1/messages/count_tokens", ErrorShape.ANTHROPIC),
+        ("/v1/messages/batches", ErrorShape.ANTHROPIC),
+        ("/api/tags", ErrorShape.TEXT),
+        ("/api/embeddings", ErrorShape.TEXT),
+        ("/api/a/b/c", ErrorShape.TEXT),
+        ("/apis", ErrorShape.OPENAI),
+        ("/v2/models/m/load", ErrorShape.TEXT),
+        ("/v2/nothing", ErrorShape.OPENAI),
+        ("/v1/models", ErrorShape.OPENAI),
+        ("/nowhere", ErrorShape.OPENAI),
+        ("/api/pull", ErrorShape.TEXT),
+        ("/v1/chat/nothing", ErrorShape.OPENAI),
+        ("/v1/nothing", ErrorShape.OPENAI),
+        ("", ErrorShape.OPENAI),
+        ("/" * 10_000, ErrorShape.OPENAI),
+        ("/" * 100_000, ErrorShape.OPENAI),
+    ],
+)
+def test_the_clients_of_a_path_get_errors_in_its_own_shape(path: str, shape: ErrorShape) -> None:
+    assert ROUTES.error_shape(path) is shape
+
+
+def test_every_route_of_every_family_is_in_the_table() -> None:
+    for each in FAMILIES:
+        for name in each.routes:
+            method, path = name.replace("{model}", "m").replace("{version}", "1").split(" ")
+
+            assert each in found(method, path).route.families
+
+
+def test_of_two_routes_of_one_name_the_last_added_holds() -> None:
+    routes = RouteTable((*built_in_routes(), make_route("POST /v1/messages", why_refused="not here")))
+
+    assert "not here" in refused("POST", "/v1/messages", routes).message
+    assert routes.routes().count(make_route("POST /v1/messages", why_refused="not here")) == 1
+    assert not any(route.families for route in routes.routes() if route.path == "/v1/messages")
+
+
+def test_of_two_paths_with_parameters_the_last_added_holds_whatever_its_parameters_are_called() -> None:
+    routes = RouteTable((*built_in_routes(), make_route("GET /v1/models/{name...}", why_refused="no list")))
+
+    assert "no list" in refused("GET", "/v1/models/a/b", routes).message
+
+
+def test_a_path_without_parameters_goes_before_one_with() -> None:
+    pattern, exact = make_route("GET /a/{b}", why_refused="pattern"), make_route("GET /a/c")
+
+    assert found("GET", "/a/c", RouteTable((exact, pattern))).route == exact
+    assert found("GET", "/a/c", RouteTable((pattern, exact))).route == exact
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "parameters"),
+    [
+        ("GET /a.c", "/abc", None),
+        ("GET /a.c", "/a.c", {}),
+        ("GET /{a}.txt", "/x.txt", {"a": "x"}),
+        ("GET /{a}.txt", "/xtxt", None),
+        ("GET /{team}/v1/{rest...}/end", "/t/v1/a/b/end", {"team": "t", "rest": "a/b"}),
+        ("GET /{team}/v1/{rest...}/end", "/t/v1/end", None),
+    ],
+)
+def test_a_parameter_stands_for_one_segment_or_with_dots_for_several(
+    name: str, path: str, parameters: dict[str, str] | None
+) -> None:
+    match = RouteTable((make_route(name),)).find("GET", path)
+
+    assert (dict(match.parameters) if isinstance(match, Match) else None) == parameters
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "/v1/messages",
+        "post /v1/messages",
+        "POST v1/messages",
+        "POST  /v1/messages",
+        "POST /v1/messages ",
+        "POST /v1/messages\n",
+        "POST /v1?x=1",
+        "POST /v1#x",
+        "POST http://engine/v1",
+        "POST /{",
+        "POST /}",
+        "POST /{}",
+        "POST /{A}",
+        "POST /{a..}",
+        "POST /{{a}}",
+        "POST /{a}/{a}",
+        "POST /{a}/{a...}",
+    ],
+)
+def test_what_is_not_written_as_a_route_is_an_error_that_shows_it(name: str) -> None:
+    with pytest.raises(RouteError) as raised:
+        make_route(name)
+
+    assert str(raised.value).startswith(ascii(name)[1:-1])
+
+
+def test_a_route_is_made_of_its_name() -> None:
+    chat = family("openai.chat")
+
+    assert make_route("POST /a/{b}", (chat,)) == Route("POST", "/a/{b}", (chat,))
+    assert make_route("GET /a", why_refused="no") == Route("GET", "/a", (), "no")

@@ -1,34 +1,29 @@
 import logging
-import sqlite3
+import resource
+import shutil
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from phoebe_addon.spool import Spool, SpooledEvent, SpoolError, SpoolFullError
+from phoebe_addon.spool import Spool, SpoolError, SpoolFullError, open_own
+from tests.harness.spooled import NOW, admit, event, finish, waiting
 
-BIG = b"x" * 100_000
+BIG = 100_000
 
 type Open = Callable[..., Spool]
 
 
-def events(spool: Spool) -> list[bytes]:
-    return [spooled.event for spooled in spool.read(0, 1000)]
-
-
-def finish(spool: Spool, request_id: str, event: bytes) -> None:
-    spool.finish(request_id, event).result(timeout=10)
-
-
 def fill_disk(spool: Spool) -> None:
     """Make SQLite find no room for another page, as on a full disk."""
-    pages = spool._connection.execute("PRAGMA page_count").fetchone()[0]
-    spool._connection.execute(f"PRAGMA max_page_count = {pages}")
+    pages = spool._file.connection.execute("PRAGMA page_count").fetchone()[0]
+    spool._file.connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
 def free_disk(spool: Spool) -> None:
-    spool._connection.execute("PRAGMA max_page_count = 1000000")
+    spool._file.connection.execute("PRAGMA max_page_count = 1000000")
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -38,68 +33,34 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_a_second_process_is_told_to_take_a_folder_of_its_own(open_spool: Open) -> None:
-    open_spool()
-
-    with pytest.raises(SpoolError, match=r"in use by another process.*--set phoebe_spool="):
-        open_spool()
-
-
-def test_a_file_that_is_no_spool_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "spool.sqlite3").write_bytes(b"not a database" * 100)
-
-    with pytest.raises(SpoolError, match="can't be opened"):
-        Spool(tmp_path, 10**9)
-
-
-def test_a_spool_whose_tables_are_gone_is_refused(open_spool: Open, tmp_path: Path) -> None:
-    open_spool().close()
-    with sqlite3.connect(tmp_path / "spool" / "spool.sqlite3") as connection:
-        connection.execute("DROP TABLE admission")
-    connection.close()
-
-    with pytest.raises(SpoolError, match="can't be opened"):
-        open_spool()
-
-
-def test_a_spool_of_another_version_is_left_alone(open_spool: Open, tmp_path: Path) -> None:
-    open_spool().close()
-    with sqlite3.connect(tmp_path / "spool" / "spool.sqlite3") as connection:
-        connection.execute("PRAGMA user_version = 99")
-    connection.close()
-
-    with pytest.raises(SpoolError, match=r"another version of Phoebe \(format 99\)"):
-        open_spool()
-
-
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(SpoolError, match="can't be used"):
-        Spool(tmp_path / "file" / "spool", 10**9)
+        open_own(tmp_path / "file" / "spool", 10**9)
 
 
 async def test_a_full_spool_admits_nothing_but_lets_exchanges_end(open_spool: Open) -> None:
     spool = open_spool(bytes_max=300_000)
-    await spool.admit("a", b"admission a")
+    await admit(spool, "a")
     for name in ("b", "c", "d"):
         finish(spool, name, BIG)
     assert spool.bytes_used > 300_000
 
     with pytest.raises(SpoolFullError, match="300000 bytes"):
-        await spool.admit("e", b"admission e")
-    finish(spool, "a", b"event a")
+        await admit(spool, "e")
+    finish(spool, "a")
 
-    assert events(spool)[-1] == b"event a"
+    assert waiting(spool)[-1] == (4, "a", "completed")
 
 
 async def test_a_full_spool_admits_again_once_events_are_forgotten(open_spool: Open) -> None:
     spool = open_spool(bytes_max=300_000)
     for name in ("a", "b", "c"):
         finish(spool, name, BIG)
-    await spool.forget([1, 2, 3])
+    await spool.forget(spool.read(3))
 
-    await spool.admit("d", b"admission d")
+    await admit(spool, "d")
 
 
 async def test_nothing_is_admitted_while_the_disk_fails(open_spool: Open) -> None:
@@ -107,12 +68,13 @@ async def test_nothing_is_admitted_while_the_disk_fails(open_spool: Open) -> Non
     fill_disk(spool)
 
     with pytest.raises(SpoolError, match="can't be written"):
-        await spool.admit("a", BIG)
+        await spool.admit("a", event("a", size=BIG), NOW)
+    assert spool.state().open_exchanges == 0
     free_disk(spool)
-    await spool.admit("b", b"admission b")
+    await admit(spool, "b")
     spool.close()
 
-    assert events(open_spool()) == [b"admission b"]
+    assert waiting(open_spool()) == [(1, "b", "proxy_error")]
 
 
 def test_the_end_of_an_exchange_is_written_again_until_the_disk_takes_it(
@@ -121,35 +83,38 @@ def test_the_end_of_an_exchange_is_written_again_until_the_disk_takes_it(
     spool = open_spool()
     fill_disk(spool)
     with caplog.at_level(logging.ERROR):
-        future = spool.finish("a", BIG)
+        future = spool.finish("a", event("a", size=BIG), NOW)
         wait_until(lambda: caplog.text.count("the spool can't be written") >= 2)
     assert not future.done()
     free_disk(spool)
 
     future.result(timeout=10)
 
-    assert spool.read(0, 10) == [SpooledEvent(1, BIG)]
+    assert waiting(spool) == [(1, "a", "completed")]
 
 
 def test_what_cannot_be_written_before_the_end_is_reported_as_lost(open_spool: Open) -> None:
     spool = open_spool()
     fill_disk(spool)
-    future = spool.finish("a", BIG)
+    future = spool.finish("a", event("a", size=BIG), NOW)
     spool.close()
 
     with pytest.raises(SpoolError, match="can't be written"):
         future.result(timeout=10)
 
 
-async def test_an_admission_that_fails_takes_no_number(open_spool: Open) -> None:
+async def test_what_fails_takes_no_number(open_spool: Open) -> None:
     spool = open_spool()
     fill_disk(spool)
+    future = spool.finish("a", event("a", size=BIG), NOW)
     with pytest.raises(SpoolError):
-        await spool.admit("a", BIG)
+        await admit(spool, "b")
+    assert spool.state().last_seq == 0
     free_disk(spool)
-    finish(spool, "b", b"event b")
+    future.result(timeout=10)
+    finish(spool, "b")
 
-    assert spool.read(0, 10) == [SpooledEvent(1, b"event b")]
+    assert waiting(spool) == [(1, "a", "completed"), (2, "b", "completed")]
 
 
 async def test_a_closed_spool_refuses_everything(open_spool: Open) -> None:
@@ -158,10 +123,60 @@ async def test_a_closed_spool_refuses_everything(open_spool: Open) -> None:
     spool.close()
 
     with pytest.raises(SpoolError, match="closed"):
-        await spool.admit("a", b"admission a")
+        await admit(spool, "a")
     with pytest.raises(SpoolError, match="closed"):
-        finish(spool, "a", b"event a")
+        finish(spool, "a")
     with pytest.raises(SpoolError, match="can't be read"):
-        spool.read(0, 10)
+        spool.read(10)
     with pytest.raises(SpoolError, match="can't be read"):
-        spool.depth()
+        spool.state()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1 MiB, where the kernel lets us have one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("a disk can only be mounted with the right to")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+async def fill(spool: Spool) -> None:
+    for number in range(100):
+        await spool.admit(f"r{number}", event(f"r{number}", size=20_000), NOW)
+
+
+async def test_a_disk_that_was_full_is_used_again_without_a_restart(small_disk: Path) -> None:
+    spool = open_own(small_disk / "spool", 10**9)
+    try:
+        await admit(spool, "under-way")
+        (small_disk / "others").write_bytes(b"x" * 600_000)
+        with pytest.raises(SpoolError, match="full"):
+            await fill(spool)
+        future = spool.finish("under-way", event("under-way", size=20_000), NOW)
+
+        (small_disk / "others").unlink()
+
+        future.result(timeout=10)
+        await admit(spool, "after")
+        assert waiting(spool) == [(1, "under-way", "completed")]
+    finally:
+        spool.close()
+
+
+async def test_a_file_that_may_grow_no_more_is_as_a_full_disk(open_spool: Open) -> None:
+    spool = open_spool()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
+    try:
+        with pytest.raises(SpoolError, match="can't be written"):
+            await spool.admit("a", event("a", size=BIG), NOW)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    await admit(spool, "b")
+    finish(spool, "b")
+
+    assert waiting(spool) == [(1, "b", "completed")]

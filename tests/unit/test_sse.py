@@ -124,3 +124,31 @@ def test_a_line_that_was_let_go_in_part_is_not_taken_for_a_blank_one(end: bytes)
 
 def test_a_megabyte_in_one_event_is_read() -> None:
     assert parse(b"data: " + b"x" * 1_000_000 + b"\n\n", limit=4_000_000)[0].data == b"x" * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("stream", "event"),
+    [
+        (b"event: error\ndata: x\n\n", b"error"),
+        (b"data: x\nevent:error\n\n", b"error"),
+        (b"event: a\nevent:  b \ndata: x\n\n", b" b "),
+        (b"event\ndata: x\n\n", b""),
+        (b"event: a\nevent\ndata: x\n\n", b""),
+        (b"data: x\n\n", b""),
+        (b"event: ping\n\n", b"ping"),
+        (b"event: error\ndata: x", b"error"),
+    ],
+)
+def test_an_event_is_named_by_its_last_event_line(stream: bytes, event: bytes) -> None:
+    assert [piece.event for piece in parse(stream)] == [event]
+    assert [piece.event for piece in parse(*(bytes([byte]) for byte in stream))] == [event]
+
+
+def test_the_name_of_an_event_is_not_that_of_the_next() -> None:
+    assert [piece.event for piece in parse(b"event: error\ndata: x\n\ndata: y\n\n")] == [b"error", b""]
+
+
+def test_an_event_beyond_the_limit_keeps_its_name() -> None:
+    pieces = parse(b"event: error\n", b"data: " + b"x" * LIMIT, b"\n\n")
+
+    assert [(piece.data, piece.event) for piece in pieces] == [(None, b""), (None, b"error")]

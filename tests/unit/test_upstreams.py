@@ -1,5 +1,6 @@
 import pytest
 
+from phoebe_addon.engines import UNDECLARED
 from phoebe_addon.upstreams import (
     Upstream,
     Upstreams,
@@ -8,6 +9,7 @@ from phoebe_addon.upstreams import (
     parse_setting,
     parse_url,
 )
+from tests.harness.known import engine
 
 
 @pytest.mark.parametrize(
@@ -131,13 +133,65 @@ def test_a_map_names_the_upstream_of_each_resource() -> None:
 
     assert upstreams == Upstreams(
         {
-            "res-1": Upstream("http", "a", 8000, "", "vllm", ("llama", "1.10", "no")),
+            "res-1": Upstream("http", "a", 8000, "", engine("vLLM"), ("llama", "1.10", "no")),
             "res-2": Upstream("http", "b", 80),
             "2026-01-01": Upstream("https", "c", 443),
             "007": Upstream("http", "d", 80),
         }
     )
     assert upstreams.find("res-3") is None
+    assert upstreams.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("entry", "continuous_usage"),
+    [
+        ("{ url: http://a, usage: continuous }", True),
+        ("{ url: http://a, usage: final }", False),
+        ("{ url: http://a }", None),
+        ("http://a", None),
+    ],
+)
+def test_a_map_may_say_how_a_resource_is_asked_for_usage(entry: str, continuous_usage: bool | None) -> None:
+    for key in ("res-1", "default"):
+        upstream = parse_map(f"{key}: {entry}", "map").find("res-1")
+
+        assert upstream is not None
+        assert upstream.continuous_usage is continuous_usage
+
+
+@pytest.mark.parametrize("name", ["sglang", "SGLang", "sg-lang", "SGLANG"])
+def test_an_engine_is_known_by_its_name_however_it_is_written(name: str) -> None:
+    upstreams = parse_map(f"a: {{ url: http://a, engine: {name}, models: [m] }}", "map")
+
+    assert upstreams.by_resource["a"].engine == engine("SGLang")
+    assert upstreams.warnings == ()
+
+
+def test_an_engine_that_is_not_known_is_warned_of_and_nothing_is_assumed_of_it() -> None:
+    upstreams = parse_map("a: { url: http://a, engine: my engine }", "map")
+
+    assert upstreams.by_resource["a"].engine == UNDECLARED
+    (warning,) = upstreams.warnings
+    assert warning.startswith("map: 'a': the engine 'my engine' is not one of those that are known (vLLM, ")
+
+
+@pytest.mark.parametrize(("models", "warned"), [("", True), (", models: []", True), (", models: [m]", False)])
+def test_an_engine_that_echoes_names_is_warned_of_unless_its_models_are_declared(
+    models: str, warned: bool
+) -> None:
+    upstreams = parse_map(f"default: {{ url: http://a, engine: tgi{models} }}", "map")
+
+    assert ["nothing it serves is billed until `models`" in warning for warning in upstreams.warnings] == (
+        [True] if warned else []
+    )
+
+
+def test_what_is_shown_of_an_unknown_engine_is_bounded_and_printable() -> None:
+    (warning,) = parse_map(f'a: {{ url: http://a, engine: "\\e{"x" * 5000}" }}', "map").warnings
+
+    assert len(warning) < 500
+    assert warning.isprintable()
 
 
 def test_the_default_of_a_map_serves_every_other_resource() -> None:
@@ -165,6 +219,9 @@ def test_the_faults_of_all_entries_are_listed_with_source_and_resource() -> None
             e: { url: http://x, models: m }
             f: { url: http://x, models: [""] }
             g: { url: http://x, engine: [] }
+            u: { url: http://x, usage: always }
+            v: { url: http://x, usage: "" }
+            w: { url: http://x, usage: [final] }
             h: http://{resource_id}
             i: http://fine
             default: { url: "http://{resource_id}" }
@@ -173,18 +230,19 @@ def test_the_faults_of_all_entries_are_listed_with_source_and_resource() -> None
         )
 
     lines = str(raised.value).splitlines()
-    assert [line.split(":")[1].strip(" '") for line in lines] == [*"abcdefgh", "default"]
+    assert [line.split(":")[1].strip(" '") for line in lines] == [*"abcdefguvwh", "default"]
     assert all(line.startswith("/etc/map.yaml: ") for line in lines)
     for line, fault in zip(
         lines,
         [
             "must start with http",
             "url is missing",
-            "unknown key 'uri'; known: engine, models, url",
+            "unknown key 'uri'; known: engine, models, url, usage",
             "must be a URL or a mapping",
             "models must be a list",
             "models must be a list",
             "engine must be text",
+            *["usage must be final or continuous"] * 3,
             "can be used only in",
             "can be used only in",
         ],

@@ -1,13 +1,20 @@
 import pytest
 
+from phoebe_addon.families.anthropic_messages import FAMILIES as ANTHROPIC
+from phoebe_addon.families.cohere import FAMILIES as COHERE
+from phoebe_addon.families.openai_chat import OPENAI_COUNTS
 from phoebe_addon.usage import (
     COUNT_MAX,
+    COUNT_NAMES,
+    Counts,
     MalformedUsageError,
     Usage,
-    add_usages,
+    add_counts,
     read_count,
-    read_openai_usage,
 )
+
+ANTHROPIC_COUNTS = ANTHROPIC[0].answer.usage[0].counts
+COHERE_COUNTS = COHERE[0].answer.usage[0].counts
 
 
 @pytest.mark.parametrize(
@@ -30,6 +37,7 @@ def test_counts_are_integers_from_zero_to_two_to_the_53(value: object, count: in
     "value",
     [
         *(-1, -1.0, 0.5, True, False, COUNT_MAX + 1, 10**4000, 1e308),
+        pytest.param(10**5000, id="an integer that Python does not print"),
         *(float("nan"), float("inf"), float("-inf"), "7", "", [], {}, [7]),
     ],
 )
@@ -43,19 +51,27 @@ def test_all_counts_of_the_openai_block_are_read() -> None:
         "prompt_tokens": 10,
         "completion_tokens": 5,
         "total_tokens": 15,
-        "prompt_tokens_details": {"cached_tokens": 4, "audio_tokens": 1},
-        "completion_tokens_details": {"reasoning_tokens": 3},
+        "prompt_tokens_details": {"cached_tokens": 4, "audio_tokens": 1, "cache_write_tokens": 2},
+        "completion_tokens_details": {"reasoning_tokens": 3, "audio_tokens": 0},
     }
 
-    assert read_openai_usage(block) == Usage(prompt=10, cached=4, completion=5, reasoning=3)
+    assert OPENAI_COUNTS.read(block) == Usage(
+        prompt=10,
+        cached=4,
+        cache_write=2,
+        prompt_audio=1,
+        completion=5,
+        reasoning=3,
+        completion_audio=0,
+    )
 
 
 def test_what_is_not_reported_is_none_and_zero_is_zero() -> None:
-    assert read_openai_usage({}) == Usage()
-    assert read_openai_usage({"prompt_tokens": 0, "prompt_tokens_details": {"cached_tokens": 0}}) == Usage(
+    assert OPENAI_COUNTS.read({}) == Usage()
+    assert OPENAI_COUNTS.read({"prompt_tokens": 0, "prompt_tokens_details": {"cached_tokens": 0}}) == Usage(
         prompt=0, cached=0
     )
-    assert read_openai_usage(
+    assert OPENAI_COUNTS.read(
         {"completion_tokens": 1, "prompt_tokens_details": None, "completion_tokens_details": {}}
     ) == Usage(completion=1)
 
@@ -64,18 +80,18 @@ def test_what_is_not_reported_is_none_and_zero_is_zero() -> None:
     ("details", "reasoning"),
     [(None, 3), ({}, 3), ({"reasoning_tokens": None}, 3), ({"reasoning_tokens": 0}, 0)],
 )
-def test_reasoning_at_the_top_counts_only_where_the_details_have_none(
+def test_a_second_name_counts_only_where_the_first_says_nothing(
     details: object, reasoning: int | None
 ) -> None:
-    usage = read_openai_usage({"reasoning_tokens": 3, "completion_tokens_details": details})
+    usage = OPENAI_COUNTS.read({"reasoning_tokens": 3, "completion_tokens_details": details})
 
     assert usage.reasoning == reasoning
 
 
 def test_more_cached_than_prompt_tokens_are_kept_as_reported() -> None:
-    usage = read_openai_usage({"prompt_tokens": 59946, "prompt_tokens_details": {"cached_tokens": 122884}})
+    block: dict[str, object] = {"prompt_tokens": 59946, "prompt_tokens_details": {"cached_tokens": 122884}}
 
-    assert usage == Usage(prompt=59946, cached=122884)
+    assert OPENAI_COUNTS.whole_prompt(OPENAI_COUNTS.read(block)) == Usage(prompt=59946, cached=122884)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +106,78 @@ def test_more_cached_than_prompt_tokens_are_kept_as_reported() -> None:
 )
 def test_one_bad_count_makes_the_whole_block_malformed(block: dict[str, object]) -> None:
     with pytest.raises(MalformedUsageError):
-        read_openai_usage(block)
+        OPENAI_COUNTS.read(block)
+
+
+def test_a_bad_count_under_a_name_that_is_not_needed_does_no_harm() -> None:
+    block: dict[str, object] = {
+        "prompt_tokens": 1,
+        "total_tokens": "many",
+        "completion_tokens_details": {"reasoning_tokens": 2, "accepted_prediction_tokens": -1},
+        "reasoning_tokens": "some",
+    }
+
+    assert OPENAI_COUNTS.read(block) == Usage(prompt=1, reasoning=2)
+
+
+def test_cached_tokens_that_stand_beside_the_prompt_are_added_to_it() -> None:
+    stated = ANTHROPIC_COUNTS.read(
+        {
+            "input_tokens": 3,
+            "cache_creation_input_tokens": 20,
+            "cache_read_input_tokens": 100,
+            "cache_creation": {"ephemeral_5m_input_tokens": 20},
+            "output_tokens": 7,
+        }
+    )
+
+    assert stated == Usage(prompt=3, cached=100, cache_write=20, completion=7)
+    assert ANTHROPIC_COUNTS.whole_prompt(stated) == Usage(
+        prompt=123, cached=100, cache_write=20, completion=7
+    )
+
+
+@pytest.mark.parametrize(
+    ("stated", "whole"),
+    [
+        (Usage(prompt=3), Usage(prompt=3)),
+        (Usage(prompt=0, cached=5), Usage(prompt=5, cached=5)),
+        (Usage(prompt=3, cache_write=0), Usage(prompt=3, cache_write=0)),
+        (Usage(cached=5, completion=1), Usage(cached=5, completion=1)),
+    ],
+)
+def test_a_prompt_that_was_not_stated_is_not_made_up_of_its_parts(stated: Usage, whole: Usage) -> None:
+    assert ANTHROPIC_COUNTS.whole_prompt(stated) == whole
+
+
+def test_a_prompt_beyond_the_largest_count_is_malformed() -> None:
+    with pytest.raises(MalformedUsageError):
+        ANTHROPIC_COUNTS.whole_prompt(Usage(prompt=COUNT_MAX, cached=1))
+
+
+def test_an_engine_may_count_cached_tokens_in_the_prompt_of_any_format() -> None:
+    counts = ANTHROPIC_COUNTS.with_cached_in_prompt()
+    block: dict[str, object] = {"input_tokens": 103, "cache_read_input_tokens": 100, "output_tokens": 7}
+
+    assert counts.whole_prompt(counts.read(block)) == Usage(prompt=103, cached=100, completion=7)
+    assert counts.names() == ANTHROPIC_COUNTS.names()
+
+
+def test_floats_without_a_fraction_are_counts_as_cohere_sends_them() -> None:
+    block: dict[str, object] = {"billed_units": {"input_tokens": 812.0, "output_tokens": 3.0}}
+
+    assert COHERE_COUNTS.read(block) == Usage(prompt=812, completion=3)
+
+
+def test_the_names_of_counts_are_checked() -> None:
+    with pytest.raises(TypeError, match="promt"):
+        Counts(promt=("prompt_tokens",))
+
+
+def test_the_members_that_are_read_are_listed_without_what_is_inside_them() -> None:
+    counts = Counts(prompt=("a", "b.c"), completion=("d",), cached=("b.e",))
+
+    assert set(counts.names()) == {"a", "b", "d"}
 
 
 @pytest.mark.parametrize(
@@ -106,13 +193,25 @@ def test_usage_can_be_billed_on_if_prompt_or_completion_is_known(usage: Usage, b
     assert usage.is_billable() is billable
 
 
-def test_usages_are_added_field_by_field_and_unknown_stays_unknown() -> None:
-    assert add_usages([Usage(prompt=1, cached=0), Usage(prompt=2, completion=3)]) == Usage(
-        prompt=3, cached=0, completion=3
-    )
-    assert add_usages([]) == Usage()
+def test_usage_is_empty_only_if_no_count_was_reported() -> None:
+    assert Usage().is_empty()
+    for name in COUNT_NAMES:
+        assert not Usage(**{name: 0}).is_empty()
+
+
+def test_what_one_usage_leaves_unsaid_another_may_say() -> None:
+    filled = Usage(prompt=1, cached=0).filled_from(Usage(prompt=2, cached=3, completion=4))
+
+    assert filled == Usage(prompt=1, cached=0, completion=4)
+
+
+@pytest.mark.parametrize(
+    ("counts", "total"), [([], None), ([None, None], None), ([None, 0], 0), ([1, None, 2], 3)]
+)
+def test_counts_add_up_and_unknown_stays_unknown(counts: list[int | None], total: int | None) -> None:
+    assert add_counts(counts) == total
 
 
 def test_a_sum_beyond_the_largest_count_is_malformed() -> None:
     with pytest.raises(MalformedUsageError):
-        add_usages([Usage(prompt=COUNT_MAX), Usage(prompt=1)])
+        add_counts([COUNT_MAX, 1])

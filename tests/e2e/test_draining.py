@@ -1,0 +1,178 @@
+"""A proxy that is told to stop lets what is under way come to its end."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from tests.e2e.conftest import IDENTITY
+from tests.harness.engine import LAST_CHUNK, Engine, EngineRequest, Line, document
+from tests.harness.engine_streams import DONE, VLLM, VLLM_USAGE
+from tests.harness.events import EventRecorder
+from tests.harness.proxy import Proxy, free_port
+from tests.harness.raw_client import CutOffError, RawClient, post
+from tests.harness.spool_folder import depth_of
+
+CHAT = "/v1/chat/completions"
+STREAM = b'{"model":"m","stream":true,"stream_options":{"include_usage":true}}'
+
+
+class SlowStream:
+    """An engine's answer that waits after its first half until a test lets it go on."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.go_on = threading.Event()
+        engine.script = self._answer
+
+    def _answer(self, _request: EngineRequest, line: Line) -> None:
+        line.send_stream_head()
+        line.send_chunk(VLLM)
+        if self.go_on.wait(20):
+            line.send_chunk(VLLM_USAGE + DONE)
+            line.send(LAST_CHUNK)
+
+
+@pytest.fixture
+def slow(engine: Engine) -> Iterator[SlowStream]:
+    stream = SlowStream(engine)
+    yield stream
+    stream.go_on.set()
+
+
+def start(folder: Path, engine: Engine, rater_port: int, drain_timeout: str = "20") -> Proxy:
+    return Proxy(
+        folder,
+        *("--mode", f"reverse:{engine.url}"),
+        options={"phoebe_rater": f"127.0.0.1:{rater_port}", "phoebe_drain_timeout": drain_timeout},
+    )
+
+
+def begin(client: RawClient, tag: str) -> bytes:
+    """Ask for a stream and read the half of it that comes; return it."""
+    client.send(post(CHAT, {**IDENTITY, "X-Request-Id": tag}, STREAM))
+    assert client.read_head()[0] == 200
+    return client.read_chunk()
+
+
+def of(tag: str, rater: EventRecorder) -> MeteringEvent:
+    return rater.wait_for(lambda event: event.client_request_id == tag)
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stream_under_way_comes_whole_and_its_event_is_delivered(
+    folder: Path, engine: Engine, rater: EventRecorder, slow: SlowStream, signal_number: signal.Signals
+) -> None:
+    proxy = start(folder, engine, rater.port)
+    tag = f"drained-{signal_number}"
+    with RawClient(proxy) as client:
+        received = begin(client, tag)
+        proxy.process.send_signal(signal_number)
+        proxy.wait_for_log("phoebe: stopping")
+
+        slow.go_on.set()
+        received += b"".join(iter(client.read_chunk, b""))
+
+    assert proxy.process.wait(timeout=20) == 0
+    assert received == VLLM + VLLM_USAGE + DONE
+    event = of(tag, rater)
+    assert (event.outcome, event.completion_tokens) == ("completed", 3)
+    assert depth_of(folder / "spool") == 0
+    assert rater.last_status(event.producer_id).stopped
+
+
+def test_new_requests_are_refused_meanwhile_and_told_when_to_come_back(
+    folder: Path, engine: Engine, rater: EventRecorder, slow: SlowStream
+) -> None:
+    proxy = start(folder, engine, rater.port)
+    with RawClient(proxy) as client, RawClient(proxy) as idle:
+        begin(client, "drained-alone")
+        proxy.process.send_signal(signal.SIGTERM)
+        proxy.wait_for_log("phoebe: stopping")
+
+        refused = httpx.post(proxy.url + CHAT, json={"model": "m"}, headers=IDENTITY, timeout=20)
+        idle.send(post(CHAT, IDENTITY))
+        again = idle.read_answer()
+        asked = len(engine.requests)
+        slow.go_on.set()
+        client.read_chunk()
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_ready")
+    assert int(refused.headers["retry-after"]) > 0
+    assert (refused.headers["connection"], again.headers["connection"]) == ("close", "close")
+    assert again.status == 503
+    assert asked == 1
+    assert proxy.process.wait(timeout=20) == 0
+
+
+def test_what_does_not_end_in_time_is_cut_off_with_its_last_counts(
+    folder: Path, engine: Engine, rater: EventRecorder
+) -> None:
+    def script(_request: EngineRequest, line: Line) -> None:
+        line.send_stream_head()
+        line.send_chunk(VLLM_USAGE)
+        line.wait_until_closed()
+
+    engine.script = script
+    proxy = start(folder, engine, rater.port, drain_timeout="0.5")
+    with RawClient(proxy) as client:
+        begin(client, "drain-cut")
+        proxy.process.send_signal(signal.SIGTERM)
+        with pytest.raises(CutOffError):
+            client.read_chunk()
+
+    assert proxy.process.wait(timeout=20) == 0
+    event = of("drain-cut", rater)
+    assert (event.outcome, event.completion_tokens) == ("proxy_error", 3)
+    assert depth_of(folder / "spool") == 0
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize(("drain_timeout", "signals"), [("0", 1), ("20", 2)])
+def test_without_patience_or_told_twice_it_ends_at_once(
+    folder: Path, engine: Engine, rater: EventRecorder, drain_timeout: str, signals: int
+) -> None:
+    proxy = start(folder, engine, free_port(), drain_timeout)
+    with RawClient(proxy) as client:
+        begin(client, f"at-once-{signals}")
+        for number in range(signals):
+            proxy.process.send_signal(signal.SIGTERM)
+            if number + 1 < signals:
+                proxy.wait_for_log("phoebe: stopping")
+        assert proxy.process.wait(timeout=5) == 0
+
+    proxy = start(folder, engine, rater.port)
+    assert of(f"at-once-{signals}", rater).outcome == "proxy_error"
+    proxy.stop()
+
+
+def test_a_rater_that_is_away_does_not_hold_up_the_end(folder: Path, engine: Engine) -> None:
+    proxy = start(folder, engine, free_port())
+    httpx.post(proxy.url + CHAT, json={"model": "m"}, headers=IDENTITY, timeout=20)
+
+    proxy.process.send_signal(signal.SIGTERM)
+
+    assert proxy.process.wait(timeout=10) == 0
+    assert "1 events stay in the spool" in proxy.log()
+    assert depth_of(folder / "spool") == 1
+
+
+def test_an_answer_that_its_client_is_slow_to_take_comes_whole(
+    folder: Path, engine: Engine, rater: EventRecorder
+) -> None:
+    padding = "x" * 6_000_000
+    engine.script = document({"model": "m", "padding": padding, "usage": {"prompt_tokens": 1}})
+    proxy = start(folder, engine, rater.port)
+    with RawClient(proxy, receive_buffer_bytes=4096) as client:
+        client.send(post(CHAT, {**IDENTITY, "X-Request-Id": "drained-slowly"}))
+        of("drained-slowly", rater)  # the engine has said all
+        proxy.process.send_signal(signal.SIGTERM)
+        proxy.wait_for_log("phoebe: stopping")
+
+        answer = client.read_answer()
+
+    assert len(answer.body) > len(padding)
+    assert proxy.process.wait(timeout=20) == 0
