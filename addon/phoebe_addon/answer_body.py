@@ -102,6 +102,8 @@ class EventStreamBody:
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; return those to pass on, which may be none."""
+        if self._parser.is_between_events() and _is_plain_event(chunk) and self._reader.is_irrelevant(chunk):
+            return chunk  # nearly every chunk is one event of nothing but text
         passed = [self._pass_on(piece) for piece in self._parser.feed(chunk)]
         return b"".join(passed) if self._removal else chunk
 
@@ -127,6 +129,11 @@ class EventStreamBody:
             return piece.raw
         bom = _BOM if at_start and piece.raw.startswith(_BOM) else b""
         return bom + _with_data(piece.raw.removeprefix(bom), edited)
+
+
+def _is_plain_event(chunk: bytes) -> bool:
+    """Whether bytes that begin an event are one, whole, of a single `data` line."""
+    return chunk.startswith(b"data: ") and chunk.find(b"\n") == len(chunk) - 2 > 0 and chunk.endswith(b"\n\n")
 
 
 class LinesBody:

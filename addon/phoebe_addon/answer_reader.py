@@ -95,7 +95,7 @@ class AnswerReader:
         if len(data) < _DONE_BYTES_MAX and data.strip() == DONE:
             self._done = True
             return ChunkUsage.NONE
-        if self._is_irrelevant(data):
+        if self.is_irrelevant(data):
             return ChunkUsage.NONE
         text, document = _parse(data)
         if text is None:
@@ -103,11 +103,12 @@ class AnswerReader:
         usages = [reader.read_chunk(document, text) for reader in self._readers]
         return next((usage for usage in usages if usage is not ChunkUsage.NONE), ChunkUsage.NONE)
 
-    def _is_irrelevant(self, data: bytes) -> bool:
+    def is_irrelevant(self, data: bytes) -> bool:
+        """Whether bytes of a stream say nothing that is not known, however they are cut into events."""
         for reader, relevance in zip(self._readers, self._relevances, strict=True):
             if reader.model is None or not relevance.is_irrelevant(data):
                 return False
-        return True
+        return DONE not in data
 
     def read_lines(self, content: bytes) -> bool:
         """Read JSON lines that came as one document. Returns whether they are."""

@@ -60,7 +60,7 @@ class SseParser:
 
     def feed(self, chunk: bytes) -> list[SsePiece]:
         """Take the next bytes and return what they complete."""
-        if self._is_between_events() and len(chunk) <= self._event_bytes_max:
+        if self.is_between_events() and len(chunk) <= self._event_bytes_max:
             pieces = _whole_events(chunk)
             if pieces:
                 return pieces
@@ -91,7 +91,8 @@ class SseParser:
             self._take_line(end)
         return self._take_event(len(self._buffer)) if self._buffer else None
 
-    def _is_between_events(self) -> bool:
+    def is_between_events(self) -> bool:
+        """Whether what was fed ended with an event, so that the next bytes begin one."""
         return not self._buffer and not self._at_start and not self._oversized
 
     def _skip_bom(self) -> bool:

@@ -48,6 +48,16 @@ UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
 
 async def stream_events(channel: grpc.aio.Channel, metadata: Metadata) -> object:
+    while True:
+        try:
+            return await _stream_events(channel, metadata)
+        except grpc.aio.AioRpcError as error:
+            # grpc.aio loses the status of a stream that ends while it is written to.
+            if error.code() is not grpc.StatusCode.INTERNAL or "from Core" not in (error.details() or ""):
+                raise
+
+
+async def _stream_events(channel: grpc.aio.Channel, metadata: Metadata) -> object:
     stream = MeteringServiceStub(channel).StreamEvents(metadata=metadata)
     try:
         await stream.write(StreamEventsRequest(events=[make_event()]))
