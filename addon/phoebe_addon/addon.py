@@ -167,10 +167,7 @@ class PhoebeAddon:
             return
         assert flow.response
         if not flow.response.stream:
-            content = flow.response.raw_content or b""
-            passed_on = exchange.answer_bytes(content, datetime.now(UTC)) + exchange.answer_complete()
-            if passed_on != content:
-                flow.response.content = passed_on
+            _read_buffered(exchange, flow.response)
         await self._end(flow, exchange, Ending.ANSWER_COMPLETE)
 
     async def error(self, flow: http.HTTPFlow) -> None:
@@ -313,6 +310,17 @@ class PhoebeAddon:
                     self._use_upstreams(self._upstreams)
             except UpstreamsError as error:
                 logger.error("phoebe: the resource map in use stays: %s", error)
+
+
+def _read_buffered(exchange: Exchange, response: http.Response) -> None:
+    content = response.raw_content or b""
+    try:
+        passed_on = exchange.answer_bytes(content, datetime.now(UTC)) + exchange.answer_complete()
+    except Exception:
+        logger.exception("phoebe: an answer can't be read; it is passed on as it is")
+        return
+    if passed_on != content:
+        response.content = passed_on
 
 
 def _watch(exchange: Exchange) -> Callable[[bytes], bytes | list[bytes]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from .routes import Route, RouteError, RouteTable, built_in_routes, make_route
+from .text_yaml import TextLoader
 
 _KEYS = ("metered", "free", "refused")
 
@@ -33,7 +34,7 @@ def read_routes(path: Path) -> RouteTable:
 def parse_routes(text: str, source: str) -> RouteTable:
     """Parse the text of a routes file. Raises RoutesFileError."""
     try:
-        document = yaml.load(text, yaml.BaseLoader)  # noqa: S506  (it makes nothing but text)
+        document = yaml.load(text, TextLoader)  # noqa: S506  (it makes nothing but text)
     except (yaml.YAMLError, RecursionError) as error:
         raise RoutesFileError(f"{source}: not YAML: {error}") from None
     if not isinstance(document, dict) or not document or not document.keys() <= set(_KEYS):

@@ -1,13 +1,14 @@
 """Which engine serves a resource: one URL, a template, or a YAML map."""
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, urlsplit
 
 import yaml
 
 from .engines import ENGINES, UNDECLARED, Engine, find_engine
+from .text_yaml import TextLoader
 
 PLACEHOLDER = "{resource_id}"
 # What may be put into a URL: nothing that could change its meaning.
@@ -119,7 +120,7 @@ def parse_map(text: str, source: str) -> Upstreams:
     every other resource and may be a template. Raises UpstreamsError with the faults of all entries.
     """
     try:
-        document = yaml.load(text, _TextLoader)  # noqa: S506  (it makes nothing but text)
+        document = yaml.load(text, TextLoader)  # noqa: S506  (it makes nothing but text)
     except (yaml.YAMLError, RecursionError) as error:
         raise UpstreamsError(f"{source}: not YAML: {error}") from None
     if not isinstance(document, dict) or not document:
@@ -193,22 +194,6 @@ def _parse_entry(value: object) -> Upstream:
         models=tuple(models),
         continuous_usage=None if usage is None else _USAGES[usage],
     )
-
-
-class _TextLoader(yaml.BaseLoader):
-    """A loader for which every scalar is text (`no` and `1.10` are names) and every key is unique."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            if not isinstance(key_node, yaml.ScalarNode) or not key_node.value:
-                raise yaml.constructor.ConstructorError(None, None, "a key must be text", key_node.start_mark)
-            if key_node.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"duplicate key {_shown(key_node.value)}", key_node.start_mark
-                )
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
 
 
 def _shown(value: object) -> str:

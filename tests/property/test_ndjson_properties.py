@@ -26,7 +26,7 @@ def whole_lines(lines: list[JsonLine]) -> list[JsonLine]:
     joined: list[JsonLine] = []
     for line in lines:
         if joined and not joined[-1].raw.endswith(b"\n"):
-            joined[-1] = JsonLine(joined[-1].raw + line.raw, None)
+            joined[-1] = JsonLine(joined[-1].raw + line.raw, line.data)
         else:
             joined.append(line)
     return joined

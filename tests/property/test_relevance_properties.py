@@ -31,6 +31,7 @@ def read(each: Family, chunk: bytes) -> tuple[ChunkUsage, Answer]:
 @given(chunks)
 @example((family("openai.chat"), b'{"choices":[{"finish_reason" :null}]}'))
 @example((family("openai.chat"), b'{"choices":[{"finish_reason":"nullable"}],"x":{"finish_reason":null}}'))
+@example((family("openai.chat"), b'{"choices":[],"us\\u0061ge":{"prompt_tokens":1}}'))
 @example((family("ollama.chat"), b'{"done":true}'))
 @example((family("anthropic.messages"), b'{"type":"message_stop"}'))
 def test_a_chunk_that_is_irrelevant_says_nothing_but_a_model(drawn: tuple[Family, bytes]) -> None:

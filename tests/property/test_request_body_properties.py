@@ -12,7 +12,7 @@ from phoebe_addon.families import FAMILIES
 from phoebe_addon.family import Ask, Family, Streams
 from phoebe_addon.request_body import Asking, BadBodyError, RequestBody, read_request
 from phoebe_addon.routes import Match, RouteTable, built_in_routes
-from tests.harness.known import family
+from tests.harness.known import engine, family
 
 ROUTES = RouteTable(built_in_routes())
 JSON_FAMILIES = [each for each in FAMILIES if not each.request.form]
@@ -187,7 +187,9 @@ def wanted_of(asks: list[Ask]) -> Wanted:
     return wanted
 
 
-askings = st.builds(Asking, st.sampled_from([UNDECLARED, *ENGINES]), st.booleans())
+askings = st.builds(
+    Asking, st.sampled_from([UNDECLARED, *ENGINES, *[engine("TensorRT-LLM")] * 5]), st.booleans()
+)
 
 
 @st.composite

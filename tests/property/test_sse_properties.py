@@ -104,6 +104,7 @@ def test_what_is_found_beyond_the_limit_does_not_depend_on_the_cuts(
 @example(b"\xef\xbb\xbfdata: a\n\n")
 @example(b"data\n\n")
 @example(b"data: a\r\n")
+@example(b"event: a\ndata: x\n\ndata: y\n\n")
 def test_the_events_are_those_of_the_standard(stream: bytes) -> None:
     assert [(piece.event, piece.data) for piece in parse([stream]) if piece.data is not None] == list(
         events_of_the_standard(stream)

@@ -407,7 +407,7 @@ ANTHROPIC = "anthropic.messages"
 START = chunk(
     type="message_start",
     message={
-        "model": "claude",
+        "model": "sonnet",
         "usage": {"input_tokens": 25, "cache_read_input_tokens": 5, "output_tokens": 1},
     },
 )
@@ -418,7 +418,7 @@ def test_for_each_count_of_a_messages_stream_the_last_word_holds() -> None:
     answer = read_chunks(START, DELTA, chunk(type="message_stop"), api=ANTHROPIC)
 
     assert answer.usage == Usage(prompt=30, cached=5, completion=15)
-    assert (answer.model, answer.finish_reason, answer.finished) == ("claude", "end_turn", True)
+    assert (answer.model, answer.finish_reason, answer.finished) == ("sonnet", "end_turn", True)
     assert json.loads(answer.usage_raw or "") == [
         {"input_tokens": 25, "cache_read_input_tokens": 5, "output_tokens": 1},
         {"output_tokens": 15},

@@ -1,4 +1,5 @@
 import ipaddress
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -207,6 +208,20 @@ def test_a_body_that_is_small_only_while_it_is_compressed_is_refused(coding: str
 
     assert isinstance(refusal, Refusal)
     assert (refusal.status, refusal.reason) == (413, RefusalReason.BODY_TOO_LARGE)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
+def test_a_body_that_is_too_large_is_not_decoded_to_its_end(coding: str) -> None:
+    content = encode(coding, b" " * 50_000_000)
+    tracemalloc.start()
+    try:
+        refusal = check_body(content, coded(coding), RULES)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert isinstance(refusal, Refusal)
+    assert peak_bytes < 5_000_000
 
 
 def test_an_uncompressed_body_goes_on_as_the_same_object() -> None:

@@ -77,6 +77,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> None:
         (JSON, b'{"usage":"', b"x"),
         (JSON, b"", b"["),
         (JSON, b"", b'{"usage":'),
+        (JSON, b'{"data":', b"["),
         (JSON, b"{", b'"":0,'),
         (JSON, b"[", b'{"usage":{"prompt_tokens":1}},'),
         (JSON, b"", b"\\"),
@@ -154,14 +155,14 @@ def test_a_megabyte_of_lines_that_comes_byte_by_byte_is_read() -> None:
     assert reader.answer().usage == Usage(completion=2)
 
 
-def test_a_hundred_thousand_events_in_one_piece_are_read() -> None:
+def test_fifty_thousand_events_in_one_piece_are_read() -> None:
     """To move what follows for every event would take minutes."""
     event = b'data: {"choices":[{"index":0}],"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\n'
     body, reader = opened(SSE)
 
-    passed = body.feed(event * 100_000)
+    passed = body.feed(event * 50_000)
 
-    assert passed == b'data: {"choices":[{"index":0}]}\n\n' * 100_000
+    assert passed == b'data: {"choices":[{"index":0}]}\n\n' * 50_000
     assert reader.answer().usage == Usage(prompt=3, completion=2)
 
 

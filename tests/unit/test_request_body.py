@@ -127,6 +127,24 @@ def test_what_the_client_wanted_is_told_apart_from_what_is_asked_for(
     assert body.unasked == unasked
 
 
+@pytest.mark.parametrize(
+    ("options", "name", "unasked"),
+    [
+        ("{}", "TensorRT-LLM", ()),
+        ('{"include_usage":false}', "TensorRT-LLM", (STREAM_USAGE,)),
+        ("null", "TensorRT-LLM", (STREAM_USAGE,)),
+        ("{}", "vLLM", (STREAM_USAGE,)),
+    ],
+)
+def test_what_an_engine_does_unless_told_otherwise_was_asked_for_by_the_client(
+    options: str, name: str, unasked: tuple[object, ...]
+) -> None:
+    body = read(f'{{"stream":true,"stream_options":{options}}}', asking=asking(name, continuous=False))
+
+    assert body.unasked == unasked
+    assert ASKED in body.content.decode()
+
+
 @pytest.mark.parametrize("stream", ["true", '"true"', '"YES"', '"1"', "1", "1.0"])
 def test_what_an_engine_may_take_for_true_makes_a_stream(stream: str) -> None:
     assert read(f'{{"stream":{stream}}}').streaming

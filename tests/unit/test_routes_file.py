@@ -148,3 +148,8 @@ def test_a_file_that_cannot_be_read_is_an_error_with_its_name(tmp_path: Path, co
 def test_a_file_of_no_text_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(RoutesFileError, match="can't be read"):
         read_routes(tmp_path)
+
+
+def test_a_route_that_is_given_twice_is_refused() -> None:
+    with pytest.raises(RoutesFileError, match="duplicate key"):
+        parse_routes("refused:\n  GET /a: one\n  GET /a: two\n", "routes.yaml")
