@@ -22,7 +22,11 @@ def request_head(flow: http.HTTPFlow) -> RequestHead:
 
 def joined_headers(headers: http.Headers) -> dict[str, str]:
     """Read headers by lower-case name; several of one name are joined with commas."""
-    return {name.lower(): headers[name] for name in headers}
+    joined: dict[str, str] = {}
+    for name, value in headers.items(multi=True):
+        key = name.lower()
+        joined[key] = f"{joined[key]}, {value}" if key in joined else value
+    return joined
 
 
 def path(flow: http.HTTPFlow) -> str:
