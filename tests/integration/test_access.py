@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -45,28 +46,32 @@ type Call = Callable[[grpc.aio.Channel, Metadata], Awaitable[object]]
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 PERMISSION_DENIED = grpc.StatusCode.PERMISSION_DENIED
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+ATTEMPTS_MAX = 20
 
 
 async def stream_events(channel: grpc.aio.Channel, metadata: Metadata) -> object:
-    while True:
+    stub = MeteringServiceStub(channel)
+    request = StreamEventsRequest(events=[make_event()])
+    return await first_answer(lambda: stub.StreamEvents(metadata=metadata), request)
+
+
+async def first_answer(open_stream: Callable[[], Any], request: object) -> object:
+    """Send a message on a stream of both directions; read its answer, or raise what it was refused with."""
+    for _ in range(ATTEMPTS_MAX):
+        stream = open_stream()
         try:
-            return await _stream_events(channel, metadata)
+            await stream.write(request)
+            return await stream.read()
+        except asyncio.InvalidStateError:
+            # It was refused before the message left.
+            return await stream.read()
         except grpc.aio.AioRpcError as error:
-            # grpc.aio loses the status of a stream that ends while it is written to.
+            # grpc.aio loses the status of a stream that ends at the moment it is written to.
             if error.code() is not grpc.StatusCode.INTERNAL or "from Core" not in (error.details() or ""):
                 raise
-
-
-async def _stream_events(channel: grpc.aio.Channel, metadata: Metadata) -> object:
-    stream = MeteringServiceStub(channel).StreamEvents(metadata=metadata)
-    try:
-        await stream.write(StreamEventsRequest(events=[make_event()]))
-        return await stream.read()
-    except asyncio.InvalidStateError:
-        # It was refused before the message left.
-        return await stream.read()
-    finally:
-        stream.cancel()
+        finally:
+            stream.cancel()
+    raise AssertionError(f"grpc.aio lost the status of {ATTEMPTS_MAX} streams")
 
 
 async def rate_window(channel: grpc.aio.Channel, metadata: Metadata) -> object:
@@ -96,14 +101,9 @@ async def watch_health(channel: grpc.aio.Channel, metadata: Metadata) -> object:
 
 
 async def reflect(channel: grpc.aio.Channel, metadata: Metadata) -> object:
-    stream = ServerReflectionStub(channel).ServerReflectionInfo(metadata=metadata)
-    try:
-        await stream.write(reflection_pb2.ServerReflectionRequest(list_services=""))
-        return await stream.read()
-    except asyncio.InvalidStateError:
-        return await stream.read()
-    finally:
-        stream.cancel()
+    stub = ServerReflectionStub(channel)
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    return await first_answer(lambda: stub.ServerReflectionInfo(metadata=metadata), request)
 
 
 async def check_health(channel: grpc.aio.Channel, metadata: Metadata) -> object:
