@@ -15,6 +15,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from weakref import WeakKeyDictionary
 
 import uuid_utils
 from mitmproxy import addonmanager, connection, ctx, exceptions, http
@@ -22,26 +23,25 @@ from mitmproxy import addonmanager, connection, ctx, exceptions, http
 from . import flows, gate, guard, lean, modes, stopping
 from .answer_body import Removal
 from .answer_reader import Asked
+from .edge_secrets import EdgeSecrets, EdgeSecretsError
 from .exchange import Admission, Ending, Exchange
 from .family import ErrorShape
 from .meter import Meter
+from .open_files import Crowd, allow_open_files
+from .options import OPTIONS, add_options
 from .refusal import INTERNAL_ERROR, Refusal, RefusalReason
 from .request_body import RequestBody
-from .settings import OPTIONS, Settings, SettingsError, add_options, read_settings
+from .settings import Settings, SettingsError, read_settings
 from .spool import SpoolError
 from .upstreams import Upstream, Upstreams, UpstreamsError
 from .upstreams_file import UpstreamsFile
 
 logger = logging.getLogger(__name__)
 
-_PASS = "phoebe_pass"  # noqa: S105
-_EXCHANGE = "phoebe_exchange"
-"""Keys of a flow's metadata."""
-
 # Documents up to here are kept whole and sent on, Content-Length and all, after their event is durable.
 # Longer ones and those of unknown length are passed on as they come, framed so that the end can be held back.
 _BUFFERED_ANSWER_BYTES_MAX = 8 * 1024 * 1024
-_UPSTREAMS_REFRESH_S = 1.0
+_REFRESH_S = 1.0
 _RETRY_AFTER = (("Retry-After", "5"),)
 _STOPPING = Refusal(503, RefusalReason.NOT_READY, "The proxy is stopping.", _RETRY_AFTER)
 _NEEDS_RESTART = {
@@ -62,8 +62,12 @@ class PhoebeAddon:
         self._settings: Settings | None = None
         self._upstreams: Upstreams | UpstreamsFile = Upstreams({})
         self._meter: Meter | None = None
+        # Not in the flows' metadata, which mitmproxy writes to files and shows.
+        self._passes: WeakKeyDictionary[http.HTTPFlow, gate.Pass] = WeakKeyDictionary()
+        self._exchanges: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
         self._refreshing: asyncio.Task[None] | None = None
         self._stopping: stopping.Stopping | None = None
+        self._crowd = Crowd(1, 1)
 
     def load(self, loader: addonmanager.Loader) -> None:
         """Declare the options and put the guard in place, before anything can be served."""
@@ -86,8 +90,11 @@ class PhoebeAddon:
             return
         self._settings = settings
         self._use_upstreams(upstreams)
+        self._warn_of_edge_secrets()
         guard.set_rules(settings.rules)
         guard.set_engine_timeout(settings.engine_timeout_s)
+        guard.set_request_timeout(settings.request_timeout_s)
+        self._crowd = _crowd_of(settings)
 
     def running(self) -> None:
         """Open the spool and begin to deliver; become a reverse proxy if mitmproxy is not one."""
@@ -106,7 +113,7 @@ class PhoebeAddon:
                 "phoebe: lean: addons are asked only for the hooks they have (phoebe_lean=false: for all)"
             )
         ctx.options.update(mode=modes.reversed_modes(ctx.options.mode))
-        self._refreshing = asyncio.create_task(self._refresh_upstreams(), name="phoebe upstreams")
+        self._refreshing = asyncio.create_task(self._refresh(), name="phoebe refresh")
         self._stopping = stopping.Stopping(ctx.master, self._drain)
         logger.info("phoebe: metering; spool %s, rater %s", self._settings.spool, self._settings.rater)
 
@@ -131,7 +138,7 @@ class PhoebeAddon:
         if isinstance(decision, Refusal):
             self._refuse(flow, decision)
         else:
-            flow.metadata[_PASS] = decision
+            self._passes[flow] = decision
 
     async def request(self, flow: http.HTTPFlow) -> None:
         """Check the body and admit, or refuse."""
@@ -147,7 +154,7 @@ class PhoebeAddon:
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Open the answer; let a stream pass through the exchange."""
-        exchange: Exchange | None = flow.metadata.get(_EXCHANGE)
+        exchange = self._exchanges.get(flow)
         if exchange is None or flow.response is None:
             return
         response = flow.response
@@ -161,7 +168,7 @@ class PhoebeAddon:
 
     async def response(self, flow: http.HTTPFlow) -> None:
         """Make the event of a complete answer durable before its end is sent."""
-        exchange: Exchange | None = flow.metadata.get(_EXCHANGE)
+        exchange = self._exchanges.get(flow)
         if exchange is None:
             self._count_guards_refusal(flow)
             return
@@ -172,12 +179,20 @@ class PhoebeAddon:
 
     async def error(self, flow: http.HTTPFlow) -> None:
         """End an exchange whose client or engine went away."""
-        exchange: Exchange | None = flow.metadata.get(_EXCHANGE)
+        exchange = self._exchanges.get(flow)
         if exchange is None:
             self._count_guards_refusal(flow)
             return
         ending = Ending.ENGINE_FAILED if guard.engine_failed(flow) else Ending.CLIENT_GONE
         await self._end(flow, exchange, ending)
+
+    def client_connected(self, client: connection.Client) -> None:
+        """Close a connection beyond the limit at once."""
+        if len(ctx.master.addons.get("proxyserver").connections) > self._crowd.connections_max:
+            client.error = "too many connections"
+            logger.warning("phoebe: a connection was closed: %d are open", self._crowd.connections_max)
+            if self._meter:
+                self._meter.metrics.connections_refused.inc()
 
     async def client_disconnected(self, client: connection.Client) -> None:
         """End what is still open on a connection that is gone."""
@@ -185,6 +200,9 @@ class PhoebeAddon:
             await self._meter.end_connection(client.id)
 
     def _check_head(self, flow: http.HTTPFlow) -> gate.Pass | Refusal:
+        head = flows.request_head(flow)
+        if self._settings:
+            flows.hide_secret(flow, self._settings.forwarding)
         if self._settings is None or self._meter is None or not flows.is_reverse_proxied(flow):
             return Refusal(503, RefusalReason.NOT_READY, "The proxy is starting.", _RETRY_AFTER)
         if self._stopping and self._stopping.begun:
@@ -192,10 +210,12 @@ class PhoebeAddon:
         upstreams = self._upstreams
         if isinstance(upstreams, UpstreamsFile):
             upstreams = upstreams.upstreams
-        return gate.check_head(flows.request_head(flow), self._settings.rules, upstreams)
+        edge_secrets = self._settings.edge_secrets
+        secrets = edge_secrets.secrets if edge_secrets else EdgeSecrets()
+        return gate.check_head(head, self._settings.rules, upstreams, secrets)
 
     async def _admit(self, flow: http.HTTPFlow) -> Refusal | None:
-        passed: gate.Pass = flow.metadata.pop(_PASS)
+        passed = self._passes.pop(flow)
         assert self._settings
         assert self._meter
         if self._stopping and self._stopping.begun:
@@ -207,6 +227,8 @@ class PhoebeAddon:
         body = gate.check_body(flow.request.raw_content or b"", passed, self._settings.rules)
         if isinstance(body, Refusal):
             return body
+        if self._meter.under_way >= self._crowd.exchanges_max:
+            return gate.too_busy()
         admission = self._admission(flow, passed, body)
         try:
             exchange = await self._meter.admit(admission, flow.client_conn.id)
@@ -215,7 +237,7 @@ class PhoebeAddon:
             return Refusal(
                 503, RefusalReason.NOT_DURABLE, "The request can't be recorded for billing now.", _RETRY_AFTER
             )
-        flow.metadata[_EXCHANGE] = exchange
+        self._exchanges[flow] = exchange
         flow.request.headers[flows.REQUEST_ID_HEADER] = exchange.request_id
         # Usage must be readable on the way.
         flow.request.headers["Accept-Encoding"] = "identity"
@@ -241,7 +263,7 @@ class PhoebeAddon:
 
     def _let_pass(self, flow: http.HTTPFlow, upstream: Upstream) -> None:
         assert self._settings
-        flows.direct_to(flow, upstream, self._settings.rules.header_names.all())
+        flows.direct_to(flow, upstream, self._settings.forwarding)
         guard.admit(flow)
 
     async def _end(self, flow: http.HTTPFlow, exchange: Exchange, ending: Ending) -> None:
@@ -298,18 +320,38 @@ class PhoebeAddon:
             stopping.cut_off(servers)
         await self._meter.finish(deadline_s)
 
-    async def _refresh_upstreams(self) -> None:
-        """Notice changes of the resource map. A map that can't be used is reported, and the old one stays."""
+    async def _refresh(self) -> None:
+        """Notice changes of files. What can't be used is reported, and what was in use stays."""
         while True:
-            await asyncio.sleep(_UPSTREAMS_REFRESH_S)
-            if not isinstance(self._upstreams, UpstreamsFile):
-                continue
-            try:
-                if await asyncio.to_thread(self._upstreams.refresh):
-                    logger.info("phoebe: the resource map was read again")
-                    self._use_upstreams(self._upstreams)
-            except UpstreamsError as error:
-                logger.error("phoebe: the resource map in use stays: %s", error)
+            await asyncio.sleep(_REFRESH_S)
+            await self._refresh_upstreams()
+            await self._refresh_edge_secrets()
+
+    async def _refresh_upstreams(self) -> None:
+        if not isinstance(self._upstreams, UpstreamsFile):
+            return
+        try:
+            if await asyncio.to_thread(self._upstreams.refresh):
+                logger.info("phoebe: the resource map was read again")
+                self._use_upstreams(self._upstreams)
+        except UpstreamsError as error:
+            logger.error("phoebe: the resource map in use stays: %s", error)
+
+    async def _refresh_edge_secrets(self) -> None:
+        edge_secrets = self._settings.edge_secrets if self._settings else None
+        if edge_secrets is None:
+            return
+        try:
+            if await asyncio.to_thread(edge_secrets.refresh):
+                logger.info("phoebe: the edge's secrets were read again")
+                self._warn_of_edge_secrets()
+        except EdgeSecretsError as error:
+            logger.error("phoebe: the edge's secrets in use stay: %s", error)
+
+    def _warn_of_edge_secrets(self) -> None:
+        edge_secrets = self._settings.edge_secrets if self._settings else None
+        for warning in edge_secrets.warnings if edge_secrets else ():
+            logger.warning("phoebe: %s", warning)
 
 
 def _read_buffered(exchange: Exchange, response: http.Response) -> None:
@@ -336,6 +378,18 @@ def _watch(exchange: Exchange) -> Callable[[bytes], bytes | list[bytes]]:
             return chunk
 
     return watch
+
+
+def _crowd_of(settings: Settings) -> Crowd:
+    wanted = Crowd(settings.connections_max, settings.exchanges_max)
+    crowd = wanted.within(allow_open_files(wanted.files()))
+    if crowd != wanted:
+        logger.warning(
+            "phoebe: the limit on open files leaves room for %d connections and %d exchanges at a time",
+            crowd.connections_max,
+            crowd.exchanges_max,
+        )
+    return crowd
 
 
 def _upstreams_of_mode() -> Upstreams:

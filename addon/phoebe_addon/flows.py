@@ -1,10 +1,9 @@
 """Between mitmproxy's flows and the values the gate and the exchange work with."""
 
-from collections.abc import Iterable
-
 from mitmproxy import http
 from mitmproxy.proxy import mode_specs
 
+from .forwarding import Forwarding
 from .gate import RequestHead
 from .upstreams import Upstream
 
@@ -17,7 +16,9 @@ def request_head(flow: http.HTTPFlow) -> RequestHead:
     for name, value in flow.request.headers.items(multi=True):
         headers.setdefault(name.lower(), []).append(value)
     peer = flow.client_conn.peername
-    return RequestHead(flow.request.method, flow.request.path, headers, peer[0] if peer else "")
+    # As it was sent: mitmproxy's own `method` is in upper case, and HTTP knows no "post".
+    method = flow.request.data.method.decode("latin-1")
+    return RequestHead(method, flow.request.path, headers, peer[0] if peer else "")
 
 
 def joined_headers(headers: http.Headers) -> dict[str, str]:
@@ -39,15 +40,23 @@ def is_reverse_proxied(flow: http.HTTPFlow) -> bool:
     return isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode)
 
 
-def direct_to(flow: http.HTTPFlow, upstream: Upstream, identity_headers: Iterable[str]) -> None:
-    """Send a request to an upstream, without the headers that say who pays: they are no engine's business."""
+def hide_secret(flow: http.HTTPFlow, forwarding: Forwarding) -> None:
+    """Take the edge's secret out of a request, before anybody can log or keep it."""
+    headers = flow.request.headers
+    headers.fields = forwarding.without_secret(headers.fields)
+
+
+def direct_to(flow: http.HTTPFlow, upstream: Upstream, forwarding: Forwarding) -> None:
+    """Send a request to an upstream, with the headers that are for it."""
     request = flow.request
     request.scheme = upstream.scheme
     request.host = upstream.host
     request.port = upstream.port
     request.path = upstream.path_prefix + request.path
-    for name in identity_headers:
-        request.headers.pop(name, None)
+    if not request.is_http2:
+        request.authority = ""  # what a client asked a proxy for in full, a server is asked for by its path
+    body_bytes = len(request.raw_content or b"")
+    request.headers.fields = forwarding.to_engine(request.headers.fields, request.method, body_bytes)
 
 
 def hold_back_end(flow: http.HTTPFlow) -> None:

@@ -1,10 +1,12 @@
 """The gate: the checks that decide whether an exchange is let through. What can't be billed is refused."""
 
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .content_coding import ContentCodingError, open_decoder
+from .edge_secrets import SECRET_HEADER, EdgeSecrets
 from .identity import HeaderNames, Identity, read_identity
 from .refusal import Refusal, RefusalReason
 from .request_body import Asking, BadBodyError, RequestBody, read_request
@@ -12,6 +14,11 @@ from .routes import Match, RouteTable
 from .upstreams import Upstream, Upstreams
 
 type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Real clients and edges send dozens. Servers refuse as many, or are slow with them.
+_HEADERS_MAX = 256
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_NOT_IN_TARGETS = re.compile(r"[^!-~]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ class GateRules:
     """What the gate checks against.
 
     body_bytes_max: of a request body, decoded, in bytes. continuous_usage: what is asked of engines of
-    which the resource map does not say it.
+    which the resource map does not say it. secret_header: the one with the edge's secret.
     """
 
     trusted_edges: tuple[Network, ...]
@@ -59,11 +66,23 @@ class GateRules:
     body_bytes_max: int
     routes: RouteTable
     continuous_usage: bool = False
+    secret_header: str = SECRET_HEADER
 
 
-def check_head(head: RequestHead, rules: GateRules, upstreams: Upstreams) -> Pass | Refusal:
-    """Check everything that can be known before the body: peer, protocol, identity, route, upstream, size."""
-    refusal = _check_peer(head, rules) or _check_protocol(head) or _check_body_headers(head, rules)
+def check_head(
+    head: RequestHead, rules: GateRules, upstreams: Upstreams, secrets: EdgeSecrets
+) -> Pass | Refusal:
+    """Check everything that can be known before the body.
+
+    Which is: peer, the edge's secret, protocol, size, identity, route, upstream.
+    """
+    refusal = (
+        _check_peer(head, rules)
+        or secrets.check(head.headers, rules.secret_header)
+        or _check_protocol(head)
+        or _check_characters(head)
+        or _check_body_headers(head, rules)
+    )
     if refusal:
         return refusal
     identity = read_identity(head.headers, rules.header_names)
@@ -140,6 +159,20 @@ def body_too_large(body_bytes_max: int) -> Refusal:
     )
 
 
+def too_slow(request_timeout_s: float) -> Refusal:
+    """Make the refusal of a request that does not come to its end."""
+    return Refusal(
+        408, RefusalReason.TOO_SLOW, f"The request was not there within {request_timeout_s:g} seconds."
+    )
+
+
+def too_busy() -> Refusal:
+    """Make the refusal of a request while as many are under way as may be."""
+    return Refusal(
+        503, RefusalReason.BUSY, "Too many requests are under way in this proxy.", (("Retry-After", "5"),)
+    )
+
+
 def connect_refused() -> Refusal:
     """Make the refusal of a CONNECT request."""
     return Refusal(
@@ -182,7 +215,29 @@ def _check_protocol(head: RequestHead) -> Refusal | None:
     return None
 
 
+def _check_characters(head: RequestHead) -> Refusal | None:
+    """Refuse what HTTP does not allow but mitmproxy lets pass: an engine could read it in another way.
+
+    A line break in a value, for one, begins a header of its own for some servers (RFC 9112, 5.2), and a blank
+    in a path of HTTP/2 would end the path of HTTP/1.
+    """
+    if sum(map(len, head.headers.values())) > _HEADERS_MAX:
+        return bad_http(431, f"A request may have {_HEADERS_MAX} headers.")
+    if _NOT_IN_TARGETS.search(head.target):
+        return bad_http(400, "The request's target has characters that are not printable ASCII.")
+    if any(_CONTROL.search(value) for values in head.headers.values() for value in values):
+        return bad_http(400, "A header has control characters or goes on in another line.")
+    return None
+
+
+def bad_http(status: int, message: str) -> Refusal:
+    """Make the refusal of a request that is not well-formed HTTP."""
+    return Refusal(status, RefusalReason.BAD_HTTP, message)
+
+
 def _check_body_headers(head: RequestHead, rules: GateRules) -> Refusal | None:
+    if any(coding.strip().lower() != "chunked" for coding in head.headers.get("transfer-encoding", ())):
+        return bad_http(501, "Of transfer codings, only chunked is supported.")
     try:
         open_decoder(",".join(head.headers.get("content-encoding", ())))
     except ContentCodingError as error:

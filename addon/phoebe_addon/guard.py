@@ -13,6 +13,7 @@ break off before their answer or are silent for too long.
 import time
 from collections.abc import Generator
 from typing import Any, ClassVar, override
+from weakref import WeakKeyDictionary
 
 from mitmproxy import flow as mitmproxy_flow
 from mitmproxy import http
@@ -20,6 +21,7 @@ from mitmproxy.net.http import http1
 from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import commands, layer, mode_servers
 from mitmproxy.proxy.layers import http as http_layers
+from mitmproxy.proxy.layers import tls
 from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
@@ -33,17 +35,24 @@ from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHeaders
 
 from . import flows, gate
 from .family import ErrorShape
+from .http2_wire import BoundedHttp2Server
 from .refusal import INTERNAL_ERROR, Refusal, RefusalReason, error_body
 from .routes import RouteTable, built_in_routes
-from .silence import TimedHttpStream, WatchedConnectionHandler
+from .silence import TimedHttpStream
+from .tls_wire import BoundedClientTLSLayer
+from .watchdog import WatchedConnectionHandler
 from .wire import BoundedHttp1Client, BoundedHttp1Server, make_body_reader
 
 type Commands[T] = Generator[Any, Any, T]
 
+_HTTP1_VERSIONS = ("HTTP/1.1", "HTTP/1.0")
+
 _ADMITTED = "phoebe_admitted"
-_REFUSAL = "phoebe_refusal"
 _ENGINE_FAILED = "phoebe_engine_failed"
-"""Keys of a flow's metadata."""
+"""Keys of a flow's metadata, which mitmproxy writes to files: what stands there are plain values."""
+
+_refusals: WeakKeyDictionary[http.HTTPFlow, Refusal] = WeakKeyDictionary()
+"""How the guard itself refused flows."""
 
 _ENGINE_BROKE_OFF = Refusal(502, RefusalReason.UPSTREAM, "The model server can't be reached or broke off.")
 _ENGINE_TIMED_OUT = Refusal(504, RefusalReason.UPSTREAM, "The model server did not answer in time.")
@@ -61,8 +70,7 @@ def engine_failed(flow: http.HTTPFlow) -> bool:
 
 def refusal_of(flow: http.HTTPFlow) -> Refusal | None:
     """Return how the guard itself refused a flow, if it did."""
-    refusal: Refusal | None = flow.metadata.get(_REFUSAL)
-    return refusal
+    return _refusals.get(flow)
 
 
 def response_of(refusal: Refusal, shape: ErrorShape) -> http.Response:
@@ -88,7 +96,7 @@ class GuardedHttpStream(TimedHttpStream):
             forget_dead_connections(self.http_layer)
             self.flow.request.trailers = None  # mitmproxy can't send them on from HTTP/2 to HTTP/1
             return (yield from super().make_server_connection())
-        self.flow.metadata[_REFUSAL] = INTERNAL_ERROR
+        _refusals[self.flow] = INTERNAL_ERROR
         self.flow.response = self._response_of(INTERNAL_ERROR)
         yield from self.send_response()
         return False
@@ -98,11 +106,35 @@ class GuardedHttpStream(TimedHttpStream):
         if not request:
             return (yield from self._check_answers_head())
         self._path = self.flow.request.path.partition("?")[0]
-        if self.flow.request.method == "CONNECT":
+        refusal = self._not_spoken_here()
+        if refusal:
             yield HttpRequestHeadersHook(self.flow)
-            yield from self._refuse(gate.connect_refused())
+            yield from self._refuse(refusal)
             return True
         return (yield from super().check_invalid(request))
+
+    def _not_spoken_here(self) -> Refusal | None:
+        """Refuse a request that mitmproxy would take for something else than what was sent."""
+        request = self.flow.request
+        if request.method == "CONNECT":
+            return gate.connect_refused()
+        if self._speaks_http1() and request.http_version not in _HTTP1_VERSIONS:
+            return gate.bad_http(505, "The request line must end in HTTP/1.1 or HTTP/1.0.")
+        return None
+
+    def _speaks_http1(self) -> bool:
+        return isinstance(self.http_layer.connections[self.context.client], BoundedHttp1Server)
+
+    @override
+    def refuse_slow_request(self) -> layer.CommandGenerator[None]:
+        client = self.context.client
+        yield from self._refuse(gate.too_slow(self.request_timeout_s))
+        if self._speaks_http1():
+            yield commands.CloseConnection(client)
+        else:
+            yield http_layers.SendHttp(
+                ResponseProtocolError(self.stream_id, "the request took too long", ErrorCode.CANCEL), client
+            )
 
     @override
     def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
@@ -172,7 +204,7 @@ class GuardedHttpStream(TimedHttpStream):
     def _refuse(self, refusal: Refusal) -> Commands[None]:
         """Answer in place of the engine, although the request has not ended."""
         if self.flow.response is None:  # else: the gate had another reason already
-            self.flow.metadata[_REFUSAL] = refusal
+            _refusals[self.flow] = refusal
             self.flow.response = self._response_of(refusal)
         response = self.flow.response
         response.timestamp_start = response.timestamp_end = time.time()
@@ -223,18 +255,31 @@ def set_engine_timeout(engine_timeout_s: float) -> None:
     TimedHttpStream.engine_timeout_s = engine_timeout_s
 
 
+def set_request_timeout(request_timeout_s: float) -> None:
+    """Set how long a request may take from its beginning to its end, in seconds; 0: for ever."""
+    TimedHttpStream.request_timeout_s = request_timeout_s
+
+
 def install() -> None:
     """Put the guard into mitmproxy, for as long as this process lives.
 
     Raises RuntimeError if this mitmproxy is not one the guard was written for.
     """
+    # Only here: it brings along much of mitmproxy that needs no guard.
+    from mitmproxy.addons import next_layer  # noqa: PLC0415
+
     for owner, name in (
         (http_layers, "HttpStream"),
         (http_layers, "Http1Server"),
         (http_layers, "Http1Client"),
+        (http_layers, "Http2Server"),
+        (next_layer, "ClientTLSLayer"),
+        (tls.ClientTLSLayer, "receive_handshake_data"),
         (_http1, "make_error_response"),
         (_http1, "make_body_reader"),
         (mode_servers, "ProxyConnectionHandler"),
+        (mode_servers.ProxyConnectionHandler, "drain_writers"),
+        (mode_servers.ProxyConnectionHandler, "handle_connection"),
         (http_layers.HttpStream, "_handle_event"),
         (http_layers.HttpStream, "make_server_connection"),
         (http_layers.HttpStream, "check_invalid"),
@@ -247,6 +292,8 @@ def install() -> None:
     http_layers.HttpStream = GuardedHttpStream  # type: ignore[misc]
     http_layers.Http1Server = BoundedHttp1Server  # type: ignore[attr-defined]
     http_layers.Http1Client = BoundedHttp1Client  # type: ignore[attr-defined]
+    http_layers.Http2Server = BoundedHttp2Server  # type: ignore[attr-defined]
+    next_layer.ClientTLSLayer = BoundedClientTLSLayer  # type: ignore[attr-defined]
     _http1.make_error_response = _error_response
     _http1.make_body_reader = make_body_reader
     mode_servers.ProxyConnectionHandler = WatchedConnectionHandler  # type: ignore[misc]

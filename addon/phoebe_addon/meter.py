@@ -25,6 +25,8 @@ FINISH_MIN_S = 1.0
 class Meter:
     """Opens the spool and delivers from it. Needs a running event loop.
 
+    under_way: how many exchanges are admitted, or about to be, and have not ended.
+
     Raises SpoolError when the spool can't be opened, OSError when the metrics can't be served.
     """
 
@@ -47,6 +49,7 @@ class Meter:
             raise
         if self._spool.recovered:
             logger.warning("phoebe: %d exchanges were cut off by the last stop", self._spool.recovered)
+        self.under_way = 0
         self._open: dict[str, dict[str, Exchange]] = {}  # by client connection and request id
         self._delivery = self._delivery_of(self._spool)
         self._delivering = asyncio.create_task(self._delivery.run(), name="phoebe delivery")
@@ -60,7 +63,12 @@ class Meter:
         now = datetime.now(UTC)
         # If it never ends, it ended now: the rater may have been told that it has all of an earlier time.
         event.event_time.FromDatetime(now)
-        await self._spool.admit(admission.request_id, event.SerializeToString(), now)
+        self.under_way += 1
+        try:
+            await self._spool.admit(admission.request_id, event.SerializeToString(), now)
+        except BaseException:
+            self.under_way -= 1
+            raise
         exchange = Exchange(admission, connection_id)
         self._open.setdefault(connection_id, {})[admission.request_id] = exchange
         self.metrics.admitted.labels(admission.api).inc()
@@ -125,6 +133,7 @@ class Meter:
         event = exchange.end(ending, now)
         if event is None:
             return None
+        self.under_way -= 1
         siblings = self._open[exchange.connection_id]
         del siblings[exchange.request_id]
         if not siblings:

@@ -28,6 +28,11 @@ class Metrics:
         self.refused = Counter(
             "phoebe_exchanges_refused", "Exchanges that were refused.", ["reason"], registry=self.registry
         )
+        self.connections_refused = Counter(
+            "phoebe_connections_refused",
+            "Connections of clients that were closed because too many were open.",
+            registry=self.registry,
+        )
         self.ended = Counter(
             "phoebe_exchanges_ended", "Admitted exchanges that ended.", ["outcome"], registry=self.registry
         )

@@ -11,6 +11,7 @@ class RefusalReason(StrEnum):
     """Why an exchange was refused; the label of the metric and the `code` in the client's error."""
 
     UNTRUSTED_PEER = "untrusted_peer"
+    EDGE_SECRET = "edge_secret"  # noqa: S105
     IDENTITY = "identity"
     UNKNOWN_ROUTE = "unknown_route"
     UNMETERABLE = "unmeterable"
@@ -23,6 +24,8 @@ class RefusalReason(StrEnum):
     BODY_TOO_LARGE = "body_too_large"
     NOT_DURABLE = "not_durable"
     NOT_READY = "not_ready"
+    BUSY = "busy"
+    TOO_SLOW = "too_slow"
     INTERNAL = "internal"
     BAD_HTTP = "bad_http"
     UPSTREAM = "upstream"

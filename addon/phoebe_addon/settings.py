@@ -1,15 +1,16 @@
-"""The addon's options: `--set name=value`, or the environment variable of the same name in upper case."""
+"""The addon's options, read and checked."""
 
 import ipaddress
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-from mitmproxy import addonmanager, optmanager
+from mitmproxy import optmanager
 from mitmproxy.utils import human
 
+from .edge_secrets import SECRET_HEADER, EdgeSecretsError
+from .edge_secrets_file import EdgeSecretsFile
+from .forwarding import Forwarding
 from .gate import GateRules, Network
 from .identity import HeaderNames
 from .rater_credentials import PLAINTEXT, CredentialFiles, RaterCredentialsError
@@ -20,6 +21,7 @@ from .upstreams_file import UpstreamsFile
 
 type Address = tuple[str, int]
 
+_COUNT = re.compile(r"[1-9][0-9]{0,5}|1000000")
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -27,89 +29,7 @@ class SettingsError(ValueError):
     """Options that can't be used. The message names each and says what to do."""
 
 
-class _Option(NamedTuple):
-    name: str
-    default: str
-    help: str
-
-
-_NAMES = HeaderNames()
-OPTIONS = (
-    _Option(
-        "phoebe_upstream",
-        "",
-        "The model server: one URL, a URL with {resource_id} in it, or the path of a YAML map from resource "
-        "id to {url, engine, models, usage}, which is read again when it changes. Default: the URL of --mode "
-        "reverse:URL.",
-    ),
-    _Option(
-        "phoebe_routes",
-        "",
-        "Path of a YAML file with more routes that are metered, free or refused. Default: the built-in ones.",
-    ),
-    _Option("phoebe_rater", "127.0.0.1:50051", "host:port of the rater that takes the events."),
-    _Option("phoebe_rater_tls", "off", "Whether the connection to the rater is encrypted: `on` or `off`."),
-    _Option(
-        "phoebe_rater_ca",
-        "",
-        "PEM file of the authorities that the rater's certificate may come from. Default: the public ones.",
-    ),
-    _Option("phoebe_rater_cert", "", "PEM file of the certificate to show to the rater, with its chain."),
-    _Option("phoebe_rater_key", "", "PEM file of that certificate's private key, without a passphrase."),
-    _Option(
-        "phoebe_rater_token_file",
-        "",
-        "File with the token to show to the rater, and nothing else. Like the other files of the connection "
-        "it is read again when it changes.",
-    ),
-    _Option(
-        "phoebe_rater_allow_plaintext",
-        "off",
-        "`on`: send the token also over a network that is not encrypted.",
-    ),
-    _Option(
-        "phoebe_spool", "~/.phoebe/spool", "Folder where events wait for the rater. Processes may share it."
-    ),
-    _Option("phoebe_spool_limit", "1g", "Size of the spool beyond which new requests get 503 (k, m, g)."),
-    _Option("phoebe_body_limit", "16m", "Largest request body; a larger one gets 413 (k, m, g)."),
-    _Option(
-        "phoebe_trusted_edges",
-        "127.0.0.0/8,::1/128",
-        "Networks (CIDR, separated by commas) requests are taken from; others get 403.",
-    ),
-    _Option(
-        "phoebe_usage",
-        "final",
-        "When engines are asked to report usage in streams: `final`, at the end; `continuous`, on every "
-        "chunk too, so that an aborted stream has exact counts. Engines that are declared and can't are not "
-        "asked. The map's `usage` takes its place for a resource.",
-    ),
-    _Option(
-        "phoebe_engine_timeout",
-        "600",
-        "Seconds an engine may send nothing before its exchange ends: with 504 before the answer has begun, "
-        "broken off after. 0: no limit.",
-    ),
-    _Option(
-        "phoebe_lean",
-        "true",
-        "Whether mitmproxy's hooks are spared the addons that do not take part in them; `false` leaves "
-        "mitmproxy as it is.",
-    ),
-    _Option(
-        "phoebe_drain_timeout",
-        "30",
-        "Seconds that exchanges under way, and then the events that wait, have when the process is told to "
-        "stop. 0: none.",
-    ),
-    _Option("phoebe_metrics", "", "host:port to serve Prometheus metrics on. Default: not served."),
-    _Option("phoebe_auth_id_header", _NAMES.auth_id, "Header that says who pays."),
-    _Option("phoebe_resource_id_header", _NAMES.resource_id, "Header that names the deployment."),
-    _Option("phoebe_base_model_header", _NAMES.base_model, "Header that names a fine-tune's base model."),
-    _Option("phoebe_user_id_header", _NAMES.user_id, "Header that names the user."),
-    _Option("phoebe_group_id_header", _NAMES.group_id, "Header that names the user's group."),
-    _Option("phoebe_resource_type_header", _NAMES.resource_type, "Header that names the deployment's kind."),
-)
+_UNTOLD = Forwarding(HeaderNames().all(), SECRET_HEADER, forward_identity=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +38,8 @@ class Settings:
 
     upstreams: None when the option is not set. metrics: where to serve metrics, None: nowhere.
     lean: whether addons are asked only for hooks they have. engine_timeout_s: how long an engine may be
-    silent; 0: for ever.
+    silent; 0: for ever. request_timeout_s: how long a request may take to come; 0: for ever. edge_secrets:
+    None: no secret is asked for. forwarding: of requests' headers.
     """
 
     upstreams: Upstreams | UpstreamsFile | None
@@ -129,25 +50,20 @@ class Settings:
     lean: bool
     engine_timeout_s: float
     rules: GateRules
+    forwarding: Forwarding = _UNTOLD
+    edge_secrets: EdgeSecretsFile | None = None
     rater_credentials: CredentialFiles = PLAINTEXT
     drain_timeout_s: float = 30.0
-
-
-def add_options(loader: addonmanager.Loader) -> None:
-    """Declare the options; the environment gives their defaults."""
-    for option in OPTIONS:
-        variable = option.name.upper()
-        loader.add_option(
-            option.name,
-            str,
-            os.environ.get(variable, option.default),
-            f"{option.help} Environment: {variable}.",
-        )
+    request_timeout_s: float = 300.0
+    connections_max: int = 10_000
+    exchanges_max: int = 10_000
 
 
 def read_settings(options: optmanager.OptManager) -> Settings:
     """Read and check all options. Raises SettingsError with everything that is wrong."""
     reader = _Reader(options)
+    header_names = reader.header_names()
+    secret_header = reader.text("phoebe_edge_secret_header")
     settings = Settings(
         upstreams=reader.upstreams(),
         rater=reader.rater(),
@@ -158,13 +74,19 @@ def read_settings(options: optmanager.OptManager) -> Settings:
         lean=reader.lean(),
         engine_timeout_s=reader.seconds("phoebe_engine_timeout"),
         drain_timeout_s=reader.seconds("phoebe_drain_timeout"),
+        request_timeout_s=reader.seconds("phoebe_request_timeout"),
+        connections_max=reader.count("phoebe_connections_max"),
+        exchanges_max=reader.count("phoebe_exchanges_max"),
         rules=GateRules(
             trusted_edges=reader.networks(),
-            header_names=reader.header_names(),
+            header_names=header_names,
             body_bytes_max=reader.size("phoebe_body_limit"),
             routes=reader.routes(),
             continuous_usage=reader.continuous_usage(),
+            secret_header=secret_header,
         ),
+        forwarding=reader.forwarding(header_names, secret_header),
+        edge_secrets=reader.edge_secrets(),
     )
     if reader.faults:
         raise SettingsError("; ".join(reader.faults))
@@ -272,6 +194,13 @@ class _Reader:
             return 0
         return float(value)
 
+    def count(self, name: str) -> int:
+        value = self.text(name)
+        if not _COUNT.fullmatch(value):
+            self.faults.append(f"{name}: {value!r} is not a number from 1 to 1000000")
+            return 1
+        return int(value)
+
     def networks(self) -> tuple[Network, ...]:
         networks: list[Network] = []
         for text in self.text("phoebe_trusted_edges").split(","):
@@ -302,6 +231,20 @@ class _Reader:
             group_id=self.text("phoebe_group_id_header"),
             resource_type=self.text("phoebe_resource_type_header"),
         )
+
+    def forwarding(self, names: HeaderNames, secret_header: str) -> Forwarding:
+        identity = names.all()
+        if secret_header.lower() in {name.lower() for name in identity}:
+            self.faults.append(f"phoebe_edge_secret_header: {secret_header} is an identity header")
+        return Forwarding(identity, secret_header, forward_identity=self.switch("phoebe_forward_identity"))
+
+    def edge_secrets(self) -> EdgeSecretsFile | None:
+        path = self.path("phoebe_edge_secret_file")
+        try:
+            return EdgeSecretsFile(path) if path else None
+        except EdgeSecretsError as error:
+            self.faults.append(str(error))
+            return None
 
 
 def _address(text: str) -> Address | None:

@@ -4,43 +4,48 @@ mitmproxy closes a client's connection on which nothing has passed for `tcp_time
 blame, and does not notice an engine that hangs while other HTTP/2 streams of the connection are busy. So the
 watchdog of a connection, the one timer that mitmproxy has for it anyway, looks at its exchanges:
 
+    a request has begun and is not there                        the client is slow
     the client does not take what is there for it               the client is idle
     an engine owes an answer, or more of it                     the engine is silent
-    neither                                                     the client is idle
+    none of these                                               the client is idle
 
-A client may be idle for `tcp_timeout`, an engine silent for `engine_timeout_s`. What passes leaves no more
-than its time behind; the watchdog works out from it when to look again.
+A client may be idle for `tcp_timeout`, an engine silent for `engine_timeout_s`, and a request on its way for
+`request_timeout_s`, however much comes of it. What passes leaves no more than its time behind; the watchdog
+works out from it when to look again.
 """
 
-import asyncio
 import time
-from collections import defaultdict
-from collections.abc import Iterator
-from typing import Any, ClassVar, override
+from abc import abstractmethod
+from typing import ClassVar, override
 
 from mitmproxy.connection import Server
-from mitmproxy.proxy import commands, events, layer, mode_servers, server
+from mitmproxy.proxy import events, layer
+from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http._events import ErrorCode, RequestProtocolError, ResponseProtocolError
 
-# Before a look is repeated that was due and changed nothing.
-_LOOK_AGAIN_S = 5.0
-# mitmproxy lets 5 exchanges of one HTTP/2 connection use an engine at a time, the others wait. HTTP/2 itself
-# lets a client have this many.
-_ENGINE_CONNECTIONS_MAX = 100
+from .backpressure import held_bytes
 
 
 class TimedHttpStream(http_layers.HttpStream):
-    """mitmproxy's HTTP stream, with an engine that may not be silent for ever.
+    """mitmproxy's HTTP stream; its engine may not be silent for ever, nor its client slow.
 
     engine_timeout_s: seconds without anything from an engine that owes an answer; 0: no limit.
-    engine_timed_out: whether that was too long.
+    request_timeout_s: seconds from the beginning of a request to its end; 0: no limit.
+    engine_timed_out: whether the first was too long. client_left: whether the client has taken nothing of its
+    answer for too long.
     """
 
     engine_timeout_s: ClassVar[float] = 600.0
+    request_timeout_s: ClassVar[float] = 300.0
     engine_timed_out = False
+    client_left = False
     _asked = False
     _heard_at_s = 0.0
+
+    def __init__(self, context: Context, stream_id: int) -> None:
+        super().__init__(context, stream_id)
+        self._began_s = time.monotonic()
 
     @property
     def http_layer(self) -> http_layers.HttpLayer:
@@ -49,8 +54,22 @@ class TimedHttpStream(http_layers.HttpStream):
         assert isinstance(parent, http_layers.HttpLayer)
         return parent
 
+    def awaits_client(self) -> bool:
+        """Whether a part of the request has come and more of it is to come."""
+        return self.client_state == self.state_consume_request_body and not self._paused
+
+    def request_patience_s(self) -> float:
+        """Seconds until the request has been on its way for too long; 0 or less: it has."""
+        return self._began_s + self.request_timeout_s - time.monotonic()
+
+    def heard(self) -> None:
+        """Take the engine for heard just now, as it is when it has not been listened to."""
+        self._heard_at_s = time.monotonic()
+
     def awaits_engine(self) -> bool:
         """Whether it is the engine's turn: to be connected to, to answer, to go on with its answer."""
+        if held_bytes(self.http_layer, self.stream_id):
+            return False
         if self._paused and not isinstance(self._paused.command, http_layers.GetHttpConnection):
             return False
         return self._asked and self.server_state in (
@@ -81,10 +100,30 @@ class TimedHttpStream(http_layers.HttpStream):
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         # This runs for every chunk: no generator of its own, no timer.
         if isinstance(event, events.Wakeup):
-            return self._give_up()
+            return self._woken()
         self._heard_at_s = time.monotonic()
         handled: layer.CommandGenerator[None] = super()._handle_event(event)
         return handled
+
+    @abstractmethod
+    def refuse_slow_request(self) -> layer.CommandGenerator[None]:
+        """Answer a request that does not come to its end."""
+
+    def _woken(self) -> layer.CommandGenerator[None]:
+        if self.client_left:
+            yield from self._leave()
+        elif self.awaits_client() and self.request_timeout_s and self.request_patience_s() <= 0:
+            yield from self.refuse_slow_request()
+        else:
+            yield from self._give_up()
+
+    def _leave(self) -> layer.CommandGenerator[None]:
+        message = "the client took nothing of its answer for too long"
+        client = self.context.client
+        yield from self.handle_protocol_error(
+            RequestProtocolError(self.stream_id, message, ErrorCode.CLIENT_DISCONNECTED)
+        )
+        yield http_layers.SendHttp(ResponseProtocolError(self.stream_id, message, ErrorCode.CANCEL), client)
 
     def _give_up(self) -> layer.CommandGenerator[None]:
         if not self.awaits_engine() or self.patience_s() > 0:
@@ -99,73 +138,3 @@ class TimedHttpStream(http_layers.HttpStream):
             yield http_layers.SendHttp(
                 RequestProtocolError(self.stream_id, message, ErrorCode.CANCEL), engine
             )
-
-
-class Watchdog(server.TimeoutWatchdog):
-    """The timer of one client connection. It lives as long as the connection does."""
-
-    def __init__(self, handler: server.ConnectionHandler) -> None:
-        super().__init__(handler.timeout_watchdog.timeout, handler.on_timeout)
-        self._handler = handler
-
-    @override
-    async def watch(self) -> None:
-        while True:
-            await asyncio.sleep(self._next_look_s())
-            await self.can_timeout.wait()
-            if await self._look():
-                return
-
-    def _next_look_s(self) -> float:
-        left = [self._client_patience_s()]
-        if limit := TimedHttpStream.engine_timeout_s:
-            # A stream that begins now is due no sooner than this.
-            left += [limit, *(stream.patience_s() for stream in self._awaiting())]
-        return min(seconds if seconds > 0 else _LOOK_AGAIN_S for seconds in left)
-
-    async def _look(self) -> bool:
-        """Give up what has been silent for too long. Returns whether that was the client."""
-        awaiting = [] if self._client_is_stuck() else list(self._awaiting())
-        if not awaiting and self._client_patience_s() <= 0:
-            await self.callback()
-            return True
-        for stream in awaiting:
-            if stream.engine_timeout_s and stream.patience_s() <= 0:
-                await self._give_up(stream)
-        return False
-
-    async def _give_up(self, stream: TimedHttpStream) -> None:
-        if connection := stream.connecting():
-            # Until it has its turn to connect, there is nothing to break off.
-            if connection.timestamp_start and not stream.engine_timed_out:
-                stream.engine_timed_out = True
-                self._handler.close_connection(connection)
-            return
-        wakeup = commands.RequestWakeup(0)
-        stream.http_layer.command_sources[wakeup] = stream
-        await self._handler.server_event(events.Wakeup(wakeup))
-
-    def _awaiting(self) -> Iterator[TimedHttpStream]:
-        for one in self._handler.layer.context.layers:
-            if isinstance(one, http_layers.HttpLayer):
-                for stream in one.streams.values():
-                    if isinstance(stream, TimedHttpStream) and stream.awaits_engine():
-                        yield stream
-
-    def _client_patience_s(self) -> float:
-        return self.last_activity + self.timeout - time.time()
-
-    def _client_is_stuck(self) -> bool:
-        """Whether bytes wait for the client to take them. Meanwhile nothing is read from its engines."""
-        io = self._handler.transports.get(self._handler.client)
-        writer = io.writer if io else None
-        return isinstance(writer, asyncio.StreamWriter) and writer.transport.get_write_buffer_size() > 0
-
-
-class WatchedConnectionHandler(mode_servers.ProxyConnectionHandler):
-    """mitmproxy's handler of a client connection, with this watchdog."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)  # type: ignore[no-untyped-call]
-        self.timeout_watchdog = Watchdog(self)
-        self.max_conns = defaultdict(lambda: asyncio.Semaphore(_ENGINE_CONNECTIONS_MAX))

@@ -6,12 +6,14 @@ An engine's interim answers (100, 103) are dropped: mitmproxy would take one for
 """
 
 import re
+import time
 from typing import ClassVar, override
 
 import h11
 from h11._readers import ChunkedReader
 from h11._receivebuffer import ReceiveBuffer
 from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
@@ -24,13 +26,22 @@ from mitmproxy.proxy.layers.http._events import (
 # An interim answer, but for 101, which ends the talk in HTTP.
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9]{2}[ \r\n]")
 _HEAD_BYTES_MAX = 64 * 1024
+_MALFORMED = commands.Log("a client's request is not well-formed or is cut short")
 
 
 class BoundedHttp1Server(_http1.Http1Server):
-    """A client's connection. request_bytes_max: the longest body of a request."""
+    """A client's connection. request_bytes_max: the longest body of a request.
+
+    head_began_s: since when the head of a request is awaited, on the monotonic clock: the first of a
+    connection from its beginning, any other from its first byte. None: none is.
+    """
 
     request_bytes_max: ClassVar[int] = 16 * 1024 * 1024
     _answer_is_chunked = False
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.head_began_s: float | None = time.monotonic()
 
     @override
     def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
@@ -45,8 +56,14 @@ class BoundedHttp1Server(_http1.Http1Server):
 
     @override
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
-        yield from super().read_headers(event)
-        if self.state == self.read_headers and len(self.buf) > _HEAD_BYTES_MAX:
+        if self.head_began_s is None:
+            self.head_began_s = time.monotonic()
+        for command in super().read_headers(event):
+            # mitmproxy would quote what came, and with it secrets.
+            yield _MALFORMED if isinstance(command, commands.Log) else command
+        if self.state != self.read_headers:
+            self.head_began_s = None
+        elif len(self.buf) > _HEAD_BYTES_MAX:
             message = f"The head of a request may have {_HEAD_BYTES_MAX} bytes."
             yield commands.SendData(self.conn, _http1.make_error_response(431, message))
             yield commands.CloseConnection(self.conn)

@@ -1,8 +1,6 @@
 """An HTTP/2 client over TLS with one connection, whose streams a test opens, reads and resets as it likes."""
 
-import socket
-import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -12,6 +10,7 @@ import h2.errors
 import h2.events
 
 from tests.harness.proxy import Proxy
+from tests.harness.tls_client import open_http2
 
 
 @dataclass(slots=True)
@@ -30,36 +29,51 @@ class Http2Stream:
 
 
 class Http2Client:
-    """One connection to a proxy, which takes TLS from clients with a certificate of its own making."""
+    """One connection to a proxy, which takes TLS from clients with a certificate of its own making.
+
+    holds_windows: whether what is read makes no room for more.
+    """
 
     def __init__(self, proxy: Proxy, timeout_s: float = 20) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        context.set_alpn_protocols(["h2"])
-        plain = socket.create_connection(("127.0.0.1", proxy.port), timeout=timeout_s)
-        self._socket = context.wrap_socket(plain)
-        assert self._socket.selected_alpn_protocol() == "h2"
+        self._socket = open_http2(proxy, timeout_s)
         self._connection = h2.connection.H2Connection()
         self._connection.initiate_connection()
         self._authority = f"127.0.0.1:{proxy.port}"
         self._streams: dict[int, Http2Stream] = {}
+        self.holds_windows = False
         self._flush()
 
-    def post(self, path: str, headers: Mapping[str, str], body: bytes) -> Http2Stream:
-        """Open a stream with a whole request."""
+    def post(
+        self,
+        path: str,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]],
+        body: bytes,
+        *,
+        complete: bool = True,
+    ) -> Http2Stream:
+        """Open a stream with a request. headers: in pairs, if one is to be given several times.
+
+        complete: whether the body ends with what is given.
+        """
         stream = Http2Stream(self._connection.get_next_available_stream_id())
         self._streams[stream.stream_id] = stream
         pseudo = {":method": "POST", ":scheme": "https", ":authority": self._authority, ":path": path}
-        fields = [(name.lower(), value) for name, value in {**pseudo, **headers}.items()]
+        given = headers.items() if isinstance(headers, Mapping) else headers
+        fields = [(name.lower(), value) for name, value in (*pseudo.items(), *given)]
         self._connection.send_headers(stream.stream_id, fields)
-        self._connection.send_data(stream.stream_id, body, end_stream=True)
+        self._connection.send_data(stream.stream_id, body, end_stream=complete)
         self._flush()
         return stream
 
     def reset(self, stream: Http2Stream) -> None:
         """Break a stream off, as a client does that has seen enough."""
         self._connection.reset_stream(stream.stream_id, h2.errors.ErrorCodes.CANCEL)
+        self._flush()
+
+    def give_windows(self, stream: Http2Stream, window_bytes: int) -> None:
+        """Let so much more come, on a stream and on the connection."""
+        self._connection.increment_flow_control_window(window_bytes, stream.stream_id)
+        self._connection.increment_flow_control_window(window_bytes)
         self._flush()
 
     def read_until(self, condition: Callable[[], bool]) -> None:
@@ -79,7 +93,8 @@ class Http2Client:
             stream.headers = {name.decode(): value.decode() for name, value in event.headers}
         elif isinstance(event, h2.events.DataReceived):
             stream.body += event.data
-            self._connection.acknowledge_received_data(event.flow_controlled_length, stream.stream_id)
+            if not self.holds_windows:
+                self._connection.acknowledge_received_data(event.flow_controlled_length, stream.stream_id)
         elif isinstance(event, h2.events.StreamEnded):
             stream.ended = True
         elif isinstance(event, h2.events.StreamReset):

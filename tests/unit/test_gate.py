@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from phoebe_addon.edge_secrets import EdgeSecrets, parse_secrets
 from phoebe_addon.engines import UNDECLARED
 from phoebe_addon.gate import GateRules, Pass, RequestHead, check_body, check_head, connect_refused
 from phoebe_addon.identity import HeaderNames, Identity
@@ -23,6 +24,7 @@ RULES = GateRules(
 )
 ENGINE = Upstream("http", "engine", 8000)
 UPSTREAMS = Upstreams({"res-1": ENGINE})
+OPEN = EdgeSecrets()
 HEADERS = {"x-saturn-auth-id": ["auth-1"], "x-saturn-resource-id": ["res-1"]}
 HEAD = RequestHead("POST", "/v1/chat/completions", HEADERS, "127.0.0.1")
 
@@ -43,21 +45,21 @@ def with_headers(**headers: list[str]) -> RequestHead:
 
 
 def refused(head: RequestHead) -> tuple[int, RefusalReason]:
-    refusal = check_head(head, RULES, UPSTREAMS)
+    refusal = check_head(head, RULES, UPSTREAMS, OPEN)
     assert isinstance(refusal, Refusal)
     return refusal.status, refusal.reason
 
 
 def test_a_request_that_can_be_billed_passes() -> None:
-    assert check_head(HEAD, RULES, UPSTREAMS) == PASSED
+    assert check_head(HEAD, RULES, UPSTREAMS, OPEN) == PASSED
 
 
 def test_a_query_is_no_part_of_the_path() -> None:
-    assert check_head(replace(HEAD, target="/v1/chat/completions?a=/x?b"), RULES, UPSTREAMS) == PASSED
+    assert check_head(replace(HEAD, target="/v1/chat/completions?a=/x?b"), RULES, UPSTREAMS, OPEN) == PASSED
 
 
 def test_a_request_is_matched_with_its_route() -> None:
-    passed = check_head(replace(HEAD, target="/v2/models/m/generate?a"), RULES, UPSTREAMS)
+    passed = check_head(replace(HEAD, target="/v2/models/m/generate?a"), RULES, UPSTREAMS, OPEN)
 
     assert isinstance(passed, Pass)
     assert [family.api for family in passed.match.route.families] == ["triton.generate"]
@@ -65,7 +67,7 @@ def test_a_request_is_matched_with_its_route() -> None:
 
 
 def test_a_free_request_passes_without_a_family() -> None:
-    passed = check_head(replace(HEAD, method="GET", target="/v1/models"), RULES, UPSTREAMS)
+    passed = check_head(replace(HEAD, method="GET", target="/v1/models"), RULES, UPSTREAMS, OPEN)
 
     assert passed == replace(PASSED, match=route("GET", "/v1/models"))
     assert passed.is_free()
@@ -77,6 +79,7 @@ def test_the_headers_of_the_body_are_kept_for_its_check() -> None:
         with_headers(content_type=["multipart/form-data; boundary=b"], content_encoding=["gzip", "br"]),
         RULES,
         UPSTREAMS,
+        OPEN,
     )
 
     assert isinstance(passed, Pass)
@@ -86,7 +89,7 @@ def test_the_headers_of_the_body_are_kept_for_its_check() -> None:
 
 @pytest.mark.parametrize("peer", ["127.9.9.9", "10.1.2.3", "::ffff:10.1.2.3", "fd00::1", "fd00::1%eth0"])
 def test_trusted_edges_are_let_in(peer: str) -> None:
-    assert isinstance(check_head(replace(HEAD, peer=peer), RULES, UPSTREAMS), Pass)
+    assert isinstance(check_head(replace(HEAD, peer=peer), RULES, UPSTREAMS, OPEN), Pass)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +97,46 @@ def test_trusted_edges_are_let_in(peer: str) -> None:
 )
 def test_any_other_peer_is_refused(peer: str) -> None:
     assert refused(replace(HEAD, peer=peer)) == (403, RefusalReason.UNTRUSTED_PEER)
+
+
+SECRETS = parse_secrets(b"the old secret's 22\n".replace(b" ", b"-") + b"and-a-new-one-of-24-byte", "file")
+
+
+def test_the_edges_secret_is_asked_for_before_anything_else_is_said() -> None:
+    head = RequestHead("CONNECT", "/nowhere", {"upgrade": ["websocket"]}, "127.0.0.1")
+    refusal = check_head(head, RULES, UPSTREAMS, SECRETS)
+
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, refusal.reason) == (403, RefusalReason.EDGE_SECRET)
+
+
+def test_the_edges_secret_is_looked_for_under_the_name_that_was_set() -> None:
+    head = with_headers(x_mine=["and-a-new-one-of-24-byte"])
+
+    assert isinstance(check_head(head, replace(RULES, secret_header="X-Mine"), UPSTREAMS, SECRETS), Pass)
+    assert isinstance(check_head(head, RULES, UPSTREAMS, SECRETS), Refusal)
+
+
+@pytest.mark.parametrize("value", ["a\x00b", "a\rX-Saturn-Auth-Id: b", "a\r\n X-More: b", "\x7f", "\x1b[2J"])
+def test_a_header_that_some_servers_would_read_in_another_way_is_refused(value: str) -> None:
+    assert refused(with_headers(x_any=["fine", value])) == (400, RefusalReason.BAD_HTTP)
+
+
+@pytest.mark.parametrize("value", ["", "\t", "a\tb", "J\udcfcrgen", "a b", "~!"])
+def test_any_other_value_of_a_header_may_come(value: str) -> None:
+    assert isinstance(check_head(with_headers(x_any=[value]), RULES, UPSTREAMS, OPEN), Pass)
+
+
+@pytest.mark.parametrize("query", [" HTTP/1.1", "\t", "\x00", "\r\nX-More: 1", "\udcff", "\x7f"])
+def test_a_target_with_characters_that_end_it_elsewhere_is_refused(query: str) -> None:
+    target = f"/v1/chat/completions?a={query}"
+
+    assert refused(replace(HEAD, target=target)) == (400, RefusalReason.BAD_HTTP)
+
+
+def test_more_headers_than_anyone_needs_are_refused() -> None:
+    assert isinstance(check_head(with_headers(x_any=["a"] * 254), RULES, UPSTREAMS, OPEN), Pass)
+    assert refused(with_headers(x_any=["a"] * 255)) == (431, RefusalReason.BAD_HTTP)
 
 
 def test_an_untrusted_peer_learns_nothing_else() -> None:
@@ -122,7 +165,13 @@ def test_a_body_in_a_coding_that_is_not_known_is_refused_before_it_comes(encodin
     [[""], ["identity"], [" Identity "], ["gzip"], ["identity", "gzip"], ["identity, br"], ["zstd"]],
 )
 def test_a_body_in_a_known_coding_or_in_none_may_come(encodings: list[str]) -> None:
-    assert isinstance(check_head(with_headers(content_encoding=encodings), RULES, UPSTREAMS), Pass)
+    assert isinstance(check_head(with_headers(content_encoding=encodings), RULES, UPSTREAMS, OPEN), Pass)
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "identity", "chunked, chunked", ""])
+def test_a_body_in_a_transfer_coding_that_hides_what_it_is_is_refused(coding: str) -> None:
+    assert refused(with_headers(transfer_encoding=[coding])) == (501, RefusalReason.BAD_HTTP)
+    assert isinstance(check_head(with_headers(transfer_encoding=["Chunked"]), RULES, UPSTREAMS, OPEN), Pass)
 
 
 @pytest.mark.parametrize("length", ["101", "9" * 18, "9" * 5000])
@@ -132,7 +181,7 @@ def test_a_body_announced_as_too_large_is_refused_before_it_comes(length: str) -
 
 @pytest.mark.parametrize("length", ["0", "100"])
 def test_a_body_within_the_limit_may_come(length: str) -> None:
-    assert isinstance(check_head(with_headers(content_length=[length]), RULES, UPSTREAMS), Pass)
+    assert isinstance(check_head(with_headers(content_length=[length]), RULES, UPSTREAMS, OPEN), Pass)
 
 
 def test_a_request_without_identity_is_refused_whatever_its_path() -> None:
@@ -147,7 +196,7 @@ def test_a_path_that_is_not_metered_is_refused() -> None:
 
 
 def test_a_resource_without_upstream_is_refused_by_name() -> None:
-    refusal = check_head(with_headers(x_saturn_resource_id=["res-2"]), RULES, UPSTREAMS)
+    refusal = check_head(with_headers(x_saturn_resource_id=["res-2"]), RULES, UPSTREAMS, OPEN)
 
     assert isinstance(refusal, Refusal)
     assert (refusal.status, refusal.reason) == (404, RefusalReason.NO_UPSTREAM)

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 from mitmproxy import options
 
+from phoebe_addon.options import OPTIONS
 from phoebe_addon.rater_credentials import PLAINTEXT, CredentialFiles, RaterCredentialsError
-from phoebe_addon.settings import OPTIONS, Settings, SettingsError, read_settings
+from phoebe_addon.settings import Settings, SettingsError, read_settings
 from tests.harness.certificates import Authority, replace
 
 TOKEN = "phoebe_" + "s" * 43
