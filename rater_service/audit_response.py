@@ -13,6 +13,9 @@ from rater_service.rating import InvalidWindow
 from rater_service.rpc_errors import invalid
 from rater_service.wire_time import to_datetime, to_timestamp
 
+# Numbers that many producers claim may add up to more than the field holds.
+_COUNT_MAX = 2**63 - 1
+
 
 def audit_request(request: pb.AuditRequest) -> AuditRequest:
     """Read the request. Raises InvalidWindow, and RpcError for a producer_id that can't be one."""
@@ -63,7 +66,8 @@ def audit_response(result: AuditResult) -> pb.AuditResponse:
             for difference in found.differences
         ],
         difference_counts=[
-            pb.AuditDifferenceCount(kind=kind, count=count) for kind, count in found.difference_counts.items()
+            pb.AuditDifferenceCount(kind=kind, count=min(count, _COUNT_MAX))
+            for kind, count in found.difference_counts.items()
         ],
     )
 

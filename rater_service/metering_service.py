@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import grpc
 
-from phoebe_proto.v1.metering_pb2 import EventOutcome, EventResult, StreamEventsRequest, StreamEventsResponse
+from phoebe_proto.v1.metering_pb2 import EventOutcome, StreamEventsRequest, StreamEventsResponse
 from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceServicer
 from rater_service.database import Pool
-from rater_service.event_store import Result, store_events
+from rater_service.event_store import Fate, Result, store_events
 from rater_service.metrics import Metrics
 from rater_service.producer_status import InvalidStatus, StatusRow, validate_status
 from rater_service.rpc_errors import RpcError, answered_errors, invalid
@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 BATCH_EVENTS_MAX = 1000
 BATCH_ID_LENGTH_MAX = 64
+# A refused id may be as long as a message; the event is kept whole elsewhere.
+_LOGGED_ID_LENGTH = 64
+_OUTCOMES = {fate: EventOutcome.Value(f"EVENT_OUTCOME_{fate}") for fate in Fate}
 
 type _Context = grpc.aio.ServicerContext[StreamEventsRequest, StreamEventsResponse]
 
@@ -46,6 +49,8 @@ class MeteringService(MeteringServiceServicer):
         try:
             while True:
                 read = asyncio.ensure_future(anext(requests, None))
+                # Nobody asks it once the stream ends for another reason.
+                read.add_done_callback(lambda done: done.cancelled() or done.exception())
                 await asyncio.wait({read, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 if stopping.done():
                     read.cancel()
@@ -71,17 +76,12 @@ class MeteringService(MeteringServiceServicer):
             results = await store_events(self._pool, request.events, datetime.now(UTC), status)
         self._metrics.count_events(results)
         _log_refused(request, results)
-        return StreamEventsResponse(
-            batch_id=request.batch_id,
-            results=[
-                EventResult(
-                    request_id=event.request_id,
-                    outcome=EventOutcome.Value(f"EVENT_OUTCOME_{result.fate}"),
-                    reason=result.reason,
-                )
-                for event, result in zip(request.events, results, strict=True)
-            ],
-        )
+        response = StreamEventsResponse(batch_id=request.batch_id)
+        for event, result in zip(request.events, results, strict=True):
+            response.results.add(
+                request_id=event.request_id, outcome=_OUTCOMES[result.fate], reason=result.reason
+            )
+        return response
 
     def _status(self, request: StreamEventsRequest) -> StatusRow | None:
         """Read the status. One that is wrong must not hold up events: without it hours get incomplete."""
@@ -103,5 +103,8 @@ def _log_refused(request: StreamEventsRequest, results: Sequence[Result]) -> Non
             refused.setdefault(f"{result.fate}: {result.reason}", []).append(event.request_id)
     for reason, request_ids in refused.items():
         logger.error(
-            "kept %d events aside, the first with request_id %r: %s", len(request_ids), request_ids[0], reason
+            "kept %d events aside, the first with request_id %r: %s",
+            len(request_ids),
+            request_ids[0][:_LOGGED_ID_LENGTH],
+            reason,
         )

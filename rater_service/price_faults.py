@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 _SHOWN_CHARS = 80  # a fault is read on a terminal; a name can be as long as the file
 
+# Some hundred kilobytes. One mistake can be on every line of a large file.
+_WRITTEN_MAX = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -38,9 +41,12 @@ class PriceFileError(ValueError):
         super().__init__(source, faults)
 
     def __str__(self) -> str:
-        """Write the source and all faults, one per line."""
+        """Write the source and the faults, one per line, up to what anybody would read."""
         count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
-        return "\n".join([f"{self.source}: {count}", *(f"  {fault}" for fault in self.faults)])
+        lines = [f"{self.source}: {count}", *(f"  {fault}" for fault in self.faults[:_WRITTEN_MAX])]
+        if len(self.faults) > _WRITTEN_MAX:
+            lines.append(f"  and {len(self.faults) - _WRITTEN_MAX} more")
+        return "\n".join(lines)
 
 
 def shown(text: str) -> str:

@@ -5,6 +5,7 @@ line, whether a number was quoted, and a key that stands there twice. Anchors, a
 are refused: a price must be readable where it stands, and none of them can then blow up the tree.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,8 +16,12 @@ from rater_service.price_faults import Fault, shown
 # libyaml's parser is fourteen times as fast; PyYAML's own finds the same where libyaml was not built in.
 _LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
+# Those of YAML 1.1.
+_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 # A valid price file is four levels deep.
 _DEPTH_MAX = 10
+# A quarter of a million models; a file of the largest size could hold five times as many, and take minutes.
+_NODES_MAX = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +72,39 @@ def read_tree(text: str, faults: list[Fault]) -> Node | None:
 
     Returns None, with at least one fault added, where the text is not YAML or holds no document.
     """
+    reader = _TreeReader(text, faults)
     try:
-        return _TreeReader(text, faults).document()
+        return reader.document()
     except yaml.MarkedYAMLError as error:
-        faults.append(_syntax_fault(error))
+        faults.append(_syntax_fault(error, text))
     except yaml.reader.ReaderError as error:
-        line = text.encode()[: error.position].count(b"\n") + 1
-        faults.append(Fault(line, None, None, f"a control character (U+{_code_point(error):04X})"))
-    except _TooDeepError as error:
-        faults.append(Fault(error.line, None, None, "nested too deep for a price file"))
+        # The position is in bytes or in characters, as the parser likes; such a character is refused where it
+        # stands first.
+        refused = _code_point(error)
+        line = text[: text.find(chr(refused))].count("\n") + 1
+        faults.append(Fault(line, None, None, f"a control character (U+{refused:04X})"))
+    except _BeyondLimitError as error:
+        faults.append(Fault(error.line, None, None, error.message))
+    except ValueError:
+        # PyYAML's own parser reads an escape as a number, and asks for the character of any.
+        message = "not YAML: an escape below names no character"
+        faults.append(Fault(reader.line, None, None, message))
     return None
 
 
-class _TooDeepError(Exception):
-    def __init__(self, line: int) -> None:
-        super().__init__(line)
+class _BeyondLimitError(Exception):
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(line, message)
         self.line = line
+        self.message = message
 
 
 class _TreeReader:
     def __init__(self, text: str, faults: list[Fault]) -> None:
         self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=_LOADER)
         self._faults = faults
+        self._nodes = 0
+        self.line = 1
 
     def document(self) -> Node | None:
         next(self._events)  # the stream's start
@@ -103,9 +119,12 @@ class _TreeReader:
         return root
 
     def _node(self, event: yaml.Event, depth: int) -> Node:
-        line = _line(event)
+        line = self.line = _line(event)
         if depth > _DEPTH_MAX:
-            raise _TooDeepError(line)
+            raise _BeyondLimitError(line, "nested too deep for a price file")
+        self._nodes += 1
+        if self._nodes > _NODES_MAX:
+            raise _BeyondLimitError(line, f"more than {_NODES_MAX:,} keys and values are too many")
         if isinstance(event, yaml.AliasEvent):
             self._fault(line, f"an alias ({shown(str(event.anchor))}); write the value out")
             return Refused(line)
@@ -146,11 +165,13 @@ def _line(event: yaml.Event) -> int:
     return int(event.start_mark.line) + 1
 
 
-def _syntax_fault(error: yaml.MarkedYAMLError) -> Fault:
+def _syntax_fault(error: yaml.MarkedYAMLError, text: str) -> Fault:
     mark = error.problem_mark or error.context_mark
+    # libyaml counts the end of a last line that has no line break as one more line.
+    last_line = len(_LINE_BREAK.findall(text)) + 1
     parts = (error.context, error.problem)
     message = ", ".join(part for part in parts if part)
-    return Fault(int(mark.line) + 1 if mark else None, None, None, f"not YAML: {message}")
+    return Fault(min(int(mark.line) + 1, last_line) if mark else None, None, None, f"not YAML: {message}")
 
 
 def _code_point(error: yaml.reader.ReaderError) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from phoebe_proto.v1.metering_pb2 import ProducerStatus
-from rater_service.event_validation import TEXT_LENGTH_MAX, TIME_END, TIME_MIN
+from rater_service.event_validation import PRODUCER_SEQ_MAX, TEXT_LENGTH_MAX, TIME_END, TIME_MIN
 from rater_service.wire_time import to_datetime
 
 COUNTS = ("last_seq", "spooled_events", "open_exchanges", "lost_rows")
@@ -57,8 +57,8 @@ def _faults(status: ProducerStatus) -> Iterator[str]:
     if "\0" in status.producer_id:
         yield "producer_id: must not contain the character NUL"
     for field in COUNTS:
-        if getattr(status, field) < 0:
-            yield f"{field}: must not be negative"
+        if not 0 <= getattr(status, field) <= PRODUCER_SEQ_MAX:
+            yield f"{field}: must be 0 to 2^53"
     if status.HasField("complete_until"):
         yield from _time_faults(status)
 

@@ -5,13 +5,16 @@ import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 
 import asyncpg
 
 from rater_service.database import Pool
 from rater_service.statements import statement
+
+# The longest names, all of them characters that JSON writes as twelve, in base64.
+_TOKEN_LENGTH_MAX = 8 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +75,23 @@ def _make_token(last: asyncpg.Record, wanted: RatedUsageFilter) -> str:
 
 
 def _read_token(token: str, wanted: RatedUsageFilter) -> tuple[datetime, str, str, str]:
-    try:
-        digest, hour, auth_id, resource_id, model_id = json.loads(base64.urlsafe_b64decode(token))
-        after = datetime.fromisoformat(hour), str(auth_id), str(resource_id), str(model_id)
-    except (ValueError, TypeError, RecursionError, binascii.Error):
-        raise InvalidPageToken from None
-    if digest != wanted.digest() or after[0].tzinfo is None or "\0" in "".join(after[1:]):
+    if len(token) > _TOKEN_LENGTH_MAX:
         raise InvalidPageToken
-    return after
+    try:
+        digest, hour, *key = json.loads(base64.urlsafe_b64decode(token))
+        # A time without an offset would be taken for one of this machine's zone.
+        after = datetime.fromisoformat(hour).astimezone(UTC) if hour.endswith("+00:00") else None
+        auth_id, resource_id, model_id = (_text(part) for part in key)
+    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError, binascii.Error):
+        raise InvalidPageToken from None
+    if digest != wanted.digest() or after is None:
+        raise InvalidPageToken
+    return after, auth_id, resource_id, model_id
+
+
+def _text(part: object) -> str:
+    """Take a text that PostgreSQL takes too. Raises ValueError."""
+    if not isinstance(part, str) or "\0" in part:
+        raise ValueError
+    part.encode()  # JSON has lone surrogates
+    return part

@@ -13,6 +13,7 @@ from rater_service.audit import audit
 from rater_service.audit_response import audit_request, audit_response
 from rater_service.database import Pool
 from rater_service.errors import NoPriceBookError
+from rater_service.event_validation import TEXT_LENGTH_MAX
 from rater_service.metrics import Metrics
 from rater_service.money import TOKENS_MAX, TokenCounts, cost, decimal_text
 from rater_service.price_history import Quote
@@ -72,6 +73,8 @@ class RatingService(RatingServiceServicer):
         """Quote a price."""
         if not request.model_id:
             raise invalid("model_id", "is required")
+        _check_text("model_id", request.model_id)
+        _check_text("base_model", request.base_model)
         counts = _token_counts(request)
         at = _bound(request.at, "at") if request.HasField("at") else datetime.now(UTC)
         async with self._pool.acquire() as connection:
@@ -145,6 +148,13 @@ def _window_bound(wire: Timestamp, field: str) -> datetime:
     if wire.nanos:
         raise InvalidWindow(field, "must be a whole UTC hour")
     return moment
+
+
+def _check_text(field: str, text: str) -> None:
+    """Raise RpcError for what no event's field holds; a message would be too long that repeats it."""
+    length_max = TEXT_LENGTH_MAX[field]
+    if len(text) > length_max or "\0" in text:
+        raise invalid(field, f"must be at most {length_max} characters, without NUL")
 
 
 def _bound(wire: Timestamp, field: str) -> datetime:
@@ -249,9 +259,8 @@ def _optional_timestamp(moment: datetime | None) -> Timestamp | None:
 
 
 def _filter(request: pb.ListRatedUsageRequest) -> RatedUsageFilter:
-    for field, text in (("auth_id", request.auth_id), ("resource_id", request.resource_id)):
-        if "\0" in text:
-            raise invalid(field, "must not contain the character NUL")
+    _check_text("auth_id", request.auth_id)
+    _check_text("resource_id", request.resource_id)
     return RatedUsageFilter(
         window_start=_bound(request.window_start, "window_start")
         if request.HasField("window_start")

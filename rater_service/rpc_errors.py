@@ -75,6 +75,25 @@ async def abort[Request, Response](
     await context.abort_with_status(rpc_status.to_status(_status(error)))
 
 
+class NoCallersGone(logging.Filter):
+    """Leaves out of gRPC's log the calls whose caller, or gRPC itself, ended them before the answer.
+
+    They are no errors of the service, and callers must not be able to fill a disk with tracebacks.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether to log it."""
+        return not (record.exc_info and isinstance(record.exc_info[1], grpc.aio.InternalError))
+
+
+def quiet_about_callers_gone() -> None:
+    """Put the filter where gRPC logs."""
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_NO_CALLERS_GONE)
+
+
+_NO_CALLERS_GONE = NoCallersGone()
+
+
 def answering_errors[Service, Request, Response](
     method: Callable[[Service, Request, grpc.aio.ServicerContext[Request, Response]], Awaitable[Response]],
 ) -> Callable[[Service, Request, grpc.aio.ServicerContext[Request, Response]], Awaitable[Response]]:

@@ -18,6 +18,7 @@ from rater_service.call_guard import CallGuard
 from rater_service.database import Pool, open_database, open_pool
 from rater_service.errors import OperatorError
 from rater_service.exposure import Exposure, refuse_exposure
+from rater_service.health_service import HealthService
 from rater_service.limits import CALLS_MAX, CHANNEL_OPTIONS
 from rater_service.metering_service import MeteringService
 from rater_service.metrics import Metrics
@@ -26,6 +27,8 @@ from rater_service.price_faults import PriceFileError
 from rater_service.price_store import StoredBook, read_price_file, store_price_file
 from rater_service.protection import NO_FILES, UNPROTECTED, Protection, ProtectionFiles, open_protection
 from rater_service.rating_service import RatingService
+from rater_service.request_reader import RequestReader
+from rater_service.rpc_errors import quiet_about_callers_gone
 from rater_service.schema import migrate, require_current_schema
 
 logger = logging.getLogger(__name__)
@@ -147,6 +150,7 @@ async def running_server(
     Setting `stopping` ends the streams. Raises OperatorError when the address can't be had.
     """
     metrics = metrics or Metrics()
+    quiet_about_callers_gone()
     server = grpc.aio.server(
         options=CHANNEL_OPTIONS,
         maximum_concurrent_rpcs=CALLS_MAX,
@@ -154,7 +158,7 @@ async def running_server(
     )
     metering_pb2_grpc.add_MeteringServiceServicer_to_server(MeteringService(pool, stopping, metrics), server)
     rating_pb2_grpc.add_RatingServiceServicer_to_server(RatingService(pool, metrics), server)
-    status = health.aio.HealthServicer()
+    status = HealthService(SERVICES)
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     port = _open_port(server, listen, protection)
@@ -173,9 +177,11 @@ async def running_server(
         await server.stop(STOP_GRACE_S)
 
 
-def _interceptors(protection: Protection) -> list[CallGuard]:
+def _interceptors(protection: Protection) -> list[grpc.aio.ServerInterceptor]:
     access = protection.access
-    return [CallGuard(lambda: access.access)] if access else []
+    guards = [CallGuard(lambda: access.access)] if access else []
+    # Who may not call learns nothing about messages.
+    return [*guards, RequestReader()]
 
 
 def _open_port(server: grpc.aio.Server, listen: str, protection: Protection) -> int:

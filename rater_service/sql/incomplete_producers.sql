@@ -4,7 +4,8 @@
 SELECT
     producer_id, complete_until, spooled_events, open_exchanges, last_seen,
     count(*) OVER () AS producers,
-    (sum(spooled_events + open_exchanges) OVER ())::bigint AS events
+    -- Producers may claim what they like: no sum of it may keep a window from being rated.
+    least(sum(spooled_events::numeric + open_exchanges) OVER (), 9223372036854775807)::bigint AS events
 FROM producer
 WHERE NOT stopped AND NOT retired AND (complete_until IS NULL OR complete_until < $1)
 ORDER BY complete_until NULLS FIRST, producer_id

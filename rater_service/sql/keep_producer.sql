@@ -4,7 +4,9 @@
 --
 -- A producer that reconnects can be overtaken by itself: a batch it gave up may be committed after later ones. What
 -- is older than what is known is left out, unless nothing newer came for longer than a batch can take; then the
--- producer really went back: its clock was set, or its spool comes from a backup.
+-- producer really went back: its clock was set, or its spool comes from a backup. That a producer ended is believed
+-- also by a clock that went back, if no number was given since: nothing will be said after it. Should a later start
+-- have overtaken it, its next status, in seconds, says so.
 INSERT INTO producer AS known
     (producer_id, first_seen, last_seen, last_seq, spooled_events, open_exchanges, complete_until, stopped, lost_rows)
 VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8)
@@ -19,4 +21,5 @@ SET last_seen = greatest(known.last_seen, EXCLUDED.last_seen),
     retired = false
 WHERE (EXCLUDED.last_seq, coalesce(EXCLUDED.complete_until, '-infinity'))
         >= (known.last_seq, coalesce(known.complete_until, '-infinity'))
+    OR (EXCLUDED.stopped AND EXCLUDED.last_seq = known.last_seq)
     OR known.last_seen < EXCLUDED.last_seen - interval '2 minutes'

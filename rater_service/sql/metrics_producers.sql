@@ -4,8 +4,9 @@ SELECT
     count(*) FILTER (WHERE retired) AS retired,
     count(*) FILTER (WHERE stopped AND NOT retired) AS stopped,
     count(*) FILTER (WHERE NOT stopped AND NOT retired) AS running,
-    coalesce(sum(spooled_events) FILTER (WHERE NOT retired), 0)::bigint AS spooled_events,
-    coalesce(sum(lost_rows), 0)::bigint AS lost_rows,
+    -- As gauges are: sums of what many producers claim may not fit a bigint.
+    coalesce(sum(spooled_events) FILTER (WHERE NOT retired), 0)::float8 AS spooled_events,
+    coalesce(sum(lost_rows), 0)::float8 AS lost_rows,
     -- One that never said how far it is counts from when it was first heard of.
     coalesce(extract(epoch FROM $1 - min(coalesce(complete_until, first_seen)) FILTER (
         WHERE NOT stopped AND NOT retired)), 0)::float8 AS lag_seconds,

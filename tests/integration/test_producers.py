@@ -85,6 +85,15 @@ async def test_a_status_that_was_overtaken_changes_nothing(pool: Pool) -> None:
     assert await the_producer(pool) == later
 
 
+async def test_the_end_of_a_producer_is_believed_also_when_its_clock_went_back(pool: Pool) -> None:
+    await report(pool, status(last_seq=8, running=1))
+    await report(pool, status(last_seq=7, complete_until=HOUR, stopped=True), now=NOW + SECOND)
+    assert not (await the_producer(pool)).stopped
+    await report(pool, status(last_seq=8, complete_until=HOUR, stopped=True), now=NOW + SECOND)
+    ended = await the_producer(pool)
+    assert (ended.stopped, ended.open_exchanges) == (True, 0)
+
+
 async def test_a_producer_that_really_went_back_is_believed_after_two_minutes(pool: Pool) -> None:
     await report(pool, status(last_seq=8))
     restored = status(last_seq=3)
@@ -120,7 +129,7 @@ async def test_a_status_that_breaks_a_rule_holds_up_no_event(
     await call.write(pb.StreamEventsRequest(status=right))
     assert await call.read() == pb.StreamEventsResponse()
     assert (await the_producer(rater.pool)).complete_until is None
-    assert "producer_id: must be 1 to 64 characters; last_seq: must not be negative" in caplog.text
+    assert "producer_id: must be 1 to 64 characters; last_seq: must be 0 to 2^53" in caplog.text
 
 
 async def test_a_silent_producer_makes_its_hours_incomplete(ledger: Ledger) -> None:

@@ -92,6 +92,9 @@ def test_ways_of_writing_the_same_price_file_mean_the_same(text: str) -> None:
         (MINIMAL + "x: 'open", 4, "not YAML"),
         (MINIMAL + "\tx: 1\n", 4, "not YAML"),
         (MINIMAL + "# \x01", 4, "control character (U+0001)"),
+        ("é: é\né: é\n\x01", 3, "control character (U+0001)"),
+        ("version: 1\nb", 2, "not YAML"),
+        ('x: "\\U00110000"', 1, "not YAML"),
         (MINIMAL + "---\n" + MINIMAL, 4, "second document"),
         (MINIMAL.replace("version: 1", "version: &v 1"), 1, "anchor"),
         (MINIMAL.replace("1\n", "!!int 1\n", 1), 1, "tag"),
@@ -112,6 +115,23 @@ def test_a_file_that_is_no_plain_yaml_is_refused_with_the_line(
 
     assert fault.line == line
     assert words in fault.message
+
+
+def test_a_file_with_more_than_can_be_checked_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(price_yaml, "_NODES_MAX", 13)
+    assert tree("\n".join(f"k{number}:" for number in range(6))) is not None
+
+    fault = only_fault("\n".join(f"k{number}:" for number in range(7)))
+
+    assert (fault.line, fault.message) == (7, "more than 13 keys and values are too many")
+
+
+def test_of_very_many_faults_the_first_are_written_and_the_others_counted() -> None:
+    faults = tuple(Fault(line, None, None, "message") for line in range(1, 1_003))
+
+    written = str(PriceFileError("file", faults)).splitlines()
+
+    assert (written[0], written[-2:]) == ("file: 1002 faults", ["  line 1000: message", "  and 2 more"])
 
 
 def test_aliases_are_refused_and_never_followed() -> None:

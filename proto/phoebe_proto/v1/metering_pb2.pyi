@@ -8,6 +8,19 @@ Conventions of the package phoebe.v1:
   * Text has no NULL on the wire: an absent field and an empty one mean the same, "not known",
     and both are stored as SQL NULL.
   * Token counts are optional: absent means "the engine did not report it", 0 means it reported zero.
+  * Every error the service makes carries google.rpc.ErrorInfo with domain "phoebe" and a reason;
+    INVALID_ARGUMENT also carries google.rpc.BadRequest where a single field is wrong. Besides the errors
+    that a method names, any call can end with
+      - UNAUTHENTICATED, TOKEN_MISSING, TOKEN_UNKNOWN or CERTIFICATE_UNKNOWN: the service asks callers who
+        they are, and this one is not known. A stream is asked again before each of its messages.
+      - PERMISSION_DENIED, RIGHT_MISSING: the caller is known and has no right to this method.
+      - INVALID_ARGUMENT, UNREADABLE_MESSAGE: the bytes are no message of the method's type. INVALID_REQUEST:
+        a service that asks callers who they are waited 10 seconds for the message of a call that has one.
+      - UNAVAILABLE, DATABASE_UNAVAILABLE: nothing happened, or it is not known whether it did; try again.
+      - INTERNAL, INTERNAL: a fault of the service, described in its log.
+    gRPC itself ends calls too, without ErrorInfo: RESOURCE_EXHAUSTED, a message of more than 32 MiB
+    (after decompression), too much metadata, or more calls at once than the service takes;
+    UNIMPLEMENTED, no such method; UNAVAILABLE, the connection was lost.
 """
 
 from collections import abc as _abc
@@ -114,7 +127,7 @@ class ProducerStatus(_message.Message):
     producer_id: _builtins.str
     """The spool, as in the producer_id of its events. Required, up to 64 characters."""
     last_seq: _builtins.int
-    """The highest producer_seq given so far; 0: none."""
+    """The highest producer_seq given so far; 0: none. Like the other counts at most 2^53."""
     spooled_events: _builtins.int
     """How many events up to last_seq are in the spool because they were not answered for, those in this message
     included.
@@ -255,7 +268,7 @@ class MeteringEvent(_message.Message):
     producer_id: _builtins.str
     """The spool the event comes from, up to 64 characters. Addons always give it."""
     producer_seq: _builtins.int
-    """Number of the event within its producer: 1, 2, 3, … without gaps, so that a loss shows. 0: none."""
+    """Number of the event within its producer: 1, 2, 3, … without gaps, so that a loss shows; at most 2^53. 0: none."""
     auth_id: _builtins.str
     """Who pays. Up to 64 characters, printable ASCII."""
     user_id: _builtins.str

@@ -52,9 +52,9 @@ class MeteringServiceServicer:
         DUPLICATE, CONFLICT or REJECTED may be forgotten by the sender. The service never drops an event:
         what it can't store as a billing event it keeps, whole, with the reason.
 
-        Errors: INVALID_ARGUMENT, a batch of more than 1,000 events (nothing of it is stored);
-        UNAVAILABLE, the database can't be reached: the stream ends and everything unanswered must be sent
-        again, which is harmless.
+        Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: a batch of more than 1,000 events or with too long a
+        batch_id (nothing of it is stored); UNAVAILABLE, reason STOPPING: the service is stopping. After any error
+        everything unanswered must be sent again, which is harmless.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

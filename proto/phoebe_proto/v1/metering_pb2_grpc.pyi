@@ -8,6 +8,19 @@ Conventions of the package phoebe.v1:
   * Text has no NULL on the wire: an absent field and an empty one mean the same, "not known",
     and both are stored as SQL NULL.
   * Token counts are optional: absent means "the engine did not report it", 0 means it reported zero.
+  * Every error the service makes carries google.rpc.ErrorInfo with domain "phoebe" and a reason;
+    INVALID_ARGUMENT also carries google.rpc.BadRequest where a single field is wrong. Besides the errors
+    that a method names, any call can end with
+      - UNAUTHENTICATED, TOKEN_MISSING, TOKEN_UNKNOWN or CERTIFICATE_UNKNOWN: the service asks callers who
+        they are, and this one is not known. A stream is asked again before each of its messages.
+      - PERMISSION_DENIED, RIGHT_MISSING: the caller is known and has no right to this method.
+      - INVALID_ARGUMENT, UNREADABLE_MESSAGE: the bytes are no message of the method's type. INVALID_REQUEST:
+        a service that asks callers who they are waited 10 seconds for the message of a call that has one.
+      - UNAVAILABLE, DATABASE_UNAVAILABLE: nothing happened, or it is not known whether it did; try again.
+      - INTERNAL, INTERNAL: a fault of the service, described in its log.
+    gRPC itself ends calls too, without ErrorInfo: RESOURCE_EXHAUSTED, a message of more than 32 MiB
+    (after decompression), too much metadata, or more calls at once than the service takes;
+    UNIMPLEMENTED, no such method; UNAVAILABLE, the connection was lost.
 """
 
 from collections import abc as _abc
@@ -46,9 +59,9 @@ class MeteringServiceStub:
     DUPLICATE, CONFLICT or REJECTED may be forgotten by the sender. The service never drops an event:
     what it can't store as a billing event it keeps, whole, with the reason.
 
-    Errors: INVALID_ARGUMENT, a batch of more than 1,000 events (nothing of it is stored);
-    UNAVAILABLE, the database can't be reached: the stream ends and everything unanswered must be sent
-    again, which is harmless.
+    Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: a batch of more than 1,000 events or with too long a
+    batch_id (nothing of it is stored); UNAVAILABLE, reason STOPPING: the service is stopping. After any error
+    everything unanswered must be sent again, which is harmless.
     """
 
 @_typing.type_check_only
@@ -62,9 +75,9 @@ class MeteringServiceAsyncStub(MeteringServiceStub):
     DUPLICATE, CONFLICT or REJECTED may be forgotten by the sender. The service never drops an event:
     what it can't store as a billing event it keeps, whole, with the reason.
 
-    Errors: INVALID_ARGUMENT, a batch of more than 1,000 events (nothing of it is stored);
-    UNAVAILABLE, the database can't be reached: the stream ends and everything unanswered must be sent
-    again, which is harmless.
+    Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: a batch of more than 1,000 events or with too long a
+    batch_id (nothing of it is stored); UNAVAILABLE, reason STOPPING: the service is stopping. After any error
+    everything unanswered must be sent again, which is harmless.
     """
 
 class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -81,9 +94,9 @@ class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
         DUPLICATE, CONFLICT or REJECTED may be forgotten by the sender. The service never drops an event:
         what it can't store as a billing event it keeps, whole, with the reason.
 
-        Errors: INVALID_ARGUMENT, a batch of more than 1,000 events (nothing of it is stored);
-        UNAVAILABLE, the database can't be reached: the stream ends and everything unanswered must be sent
-        again, which is harmless.
+        Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: a batch of more than 1,000 events or with too long a
+        batch_id (nothing of it is stored); UNAVAILABLE, reason STOPPING: the service is stopping. After any error
+        everything unanswered must be sent again, which is harmless.
         """
 
 def add_MeteringServiceServicer_to_server(servicer: MeteringServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

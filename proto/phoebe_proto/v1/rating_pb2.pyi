@@ -6,8 +6,19 @@ How metering events become money, and how a price is asked for.
 Conventions of the package phoebe.v1:
   * Money and rates are decimal strings in USD ("0.000000200"), never floating point.
   * Times are UTC; google.protobuf.Timestamp. Windows are half-open, [start, end), of whole UTC hours.
-  * Every error carries google.rpc.ErrorInfo with domain "phoebe" and the reason named here;
-    INVALID_ARGUMENT also carries google.rpc.BadRequest naming the field.
+  * Every error the service makes carries google.rpc.ErrorInfo with domain "phoebe" and a reason;
+    INVALID_ARGUMENT also carries google.rpc.BadRequest where a single field is wrong. Besides the errors
+    that a method names, any call can end with
+      - UNAUTHENTICATED, TOKEN_MISSING, TOKEN_UNKNOWN or CERTIFICATE_UNKNOWN: the service asks callers who
+        they are, and this one is not known. A stream is asked again before each of its messages.
+      - PERMISSION_DENIED, RIGHT_MISSING: the caller is known and has no right to this method.
+      - INVALID_ARGUMENT, UNREADABLE_MESSAGE: the bytes are no message of the method's type. INVALID_REQUEST:
+        a service that asks callers who they are waited 10 seconds for the message of a call that has one.
+      - UNAVAILABLE, DATABASE_UNAVAILABLE: nothing happened, or it is not known whether it did; try again.
+      - INTERNAL, INTERNAL: a fault of the service, described in its log.
+    gRPC itself ends calls too, without ErrorInfo: RESOURCE_EXHAUSTED, a message of more than 32 MiB
+    (after decompression), too much metadata, or more calls at once than the service takes;
+    UNIMPLEMENTED, no such method; UNAVAILABLE, the connection was lost.
 """
 
 from collections import abc as _abc

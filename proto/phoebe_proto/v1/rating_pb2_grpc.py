@@ -80,7 +80,8 @@ class RatingServiceServicer:
         Errors: NOT_FOUND when there is no price, with the reason NO_PRICE (nothing prices this model),
         FINE_TUNE_WITHOUT_BASE (a fine-tune that is not in the price file, and no base_model was given) or
         BASE_NOT_PRICED (its base_model is not a priced base model); INVALID_ARGUMENT, reason
-        INVALID_REQUEST: model_id is empty or a count is out of range.
+        INVALID_REQUEST: model_id is empty, it or base_model is longer than an event's can be, or a count or the
+        moment is out of range. FAILED_PRECONDITION, reason NO_PRICE_BOOK: no price file was ever loaded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -89,8 +90,8 @@ class RatingServiceServicer:
     def ListRatedUsage(self, request, context):
         """Pages through rated usage, ordered by window_start, auth_id, resource_id, model_id.
 
-        Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: page_size or a bound is out of range; reason
-        INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
+        Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: page_size or a bound is out of range, or an id is longer
+        than an event's can be; reason INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

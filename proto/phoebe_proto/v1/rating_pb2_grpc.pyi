@@ -6,8 +6,19 @@ How metering events become money, and how a price is asked for.
 Conventions of the package phoebe.v1:
   * Money and rates are decimal strings in USD ("0.000000200"), never floating point.
   * Times are UTC; google.protobuf.Timestamp. Windows are half-open, [start, end), of whole UTC hours.
-  * Every error carries google.rpc.ErrorInfo with domain "phoebe" and the reason named here;
-    INVALID_ARGUMENT also carries google.rpc.BadRequest naming the field.
+  * Every error the service makes carries google.rpc.ErrorInfo with domain "phoebe" and a reason;
+    INVALID_ARGUMENT also carries google.rpc.BadRequest where a single field is wrong. Besides the errors
+    that a method names, any call can end with
+      - UNAUTHENTICATED, TOKEN_MISSING, TOKEN_UNKNOWN or CERTIFICATE_UNKNOWN: the service asks callers who
+        they are, and this one is not known. A stream is asked again before each of its messages.
+      - PERMISSION_DENIED, RIGHT_MISSING: the caller is known and has no right to this method.
+      - INVALID_ARGUMENT, UNREADABLE_MESSAGE: the bytes are no message of the method's type. INVALID_REQUEST:
+        a service that asks callers who they are waited 10 seconds for the message of a call that has one.
+      - UNAVAILABLE, DATABASE_UNAVAILABLE: nothing happened, or it is not known whether it did; try again.
+      - INTERNAL, INTERNAL: a fault of the service, described in its log.
+    gRPC itself ends calls too, without ErrorInfo: RESOURCE_EXHAUSTED, a message of more than 32 MiB
+    (after decompression), too much metadata, or more calls at once than the service takes;
+    UNIMPLEMENTED, no such method; UNAVAILABLE, the connection was lost.
 """
 
 from collections import abc as _abc
@@ -55,13 +66,14 @@ class RatingServiceStub:
     Errors: NOT_FOUND when there is no price, with the reason NO_PRICE (nothing prices this model),
     FINE_TUNE_WITHOUT_BASE (a fine-tune that is not in the price file, and no base_model was given) or
     BASE_NOT_PRICED (its base_model is not a priced base model); INVALID_ARGUMENT, reason
-    INVALID_REQUEST: model_id is empty or a count is out of range.
+    INVALID_REQUEST: model_id is empty, it or base_model is longer than an event's can be, or a count or the
+    moment is out of range. FAILED_PRECONDITION, reason NO_PRICE_BOOK: no price file was ever loaded.
     """
     ListRatedUsage: _grpc.UnaryUnaryMultiCallable[_rating_pb2.ListRatedUsageRequest, _rating_pb2.ListRatedUsageResponse]
     """Pages through rated usage, ordered by window_start, auth_id, resource_id, model_id.
 
-    Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: page_size or a bound is out of range; reason
-    INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
+    Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: page_size or a bound is out of range, or an id is longer
+    than an event's can be; reason INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
     """
     Audit: _grpc.UnaryUnaryMultiCallable[_rating_pb2.AuditRequest, _rating_pb2.AuditResponse]
     """Checks, in one snapshot and without changing anything, that what was admitted was stored and what was stored
@@ -93,13 +105,14 @@ class RatingServiceAsyncStub(RatingServiceStub):
     Errors: NOT_FOUND when there is no price, with the reason NO_PRICE (nothing prices this model),
     FINE_TUNE_WITHOUT_BASE (a fine-tune that is not in the price file, and no base_model was given) or
     BASE_NOT_PRICED (its base_model is not a priced base model); INVALID_ARGUMENT, reason
-    INVALID_REQUEST: model_id is empty or a count is out of range.
+    INVALID_REQUEST: model_id is empty, it or base_model is longer than an event's can be, or a count or the
+    moment is out of range. FAILED_PRECONDITION, reason NO_PRICE_BOOK: no price file was ever loaded.
     """
     ListRatedUsage: _aio.UnaryUnaryMultiCallable[_rating_pb2.ListRatedUsageRequest, _rating_pb2.ListRatedUsageResponse]  # type: ignore[assignment]
     """Pages through rated usage, ordered by window_start, auth_id, resource_id, model_id.
 
-    Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: page_size or a bound is out of range; reason
-    INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
+    Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: page_size or a bound is out of range, or an id is longer
+    than an event's can be; reason INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
     """
     Audit: _aio.UnaryUnaryMultiCallable[_rating_pb2.AuditRequest, _rating_pb2.AuditResponse]  # type: ignore[assignment]
     """Checks, in one snapshot and without changing anything, that what was admitted was stored and what was stored
@@ -140,7 +153,8 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: NOT_FOUND when there is no price, with the reason NO_PRICE (nothing prices this model),
         FINE_TUNE_WITHOUT_BASE (a fine-tune that is not in the price file, and no base_model was given) or
         BASE_NOT_PRICED (its base_model is not a priced base model); INVALID_ARGUMENT, reason
-        INVALID_REQUEST: model_id is empty or a count is out of range.
+        INVALID_REQUEST: model_id is empty, it or base_model is longer than an event's can be, or a count or the
+        moment is out of range. FAILED_PRECONDITION, reason NO_PRICE_BOOK: no price file was ever loaded.
         """
 
     @_abc_1.abstractmethod
@@ -151,8 +165,8 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_rating_pb2.ListRatedUsageResponse, _abc.Awaitable[_rating_pb2.ListRatedUsageResponse]]:
         """Pages through rated usage, ordered by window_start, auth_id, resource_id, model_id.
 
-        Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: page_size or a bound is out of range; reason
-        INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
+        Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: page_size or a bound is out of range, or an id is longer
+        than an event's can be; reason INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
         """
 
     @_abc_1.abstractmethod
