@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from bench import plain, stream
+from bench import ingest, plain, stream
 from bench.errors import BenchError
 from bench.result import Result
 from bench.stage import Stage
@@ -17,7 +17,11 @@ class Benchmark:
     run: Callable[[Stage, int], Awaitable[list[Result]]]
 
 
-BENCHMARKS = (Benchmark(plain.NAMES, plain.run), Benchmark(stream.NAMES, stream.run))
+BENCHMARKS = (
+    Benchmark(plain.NAMES, plain.run),
+    Benchmark(stream.NAMES, stream.run),
+    Benchmark(ingest.NAMES, ingest.run),
+)
 
 
 def all_names() -> list[str]:

@@ -17,6 +17,11 @@ class CpuSplit:
     proxy: frozenset[int]
     others: frozenset[int]
 
+    @property
+    def all(self) -> frozenset[int]:
+        """Both, for what has nothing to do with proxies."""
+        return self.proxy | self.others
+
 
 def cpu_time_s(pid: int) -> float:
     """User and system time that a process has used so far, all its threads, without its children.

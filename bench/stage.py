@@ -1,4 +1,4 @@
-"""The real parts of the benchmarks: a rater, mitmdump with the addon and without, and the traffic."""
+"""The real parts of the benchmarks: raters, mitmdump with the addon and without, and what calls them."""
 
 import json
 import sys
@@ -11,12 +11,14 @@ from pathlib import Path
 from bench.conservation import Account
 from bench.cpu import CpuSplit, pinned_to
 from bench.errors import BenchError
+from bench.feeder import Fed
 from bench.load import Seen, Work
 from bench.ratio import Pair
 from bench.traffic import arguments_of
 from demo.bill import Rater
 from demo.parts import BIN, PROJECT, Parts, stop_orphaned_database
 from demo.processes import DemoError, Processes, Running, free_port
+from rater_service import embedded
 
 LOG_LINES = 15
 # The same for both sides: no engine is connected to before it is asked, nothing is printed about flows.
@@ -89,19 +91,39 @@ class Stage:
         )
         await self._stop_proxies(phoebe, bare)
 
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator[str]:
+        """The PostgreSQL server of this run, as long as the context lasts; gives a URL."""
+        async with embedded.server(self._folder / "data") as url:
+            yield url
+
+    async def migrate(self, database_url: str) -> None:
+        """Makes the tables in a database. DemoError if it fails."""
+        await self._processes.run(
+            "migration", [str(BIN / "phoebe"), "migrate"], {"DATABASE_URL": database_url}
+        )
+
+    async def start_rater(self, name: str, database_url: str) -> str:
+        """Starts a rater on a migrated database, on any CPU; gives its address. DemoError if it can't."""
+        prices = str(PROJECT / "demo" / "prices.yaml")
+        command = [str(BIN / "phoebe"), "serve", "--listen", "127.0.0.1:0", "--prices", prices]
+        with pinned_to(self._split.all if self._split else None):
+            rater = self._processes.start(name, command, {"DATABASE_URL": database_url})
+        return await rater.until_says(r"listening on (127\.0\.0\.1:\d+)")
+
+    async def run_feeder(self, *arguments: str) -> list[Fed]:
+        """Has a process of its own, on any CPU, feed events to both sides. BenchError if it fails."""
+        with pinned_to(self._split.all if self._split else None):
+            lines = await self._run_module("feeder", arguments)
+        return [Fed(**json.loads(line)) for line in lines]
+
     async def run_traffic(self, work: Work, sides: Sequence[Side]) -> list[Seen]:
         """Has a process of its own send a piece of work through each side. BenchError if it fails.
 
         The side that is named first goes first.
         """
         arguments = arguments_of(work, self._engine_port, [side.port for side in sides])
-        log = self._folder / "traffic.log"
-        try:
-            await self._processes.run("traffic", [sys.executable, "-m", "bench.traffic", *arguments], {})
-        except DemoError as error:
-            said = log.read_text(errors="replace").splitlines()
-            raise BenchError(said[-1] if said else str(error)) from error
-        return [Seen(**json.loads(line)) for line in log.read_text().splitlines()]
+        return [Seen(**json.loads(line)) for line in await self._run_module("traffic", arguments)]
 
     async def stop(self) -> list[str]:
         """Stops every part, the proxies first. Gives what went wrong, in words."""
@@ -117,6 +139,15 @@ class Stage:
             self.say(f"\nlast lines of the {running.name}:")
             for line in running.last_lines(LOG_LINES):
                 self.say(f"  {line}")
+
+    async def _run_module(self, name: str, arguments: Sequence[str]) -> list[str]:
+        log = self._folder / f"{name}.log"
+        try:
+            await self._processes.run(name, [sys.executable, "-m", f"bench.{name}", *arguments], {})
+        except DemoError as error:
+            said = log.read_text(errors="replace").splitlines()
+            raise BenchError(said[-1] if said else str(error)) from error
+        return log.read_text().splitlines()
 
     def _start_proxy(
         self, name: str, script: tuple[str, ...], options: Mapping[str, str]

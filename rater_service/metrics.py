@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -82,8 +83,8 @@ class Metrics:
 
     def count_events(self, results: Sequence[Result]) -> None:
         """Count what became of a batch's events."""
-        for result in results:
-            self._events.labels(result.fate.lower()).inc()
+        for fate, count in Tally(result.fate for result in results).items():
+            self._events.labels(fate.lower()).inc(count)
 
     @contextmanager
     def run(self, mode: Mode) -> Iterator[None]:

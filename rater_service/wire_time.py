@@ -1,6 +1,6 @@
 """Times on the wire: google.protobuf.Timestamp to and from aware UTC datetimes."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -13,11 +13,12 @@ def to_datetime(wire: Timestamp) -> datetime:
 
     Raises ValueError for a time before year 1 or after year 9999, or with nanos outside 0 to 999,999,999.
     """
-    if not 0 <= wire.nanos < NANOS_PER_SECOND:
+    nanos = wire.nanos
+    if not 0 <= nanos < NANOS_PER_SECOND:
         raise ValueError("nanos must be 0 to 999,999,999")
     try:
-        return EPOCH + timedelta(seconds=wire.seconds, microseconds=wire.nanos // 1000)
-    except OverflowError:
+        return datetime.fromtimestamp(wire.seconds, UTC).replace(microsecond=nanos // 1000)
+    except (ValueError, OverflowError, OSError):
         raise ValueError("the time is not within the years 1 to 9999") from None
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 PROJECT = Path(__file__).parents[2]
 TIMEOUT_S = 180
 # Of the user's own set-up nothing may reach the parts: with any of these they would fail.
@@ -21,10 +23,10 @@ HOSTILE = {
 
 
 @contextmanager
-def bench(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def bench(*arguments: str, name: str = "proxy_plain_cpu") -> Iterator[subprocess.Popen[str]]:
     """A running benchmark, with its output and errors in one pipe; stopped in any case."""
     with subprocess.Popen(
-        [sys.executable, "-u", "-m", "bench", "--only", "proxy_plain_cpu", *arguments],
+        [sys.executable, "-u", "-m", "bench", "--only", name, *arguments],
         cwd=PROJECT,
         env={**os.environ, **HOSTILE},
         stdout=subprocess.PIPE,
@@ -70,17 +72,18 @@ def folder_of(output: str) -> Path:
     return PROJECT / found[1]
 
 
-def test_a_benchmark_writes_the_results_that_were_asked_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["proxy_plain_cpu", "ingest"])
+def test_a_benchmark_writes_the_results_that_were_asked_for(tmp_path: Path, name: str) -> None:
     file = tmp_path / "results.json"
-    with bench("--rounds", "1", "--output", str(file)) as process:
+    with bench("--rounds", "1", "--output", str(file), name=name) as process:
         output, _ = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, output
     assert not folder_of(output).exists()
     last_line = output.splitlines()[-1]
-    assert re.fullmatch(r"bench ok: proxy_plain_cpu=\d+\.\d{3}", last_line)
+    assert re.fullmatch(rf"bench ok: {name}=\d+\.\d{{3}}", last_line)
     (entry,) = json.loads(file.read_text())
     assert entry.keys() == {"name", "ratio", "low", "high", "reference", "unit", "note"}
-    assert entry["name"] == "proxy_plain_cpu"
+    assert entry["name"] == name
     assert entry["low"] <= entry["ratio"] <= entry["high"]
 
 

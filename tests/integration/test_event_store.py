@@ -12,6 +12,7 @@ from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database import Connection, Pool
 from rater_service.event_store import Fate, store_events
 from rater_service.event_validation import EventRow, validate
+from rater_service.producer_status import StatusRow
 from rater_service.statements import statement
 from tests.harness.ledger import make_event
 
@@ -153,6 +154,19 @@ async def test_an_event_only_the_database_refuses_is_rejected_alone(pool: Pool) 
     assert [result.fate for result in results] == expected
     assert "CheckViolation" in results[1].reason
     assert await pool.fetchval("SELECT kind FROM rejected_event") == "REJECTED"
+
+
+async def test_a_batch_with_an_event_that_was_sent_before_is_stored_whole_and_once(pool: Pool) -> None:
+    known, new, bad = make_event(), make_event(), make_event(outcome="?")
+    other = make_event(request_id=known.request_id)
+    status = StatusRow("spool-1", 9, 4, 0, None, stopped=False, lost_rows=0)
+    await fates(pool, known)
+    results = await store_events(pool, [new, other, bad, known], NOW, status)
+    assert [result.fate for result in results] == [Fate.STORED, Fate.CONFLICT, Fate.REJECTED, Fate.DUPLICATE]
+    assert await pool.fetchval("SELECT count(*) FROM billing_event") == 2
+    kinds = await pool.fetch("SELECT kind FROM rejected_event ORDER BY kind")
+    assert [kind for (kind,) in kinds] == ["CONFLICT", "REJECTED"]
+    assert await pool.fetchval("SELECT last_seq FROM producer") == 9
 
 
 async def test_batches_at_once_with_the_same_ids_never_deadlock_and_store_each_once(pool: Pool) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import plain, stream
+from bench import ingest, plain, stream
 from bench.__main__ import environment_of_parts
 from bench.catalogue import all_names, choose
 from bench.contest import Measured
@@ -91,7 +91,7 @@ def test_streams_with_other_chunks_than_there_should_be_are_no_result(
 
 def test_one_benchmark_is_chosen_by_the_name_of_any_of_its_results() -> None:
     assert [benchmark.names for benchmark in choose(["proxy_plain_rps"])] == [plain.NAMES]
-    assert [benchmark.names for benchmark in choose([])] == [plain.NAMES, stream.NAMES]
+    assert [benchmark.names for benchmark in choose([])] == [plain.NAMES, stream.NAMES, ingest.NAMES]
 
 
 def test_an_unknown_name_is_refused_with_those_there_are() -> None:

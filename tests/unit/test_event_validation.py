@@ -41,7 +41,7 @@ def row(**fields: object) -> EventRow:
             "01234567-89ab-cdef-0123-456789abcdeg", "01234567-89ab-cdef-0123-456789abcdef\n",
         )),
         ("producer_id", "x" * 65, "must be at most 64 characters"),
-        ("producer_seq", -1, "must be greater than 0"),
+        ("producer_seq", -1, "must be 1 to 2^53, or 0 for none"),
         *((name, "x" * 257, "must be at most 256 characters") for name in (
             "client_request_id", "user_id", "group_id", "resource_type", "base_model", "model_id",
             "requested_model",

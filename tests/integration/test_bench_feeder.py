@@ -1,0 +1,30 @@
+"""The feeder of the benchmark `ingest`, with a real rater: it counts only what was stored."""
+
+import pytest
+
+from bench.batches import BATCH_EVENTS
+from bench.errors import BenchError
+from bench.feeder import TURN_BATCHES, WARM_UP_TURNS, feed
+from rater_service.database import open_pool
+from tests.harness.postgres import TEMPLATE, PostgresServer, database
+from tests.harness.rater import Rater
+
+COUNT = "SELECT count(*), count(DISTINCT request_id) FROM billing_event"
+
+
+async def test_both_sides_store_every_event(rater: Rater, postgres: PostgresServer) -> None:
+    async with database(postgres, TEMPLATE) as reference:
+        (warm_up,) = await feed(f"127.0.0.1:{rater.port}", reference, rounds=0)
+        async with open_pool(reference) as pool:
+            stored = [tuple(await one.fetchrow(COUNT) or ()) for one in (rater.pool, pool)]
+    assert warm_up.events == WARM_UP_TURNS * TURN_BATCHES * BATCH_EVENTS
+    assert stored == [(warm_up.events, warm_up.events)] * 2
+    assert min(warm_up.phoebe_s, warm_up.reference_s, warm_up.duplicates_s) > 0
+
+
+async def test_a_rater_that_does_not_store_what_it_is_sent_ends_the_benchmark(
+    rater: Rater, database_url: str
+) -> None:
+    # With one database for both sides, each stores what the other has stored already.
+    with pytest.raises(BenchError, match="did not answer every event as it should"):
+        await feed(f"127.0.0.1:{rater.port}", database_url, rounds=0)

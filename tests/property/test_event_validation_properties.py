@@ -1,0 +1,151 @@
+"""An event is a row exactly if it keeps every rule, however the rules are looked at."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from rater_service.event_validation import (
+    COUNTS,
+    OUTCOMES,
+    TEXT_LENGTH_MAX,
+    TEXTS_PRINTABLE_ASCII,
+    TIMES,
+    EventRow,
+    InvalidEvent,
+    validate,
+)
+
+HEX_GROUPS = (8, 4, 4, 4, 12)
+PLAIN = st.text(alphabet=" ~aZ09-/:", max_size=64)
+WIDE = st.sampled_from("\n\x1f\x7f\u00e9\u20ac\U0001f600")
+EDGE_NUMBERS = st.sampled_from([-1, 0, 2**53, 2**53 + 1, 2**63 - 1, -(2**63)])
+EDGE_SECONDS = st.sampled_from([946_684_799, 946_684_800, 4_102_444_799, 4_102_444_800, 2**63 - 1, -(2**63)])
+
+
+def good_text(field: str) -> st.SearchStrategy[str]:
+    full = st.just("x" * TEXT_LENGTH_MAX[field])
+    wide = st.tuples(PLAIN, WIDE).map(lambda pair: f"{pair[0][:62]}{pair[1]}")
+    return st.one_of(PLAIN, full, *([] if field in TEXTS_PRINTABLE_ASCII else [wide]))
+
+
+def odd_text(field: str) -> st.SearchStrategy[str]:
+    too_long = st.just("x" * (TEXT_LENGTH_MAX[field] + 1))
+    return st.one_of(too_long, st.tuples(PLAIN, st.one_of(WIDE, st.just("\0")), PLAIN).map("".join))
+
+
+def long_raw(character: str) -> st.SearchStrategy[str]:
+    lengths = st.sampled_from([4096, 4097, 5461, 5462, 8192, 8193, 16384, 16385])
+    return lengths.map(lambda length: character * length)
+
+
+GOOD: dict[str, st.SearchStrategy[object]] = {
+    **{field: good_text(field) for field in TEXT_LENGTH_MAX},
+    "usage_raw": PLAIN,
+    "producer_seq": st.integers(0, 2**53),
+    "status_code": st.integers(100, 599),
+    "streamed": st.booleans(),
+    "model_untrusted": st.booleans(),
+    "start_time": st.builds(Timestamp, seconds=st.integers(946_684_800, 4_102_444_799)),
+    "first_byte_time": st.builds(
+        Timestamp, seconds=st.just(1_700_000_000), nanos=st.integers(0, 999_999_999)
+    ),
+}
+ODD: dict[str, st.SearchStrategy[object]] = {
+    **{field: odd_text(field) for field in TEXT_LENGTH_MAX},
+    **dict.fromkeys((*COUNTS, "producer_seq"), EDGE_NUMBERS),
+    **dict.fromkeys(TIMES, st.builds(Timestamp, seconds=EDGE_SECONDS)),
+    "usage_raw": st.one_of(st.just("\0"), st.sampled_from("x\u00e9\u20ac\U0001f600").flatmap(long_raw)),
+    "status_code": st.sampled_from([-1, 0, 99, 100, 599, 600]),
+    "usage_found": st.booleans(),
+    "outcome": st.sampled_from(["", "Completed", "completed\n", "completed|aborted"]),
+    "request_id": st.one_of(
+        st.uuids().map(lambda one: str(one).upper()),
+        st.uuids().map(lambda one: one.hex),
+        st.uuids().map(lambda one: f"{one}\n"),
+        st.uuids().map(lambda one: f"{str(one)[:-1]}\u0660"),
+        st.sampled_from(["", "null", "{01234567-89ab-cdef-0123-456789abcdef}"]),
+    ),
+}
+
+
+@st.composite
+def events(draw: st.DrawFn) -> MeteringEvent:
+    """Events of which most are good but for a field or two at the edge of its rule or beyond."""
+    seconds, nanos = st.integers(946_684_800, 4_102_444_799), st.integers(-1, 1_000_000_000)
+    fields: dict[str, object] = {
+        "request_id": str(draw(st.uuids())),
+        "outcome": draw(st.sampled_from(OUTCOMES)),
+        "event_time": Timestamp(seconds=draw(seconds), nanos=draw(nanos)),
+        **draw(st.fixed_dictionaries({}, optional=GOOD)),
+    }
+    if draw(st.booleans()):
+        counts: dict[str, st.SearchStrategy[object]] = {field: st.integers(0, 2000) for field in COUNTS}
+        reported = draw(st.sampled_from(["prompt_tokens", "completion_tokens"]))
+        fields |= {"usage_found": True, reported: 0, **draw(st.fixed_dictionaries({}, optional=counts))}
+    for field in draw(st.lists(st.sampled_from(sorted(ODD)), max_size=2)):
+        fields[field] = draw(ODD[field])
+    fields.pop(draw(st.sampled_from(["", "", "", "event_time", "request_id", "outcome"])), None)
+    return MeteringEvent(**fields)  # type: ignore[arg-type] # the names are the contract's
+
+
+def keeps_all_rules(event: MeteringEvent) -> bool:
+    """The rules once more, in the plainest words."""
+    groups = event.request_id.split("-")
+    is_uuid = [len(group) for group in groups] == [*HEX_GROUPS] and set("".join(groups)) <= set(
+        "0123456789abcdefABCDEF"
+    )
+    kept = [is_uuid, event.outcome in OUTCOMES, 0 <= event.producer_seq <= 2**53]
+    kept.append(not event.HasField("status_code") or 100 <= event.status_code <= 599)
+    for field, length_max in TEXT_LENGTH_MAX.items():
+        text = getattr(event, field)
+        kept.append(len(text) <= length_max and "\0" not in text)
+        kept.append(field not in TEXTS_PRINTABLE_ASCII or all(" " <= one <= "~" for one in text))
+    kept.append(len(event.usage_raw.encode()) <= 16384 and "\0" not in event.usage_raw)
+    reported = {field for field in COUNTS if event.HasField(field)}
+    kept += [0 <= getattr(event, field) <= 2**53 for field in reported]
+    kept.append(
+        bool(reported & {"prompt_tokens", "completion_tokens"}) if event.usage_found else not reported
+    )
+    for field in TIMES:
+        wire = getattr(event, field)
+        plausible = 946_684_800 <= wire.seconds < 4_102_444_800 and 0 <= wire.nanos < 10**9
+        kept.append(plausible if event.HasField(field) else field != "event_time")
+    return all(kept)
+
+
+def value_of(event: MeteringEvent, field: str) -> object:
+    """What a row has for a field."""
+    value = getattr(event, field)
+    if field == "request_id":
+        return UUID(value)
+    present = {descriptor.name for descriptor, _ in event.ListFields()}
+    if MeteringEvent.DESCRIPTOR.fields_by_name[field].has_presence and field not in present:
+        return None
+    if isinstance(value, Timestamp):
+        whole = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=value.seconds)
+        return whole + timedelta(microseconds=value.nanos // 1000)
+    return None if value == "" or (field == "producer_seq" and not value) else value
+
+
+@settings(max_examples=500)
+@given(events())
+@example(
+    MeteringEvent(
+        request_id="01234567-89ab-cdef-0123-456789abcdef",
+        outcome="aborted",
+        event_time=Timestamp(seconds=1_700_000_000),
+        usage_raw="\u00e9" * 8193,
+    )
+)
+def test_an_event_is_a_row_with_its_values_exactly_if_it_keeps_all_rules(event: MeteringEvent) -> None:
+    checked = validate(event)
+    assert isinstance(checked, EventRow) == keeps_all_rules(event), checked
+    if isinstance(checked, EventRow):
+        assert checked._asdict() == {field: value_of(event, field) for field in EventRow._fields}
+    else:
+        assert isinstance(checked, InvalidEvent)
+        assert checked.reason
