@@ -13,7 +13,6 @@ A refused exchange gets its response in one of the first two and never reaches a
 
 import asyncio
 import logging
-from collections.abc import Callable
 from datetime import UTC, datetime
 from weakref import WeakKeyDictionary
 
@@ -23,9 +22,9 @@ from mitmproxy import addonmanager, connection, ctx, exceptions, http
 from . import flows, gate, guard, lean, modes, stopping
 from .answer_body import Removal
 from .answer_reader import Asked
-from .edge_secrets import EdgeSecrets, EdgeSecretsError
 from .exchange import Admission, Ending, Exchange
 from .family import ErrorShape
+from .followed_files import FollowedFiles
 from .meter import Meter
 from .open_files import Crowd, allow_open_files
 from .options import OPTIONS, add_options
@@ -33,15 +32,14 @@ from .refusal import INTERNAL_ERROR, Refusal, RefusalReason
 from .request_body import RequestBody
 from .settings import Settings, SettingsError, read_settings
 from .spool import SpoolError
-from .upstreams import Upstream, Upstreams, UpstreamsError
-from .upstreams_file import UpstreamsFile
+from .upstreams import Upstream, Upstreams
+from .watched_answer import read_buffered, watcher
 
 logger = logging.getLogger(__name__)
 
 # Documents up to here are kept whole and sent on, Content-Length and all, after their event is durable.
 # Longer ones and those of unknown length are passed on as they come, framed so that the end can be held back.
 _BUFFERED_ANSWER_BYTES_MAX = 8 * 1024 * 1024
-_REFRESH_S = 1.0
 _RETRY_AFTER = (("Retry-After", "5"),)
 _STOPPING = Refusal(503, RefusalReason.NOT_READY, "The proxy is stopping.", _RETRY_AFTER)
 _NEEDS_RESTART = {
@@ -60,7 +58,7 @@ class PhoebeAddon:
 
     def __init__(self) -> None:
         self._settings: Settings | None = None
-        self._upstreams: Upstreams | UpstreamsFile = Upstreams({})
+        self._files = FollowedFiles()
         self._meter: Meter | None = None
         # Not in the flows' metadata, which mitmproxy writes to files and shows.
         self._passes: WeakKeyDictionary[http.HTTPFlow, gate.Pass] = WeakKeyDictionary()
@@ -89,8 +87,7 @@ class PhoebeAddon:
             logger.error("phoebe: %s", error)  # mitmproxy exits when an error was logged at startup
             return
         self._settings = settings
-        self._use_upstreams(upstreams)
-        self._warn_of_edge_secrets()
+        self._files.use(upstreams, settings.edge_secrets)
         guard.set_rules(settings.rules)
         guard.set_engine_timeout(settings.engine_timeout_s)
         guard.set_request_timeout(settings.request_timeout_s)
@@ -113,7 +110,7 @@ class PhoebeAddon:
                 "phoebe: lean: addons are asked only for the hooks they have (phoebe_lean=false: for all)"
             )
         ctx.options.update(mode=modes.reversed_modes(ctx.options.mode))
-        self._refreshing = asyncio.create_task(self._refresh(), name="phoebe refresh")
+        self._refreshing = asyncio.create_task(self._files.keep_fresh(), name="phoebe files")
         self._stopping = stopping.Stopping(ctx.master, self._drain)
         logger.info("phoebe: metering; spool %s, rater %s", self._settings.spool, self._settings.rater)
 
@@ -164,7 +161,7 @@ class PhoebeAddon:
         length = response.headers.get("content-length", "")
         if exchange.streams or not length.isdecimal() or int(length[:20]) > _BUFFERED_ANSWER_BYTES_MAX:
             flows.hold_back_end(flow)
-            response.stream = _watch(exchange)
+            response.stream = watcher(exchange)
 
     async def response(self, flow: http.HTTPFlow) -> None:
         """Make the event of a complete answer durable before its end is sent."""
@@ -174,7 +171,7 @@ class PhoebeAddon:
             return
         assert flow.response
         if not flow.response.stream:
-            _read_buffered(exchange, flow.response)
+            read_buffered(exchange, flow.response)
         await self._end(flow, exchange, Ending.ANSWER_COMPLETE)
 
     async def error(self, flow: http.HTTPFlow) -> None:
@@ -207,12 +204,7 @@ class PhoebeAddon:
             return Refusal(503, RefusalReason.NOT_READY, "The proxy is starting.", _RETRY_AFTER)
         if self._stopping and self._stopping.begun:
             return _STOPPING
-        upstreams = self._upstreams
-        if isinstance(upstreams, UpstreamsFile):
-            upstreams = upstreams.upstreams
-        edge_secrets = self._settings.edge_secrets
-        secrets = edge_secrets.secrets if edge_secrets else EdgeSecrets()
-        return gate.check_head(head, self._settings.rules, upstreams, secrets)
+        return gate.check_head(head, self._settings.rules, self._files.upstreams, self._files.edge_secrets)
 
     async def _admit(self, flow: http.HTTPFlow) -> Refusal | None:
         passed = self._passes.pop(flow)
@@ -298,12 +290,6 @@ class PhoebeAddon:
         if changed:
             raise SettingsError(f"{', '.join(changed)} can't be changed while running: restart mitmdump")
 
-    def _use_upstreams(self, upstreams: Upstreams | UpstreamsFile) -> None:
-        self._upstreams = upstreams
-        known = upstreams.upstreams if isinstance(upstreams, UpstreamsFile) else upstreams
-        for warning in known.warnings:
-            logger.warning("phoebe: %s", warning)
-
     async def _drain(self) -> None:
         """Let what is under way come to its end, and its events to the rater, within the time there is."""
         assert self._settings
@@ -319,65 +305,6 @@ class PhoebeAddon:
             self._meter.end_all()
             stopping.cut_off(servers)
         await self._meter.finish(deadline_s)
-
-    async def _refresh(self) -> None:
-        """Notice changes of files. What can't be used is reported, and what was in use stays."""
-        while True:
-            await asyncio.sleep(_REFRESH_S)
-            await self._refresh_upstreams()
-            await self._refresh_edge_secrets()
-
-    async def _refresh_upstreams(self) -> None:
-        if not isinstance(self._upstreams, UpstreamsFile):
-            return
-        try:
-            if await asyncio.to_thread(self._upstreams.refresh):
-                logger.info("phoebe: the resource map was read again")
-                self._use_upstreams(self._upstreams)
-        except UpstreamsError as error:
-            logger.error("phoebe: the resource map in use stays: %s", error)
-
-    async def _refresh_edge_secrets(self) -> None:
-        edge_secrets = self._settings.edge_secrets if self._settings else None
-        if edge_secrets is None:
-            return
-        try:
-            if await asyncio.to_thread(edge_secrets.refresh):
-                logger.info("phoebe: the edge's secrets were read again")
-                self._warn_of_edge_secrets()
-        except EdgeSecretsError as error:
-            logger.error("phoebe: the edge's secrets in use stay: %s", error)
-
-    def _warn_of_edge_secrets(self) -> None:
-        edge_secrets = self._settings.edge_secrets if self._settings else None
-        for warning in edge_secrets.warnings if edge_secrets else ():
-            logger.warning("phoebe: %s", warning)
-
-
-def _read_buffered(exchange: Exchange, response: http.Response) -> None:
-    content = response.raw_content or b""
-    try:
-        passed_on = exchange.answer_bytes(content, datetime.now(UTC)) + exchange.answer_complete()
-    except Exception:
-        logger.exception("phoebe: an answer can't be read; it is passed on as it is")
-        return
-    if passed_on != content:
-        response.content = passed_on
-
-
-def _watch(exchange: Exchange) -> Callable[[bytes], bytes | list[bytes]]:
-    def watch(chunk: bytes) -> bytes | list[bytes]:
-        try:
-            if not chunk:
-                return exchange.answer_complete()
-            # An empty chunk would end the answer, no chunk does not.
-            return exchange.answer_bytes(chunk, datetime.now(UTC)) or []
-        except Exception:
-            # mitmproxy would cut the answer. The client must not pay for what the watching side can't read.
-            logger.exception("phoebe: an answer can't be read; it is passed on as it is")
-            return chunk
-
-    return watch
 
 
 def _crowd_of(settings: Settings) -> Crowd:
