@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 import uuid_utils
 from mitmproxy import addonmanager, connection, ctx, exceptions, http
 
-from . import flows, gate, guard, lean, modes, stopping
+from . import flows, gate, guard, lean, modes, startup_errors, stopping
 from .answer_body import Removal
 from .answer_reader import Asked
 from .exchange import Admission, Ending, Exchange
@@ -99,6 +99,7 @@ class PhoebeAddon:
             return
         # Lazy: no engine is asked before the gate has decided. The others would open ways past the gate.
         ctx.options.update(connection_strategy="lazy", websocket=False, rawtcp=False)
+        startup_errors.tolerate(ctx.master.addons)
         try:
             self._meter = Meter(self._settings)
         except (SpoolError, OSError) as error:

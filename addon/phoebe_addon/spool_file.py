@@ -95,6 +95,7 @@ class SpoolFile:
     lost_before: int = 0
     recovered: int = 0
     damage: str | None = None
+    _log_has_leftovers: bool = False
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -108,9 +109,21 @@ class SpoolFile:
             self.connection.execute("COMMIT")
         except BaseException:
             self.last_number, self.lost, self.stopped, self.waiting_count = known
+            self._log_has_leftovers = True
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             raise
+        if self._log_has_leftovers:
+            self._clear_log()
+
+    def _clear_log(self) -> None:
+        """Leave nothing in the write-ahead log of a transaction that failed.
+
+        SQLite overwrites it bit by bit; what is left meanwhile has checksums that do not fit, as if damaged.
+        """
+        with suppress(sqlite3.Error):  # what was asked for is done; the next transaction tries this again
+            busy, *_ = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._log_has_leftovers = bool(busy)
 
     def admit(self, admitted: Admitted) -> None:
         """Record that an exchange is admitted."""

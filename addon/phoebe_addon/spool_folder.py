@@ -58,11 +58,13 @@ def take(folder: Path) -> Iterator[Claim]:
     The caller takes the first it can open. Raises SpoolError when the folder can't be used.
     """
     yield from free(folder)
+    claim = None
     try:
-        claim = _claim(folder / f"spool-{uuid_utils.uuid7()}.sqlite3")
+        # Whoever looks for spools at this moment may take the new lock for one that was left, and remove it.
+        while claim is None:
+            claim = _claim(folder / f"spool-{uuid_utils.uuid7()}.sqlite3")
     except OSError as error:
         raise SpoolError(f"the spool folder {folder} can't be used: {error}") from error
-    assert claim
     yield claim
 
 

@@ -13,6 +13,8 @@ from mitmproxy.addons import proxyserver
 from mitmproxy.proxy import server
 from mitmproxy.proxy.layers import http as http_layers
 
+from .stop_signals import StopSignals
+
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 0.05
@@ -30,6 +32,7 @@ class Stopping:
         self._draining: asyncio.Task[None] | None = None
         self._shutdown: Callable[[], None] = stopped.shutdown
         stopped.shutdown = self._ask  # type: ignore[method-assign]
+        self._signals = StopSignals(stopped.event_loop, self._ask)
 
     @property
     def begun(self) -> bool:
@@ -39,6 +42,7 @@ class Stopping:
     def undo(self) -> None:
         """Let mitmproxy be as it was; what is being waited for is waited for no more."""
         self._master.shutdown = self._shutdown  # type: ignore[method-assign]
+        self._signals.act = self._shutdown
         if self._draining:
             self._draining.cancel()
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from phoebe_addon.salvage import log_is_damaged
 from phoebe_addon.spool import Spool, SpoolError, SpoolFullError, open_own
-from tests.harness.spooled import NOW, admit, event, finish, waiting
+from tests.harness.spooled import NOW, admit, event, finish, spool_file, waiting
 
 BIG = 100_000
 
@@ -180,3 +181,29 @@ async def test_a_file_that_may_grow_no_more_is_as_a_full_disk(open_spool: Open) 
     finish(spool, "b")
 
     assert waiting(spool) == [(1, "b", "completed")]
+
+
+async def test_what_a_transaction_that_failed_left_in_the_log_is_not_taken_for_damage(
+    open_spool: Open, tmp_path: Path
+) -> None:
+    spool = open_spool()
+    await admit(spool, "a")
+    path = Path(f"{spool_file(tmp_path / 'spool')}-wal")
+
+    def log() -> bytes:
+        """The write-ahead log, as a killed process would leave it."""
+        return path.read_bytes()
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(log()) + BIG // 2, before[1]))
+    try:
+        with pytest.raises(SpoolError, match="can't be written"):
+            await spool.admit("b", event("b", size=BIG), NOW)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    finish(spool, "a")
+
+    assert not log_is_damaged(log())
+    finish(spool, "c")
+    assert not log_is_damaged(log())
+    assert waiting(spool) == [(1, "a", "completed"), (2, "c", "completed")]

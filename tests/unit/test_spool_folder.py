@@ -1,6 +1,7 @@
 """Several processes, one folder: who has which spool, and what becomes of those nobody has."""
 
 import asyncio
+import fcntl
 import os
 import sqlite3
 import subprocess
@@ -50,6 +51,33 @@ def test_what_is_claimed_is_nobody_elses_even_before_it_is_opened(open_spool: Op
     other.release()
     claim.release()
     assert [again.path for again in free(folder)] == [claim.path]
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["before the lock is had", "after it"])
+def test_a_new_spool_is_had_though_another_process_looks_at_that_moment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, is_late: bool
+) -> None:
+    lock = fcntl.flock
+    looks: list[int] = []
+
+    def lock_while_another_looks(descriptor: int, operation: int) -> None:
+        if looks:
+            lock(descriptor, operation)
+            return
+        looks.append(descriptor)
+        if is_late:
+            for path in folder.glob("*.lock"):
+                path.unlink()
+        else:
+            assert list(free(folder)) == []
+        lock(descriptor, operation)
+
+    folder.mkdir()
+    monkeypatch.setattr(fcntl, "flock", lock_while_another_looks)
+    claim = next(take(folder))
+    assert looks
+    assert [path.name for path in folder.iterdir()] == [f"{claim.path.name}.lock"]
+    claim.release()
 
 
 def test_who_starts_again_takes_an_old_spool_and_not_a_new_one(open_spool: Open, folder: Path) -> None:
