@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 ENGINE := .venv-engine
 ENGINE_STAMP := $(ENGINE)/.installed
 
-.PHONY: help demo test test-engine bench bench-quick lint format proto lock clean
+.PHONY: help demo test test-engine bench bench-quick chaos lint format proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ bench: $(STAMP) ## compare Phoebe with bare mitmproxy; ARGS="--only NAME" to cho
 
 bench-quick: $(STAMP) ## the same with few rounds, in less than a minute
 	@exec $(BIN)/python -m bench --quick $(ARGS)
+
+chaos: $(STAMP) ## run real parts under load and faults; SEEDS=N for how many runs, SEED=s for one again
+	@exec $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),20)) $(ARGS)
 
 format: $(STAMP) ## rewrite the sources in the project's format
 	$(BIN)/ruff format .
