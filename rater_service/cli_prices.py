@@ -1,4 +1,4 @@
-"""`phoebe prices`: looks at price files."""
+"""`phoebe prices`: looks at price files and at what they mean."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -8,23 +8,25 @@ from typing import Annotated
 import typer
 
 from rater_service.cli_options import AsJson
+from rater_service.cli_prices_coverage import coverage
+from rater_service.cli_prices_diff import diff
+from rater_service.cli_prices_kept import list_prices, show_prices
 from rater_service.console import complain, utc_text, write, write_json, write_table
 from rater_service.price_file import LoadedPriceFile, PriceFileError, parse_price_file
 from rater_service.price_store import read_price_file
 from rater_service.pricebook import PriceBook
 from rater_service.resolution import Price, PriceSource, resolve
 
-app = typer.Typer(help="Look at price files.", no_args_is_help=True)
+app = typer.Typer(help="Look at price files and at what they mean.", no_args_is_help=True)
 
 _SOURCES = {PriceSource.BASE_MODEL: "base model", PriceSource.OWN_RATE: "own rate"}
 
 
 @app.callback()
 def prices() -> None:
-    """Look at price files."""
+    """Look at price files and at what they mean."""
 
 
-@app.command()
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The price file.")], as_json: AsJson = False
 ) -> None:
@@ -103,3 +105,10 @@ def _as_json(file: Path, loaded: LoadedPriceFile) -> dict[str, object]:
             for name, price in _prices(book)
         ],
     }
+
+
+app.command()(check)
+app.command()(diff)
+app.command()(coverage)
+app.command(name="list")(list_prices)
+app.command(name="show")(show_prices)

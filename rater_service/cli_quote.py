@@ -7,20 +7,12 @@ from typing import Annotated
 
 import typer
 
-from rater_service.cli_options import (
-    DATA_DIR_DEFAULT,
-    AsJson,
-    DatabaseUrl,
-    DataDir,
-    moment_option,
-    open_store,
-)
+from rater_service.cli_books import history_of_file, stored_history
+from rater_service.cli_options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, moment_option
 from rater_service.console import progress, utc_text, write, write_json, write_table
-from rater_service.errors import NoPriceBookError, OperatorError
+from rater_service.errors import OperatorError
 from rater_service.money import TOKENS_MAX, TokenCounts, cost, decimal_text
-from rater_service.price_file import parse_price_file
-from rater_service.price_history import BookInForce, PriceHistory, Quote
-from rater_service.price_store import load_history, read_price_file
+from rater_service.price_history import Quote
 from rater_service.resolution import NoPrice
 
 
@@ -64,10 +56,10 @@ def quote(  # noqa: PLR0913 - one parameter per option
     """
     moment = at or datetime.now(UTC)
     if prices is not None:
-        history = _history_of(prices, moment)
+        history = history_of_file(prices, moment)
     else:
         with progress("reading the price books"):
-            history = asyncio.run(_stored_history(database_url, data))
+            history = asyncio.run(stored_history(database_url, data))
     found = history.resolve(model, base_model, moment)
     counts = _counts(prompt, cached, completion)
     if isinstance(found, NoPrice):
@@ -80,19 +72,6 @@ def quote(  # noqa: PLR0913 - one parameter per option
         write_json(_as_json(model, base_model, found, counts))
     else:
         _show(model, found, counts)
-
-
-def _history_of(prices: Path, loaded_at: datetime) -> PriceHistory:
-    book = parse_price_file(read_price_file(prices), str(prices)).book
-    return PriceHistory([BookInForce(book, book.effective_from, loaded_at)])
-
-
-async def _stored_history(database_url: str | None, data_dir: Path) -> PriceHistory:
-    async with open_store(database_url, data_dir) as pool, pool.acquire() as connection:
-        history = await load_history(connection)
-    if not history:
-        raise NoPriceBookError
-    return history
 
 
 def _counts(prompt: int | None, cached: int | None, completion: int | None) -> TokenCounts | None:

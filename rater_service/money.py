@@ -5,9 +5,10 @@ Nothing here may lose a digit, so every operation runs in a decimal context that
 written on a bill always reproduces its cost.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+from functools import reduce
 
 NANO = Decimal("0.000000001")
 """The smallest part of a dollar a billed rate can have."""
@@ -75,13 +76,28 @@ class TokenCounts:
 
 
 def cost(counts: TokenCounts, rates: Rates) -> Decimal:
-    """Return what the tokens cost at these rates, USD, exactly."""
-    parts = (
-        _EXACT.multiply(rates.prompt, counts.billable_prompt),
-        _EXACT.multiply(rates.cached, counts.cached),
-        _EXACT.multiply(rates.completion, counts.completion),
+    """Return what the tokens of one exchange cost at these rates, USD, exactly."""
+    return cost_of_sums(counts.billable_prompt, counts.cached, counts.completion, rates)
+
+
+def cost_of_sums(billable_prompt: int, cached: int, completion: int, rates: Rates) -> Decimal:
+    """Return what token sums of several exchanges cost at these rates, USD, exactly.
+
+    `billable_prompt` is to be summed per exchange: what one has too many cached tokens must not shorten
+    another's prompt.
+    """
+    return exact_sum(
+        (
+            _EXACT.multiply(rates.prompt, billable_prompt),
+            _EXACT.multiply(rates.cached, cached),
+            _EXACT.multiply(rates.completion, completion),
+        )
     )
-    return _EXACT.add(_EXACT.add(parts[0], parts[1]), parts[2])
+
+
+def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
+    """Add amounts of money up, exactly; of none the sum is 0."""
+    return reduce(_EXACT.add, amounts, Decimal(0))
 
 
 def decimal_text(value: Decimal) -> str:

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
+
+import asyncpg
 
 from rater_service.database import Connection
 from rater_service.errors import OperatorError
@@ -41,6 +44,24 @@ class StoredBook:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class KeptBook:
+    """A price book as it is kept. `source`: the name of the file when it was first loaded.
+
+    `in_force_until` (exclusive; None: further notice) is the same as `in_force_from` for a book that never
+    was and never will be in force, because another came into force together with it and was loaded later.
+    """
+
+    in_force: BookInForce
+    source: str
+    in_force_until: datetime | None
+
+    @property
+    def is_never_in_force(self) -> bool:
+        """Whether no hour is priced by it."""
+        return self.in_force_until is not None and self.in_force_until == self.in_force.in_force_from
+
+
 def read_price_file(path: Path) -> bytes:
     """Read a price file's bytes; OperatorError where that is not possible."""
     try:
@@ -52,6 +73,18 @@ def read_price_file(path: Path) -> bytes:
 async def load_history(connection: Connection) -> PriceHistory:
     """Load all price books; the history is false when there are none."""
     return PriceHistory(await _load_books(connection))
+
+
+async def list_books(connection: Connection) -> list[KeptBook]:
+    """List all price books, in the order in which they are in force."""
+    records = await connection.fetch(statement("load_price_books"))
+    sources = {record["content_hash"]: record["source"] for record in records}
+    entries = sorted(map(_entry, records), key=_rank)
+    return [
+        KeptBook(entry, sources[entry.book.content_hash], later.in_force_from if later else None)
+        for entry, later in pairwise([*entries, None])
+        if entry
+    ]
 
 
 async def store_price_file(connection: Connection, content: bytes, source: str, now: datetime) -> StoredBook:
@@ -78,12 +111,12 @@ async def store_price_file(connection: Connection, content: bytes, source: str, 
 
 
 async def _load_books(connection: Connection) -> list[BookInForce]:
-    return [
-        BookInForce(
-            _parsed(record["content"], record["source"]), record["in_force_from"], record["loaded_at"]
-        )
-        for record in await connection.fetch(statement("load_price_books"))
-    ]
+    return [_entry(record) for record in await connection.fetch(statement("load_price_books"))]
+
+
+def _entry(record: asyncpg.Record) -> BookInForce:
+    book = _parsed(record["content"], record["source"])
+    return BookInForce(book, record["in_force_from"], record["loaded_at"])
 
 
 @lru_cache(maxsize=PARSED_BOOKS_MAX)

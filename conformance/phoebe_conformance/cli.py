@@ -10,9 +10,9 @@ from phoebe_addon.engines import ENGINES, Engine, find_engine
 from phoebe_addon.upstreams import Upstream, UpstreamsError, parse_url
 from rater_service.console import progress, write, write_json, write_table
 from rater_service.errors import NeedsAttention, OperatorError
+from rater_service.request_headers import HeaderError, read_headers
 
 from .engine_line import Access, EngineLine
-from .headers import HeaderError, read_headers
 from .inspection import Inspection, Order
 from .questions import QUESTIONS, Question, find_question
 from .report import Finding, Report, Result

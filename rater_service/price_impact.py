@@ -1,0 +1,54 @@
+"""Reads what customers used in a window, to see what other prices would have made of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from rater_service.database import Pool
+from rater_service.price_comparison import Usage
+from rater_service.statements import statement
+
+# As long as a rating run's: it reads the same.
+_STATEMENT_TIMEOUT_S = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class WindowUsage:
+    """What was used in a window; no price helps `unbillable_events`: they lack payer, usage or model."""
+
+    usage: tuple[Usage, ...]
+    unbillable_events: int
+
+
+async def read_usage(pool: Pool, window_start: datetime, window_end: datetime) -> WindowUsage:
+    """Read the usage of [window_start, window_end), whole UTC hours, by customer and model.
+
+    It is sorted into what can and what can't be billed by the statements of a rating run. Changes nothing.
+    """
+    async with pool.acquire() as connection:
+        transaction = connection.transaction(isolation="repeatable_read")
+        await transaction.start()
+        try:
+            await connection.execute(statement("rating_tables"))
+            await connection.execute(
+                statement("rating_buckets"), window_start, window_end, timeout=_STATEMENT_TIMEOUT_S
+            )
+            rows = await connection.fetch(statement("price_impact"), timeout=_STATEMENT_TIMEOUT_S)
+            unbillable = await connection.fetchval(statement("price_unbillable"))
+        finally:
+            # The working tables go with it.
+            await transaction.rollback()
+    return WindowUsage(
+        tuple(
+            Usage(
+                row["auth_id"],
+                row["model_id"],
+                row["base_model"],
+                row["events"],
+                int(row["billable_prompt"]),
+                int(row["cached"]),
+                int(row["completion"]),
+            )
+            for row in rows
+        ),
+        unbillable,
+    )

@@ -1,0 +1,154 @@
+"""A service follows its price file: what is good is taken, what is not changes nothing and is shouted."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from prometheus_client import generate_latest
+
+from phoebe_proto.v1 import rating_pb2
+from rater_service.errors import OperatorError
+from rater_service.metrics import Metrics
+from rater_service.price_store import load_history
+from rater_service.price_watch import PriceWatch
+from tests.harness.ledger import PRICES, Ledger
+from tests.harness.rater import Rater
+
+pytestmark = pytest.mark.one_postgres
+
+WAIT_S = 20
+FORGOTTEN = PRICES.replace(
+    b'  "tiny/half"', b'  "new/model": { prompt: "1", cached: "1", completion: "1" }\n  "tiny/half"'
+)
+
+
+@asynccontextmanager
+async def followed(ledger: Ledger, file: Path) -> AsyncIterator[PriceWatch]:
+    watch = PriceWatch(ledger.pool, file)
+    await watch.load()
+    following = asyncio.create_task(watch.keep_fresh())
+    try:
+        yield watch
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+
+
+async def books(ledger: Ledger) -> int:
+    found: int = await ledger.pool.fetchval("SELECT count(*) FROM price_book")
+    return found
+
+
+async def until_there_are(ledger: Ledger, count: int) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while await books(ledger) != count:  # noqa: ASYNC110 - it has no event to wait for
+            await asyncio.sleep(0.05)
+
+
+async def until_logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while text not in caplog.text:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def test_a_changed_file_is_loaded_without_a_restart(rater: Rater, tmp_path: Path) -> None:
+    ledger, file = Ledger(rater.pool), tmp_path / "prices.yaml"
+    file.write_bytes(PRICES)
+    asked = rating_pb2.ResolvePriceRequest(model_id="new/model")
+    async with followed(ledger, file):
+        with pytest.raises(grpc.aio.AioRpcError, match="no price book prices the model"):
+            await rater.rating.ResolvePrice(asked)
+        file.write_bytes(FORGOTTEN)
+        await until_there_are(ledger, 2)
+        assert (await rater.rating.ResolvePrice(asked)).prompt_rate == "1.000000000"
+
+
+async def test_a_file_that_takes_anothers_place_is_noticed(ledger: Ledger, tmp_path: Path) -> None:
+    """As Kubernetes changes a mounted ConfigMap: a link turns to another folder."""
+    for name, content in (("old", PRICES), ("new", FORGOTTEN)):
+        (tmp_path / name).write_bytes(content)
+    file, other = tmp_path / "prices.yaml", tmp_path / "other.yaml"
+    file.symlink_to("old")
+    other.symlink_to("new")
+    async with followed(ledger, file):
+        other.replace(file)
+        await until_there_are(ledger, 2)
+
+
+async def test_a_refused_file_changes_nothing_and_all_its_faults_are_logged_once(
+    ledger: Ledger, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "prices.yaml"
+    file.write_bytes(PRICES)
+    async with followed(ledger, file) as watch:
+        metrics = Metrics()
+        metrics.tell_price_file_refused(lambda: watch.is_refused)
+        assert b"phoebe_price_file_refused 0.0" in generate_latest(metrics.registry)
+        file.write_bytes(PRICES.replace(b"version: 1", b"version: 2").replace(b'"0.000000200"', b"0.2"))
+        await until_logged(caplog, "THE PRICES IN USE STAY IN USE")
+        assert "2 faults" in caplog.text
+        assert "the version must be 1" in caplog.text
+        assert b"phoebe_price_file_refused 1.0" in generate_latest(metrics.registry)
+        assert await books(ledger) == 1
+        file.write_bytes(FORGOTTEN)
+        await until_there_are(ledger, 2)
+        assert caplog.text.count("THE PRICES IN USE STAY IN USE") == 1
+        async with asyncio.timeout(WAIT_S):
+            while watch.is_refused:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+async def test_a_file_that_is_away_is_said_once_and_loaded_when_it_is_back(
+    ledger: Ledger, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "prices.yaml"
+    file.write_bytes(PRICES)
+    async with followed(ledger, file):
+        file.unlink()
+        await until_logged(caplog, "No such file")
+        file.write_bytes(FORGOTTEN)
+        await until_there_are(ledger, 2)
+        assert caplog.text.count("No such file") == 1
+
+
+async def test_a_file_that_is_still_being_written_is_not_taken(ledger: Ledger, tmp_path: Path) -> None:
+    """Its first half can be a price file of its own."""
+    file = tmp_path / "prices.yaml"
+    file.write_bytes(PRICES)
+    half = FORGOTTEN[: FORGOTTEN.index(b"fine_tunes:")]
+    async with followed(ledger, file):
+        with file.open("wb", buffering=0) as writing:
+            writing.write(half)
+            # Longer than two looks, and never still for as long as one takes.
+            for number in range(30):
+                writing.write(f"# {number}\n".encode())
+                os.fsync(writing.fileno())
+                await asyncio.sleep(0.1)
+            writing.write(FORGOTTEN[len(half) :])
+        await until_there_are(ledger, 2)
+        async with ledger.pool.acquire() as connection:
+            assert await load_history(connection)
+        kept = await ledger.pool.fetch("SELECT content FROM price_book")
+        assert all(b"ft:own" in row["content"] for row in kept)
+
+
+async def test_without_the_database_the_change_is_loaded_when_it_is_back(
+    ledger: Ledger, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "prices.yaml"
+    file.write_bytes(PRICES)
+    async with followed(ledger, file):
+        await ledger.pool.execute("ALTER TABLE price_book RENAME TO price_book_away")
+        file.write_bytes(FORGOTTEN)
+        await until_logged(caplog, 'relation "price_book" does not exist')
+        await ledger.pool.execute("ALTER TABLE price_book_away RENAME TO price_book")
+        await until_there_are(ledger, 2)
+
+
+async def test_a_file_that_cannot_be_used_at_the_start_is_an_error(ledger: Ledger, tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match="can't read the price file"):
+        await PriceWatch(ledger.pool, tmp_path / "nowhere").load()
