@@ -13,7 +13,7 @@ from pathlib import Path
 import grpc
 from rich.console import Console
 
-from bench.catalogue import all_names, choose
+from bench.catalogue import Benchmark, all_names, choose
 from bench.cpu import CpuSplit, available_cpus, pinned_to, split_cpus
 from bench.errors import BenchError
 from bench.result import Result, results_table, write_results
@@ -52,9 +52,9 @@ class Bench:
         """Shows a line of progress."""
         self._console.print(line, markup=False, soft_wrap=True)
 
-    async def run(self, names: Sequence[str], rounds: int) -> None:
-        """Runs the benchmarks of these names, all for none; one that fails does not keep the others away."""
-        for benchmark in choose(names):
+    async def run(self, names: Sequence[str], benchmarks: Sequence[Benchmark], rounds: int) -> None:
+        """Runs benchmarks for these results, all for none; one that fails does not keep the others away."""
+        for benchmark in benchmarks:
             try:
                 results = await benchmark.run(self._stage, rounds)
                 self.results += [result for result in results if not names or result.name in names]
@@ -80,9 +80,11 @@ def environment_of_parts(environment: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "PYTHONUNBUFFERED": "1"}
 
 
-async def _run(bench: Bench, names: Sequence[str], rounds: int) -> int | None:
+async def _run(
+    bench: Bench, names: Sequence[str], benchmarks: Sequence[Benchmark], rounds: int
+) -> int | None:
     """Runs the benchmarks and stops the parts; gives the signal that ended them early, if one did."""
-    work = asyncio.create_task(bench.run(names, rounds))
+    work = asyncio.create_task(bench.run(names, benchmarks, rounds))
     received: list[signal.Signals] = []
 
     def interrupt(number: signal.Signals) -> None:
@@ -134,7 +136,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rounds", type=_positive, help=f"default: {ROUNDS}, with --quick {QUICK_ROUNDS}", metavar="N"
     )
-    parser.add_argument("--quick", action="store_true", help="few rounds, for a first look")
+    parser.add_argument("--quick", action="store_true", help="few rounds, and only what takes seconds")
     parser.add_argument(
         "--output", type=Path, default=RESULTS, metavar="FILE", help="default: bench/results.json"
     )
@@ -147,7 +149,7 @@ def main() -> None:
     parser = _arguments()
     arguments = parser.parse_args()
     try:
-        choose(arguments.only)
+        benchmarks = choose(arguments.only, only_quick=arguments.quick)
     except BenchError as error:
         parser.error(str(error))
     if not arguments.output.parent.is_dir():
@@ -165,7 +167,7 @@ def main() -> None:
         fate = "kept" if arguments.keep else "removed at the end; --keep keeps it"
         console.print(f"bench   logs and data in {os.path.relpath(folder)} ({fate})", markup=False)
         bench = Bench(Path(folder), console, split)
-        interrupted = asyncio.run(_run(bench, arguments.only, rounds))
+        interrupted = asyncio.run(_run(bench, arguments.only, benchmarks, rounds))
     console.print(f"bench   all parts stopped after {time.monotonic() - started:.0f} s", markup=False)
     sys.exit(_conclude(bench, console, arguments.output, interrupted))
 

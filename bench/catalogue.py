@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from bench import ingest, plain, stream
+from bench import ingest, plain, rating, stream
 from bench.errors import BenchError
 from bench.result import Result
 from bench.stage import Stage
@@ -11,16 +11,21 @@ from bench.stage import Stage
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """One or more results from the same rounds. run: takes the number of rounds."""
+    """One or more results from the same rounds.
+
+    run: takes the number of rounds. is_quick: whether few rounds of it take seconds.
+    """
 
     names: tuple[str, ...]
     run: Callable[[Stage, int], Awaitable[list[Result]]]
+    is_quick: bool = True
 
 
 BENCHMARKS = (
     Benchmark(plain.NAMES, plain.run),
     Benchmark(stream.NAMES, stream.run),
     Benchmark(ingest.NAMES, ingest.run),
+    Benchmark(rating.NAMES, rating.run, is_quick=False),
 )
 
 
@@ -29,12 +34,14 @@ def all_names() -> list[str]:
     return [name for benchmark in BENCHMARKS for name in benchmark.names]
 
 
-def choose(names: Sequence[str]) -> list[Benchmark]:
-    """The benchmarks that give these results, and maybe others; all if none is named.
+def choose(names: Sequence[str], *, only_quick: bool = False) -> list[Benchmark]:
+    """The benchmarks that give these results, and maybe others; if none is named all, or all that are quick.
 
     BenchError for an unknown name.
     """
     unknown = [name for name in names if name not in all_names()]
     if unknown:
         raise BenchError(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(all_names())}")
-    return [benchmark for benchmark in BENCHMARKS if not names or set(names) & set(benchmark.names)]
+    if names:
+        return [benchmark for benchmark in BENCHMARKS if set(names) & set(benchmark.names)]
+    return [benchmark for benchmark in BENCHMARKS if benchmark.is_quick or not only_quick]

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,6 +16,9 @@ from rater_service.limits import FIRST_MESSAGE_TIMEOUT_S
 from rater_service.rpc_errors import RpcError, abort
 
 logger = logging.getLogger(__name__)
+
+ANONYMOUS = "anonymous"
+"""Who calls where nobody is asked who they are."""
 
 _ANY_RIGHT = frozenset(Right)
 SUFFICIENT_RIGHTS: dict[str, frozenset[Right]] = {
@@ -36,10 +40,18 @@ _LOUD_RIGHTS = frozenset({Right.PRODUCE, Right.RATE})
 # Who is refused must not be able to fill a disk.
 _REFUSAL_LOG_PAUSE_S = 1.0
 
+# Every call is answered in a task of its own, so it has a value of its own.
+_caller_name: ContextVar[str] = ContextVar("caller_name", default=ANONYMOUS)
+
 type _Context = grpc.aio.ServicerContext[object, object]
 type _Requests = AsyncIterator[object]
 type _Handler[Request, Response] = grpc.RpcMethodHandler[Request, Response]
 type _Behaviour = Callable[[object, _Context], Awaitable[object] | AsyncGenerator[object]]
+
+
+def caller_name() -> str:
+    """Return whose call is being answered: a name of the tokens file, or ANONYMOUS where nobody is asked."""
+    return _caller_name.get()
 
 
 class CallGuard(grpc.aio.ServerInterceptor):
@@ -103,6 +115,7 @@ class _GuardedMethod:
         try:
             caller = self.admit(self.name, context)
             if caller:
+                _caller_name.set(caller.name)
                 level = logging.INFO if SUFFICIENT_RIGHTS[self.name] & _LOUD_RIGHTS else logging.DEBUG
                 logger.log(level, "%s calls %s", caller.name, self.name)
             await self._call(requests, context)

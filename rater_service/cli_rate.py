@@ -1,8 +1,12 @@
 """`phoebe rate`: rates a window and reports what needs a human."""
 
 import asyncio
-from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+import getpass
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -17,22 +21,26 @@ from rater_service.cli_options import (
     moment_option,
     open_store,
 )
-from rater_service.console import complain, progress, utc_text, write, write_json, write_table
+from rater_service.cli_rate_view import run_json, show_findings, summary
+from rater_service.console import OnPart, complain, reported_progress, utc_text, write, write_json
+from rater_service.database import UNAVAILABLE_ERRORS, Pool
 from rater_service.errors import NeedsAttention, OperatorError
-from rater_service.money import decimal_text
 from rater_service.price_store import read_price_file, store_price_file
-from rater_service.producers import IncompleteProducer
-from rater_service.rating import (
-    INCOMPLETE_HOURS,
-    Anomaly,
+from rater_service.rating import rate_window
+from rater_service.rating_run import (
+    REQUESTED_BY_LENGTH_MAX,
+    WINDOW_MAX,
     InvalidWindow,
     Mode,
     RateRequest,
     RateResult,
-    rate_window,
+    is_requester,
+    refuse_invalid,
 )
+from rater_service.rating_schedule import trailing_window
 
-_DEFAULT_WINDOW = timedelta(hours=24)
+# Ten years and more; a typing error in a year should not rate emptiness for minutes.
+RUNS_MAX = 120
 
 
 class AnomaliesFound(NeedsAttention):
@@ -44,6 +52,12 @@ class _ModeName(StrEnum):
     BACKFILL = "backfill"
 
 
+def _by(written: str) -> str:
+    if not is_requester(written):
+        raise typer.BadParameter(f"must be 1 to {REQUESTED_BY_LENGTH_MAX} printable characters")
+    return written
+
+
 def rate(  # noqa: PLR0913 - one parameter per option
     *,
     since: Annotated[
@@ -51,9 +65,15 @@ def rate(  # noqa: PLR0913 - one parameter per option
     ] = None,
     until: Annotated[
         datetime | None,
-        moment_option("--until", "End of the window, exclusive: a whole hour, UTC, at most 31 days later."),
+        moment_option(
+            "--until",
+            f"End of the window, exclusive: a whole hour, UTC. More than {WINDOW_MAX.days} days are rated in "
+            "several runs, one after the other.",
+        ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Compute everything, change no bill.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change no bill; show whose would change, and by how much.")
+    ] = False,
     reprice: Annotated[
         bool,
         typer.Option(
@@ -67,6 +87,15 @@ def rate(  # noqa: PLR0913 - one parameter per option
             show_default=False,
             help="Why this runs: routine also alarms when a bill disappears. "
             "Default: routine without bounds, backfill with bounds.",
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            parser=_by,
+            metavar="NAME",
+            show_default=False,
+            help="Who the run is kept for. Default: cli:USER@HOST.",
         ),
     ] = None,
     prices: Annotated[
@@ -83,103 +112,101 @@ def rate(  # noqa: PLR0913 - one parameter per option
     window is counted once; those that may be owed but could not be billed are listed by name, with the money
     at risk, in USD.
 
-    Exit codes: 0 all is well; 1 failure, nothing was changed; 2 rated, but something needs a human.
+    Exit codes: 0 all is well; 1 failure, nothing was changed (of several runs: by the one that failed and
+    those after it); 2 rated, but something needs a human.
     """
-    request = _request(since, until, mode, dry_run=dry_run, reprice=reprice)
-    price_file = None if prices is None else (read_price_file(prices), str(prices))
-    with progress("rating"):
-        result = asyncio.run(_rate(request, price_file, database_url, data))
-    if as_json:
-        write_json({"dry_run": dry_run, "reprice": reprice, "mode": request.mode, **asdict(result)})
-    else:
-        _show(result, dry_run=dry_run)
-    if result.anomalies:
-        raise AnomaliesFound
-
-
-def _request(
-    since: datetime | None, until: datetime | None, mode: _ModeName | None, *, dry_run: bool, reprice: bool
-) -> RateRequest:
-    if (since is None) != (until is None):
-        raise typer.BadParameter("--since and --until go together: give both or neither")
-    default = Mode.ROUTINE if since is None else Mode.BACKFILL
-    this_hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    return RateRequest(
-        window_start=since or this_hour - _DEFAULT_WINDOW,
-        window_end=until or this_hour,
-        mode=default if mode is None else Mode[mode.name],
+    now = datetime.now(UTC)
+    chosen = Mode.ROUTINE if since is None else Mode.BACKFILL
+    request = RateRequest(
+        *_window(since, until, now),
+        requested_by=by or _requester(),
+        mode=chosen if mode is None else Mode[mode.name],
         dry_run=dry_run,
         reprice=reprice,
     )
+    parts = list(_parts(request, now))
+    price_file = None if prices is None else (read_price_file(prices), str(prices))
+    with reported_progress("rating") as on_part:
+        results = asyncio.run(_rate(parts, price_file, database_url, data, on_part))
+    if as_json:
+        runs = [run_json(request, result) for result in results]
+        write_json(runs[0] if len(runs) == 1 else runs)
+    else:
+        write(summary(results, dry_run=dry_run))
+        for result in results:
+            show_findings(result, bills=dry_run or request.mode is Mode.BACKFILL, dry_run=dry_run)
+    if any(result.anomalies for result in results):
+        raise AnomaliesFound
 
 
-async def _rate(
-    request: RateRequest, price_file: tuple[bytes, str] | None, database_url: str | None, data_dir: Path
-) -> RateResult:
-    async with open_store(database_url, data_dir) as pool:
-        if price_file is not None:
-            async with pool.acquire() as connection:
-                stored = await store_price_file(connection, *price_file, datetime.now(UTC))
-            for warning in stored.warnings:
-                complain(f"warning: {warning}")
-            if (superseded := stored.not_in_force(price_file[1])) is not None:
-                complain(f"warning: {superseded}")
+def _window(since: datetime | None, until: datetime | None, now: datetime) -> tuple[datetime, datetime]:
+    if (since is None) != (until is None):
+        raise typer.BadParameter("--since and --until go together: give both or neither")
+    return trailing_window(now) if since is None or until is None else (since, until)
+
+
+def _requester() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = f"uid {os.getuid()}"  # in a container the user often has no name
+    return f"cli:{user}@{socket.gethostname()}"
+
+
+def _parts(request: RateRequest, now: datetime) -> Iterator[RateRequest]:
+    """Cut the window into what one run can rate. Raises OperatorError before anything is rated."""
+    if request.window_end - request.window_start > WINDOW_MAX * RUNS_MAX:
+        raise OperatorError(f"--since must be at most {WINDOW_MAX.days * RUNS_MAX} days before --until")
+    start = request.window_start
+    while True:
+        rest = request.window_end - start
+        end = request.window_end if rest <= WINDOW_MAX else start + WINDOW_MAX
+        part = replace(request, window_start=start, window_end=end)
         try:
-            return await rate_window(pool, request, datetime.now(UTC))
+            refuse_invalid(part, now)
         except InvalidWindow as error:
             flags = str(error).replace("window_start", "--since").replace("window_end", "--until")
             raise OperatorError(flags) from error
+        yield part
+        start = end
+        if start >= request.window_end:
+            return
 
 
-def _show(result: RateResult, *, dry_run: bool) -> None:
-    write(_summary(result, dry_run=dry_run))
-    for anomaly in result.anomalies:
-        if anomaly.reason == INCOMPLETE_HOURS:
-            _show_incomplete(result)
-            continue
-        write_table(
-            _headline(anomaly),
-            ("auth_id", "resource_id", "model_id", "base_model", "events", "tokens", "USD at risk", "detail"),
-            (tuple(asdict(offender).values()) for offender in anomaly.offenders),
-        )
+async def _rate(
+    parts: list[RateRequest],
+    price_file: tuple[bytes, str] | None,
+    database_url: str | None,
+    data_dir: Path,
+    on_part: OnPart,
+) -> list[RateResult]:
+    results: list[RateResult] = []
+    async with open_store(database_url, data_dir) as pool:
+        if price_file is not None:
+            await _load(pool, *price_file)
+        for part in parts:
+            if len(parts) > 1:
+                on_part(f"rating {utc_text(part.window_start)} to {utc_text(part.window_end)}")
+            try:
+                results.append(await rate_window(pool, part, datetime.now(UTC)))
+            except UNAVAILABLE_ERRORS as error:
+                raise OperatorError(_not_rated(part, error)) from error
+            if len(parts) > 1:
+                done = summary(results[-1:], dry_run=part.dry_run)
+                complain(f"{len(results)} of {len(parts)}: {done}")
+    return results
 
 
-def _summary(result: RateResult, *, dry_run: bool) -> str:
-    window = f"{utc_text(result.window_start)} to {utc_text(result.window_end)}"
-    still_open = " (its last hour is still running)" if result.window_open else ""
-    return (
-        f"run {result.run_id}{', dry run, nothing changed' if dry_run else ''}: {window}{still_open}: "
-        f"{result.events_in_window} events = {result.events_rated} rated + {result.unpriced_events} unpriced "
-        f"+ {result.unattributable_events} unattributable + {result.ambiguous_base_events} ambiguous base "
-        f"+ {result.missing_usage_events} missing usage + {result.zero_charge_events} zero charge; "
-        f"rollups: {result.rollups_written} written, {result.rollups_unchanged} unchanged, "
-        f"{result.reconciled_deletions} deleted; total {decimal_text(result.total_cost)} USD"
-    )
+def _not_rated(part: RateRequest, error: Exception) -> str:
+    window = f"{utc_text(part.window_start)} to {utc_text(part.window_end)}"
+    reason = str(error) or type(error).__name__
+    return f"the database can't be used now, and {window} was not rated; try again: {reason}"
 
 
-def _show_incomplete(result: RateResult) -> None:
-    write(
-        f"{INCOMPLETE_HOURS}: {result.incomplete_producer_count} producers may still have events for the "
-        "window's complete hours; if one never comes back: phoebe producers retire ID"
-    )
-    write_table(
-        f"the first {len(result.incomplete_producers)}, furthest behind first",
-        ("producer_id", "complete until", "spooled", "open", "last seen"),
-        (_incomplete_row(producer) for producer in result.incomplete_producers),
-    )
-
-
-def _incomplete_row(producer: IncompleteProducer) -> tuple[str | int | None, ...]:
-    until = producer.complete_until
-    return (
-        producer.producer_id,
-        "never said" if until is None else utc_text(until),
-        producer.spooled_events,
-        producer.open_exchanges,
-        utc_text(producer.last_seen),
-    )
-
-
-def _headline(anomaly: Anomaly) -> str:
-    money = "" if anomaly.money_at_risk is None else f", {decimal_text(anomaly.money_at_risk)} USD at risk"
-    return f"{anomaly.reason}: {anomaly.events} events, {anomaly.tokens} tokens{money}"
+async def _load(pool: Pool, content: bytes, source: str) -> None:
+    async with pool.acquire() as connection:
+        stored = await store_price_file(connection, content, source, datetime.now(UTC))
+    for warning in stored.warnings:
+        complain(f"warning: {warning}")
+    if (superseded := stored.not_in_force(source)) is not None:
+        complain(f"warning: {superseded}")

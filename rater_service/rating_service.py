@@ -11,16 +11,17 @@ from phoebe_proto.v1 import rating_pb2 as pb
 from phoebe_proto.v1.rating_pb2_grpc import RatingServiceServicer
 from rater_service.audit import audit
 from rater_service.audit_response import audit_request, audit_response
+from rater_service.call_guard import caller_name
 from rater_service.database import Pool
 from rater_service.errors import NoPriceBookError
 from rater_service.event_validation import TEXT_LENGTH_MAX
-from rater_service.metrics import Metrics
 from rater_service.money import TOKENS_MAX, TokenCounts, cost, decimal_text
 from rater_service.price_history import Quote
 from rater_service.price_store import load_history
-from rater_service.producers import IncompleteProducer
 from rater_service.rated_usage import InvalidPageToken, RatedUsageFilter, list_rated_usage
-from rater_service.rating import Anomaly, InvalidWindow, Mode, Offender, RateRequest, RateResult, rate_window
+from rater_service.rating_queue import RatingQueue
+from rater_service.rating_response import rate_request, rate_response
+from rater_service.rating_run import InvalidWindow
 from rater_service.resolution import NoPrice
 from rater_service.rpc_errors import RpcError, answering_errors, invalid
 from rater_service.wire_time import to_datetime, to_timestamp
@@ -28,21 +29,13 @@ from rater_service.wire_time import to_datetime, to_timestamp
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1000
 
-MODES = {
-    pb.RATE_MODE_UNSPECIFIED: Mode.ROUTINE,
-    pb.RATE_MODE_ROUTINE: Mode.ROUTINE,
-    pb.RATE_MODE_BACKFILL: Mode.BACKFILL,
-}
-
 
 class RatingService(RatingServiceServicer):
-    """Answers with what the modules behind it compute; holds no state but whose turn it is."""
+    """Answers with what the modules behind it compute; holds no state but whose turn it is to audit."""
 
-    def __init__(self, pool: Pool, metrics: Metrics) -> None:
+    def __init__(self, pool: Pool, runs: RatingQueue) -> None:
         self._pool = pool
-        self._metrics = metrics
-        # Runs take turns anyway; waiting here, not in the database, leaves the connections to the events.
-        self._one_run = asyncio.Lock()
+        self._runs = runs
         # An audit reads everything; several at once would only take longer, and keep others from the disk.
         self._one_audit = asyncio.Lock()
 
@@ -54,15 +47,10 @@ class RatingService(RatingServiceServicer):
     ) -> pb.RateWindowResponse:
         """Rate a window."""
         try:
-            wanted = _rate_request(request)
-            with self._metrics.run(wanted.mode):
-                async with self._one_run:
-                    result = await rate_window(self._pool, wanted, datetime.now(UTC))
-            self._metrics.count_run(wanted.mode, result)
+            return rate_response(await self._runs.rate(rate_request(request, caller_name())))
         except InvalidWindow as error:
             code = grpc.StatusCode.INVALID_ARGUMENT
             raise RpcError(code, "INVALID_WINDOW", str(error), error.field) from error
-        return _rate_response(result)
 
     @answering_errors
     async def ResolvePrice(  # noqa: N802 - the name in the contract
@@ -122,34 +110,6 @@ class RatingService(RatingServiceServicer):
             raise RpcError(code, "INVALID_WINDOW", str(error), error.field) from error
 
 
-def _rate_request(request: pb.RateWindowRequest) -> RateRequest:
-    if request.mode not in MODES:
-        raise invalid("mode", "is not a known RateMode")
-    for field, given in (
-        ("window_start", request.HasField("window_start")),
-        ("window_end", request.HasField("window_end")),
-    ):
-        if not given:
-            raise InvalidWindow(field, "is required")
-    return RateRequest(
-        window_start=_window_bound(request.window_start, "window_start"),
-        window_end=_window_bound(request.window_end, "window_end"),
-        mode=MODES[request.mode],
-        dry_run=request.dry_run,
-        reprice=request.reprice,
-    )
-
-
-def _window_bound(wire: Timestamp, field: str) -> datetime:
-    try:
-        moment = to_datetime(wire)
-    except ValueError as error:
-        raise InvalidWindow(field, f"is not a time: {error}") from error
-    if wire.nanos:
-        raise InvalidWindow(field, "must be a whole UTC hour")
-    return moment
-
-
 def _check_text(field: str, text: str) -> None:
     """Raise RpcError for what no event's field holds; a message would be too long that repeats it."""
     length_max = TEXT_LENGTH_MAX[field]
@@ -162,63 +122,6 @@ def _bound(wire: Timestamp, field: str) -> datetime:
         return to_datetime(wire)
     except ValueError as error:
         raise invalid(field, f"is not a time: {error}") from error
-
-
-def _rate_response(result: RateResult) -> pb.RateWindowResponse:
-    return pb.RateWindowResponse(
-        run_id=result.run_id,
-        window_start=to_timestamp(result.window_start),
-        window_end=to_timestamp(result.window_end),
-        window_open=result.window_open,
-        events_in_window=result.events_in_window,
-        events_rated=result.events_rated,
-        unpriced_events=result.unpriced_events,
-        unattributable_events=result.unattributable_events,
-        ambiguous_base_events=result.ambiguous_base_events,
-        missing_usage_events=result.missing_usage_events,
-        zero_charge_events=result.zero_charge_events,
-        rollups_written=result.rollups_written,
-        rollups_unchanged=result.rollups_unchanged,
-        reconciled_deletions=result.reconciled_deletions,
-        total_cost=decimal_text(result.total_cost),
-        anomalies=[_anomaly(anomaly) for anomaly in result.anomalies],
-        price_books=result.price_books,
-        incomplete_producers=[_incomplete_producer(producer) for producer in result.incomplete_producers],
-        incomplete_producer_count=result.incomplete_producer_count,
-    )
-
-
-def _incomplete_producer(producer: IncompleteProducer) -> pb.IncompleteProducer:
-    return pb.IncompleteProducer(
-        producer_id=producer.producer_id,
-        complete_until=_optional_timestamp(producer.complete_until),
-        spooled_events=producer.spooled_events,
-        open_exchanges=producer.open_exchanges,
-        last_seen=to_timestamp(producer.last_seen),
-    )
-
-
-def _anomaly(anomaly: Anomaly) -> pb.Anomaly:
-    return pb.Anomaly(
-        reason=anomaly.reason,
-        events=anomaly.events,
-        tokens=anomaly.tokens,
-        money_at_risk="" if anomaly.money_at_risk is None else decimal_text(anomaly.money_at_risk),
-        offenders=[_offender(offender) for offender in anomaly.offenders],
-    )
-
-
-def _offender(offender: Offender) -> pb.Offender:
-    return pb.Offender(
-        auth_id=offender.auth_id or "",
-        resource_id=offender.resource_id or "",
-        model_id=offender.model_id or "",
-        base_model=offender.base_model or "",
-        events=offender.events,
-        tokens=offender.tokens,
-        money_at_risk="" if offender.money_at_risk is None else decimal_text(offender.money_at_risk),
-        detail=offender.detail or "",
-    )
 
 
 def _token_counts(request: pb.ResolvePriceRequest) -> TokenCounts | None:

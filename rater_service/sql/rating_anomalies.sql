@@ -1,5 +1,6 @@
--- What was not billed though it may be owed, or was billed and is taken back: one row for each of the ten
--- combinations of names that contribute most events to a reason, with the sums over all of the reason's.
+-- What was not billed though it may be owed, was billed and is taken back, or was changed behind the ledger's back:
+-- one row for each of the ten combinations of names that contribute most events to a reason, with the sums over all of
+-- the reason's.
 -- $1: whether deleting a rollup that had a cost is an anomaly in this run.
 WITH candidate AS (
     -- A rollup with several base models, once for each of its buckets, at the price of that bucket's base.
@@ -19,7 +20,7 @@ WITH candidate AS (
         event_count, prompt + completion AS tokens,
         billable * prompt_rate + cached * cached_rate + completion * completion_rate AS cost
     FROM rating_bucket
-    WHERE category IN ('unpriced', 'unattributable', 'model_untrusted', 'missing_usage')
+    WHERE category IN ('unpriced', 'unattributable', 'model_untrusted', 'missing_usage', 'tokens_out_of_range')
     UNION ALL
     SELECT
         'AMBIGUOUS_BASE', auth_id, resource_id, model_id, string_agg(DISTINCT base_model, ', ' ORDER BY base_model),
@@ -27,13 +28,27 @@ WITH candidate AS (
     FROM candidate
     GROUP BY auth_id, resource_id, model_id, window_start
     UNION ALL
-    SELECT 'BILLED_ROLLUP_DELETED', auth_id, resource_id, model_id, base_model, NULL, event_count, tokens, cost
+    SELECT
+        'BILLED_ROLLUP_DELETED', auth_id, resource_id, model_id, old_base_model, NULL,
+        old_event_count, old_prompt_tokens::numeric + old_completion_tokens, old_cost
     FROM rating_change
-    WHERE $1 AND kind = 'delete' AND cost > 0
+    WHERE $1 AND kind = 'delete' AND old_cost > 0
+    UNION ALL
+    SELECT
+        'ROLLUP_TAMPERED', auth_id, resource_id, model_id, coalesce(old_base_model, new_base_model),
+        to_char(window_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI"Z: "') || tampering,
+        coalesce(old_event_count, new_event_count),
+        coalesce(old_prompt_tokens::numeric + old_completion_tokens, new_prompt_tokens + new_completion_tokens),
+        tampered_cost
+    FROM rating_change
+    WHERE tampering IS NOT NULL
 ), offender AS (
     SELECT
         reason, auth_id, resource_id, model_id, base_model, detail,
-        sum(event_count)::bigint AS events, sum(tokens)::bigint AS tokens, sum(cost) AS money_at_risk
+        sum(event_count)::bigint AS events,
+        -- As many as the answer can hold.
+        least(sum(tokens), 9223372036854775807)::bigint AS tokens,
+        sum(cost) AS money_at_risk
     FROM suspect
     GROUP BY reason, auth_id, resource_id, model_id, base_model, detail
 ), ranked AS (
@@ -43,7 +58,7 @@ WITH candidate AS (
             PARTITION BY reason
             ORDER BY events DESC, tokens DESC, auth_id, resource_id, model_id, base_model, detail) AS place,
         sum(events) OVER (PARTITION BY reason)::bigint AS reason_events,
-        sum(tokens) OVER (PARTITION BY reason)::bigint AS reason_tokens,
+        least(sum(tokens) OVER (PARTITION BY reason), 9223372036854775807)::bigint AS reason_tokens,
         sum(money_at_risk) OVER (PARTITION BY reason) AS reason_money_at_risk
     FROM offender
 )

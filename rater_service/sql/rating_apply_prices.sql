@@ -11,7 +11,7 @@ SET category = CASE
     price_from = price.price_from,
     no_price_reason = price.no_price_reason
 FROM rating_price AS price
-WHERE bucket.category IN ('unpriced', 'ambiguous_base', 'unattributable', 'model_untrusted')
+WHERE bucket.category IN ('unpriced', 'ambiguous_base', 'unattributable', 'model_untrusted', 'tokens_out_of_range')
     AND bucket.model_id = price.model_id
     AND bucket.window_start = price.window_start
     -- No text is ever '', and unlike IS NOT DISTINCT FROM this can be hashed.

@@ -1,15 +1,17 @@
--- The numbers of a run. events_in_window is counted from the events themselves, apart from the buckets: that
--- the categories add up to it is checked when the run is kept.
+-- The numbers of a run. events_in_window is read from the hourly sums, apart from the buckets: that the categories
+-- add up to it is checked when the run is kept.
 -- $1: start of the window, $2: its end, exclusive.
 SELECT
-    (SELECT count(*) FROM billing_event WHERE event_time >= $1 AND event_time < $2) AS events_in_window,
+    (SELECT coalesce(sum(event_count), 0)::bigint FROM hourly_usage WHERE window_start >= $1 AND window_start < $2)
+        AS events_in_window,
     bucket.*,
     change.*,
     rollup.*
 FROM (
     SELECT
         coalesce(sum(event_count) FILTER (WHERE category = 'rated'), 0)::bigint AS events_rated,
-        coalesce(sum(event_count) FILTER (WHERE category = 'unpriced'), 0)::bigint AS unpriced_events,
+        coalesce(sum(event_count) FILTER (WHERE category IN ('unpriced', 'tokens_out_of_range')), 0)::bigint
+            AS unpriced_events,
         coalesce(sum(event_count) FILTER (WHERE category IN ('unattributable', 'model_untrusted')), 0)::bigint
             AS unattributable_events,
         coalesce(sum(event_count) FILTER (WHERE category = 'ambiguous_base'), 0)::bigint AS ambiguous_base_events,

@@ -17,13 +17,19 @@ FROM (
     SELECT
         auth_id, resource_id, model_id, window_start,
         sum(prompt) AS prompt, sum(cached) AS cached, sum(completion) AS completion, sum(billable) AS billable,
-        (array_agg(prompt_rate ORDER BY price_from))[1] AS prompt_rate,
-        (array_agg(cached_rate ORDER BY price_from))[1] AS cached_rate,
-        (array_agg(completion_rate ORDER BY price_from))[1] AS completion_rate,
-        (array_agg(price_book ORDER BY price_from))[1] AS price_book,
+        min(prompt_rate) FILTER (WHERE decides) AS prompt_rate,
+        min(cached_rate) FILTER (WHERE decides) AS cached_rate,
+        min(completion_rate) FILTER (WHERE decides) AS completion_rate,
+        min(price_book) FILTER (WHERE decides) AS price_book,
         sum(event_count) AS event_count,
         CASE WHEN min(base_model) = max(base_model) THEN min(base_model) END AS base_model
-    FROM rating_bucket
-    WHERE category = 'rated'
-    GROUP BY auth_id, resource_id, model_id, window_start
+    FROM (
+        SELECT
+            *,
+            price_from IS NOT DISTINCT FROM min(price_from) OVER (
+                PARTITION BY window_start, auth_id, resource_id, model_id) AS decides
+        FROM rating_bucket
+        WHERE category = 'rated'
+    ) AS bucket
+    GROUP BY window_start, auth_id, resource_id, model_id
 ) AS rated

@@ -58,16 +58,60 @@ CREATE TEMP TABLE rating_rollup (
     PRIMARY KEY (window_start, auth_id, resource_id, model_id)
 ) ON COMMIT DROP;
 
--- rating_change: how rated_usage differs from that; kind is 'insert', 'update', 'delete' or 'same'. For
--- 'delete' the counts and the cost are those of the row that goes.
+-- rating_recorded: the rollups that the window has by the ledger; run is the one that wrote them last.
+CREATE TEMP TABLE rating_recorded (
+    rollup                  bigint NOT NULL,
+    run                     bigint NOT NULL,
+    auth_id                 text NOT NULL,
+    resource_id             text NOT NULL,
+    model_id                text NOT NULL,
+    window_start            timestamptz NOT NULL,
+    prompt_tokens           bigint NOT NULL,
+    cached_tokens           bigint NOT NULL,
+    completion_tokens       bigint NOT NULL,
+    billable_prompt_tokens  bigint NOT NULL,
+    cost                    numeric NOT NULL,
+    applied_prompt_rate     numeric NOT NULL,
+    applied_cached_rate     numeric NOT NULL,
+    applied_completion_rate numeric NOT NULL,
+    event_count             bigint NOT NULL,
+    base_model              text,
+    price_book              text NOT NULL
+) ON COMMIT DROP;
+
+-- rating_change: how rated_usage (old) differs from what it must be (new); kind is 'insert', 'update', 'delete' or
+-- 'same'. rollup: the id of the row, once it has one. tampering: how the row differs from what the ledger says of
+-- it, NULL if it does not, as it should be; tampered_cost: by how much money.
 CREATE TEMP TABLE rating_change (
-    kind         text NOT NULL,
-    auth_id      text NOT NULL,
-    resource_id  text NOT NULL,
-    model_id     text NOT NULL,
-    base_model   text,
-    window_start timestamptz NOT NULL,
-    event_count  bigint NOT NULL,
-    tokens       numeric NOT NULL,
-    cost         numeric NOT NULL
+    kind                        text NOT NULL,
+    tampering                   text,
+    tampered_cost               numeric NOT NULL,
+    rollup                      bigint,
+    auth_id                     text NOT NULL,
+    resource_id                 text NOT NULL,
+    model_id                    text NOT NULL,
+    window_start                timestamptz NOT NULL,
+    old_prompt_tokens           bigint,
+    old_cached_tokens           bigint,
+    old_completion_tokens       bigint,
+    old_billable_prompt_tokens  bigint,
+    old_cost                    numeric,
+    old_applied_prompt_rate     numeric,
+    old_applied_cached_rate     numeric,
+    old_applied_completion_rate numeric,
+    old_event_count             bigint,
+    old_base_model              text,
+    old_price_book              text,
+    old_run                     bigint,
+    new_prompt_tokens           numeric,
+    new_cached_tokens           numeric,
+    new_completion_tokens       numeric,
+    new_billable_prompt_tokens  numeric,
+    new_cost                    numeric,
+    new_applied_prompt_rate     numeric,
+    new_applied_cached_rate     numeric,
+    new_applied_completion_rate numeric,
+    new_event_count             bigint,
+    new_base_model              text,
+    new_price_book              text
 ) ON COMMIT DROP;

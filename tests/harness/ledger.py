@@ -10,7 +10,8 @@ from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database import Pool
 from rater_service.event_store import Fate, store_events
 from rater_service.price_store import store_price_file
-from rater_service.rating import Mode, RateRequest, RateResult, rate_window
+from rater_service.rating import rate_window
+from rater_service.rating_run import Mode, RateRequest, RateResult
 from rater_service.wire_time import to_timestamp
 
 HOUR = datetime(2026, 11, 20, 10, tzinfo=UTC)
@@ -85,9 +86,10 @@ class Ledger:
         mode: Mode = Mode.ROUTINE,
         dry_run: bool = False,
         reprice: bool = False,
+        by: str = "a test",
     ) -> RateResult:
         """Rate a window, by default of one hour."""
-        request = RateRequest(start, end or start + ONE_HOUR, mode, dry_run, reprice)
+        request = RateRequest(start, end or start + ONE_HOUR, by, mode, dry_run, reprice)
         return await rate_window(self.pool, request, now)
 
     async def rollups(self) -> list[asyncpg.Record]:
@@ -95,6 +97,20 @@ class Ledger:
         return await self.pool.fetch(
             "SELECT * FROM rated_usage ORDER BY window_start, auth_id, resource_id, model_id"
         )
+
+    async def changes(self) -> list[asyncpg.Record]:
+        """Read all of rated_usage_change in the order in which runs made them."""
+        return await self.pool.fetch("SELECT * FROM rated_usage_change ORDER BY id")
+
+    async def force(self, statements: str) -> None:
+        """Execute what triggers would refuse or act on. Checks still hold, references do not."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            await connection.execute("SET LOCAL session_replication_role = replica")
+            await connection.execute(statements)
+
+    async def forget(self) -> None:
+        """Take away all events, bills and runs; prices stay."""
+        await self.force("TRUNCATE billing_event, hourly_usage, rated_usage, rated_usage_change, rating_run")
 
 
 def nonzero(result: RateResult) -> dict[str, int]:

@@ -280,3 +280,15 @@ async def test_an_anomaly_names_the_ten_that_contribute_most_and_counts_all(ledg
 async def test_an_empty_window_costs_nothing(ledger: Ledger) -> None:
     result = await ledger.rate()
     assert (result.events_in_window, result.total_cost, result.price_books) == (0, Decimal(0), ())
+
+
+async def test_a_rollup_of_more_tokens_than_can_be_is_not_billed_and_the_others_are(ledger: Ledger) -> None:
+    huge = {"prompt_tokens": 2**53, "cached_tokens": 0, "completion_tokens": 0}
+    await ledger.store(make_event(), *(make_event(auth_id="engine-gone-mad", **huge) for _ in range(1024)))
+    result = await ledger.rate()
+    assert nonzero(result) == {"rated": 1, "unpriced": 1024}
+    assert result.total_cost == Decimal("0.000023")
+    (anomaly,) = result.anomalies
+    assert (anomaly.reason, anomaly.events, anomaly.tokens) == ("TOKENS_OUT_OF_RANGE", 1024, 2**63 - 1)
+    assert anomaly.money_at_risk == 2**63 * Decimal("0.000000200")
+    assert [offender.auth_id for offender in anomaly.offenders] == ["engine-gone-mad"]

@@ -118,7 +118,7 @@ def test_every_rollup_and_count_is_what_the_second_opinion_says(
     oracle_ledger: Ledger, oracle_runner: asyncio.Runner
 ) -> None:
     async def check(batch: list[Drawn]) -> None:
-        await oracle_ledger.pool.execute("TRUNCATE billing_event, rated_usage, rating_run")
+        await oracle_ledger.forget()
         await oracle_ledger.store(
             *(
                 make_event(HOUR + timedelta(seconds=int(str(event["offset_s"]))), **_without_offset(event))

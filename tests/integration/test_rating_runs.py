@@ -1,15 +1,14 @@
-"""Which windows can be rated, runs at once, and what is kept of a run."""
+"""Which windows can be rated, and what is kept of a run."""
 
-import asyncio
 from datetime import timedelta
-from decimal import Decimal
 
 import asyncpg
 import pytest
 
 from rater_service.database import Pool
 from rater_service.errors import NoPriceBookError
-from rater_service.rating import InvalidWindow, Mode, RateRequest, RateResult, rate_window
+from rater_service.rating import rate_window
+from rater_service.rating_run import InvalidWindow, Mode, RateRequest, RateResult
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 
 
@@ -52,29 +51,8 @@ async def test_31_days_can_be_rated_at_once(ledger: Ledger) -> None:
 
 async def test_without_a_price_book_nothing_is_rated(pool: Pool) -> None:
     with pytest.raises(NoPriceBookError):
-        await rate_window(pool, RateRequest(HOUR, HOUR + ONE_HOUR), HOUR + ONE_HOUR)
+        await rate_window(pool, RateRequest(HOUR, HOUR + ONE_HOUR, "a test"), HOUR + ONE_HOUR)
     assert await pool.fetchval("SELECT count(*) FROM rating_run") == 0
-
-
-async def test_runs_at_once_over_one_window_agree_and_write_each_rollup_once(ledger: Ledger) -> None:
-    await ledger.store(*(make_event(auth_id=f"a{n}") for n in range(50)))
-    results = await asyncio.gather(*(ledger.rate() for _ in range(4)))
-    assert sorted(result.rollups_written for result in results) == [0, 0, 0, 50]
-    assert {result.total_cost for result in results} == {50 * Decimal("0.000023")}
-
-
-async def test_a_run_waits_for_the_one_before_and_sees_what_it_wrote(ledger: Ledger) -> None:
-    await ledger.store(make_event())
-    async with ledger.pool.acquire() as other, other.transaction():
-        await other.execute("LOCK TABLE rated_usage IN SHARE ROW EXCLUSIVE MODE")
-        waiting = asyncio.create_task(ledger.rate())
-        while not await ledger.pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        await other.execute(
-            "INSERT INTO billing_event SELECT (jsonb_populate_record(e, jsonb_build_object("
-            "'request_id', gen_random_uuid()))).* FROM billing_event e"
-        )
-    assert (await waiting).events_rated == 2
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/St_Johns", "UTC"])
@@ -97,7 +75,7 @@ async def test_a_run_is_kept_with_everything_it_answered(ledger: Ledger) -> None
     kept = await ledger.pool.fetchrow("SELECT *, anomalies -> 0 ->> 'reason' AS reason FROM rating_run")
     assert kept is not None
     for field in RateResult.__slots__:
-        if field not in ("anomalies", "run_id", "price_books", "incomplete_producers"):
+        if field not in ("anomalies", "run_id", "price_books", "incomplete_producers", "changes"):
             assert kept[field] == getattr(result, field)
     assert (kept["id"], kept["mode"], kept["reprice"], kept["reason"]) == (
         result.run_id,

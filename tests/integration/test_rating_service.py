@@ -19,6 +19,8 @@ from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.rater import Rater
 from tests.harness.rpc import failure
 
+pytestmark = pytest.mark.one_postgres
+
 START, END = to_timestamp(HOUR), to_timestamp(HOUR + ONE_HOUR)
 UNKNOWN_MODE = cast("pb.RateMode.ValueType", 9)
 

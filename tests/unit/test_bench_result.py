@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import ingest, plain, stream
+from bench import ingest, plain, rating, stream
 from bench.__main__ import environment_of_parts
 from bench.catalogue import all_names, choose
 from bench.contest import Measured
@@ -91,7 +91,22 @@ def test_streams_with_other_chunks_than_there_should_be_are_no_result(
 
 def test_one_benchmark_is_chosen_by_the_name_of_any_of_its_results() -> None:
     assert [benchmark.names for benchmark in choose(["proxy_plain_rps"])] == [plain.NAMES]
-    assert [benchmark.names for benchmark in choose([])] == [plain.NAMES, stream.NAMES, ingest.NAMES]
+    every = [plain.NAMES, stream.NAMES, ingest.NAMES, rating.NAMES]
+    assert [benchmark.names for benchmark in choose([])] == every
+
+
+def test_a_quick_run_leaves_out_what_takes_minutes_unless_it_is_named() -> None:
+    quick = [benchmark.names for benchmark in choose([], only_quick=True)]
+    assert quick == [plain.NAMES, stream.NAMES, ingest.NAMES]
+    assert [benchmark.names for benchmark in choose(["rate_growth"], only_quick=True)] == [rating.NAMES]
+
+
+def test_rating_rounds_give_how_much_faster_and_how_much_slower_with_more_events() -> None:
+    windows, growth = [Pair(3.0, 0.006)], [Pair(0.0066, 0.006)]
+    faster, slower = rating.results_of(windows, growth, first_s=0.05)
+    assert (faster.name, slower.name) == rating.NAMES
+    assert (faster.ratio.phoebe, faster.ratio.reference, faster.ratio.median) == pytest.approx((3000, 6, 500))
+    assert slower.ratio.median == pytest.approx(1.1)
 
 
 def test_an_unknown_name_is_refused_with_those_there_are() -> None:

@@ -163,6 +163,12 @@ class RateWindowResponse(_message.Message):
     PRICE_BOOKS_FIELD_NUMBER: _builtins.int
     INCOMPLETE_PRODUCERS_FIELD_NUMBER: _builtins.int
     INCOMPLETE_PRODUCER_COUNT_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    CHANGES_BY_AUTH_FIELD_NUMBER: _builtins.int
+    CHANGED_AUTH_COUNT_FIELD_NUMBER: _builtins.int
+    REQUESTED_BY_FIELD_NUMBER: _builtins.int
+    KNOWLEDGE_AT_FIELD_NUMBER: _builtins.int
+    FINISHED_AT_FIELD_NUMBER: _builtins.int
     run_id: _builtins.int
     """The run's number in rating_run; greater than 0."""
     window_open: _builtins.bool
@@ -193,6 +199,10 @@ class RateWindowResponse(_message.Message):
     """Sum of the cost of all rollups in the window after the run, USD; "0" when there are none."""
     incomplete_producer_count: _builtins.int
     """How many such producers there are."""
+    changed_auth_count: _builtins.int
+    """How many auth_ids these are, listed or not."""
+    requested_by: _builtins.str
+    """Who asked for the run: the name that stands with the token or certificate, "anonymous" where nobody is asked."""
     @_builtins.property
     def window_start(self) -> _timestamp_pb2.Timestamp:
         """Start of the window, as asked."""
@@ -214,6 +224,22 @@ class RateWindowResponse(_message.Message):
         """The producers that may still have events for the window's complete hours, those furthest behind first; at most
         100. The running hour, which is incomplete anyway, does not count.
         """
+
+    @_builtins.property
+    def change(self) -> Global___BillChange:
+        """What this run changed, of all auth_ids together (with dry_run: would change); auth_id is empty."""
+
+    @_builtins.property
+    def changes_by_auth(self) -> _containers.RepeatedCompositeFieldContainer[Global___BillChange]:
+        """The same by auth_id, for those whose rollups changed: those whose bill changes most first; at most 100."""
+
+    @_builtins.property
+    def knowledge_at(self) -> _timestamp_pb2.Timestamp:
+        """When the run's snapshot was taken, by the database's clock: what was committed later is not in it."""
+
+    @_builtins.property
+    def finished_at(self) -> _timestamp_pb2.Timestamp:
+        """When the run ended, by the database's clock. From then on its rollups are what bills."""
 
     def __init__(
         self,
@@ -237,14 +263,66 @@ class RateWindowResponse(_message.Message):
         price_books: _abc.Iterable[_builtins.str] | None = ...,
         incomplete_producers: _abc.Iterable[Global___IncompleteProducer] | None = ...,
         incomplete_producer_count: _builtins.int = ...,
+        change: Global___BillChange | None = ...,
+        changes_by_auth: _abc.Iterable[Global___BillChange] | None = ...,
+        changed_auth_count: _builtins.int = ...,
+        requested_by: _builtins.str = ...,
+        knowledge_at: _timestamp_pb2.Timestamp | None = ...,
+        finished_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "finished_at", b"finished_at", "knowledge_at", b"knowledge_at", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous_base_events", b"ambiguous_base_events", "anomalies", b"anomalies", "events_in_window", b"events_in_window", "events_rated", b"events_rated", "incomplete_producer_count", b"incomplete_producer_count", "incomplete_producers", b"incomplete_producers", "missing_usage_events", b"missing_usage_events", "price_books", b"price_books", "reconciled_deletions", b"reconciled_deletions", "rollups_unchanged", b"rollups_unchanged", "rollups_written", b"rollups_written", "run_id", b"run_id", "total_cost", b"total_cost", "unattributable_events", b"unattributable_events", "unpriced_events", b"unpriced_events", "window_end", b"window_end", "window_open", b"window_open", "window_start", b"window_start", "zero_charge_events", b"zero_charge_events"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous_base_events", b"ambiguous_base_events", "anomalies", b"anomalies", "change", b"change", "changed_auth_count", b"changed_auth_count", "changes_by_auth", b"changes_by_auth", "events_in_window", b"events_in_window", "events_rated", b"events_rated", "finished_at", b"finished_at", "incomplete_producer_count", b"incomplete_producer_count", "incomplete_producers", b"incomplete_producers", "knowledge_at", b"knowledge_at", "missing_usage_events", b"missing_usage_events", "price_books", b"price_books", "reconciled_deletions", b"reconciled_deletions", "requested_by", b"requested_by", "rollups_unchanged", b"rollups_unchanged", "rollups_written", b"rollups_written", "run_id", b"run_id", "total_cost", b"total_cost", "unattributable_events", b"unattributable_events", "unpriced_events", b"unpriced_events", "window_end", b"window_end", "window_open", b"window_open", "window_start", b"window_start", "zero_charge_events", b"zero_charge_events"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RateWindowResponse: _TypeAlias = RateWindowResponse  # noqa: Y015
+
+@_typing.final
+class BillChange(_message.Message):
+    """What a run changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTH_ID_FIELD_NUMBER: _builtins.int
+    ROLLUPS_INSERTED_FIELD_NUMBER: _builtins.int
+    ROLLUPS_UPDATED_FIELD_NUMBER: _builtins.int
+    ROLLUPS_DELETED_FIELD_NUMBER: _builtins.int
+    COST_BEFORE_FIELD_NUMBER: _builtins.int
+    COST_AFTER_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    auth_id: _builtins.str
+    """Whose bill. Empty: of all together."""
+    rollups_inserted: _builtins.int
+    """Rollups that were not there before."""
+    rollups_updated: _builtins.int
+    """Rollups with another content."""
+    rollups_deleted: _builtins.int
+    """Rollups that nothing accounts for any more."""
+    cost_before: _builtins.str
+    """USD, of all rollups of the window, changed or not, before the run."""
+    cost_after: _builtins.str
+    """USD, of all rollups of the window after the run."""
+    difference: _builtins.str
+    """cost_after - cost_before, USD; starts with "-" when the bill shrinks."""
+    def __init__(
+        self,
+        *,
+        auth_id: _builtins.str = ...,
+        rollups_inserted: _builtins.int = ...,
+        rollups_updated: _builtins.int = ...,
+        rollups_deleted: _builtins.int = ...,
+        cost_before: _builtins.str = ...,
+        cost_after: _builtins.str = ...,
+        difference: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_id", b"auth_id", "cost_after", b"cost_after", "cost_before", b"cost_before", "difference", b"difference", "rollups_deleted", b"rollups_deleted", "rollups_inserted", b"rollups_inserted", "rollups_updated", b"rollups_updated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BillChange: _TypeAlias = BillChange  # noqa: Y015
 
 @_typing.final
 class IncompleteProducer(_message.Message):
@@ -290,7 +368,7 @@ Global___IncompleteProducer: _TypeAlias = IncompleteProducer  # noqa: Y015
 
 @_typing.final
 class Anomaly(_message.Message):
-    """Events that were not billed although they may be owed, or a bill that was taken back."""
+    """Events that were not billed although they may be owed, or a bill that is not as it was."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -302,8 +380,11 @@ class Anomaly(_message.Message):
     reason: _builtins.str
     """"UNPRICED", "UNATTRIBUTABLE", "AMBIGUOUS_BASE", "MISSING_USAGE" (counts as in RateWindowResponse),
     "MODEL_UNTRUSTED" (those of the unattributable events where only the word of the client stands behind
-    model_id; UNATTRIBUTABLE has the others), "BILLED_ROLLUP_DELETED" (a routine run deleted rollups with
-    a cost) or "INCOMPLETE_HOURS" (there are incomplete_producers; its events are those they are known to have).
+    model_id; UNATTRIBUTABLE has the others), "TOKENS_OUT_OF_RANGE" (those of the unpriced events whose rollup would
+    have more than 2^63 - 1 tokens; UNPRICED has the others), "BILLED_ROLLUP_DELETED" (a routine run deleted rollups
+    with a cost), "ROLLUP_TAMPERED" (rollups that were not as the run before had left them: something else changed
+    them; they were made anew, at the rates they had) or "INCOMPLETE_HOURS" (there are incomplete_producers; its
+    events are those they are known to have).
     """
     events: _builtins.int
     """How many events it concerns."""
@@ -312,7 +393,8 @@ class Anomaly(_message.Message):
     money_at_risk: _builtins.str
     """What the events would have cost, USD, where a price can be assumed; otherwise empty. For
     AMBIGUOUS_BASE: at the dearest of the bases. For MODEL_UNTRUSTED: at the price of the model named,
-    which need not be the one that ran. For BILLED_ROLLUP_DELETED: the cost that was taken back.
+    which need not be the one that ran. For BILLED_ROLLUP_DELETED: the cost that was taken back. For
+    ROLLUP_TAMPERED: by how much the costs differed, whether up or down.
     """
     @_builtins.property
     def offenders(self) -> _containers.RepeatedCompositeFieldContainer[Global___Offender]:
@@ -364,7 +446,9 @@ class Offender(_message.Message):
     money_at_risk: _builtins.str
     """What these events would have cost, USD, where a price can be assumed; otherwise empty."""
     detail: _builtins.str
-    """For UNPRICED: the reason as in ResolvePrice. Otherwise empty."""
+    """For UNPRICED: the reason as in ResolvePrice. For ROLLUP_TAMPERED: the hour, and what was found instead of what
+    was recorded. Otherwise empty.
+    """
     def __init__(
         self,
         *,
@@ -753,6 +837,7 @@ class AuditResponse(_message.Message):
     PRODUCER_COUNT_FIELD_NUMBER: _builtins.int
     DIFFERENCES_FIELD_NUMBER: _builtins.int
     DIFFERENCE_COUNTS_FIELD_NUMBER: _builtins.int
+    PRUNED_EVENTS_FIELD_NUMBER: _builtins.int
     proven: _builtins.bool
     """Nothing that was checked was found wrong: differences is empty."""
     events: _builtins.int
@@ -773,6 +858,10 @@ class AuditResponse(_message.Message):
     """Complete hours of the window with events that no run has rated yet; not a difference."""
     producer_count: _builtins.int
     """How many producers there are."""
+    pruned_events: _builtins.int
+    """Events that were pruned together with events of the window. Where they were, the hourly sums, which stay, are
+    compared instead.
+    """
     @_builtins.property
     def audited_at(self) -> _timestamp_pb2.Timestamp:
         """When the snapshot was taken, by the database's clock."""
@@ -816,10 +905,11 @@ class AuditResponse(_message.Message):
         producer_count: _builtins.int = ...,
         differences: _abc.Iterable[Global___AuditDifference] | None = ...,
         difference_counts: _abc.Iterable[Global___AuditDifferenceCount] | None = ...,
+        pruned_events: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audited_at", b"audited_at", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audited_at", b"audited_at", "billed_events", b"billed_events", "difference_counts", b"difference_counts", "differences", b"differences", "events", b"events", "late_events", b"late_events", "producer_count", b"producer_count", "producers", b"producers", "proven", b"proven", "rollups", b"rollups", "runs", b"runs", "total_cost", b"total_cost", "unnumbered_events", b"unnumbered_events", "unrated_hours", b"unrated_hours", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audited_at", b"audited_at", "billed_events", b"billed_events", "difference_counts", b"difference_counts", "differences", b"differences", "events", b"events", "late_events", b"late_events", "producer_count", b"producer_count", "producers", b"producers", "proven", b"proven", "pruned_events", b"pruned_events", "rollups", b"rollups", "runs", b"runs", "total_cost", b"total_cost", "unnumbered_events", b"unnumbered_events", "unrated_hours", b"unrated_hours", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -847,6 +937,7 @@ class AuditedProducer(_message.Message):
     LAST_SEEN_FIELD_NUMBER: _builtins.int
     STOPPED_FIELD_NUMBER: _builtins.int
     RETIRED_FIELD_NUMBER: _builtins.int
+    PRUNED_FIELD_NUMBER: _builtins.int
     producer_id: _builtins.str
     """The addon's spool."""
     first_seq: _builtins.int
@@ -875,6 +966,8 @@ class AuditedProducer(_message.Message):
     """It ended cleanly."""
     retired: _builtins.bool
     """An operator said that it will never come back."""
+    pruned: _builtins.int
+    """Of the numbers of events that are stored, those of events that were pruned since."""
     @_builtins.property
     def complete_until(self) -> _timestamp_pb2.Timestamp:
         """Its events before this are all here, by its own clock. Absent: it never said so."""
@@ -900,10 +993,11 @@ class AuditedProducer(_message.Message):
         last_seen: _timestamp_pb2.Timestamp | None = ...,
         stopped: _builtins.bool = ...,
         retired: _builtins.bool = ...,
+        pruned: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "last_seen", b"last_seen"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "first_seq", b"first_seq", "last_seen", b"last_seen", "last_seq", b"last_seq", "lost", b"lost", "lost_rows", b"lost_rows", "open_exchanges", b"open_exchanges", "producer_id", b"producer_id", "rejected", b"rejected", "repeated", b"repeated", "retired", b"retired", "spooled", b"spooled", "stopped", b"stopped", "stored", b"stored"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "first_seq", b"first_seq", "last_seen", b"last_seen", "last_seq", b"last_seq", "lost", b"lost", "lost_rows", b"lost_rows", "open_exchanges", b"open_exchanges", "producer_id", b"producer_id", "pruned", b"pruned", "rejected", b"rejected", "repeated", b"repeated", "retired", b"retired", "spooled", b"spooled", "stopped", b"stopped", "stored", b"stored"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

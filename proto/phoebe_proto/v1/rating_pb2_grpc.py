@@ -64,7 +64,8 @@ class RatingServiceServicer:
     def RateWindow(self, request, context):
         """Rates a window: recomputes every rollup in it from the events and the price books, replaces those
         that changed, adds new ones and deletes those that no event accounts for any more, in one
-        transaction. Running it again changes nothing. Concurrent runs wait for each other.
+        transaction. Running it again changes nothing. Concurrent runs wait for each other. Every run is kept, and so is
+        every change of a rollup, old and new.
 
         Errors: INVALID_ARGUMENT, reason INVALID_WINDOW: a bound is missing or not a whole UTC hour, start is
         not before end, the window is longer than 31 days, or it reaches beyond the running hour; nothing is
@@ -88,7 +89,9 @@ class RatingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListRatedUsage(self, request, context):
-        """Pages through rated usage, ordered by window_start, auth_id, resource_id, model_id.
+        """Pages through rated usage, ordered by window_start, auth_id, resource_id, model_id. All pages show the rollups as
+        they were when the first one was asked for, whatever runs did since: none is skipped, none comes twice, and their
+        costs add up. To see what changed, begin again without a page_token.
 
         Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: page_size or a bound is out of range, or an id is longer
         than an event's can be; reason INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.

@@ -54,7 +54,8 @@ class RatingServiceStub:
     RateWindow: _grpc.UnaryUnaryMultiCallable[_rating_pb2.RateWindowRequest, _rating_pb2.RateWindowResponse]
     """Rates a window: recomputes every rollup in it from the events and the price books, replaces those
     that changed, adds new ones and deletes those that no event accounts for any more, in one
-    transaction. Running it again changes nothing. Concurrent runs wait for each other.
+    transaction. Running it again changes nothing. Concurrent runs wait for each other. Every run is kept, and so is
+    every change of a rollup, old and new.
 
     Errors: INVALID_ARGUMENT, reason INVALID_WINDOW: a bound is missing or not a whole UTC hour, start is
     not before end, the window is longer than 31 days, or it reaches beyond the running hour; nothing is
@@ -70,7 +71,9 @@ class RatingServiceStub:
     moment is out of range. FAILED_PRECONDITION, reason NO_PRICE_BOOK: no price file was ever loaded.
     """
     ListRatedUsage: _grpc.UnaryUnaryMultiCallable[_rating_pb2.ListRatedUsageRequest, _rating_pb2.ListRatedUsageResponse]
-    """Pages through rated usage, ordered by window_start, auth_id, resource_id, model_id.
+    """Pages through rated usage, ordered by window_start, auth_id, resource_id, model_id. All pages show the rollups as
+    they were when the first one was asked for, whatever runs did since: none is skipped, none comes twice, and their
+    costs add up. To see what changed, begin again without a page_token.
 
     Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: page_size or a bound is out of range, or an id is longer
     than an event's can be; reason INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
@@ -93,7 +96,8 @@ class RatingServiceAsyncStub(RatingServiceStub):
     RateWindow: _aio.UnaryUnaryMultiCallable[_rating_pb2.RateWindowRequest, _rating_pb2.RateWindowResponse]  # type: ignore[assignment]
     """Rates a window: recomputes every rollup in it from the events and the price books, replaces those
     that changed, adds new ones and deletes those that no event accounts for any more, in one
-    transaction. Running it again changes nothing. Concurrent runs wait for each other.
+    transaction. Running it again changes nothing. Concurrent runs wait for each other. Every run is kept, and so is
+    every change of a rollup, old and new.
 
     Errors: INVALID_ARGUMENT, reason INVALID_WINDOW: a bound is missing or not a whole UTC hour, start is
     not before end, the window is longer than 31 days, or it reaches beyond the running hour; nothing is
@@ -109,7 +113,9 @@ class RatingServiceAsyncStub(RatingServiceStub):
     moment is out of range. FAILED_PRECONDITION, reason NO_PRICE_BOOK: no price file was ever loaded.
     """
     ListRatedUsage: _aio.UnaryUnaryMultiCallable[_rating_pb2.ListRatedUsageRequest, _rating_pb2.ListRatedUsageResponse]  # type: ignore[assignment]
-    """Pages through rated usage, ordered by window_start, auth_id, resource_id, model_id.
+    """Pages through rated usage, ordered by window_start, auth_id, resource_id, model_id. All pages show the rollups as
+    they were when the first one was asked for, whatever runs did since: none is skipped, none comes twice, and their
+    costs add up. To see what changed, begin again without a page_token.
 
     Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: page_size or a bound is out of range, or an id is longer
     than an event's can be; reason INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
@@ -135,7 +141,8 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_rating_pb2.RateWindowResponse, _abc.Awaitable[_rating_pb2.RateWindowResponse]]:
         """Rates a window: recomputes every rollup in it from the events and the price books, replaces those
         that changed, adds new ones and deletes those that no event accounts for any more, in one
-        transaction. Running it again changes nothing. Concurrent runs wait for each other.
+        transaction. Running it again changes nothing. Concurrent runs wait for each other. Every run is kept, and so is
+        every change of a rollup, old and new.
 
         Errors: INVALID_ARGUMENT, reason INVALID_WINDOW: a bound is missing or not a whole UTC hour, start is
         not before end, the window is longer than 31 days, or it reaches beyond the running hour; nothing is
@@ -163,7 +170,9 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rating_pb2.ListRatedUsageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_rating_pb2.ListRatedUsageResponse, _abc.Awaitable[_rating_pb2.ListRatedUsageResponse]]:
-        """Pages through rated usage, ordered by window_start, auth_id, resource_id, model_id.
+        """Pages through rated usage, ordered by window_start, auth_id, resource_id, model_id. All pages show the rollups as
+        they were when the first one was asked for, whatever runs did since: none is skipped, none comes twice, and their
+        costs add up. To see what changed, begin again without a page_token.
 
         Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: page_size or a bound is out of range, or an id is longer
         than an event's can be; reason INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.

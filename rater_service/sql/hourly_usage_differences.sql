@@ -1,0 +1,38 @@
+-- Compares hourly sums with the events: one row for each of the first keys that differ, with how many there are.
+-- $1: start of the window, $2: its end, exclusive, $3: how many rows.
+-- Hours of which events were pruned are left out: the sums are all that is known of them.
+--
+-- summed_…: what the sums say, metered_…: what the events make; 0 where there is no sum, or no event.
+WITH counted AS (
+    SELECT true AS is_sum, sums.* FROM hourly_usage AS sums WHERE window_start >= $1 AND window_start < $2
+    UNION ALL
+    SELECT false, events.* FROM hourly_usage_of_events($1, $2) AS events
+), compared AS (
+    SELECT
+        window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed,
+        coalesce(max(event_count) FILTER (WHERE is_sum), 0) AS summed_events,
+        coalesce(max(prompt_tokens) FILTER (WHERE is_sum), 0) AS summed_prompt_tokens,
+        coalesce(max(cached_tokens) FILTER (WHERE is_sum), 0) AS summed_cached_tokens,
+        coalesce(max(completion_tokens) FILTER (WHERE is_sum), 0) AS summed_completion_tokens,
+        coalesce(max(billable_prompt_tokens) FILTER (WHERE is_sum), 0) AS summed_billable_prompt_tokens,
+        coalesce(max(event_count) FILTER (WHERE NOT is_sum), 0) AS metered_events,
+        coalesce(max(prompt_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_prompt_tokens,
+        coalesce(max(cached_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_cached_tokens,
+        coalesce(max(completion_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_completion_tokens,
+        coalesce(max(billable_prompt_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_billable_prompt_tokens
+    FROM counted
+    -- Unlike a join, this takes NULL for equal to NULL.
+    GROUP BY window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed
+)
+SELECT compared.*, count(*) OVER () AS differences
+FROM compared
+WHERE (summed_events, summed_prompt_tokens, summed_cached_tokens, summed_completion_tokens,
+       summed_billable_prompt_tokens)
+    <> (metered_events, metered_prompt_tokens, metered_cached_tokens, metered_completion_tokens,
+        metered_billable_prompt_tokens)
+    AND NOT EXISTS (
+        SELECT
+        FROM pruned_event_range AS pruned
+        WHERE pruned.window_start <= compared.window_start AND pruned.window_end > compared.window_start)
+ORDER BY window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed
+LIMIT $3

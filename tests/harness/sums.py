@@ -1,0 +1,44 @@
+"""The hourly sums as they must be: counted event by event, in a few lines that share no code with Phoebe."""
+
+from datetime import datetime
+
+from rater_service.database import Pool
+
+type Key = tuple[object, ...]
+KEY = "window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed"
+
+
+async def kept_sums(pool: Pool) -> dict[Key, list[object]]:
+    """What the database keeps."""
+    rows = await pool.fetch(
+        f"SELECT {KEY}, event_count, prompt_tokens, cached_tokens, completion_tokens, billable_prompt_tokens,"
+        " first_stored_at, last_stored_at FROM hourly_usage"
+    )
+    sums = {tuple(row)[:8]: list(row)[8:] for row in rows}
+    assert len(sums) == len(rows)
+    return sums
+
+
+async def counted_sums(pool: Pool) -> dict[Key, list[object]]:
+    """What the stored events make."""
+    sums: dict[Key, list[object]] = {}
+    for event in await pool.fetch("SELECT * FROM billing_event"):
+        ended: datetime = event["event_time"]
+        key = (
+            ended.replace(minute=0, second=0, microsecond=0),
+            *(event[name] for name in ("auth_id", "resource_id", "model_id", "base_model")),
+            *(event[name] for name in ("usage_found", "model_untrusted")),
+            event["outcome"] == "completed",
+        )
+        prompt, cached, completion = (
+            event[name] or 0 for name in ("prompt_tokens", "cached_tokens", "completion_tokens")
+        )
+        stored_at = event["stored_at"]
+        so_far = sums.get(key, [0, 0, 0, 0, 0, stored_at, stored_at])
+        more = (1, prompt, cached, completion, prompt - cached if prompt > cached else 0)
+        sums[key] = [
+            *(old + new for old, new in zip(so_far, more, strict=False)),
+            min(so_far[5], stored_at),
+            max(so_far[6], stored_at),
+        ]
+    return sums

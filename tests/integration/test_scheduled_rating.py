@@ -1,0 +1,180 @@
+"""The service rates by itself: what was missed, once for all services, and again when it failed."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from rater_service import scheduled_rating
+from rater_service.database import Pool
+from rater_service.metrics import Metrics
+from rater_service.rating_queue import RatingQueue
+from rater_service.rating_run import Mode
+from rater_service.rating_schedule import RatingSchedule
+from rater_service.scheduled_rating import ScheduledRating
+from rater_service.server import running_server
+from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
+
+pytestmark = pytest.mark.one_postgres
+
+HOURLY = RatingSchedule(ONE_HOUR)
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduled_rating, "RETRY_S", 0.02)
+
+
+@asynccontextmanager
+async def rating(pool: Pool, clock: Clock, metrics: Metrics | None = None) -> AsyncIterator[None]:
+    """A service's rating by itself, as long as the context lasts."""
+    queue = RatingQueue(pool, metrics or Metrics(), clock)
+    task = asyncio.create_task(ScheduledRating(pool, queue, HOURLY, clock).keep_rating())
+    try:
+        yield
+    finally:
+        assert not task.done()
+        task.cancel()
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(30):
+        while not await condition():  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+
+
+async def runs(pool: Pool, count: int) -> None:
+    """Wait until so many runs are kept."""
+
+    async def kept() -> bool:
+        return bool(await pool.fetchval("SELECT count(*) = $1 FROM rating_run", count))
+
+    await until(kept)
+
+
+async def test_the_trailing_24_complete_hours_are_rated_at_once_and_after_every_hour(ledger: Ledger) -> None:
+    clock = Clock(datetime.now(UTC))
+    turn = HOURLY.turn(clock.now)
+    await ledger.store(make_event(turn - timedelta(minutes=1)), make_event(turn - 25 * ONE_HOUR))
+    metrics = Metrics()
+    async with rating(ledger.pool, clock, metrics):
+        await runs(ledger.pool, 1)
+        clock.now += ONE_HOUR
+        await runs(ledger.pool, 2)
+    kept = await ledger.pool.fetch("SELECT * FROM rating_run ORDER BY id")
+    end = turn.replace(minute=0)
+    assert [(run["window_start"], run["window_end"]) for run in kept] == [
+        (end - 24 * ONE_HOUR, end),
+        (end - 23 * ONE_HOUR, end + ONE_HOUR),
+    ]
+    assert [(run["mode"], run["requested_by"], run["events_rated"]) for run in kept] == [
+        ("ROUTINE", "serve --rate-every hour", 1)
+    ] * 2
+    ended = metrics.registry.get_sample_value(
+        "phoebe_rating_last_success_timestamp_seconds", {"mode": "routine"}
+    )
+    assert ended == kept[1]["finished_at"].timestamp()
+
+
+async def test_what_another_service_has_done_is_not_done_again(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    now = datetime.now(UTC)
+    async with rating(ledger.pool, Clock(now)):
+        await runs(ledger.pool, 1)
+    async with rating(ledger.pool, Clock(now)):
+
+        async def told() -> bool:
+            return "is done: run 1" in caplog.text
+
+        await until(told)
+    assert await ledger.pool.fetchval("SELECT count(*) FROM rating_run") == 1
+
+
+@pytest.mark.parametrize("other", ["dry", "backfill", "earlier", "elsewhere"])
+async def test_another_kind_of_run_does_not_count_as_done(ledger: Ledger, other: str) -> None:
+    now = datetime.now(UTC)
+    turn = HOURLY.turn(now)
+    end = turn.replace(minute=0)
+    await ledger.rate(
+        end - (24 if other != "elsewhere" else 23) * ONE_HOUR,
+        end,
+        now=HOURLY.due(turn) - timedelta(seconds=1) if other == "earlier" else now,
+        mode=Mode.BACKFILL if other == "backfill" else Mode.ROUTINE,
+        dry_run=other == "dry",
+    )
+    async with rating(ledger.pool, Clock(now)):
+        await runs(ledger.pool, 2)
+
+
+async def test_services_that_start_at_once_bill_once(ledger: Ledger) -> None:
+    now = datetime.now(UTC)
+    await ledger.store(make_event(HOURLY.turn(now) - timedelta(minutes=1)))
+
+    async def billed() -> bool:
+        return bool(await ledger.rollups())
+
+    async with rating(ledger.pool, Clock(now)), rating(ledger.pool, Clock(now)):
+        await until(billed)
+    assert len(await ledger.changes()) == 1
+
+
+async def test_a_run_that_fails_is_logged_and_tried_again(
+    pool: Pool, caplog: pytest.LogCaptureFixture
+) -> None:
+    metrics = Metrics()
+
+    async def failed() -> bool:
+        labels = {"mode": "routine", "result": "failed"}
+        return (metrics.registry.get_sample_value("phoebe_rating_runs_total", labels) or 0) >= 2
+
+    async with rating(pool, Clock(datetime.now(UTC)), metrics):
+        await until(failed)
+        assert "no price file was ever loaded" in caplog.text
+        await Ledger(pool).load(PRICES)
+        await runs(pool, 1)
+
+
+async def test_hours_that_no_run_ever_rated_are_told(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    await ledger.rate()
+    async with rating(ledger.pool, Clock(HOUR + 49 * ONE_HOUR)):
+        await runs(ledger.pool, 2)
+    assert "phoebe rate --since 2026-11-20T11:00:00+00:00 --until 2026-11-21T10:00:00+00:00" in caplog.text
+
+
+async def test_a_service_rates_by_itself_only_if_told_to(ledger: Ledger) -> None:
+    for schedule, expected in ((None, 0), (HOURLY, 1)):
+        async with running_server(ledger.pool, "127.0.0.1:0", asyncio.Event(), rating=schedule):
+            await runs(ledger.pool, expected)
+
+
+async def test_the_command_line_turns_it_on(ledger: Ledger, database_url: str) -> None:
+    command = ("serve", "--listen", "127.0.0.1:0", "--database-url", database_url, "--rate-delay", "0")
+    serving = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "rater_service.cli", *command),
+        env=os.environ | {"PHOEBE_RATE_EVERY": "15m"},
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    await runs(ledger.pool, 1)
+    serving.terminate()
+    assert await serving.wait() == 0
+    kept = await ledger.pool.fetchval("SELECT requested_by FROM rating_run")
+    assert kept == "serve --rate-every 15m"
