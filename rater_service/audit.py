@@ -15,7 +15,7 @@ from rater_service.audit_statements import audit_row, audit_value
 from rater_service.database import Connection, Pool
 from rater_service.price_store import load_history
 from rater_service.producers import complete_hours_end
-from rater_service.rating import InvalidWindow
+from rater_service.rating_run import InvalidWindow
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -81,6 +81,7 @@ async def _audit(
         on_progress(f"checking bills of {day.date().isoformat()}, up to {end.date().isoformat()}")
         await bills.audit_part(day, min(day + DAY, end))
         day += DAY
+    findings.pruned_events = (await audit_row(connection, "audit_pruned", start, end))["events"]
     on_progress("checking runs")
     await audit_runs(connection, start, end, findings)
     return AuditResult(

@@ -1,4 +1,4 @@
-"""Audits bills: rollups against their own rates, their events and their runs, and the runs' books."""
+"""Audits bills: hourly sums against the events; rollups against their own rates, the sums and their runs."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,6 +8,7 @@ import asyncpg
 from rater_service.audit_findings import DIFFERENCES_MAX, Findings, Kind
 from rater_service.audit_statements import audit_fetch, audit_row
 from rater_service.database import Connection
+from rater_service.hourly_usage import SumsDifference, compare_hour
 from rater_service.price_history import PriceHistory, Quote
 
 HOUR = timedelta(hours=1)
@@ -53,9 +54,9 @@ class BillAudit:
         self.findings.rollups += totals["rollups"]
         self.findings.billed_events += totals["billed_events"]
         self.findings.total_cost += totals["total_cost"]
-        if not totals["events"] and not totals["rollups"]:
-            return
         rows = await audit_fetch(self.connection, "audit_hours", start, end)
+        if not rows and not totals["rollups"]:
+            return
         hours = {row["window_start"]: row for row in rows}
         hour = start
         while hour < end:
@@ -67,14 +68,27 @@ class BillAudit:
         started_at = None if rated is None else rated["started_at"]
         late_from = None if started_at is None else started_at - RUN_OVERLAP
         is_routine = hour >= self.clock.routine_from
-        await self._audit_rollups(hour, late_from, is_routine)
+        sums_hold = rated is None or await self._audit_sums(hour)
+        await self._audit_rollups(hour, late_from, is_routine, sums_hold)
         if rated is not None and late_from is None:
             self.findings.unrated_hours += hour < self.clock.running
         elif rated is not None:
-            await self._audit_unbilled(hour, late_from, is_routine)
+            await self._audit_unbilled(hour, late_from, is_routine, sums_hold)
 
-    async def _audit_rollups(self, hour: datetime, late_from: datetime | None, is_routine: bool) -> None:
-        arguments = (hour, late_from, is_routine, DIFFERENCES_MAX)
+    async def _audit_sums(self, hour: datetime) -> bool:
+        """Compare an hour's sums with its events. If they hold, they stand for the events in what follows."""
+        count, first = await compare_hour(self.connection, hour, DIFFERENCES_MAX)
+        if count:
+            examples = [
+                (_sum(sum_), f"the sum has {sum_.summed}; its events make {sum_.metered}") for sum_ in first
+            ]
+            self.findings.differ(Kind.SUMS_DIFFER, examples, count)
+        return not count
+
+    async def _audit_rollups(
+        self, hour: datetime, late_from: datetime | None, is_routine: bool, sums_hold: bool
+    ) -> None:
+        arguments = (hour, late_from, is_routine, DIFFERENCES_MAX, sums_hold)
         for row in await audit_fetch(self.connection, "audit_rollups", *arguments):
             is_first = row["place"] == 1  # each row tells the sums of its kind
             if row["kind"] == "LATE":
@@ -83,8 +97,10 @@ class BillAudit:
                 example = (_rollup(hour, row), row["detail"])
                 self.findings.differ(Kind(row["kind"]), [example], row["rollups"] if is_first else 0)
 
-    async def _audit_unbilled(self, hour: datetime, late_from: datetime | None, is_routine: bool) -> None:
-        for row in await audit_fetch(self.connection, "audit_unbilled", hour, late_from):
+    async def _audit_unbilled(
+        self, hour: datetime, late_from: datetime | None, is_routine: bool, sums_hold: bool
+    ) -> None:
+        for row in await audit_fetch(self.connection, "audit_unbilled", hour, late_from, sums_hold):
             quote = self.history.resolve(row["model_id"], row["base_model"], hour)
             if not isinstance(quote, Quote):
                 continue
@@ -100,6 +116,11 @@ class BillAudit:
 
 def _rollup(hour: datetime, row: asyncpg.Record) -> str:
     return f"rollup {row['auth_id']}, {row['resource_id']}, {row['model_id']}, {hour.isoformat()}"
+
+
+def _sum(sum_: SumsDifference) -> str:
+    names = (sum_.auth_id, sum_.resource_id, sum_.model_id, sum_.base_model)
+    return f"sum {', '.join(name or '-' for name in names)}, {sum_.window_start.isoformat()}"
 
 
 async def audit_runs(connection: Connection, start: datetime, end: datetime, findings: Findings) -> None:

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     REPEATED_NUMBERS = "REPEATED_NUMBERS"
     LOST_SPOOL_ROWS = "LOST_SPOOL_ROWS"
     INCOMPLETE_PRODUCER = "INCOMPLETE_PRODUCER"
+    SUMS_DIFFER = "SUMS_DIFFER"
     COST_NOT_EXPLAINED = "COST_NOT_EXPLAINED"
     ROLLUP_WITHOUT_EVENTS = "ROLLUP_WITHOUT_EVENTS"
     ROLLUP_DIFFERS_FROM_EVENTS = "ROLLUP_DIFFERS_FROM_EVENTS"
@@ -39,6 +40,8 @@ ADVICE = {
     Kind.LOST_SPOOL_ROWS: "the spool's file was damaged: replace the disk; the addon's log has the rows",
     Kind.INCOMPLETE_PRODUCER: "look whether the addon runs and reaches the rater; if it never comes back: "
     "phoebe producers retire ID",
+    Kind.SUMS_DIFFER: "something other than Phoebe wrote to the tables: phoebe sums rebuild --since … "
+    "--until … makes the hourly sums again from the events; then rate the hour again",
     Kind.COST_NOT_EXPLAINED: _TAMPERED,
     Kind.ROLLUP_WITHOUT_EVENTS: _TAMPERED,
     Kind.ROLLUP_DIFFERS_FROM_EVENTS: _RATE_AGAIN,
@@ -66,10 +69,11 @@ class Difference:
 class AuditedProducer:
     """The numbers of one producer that belong to the window: first_seq to last_seq.
 
-    last_seq - first_seq + 1 = stored + rejected + spooled + lost. stored: numbers of stored events; rejected:
-    of events that are only kept aside; spooled: not here, and still in its spool by its last word or given
-    since; lost: not here and not in its spool, or, for one that sends no status (last_seen is None), just not
-    here. repeated: numbers that several events have. The other fields are what it said last.
+    last_seq - first_seq + 1 = stored + rejected + spooled + lost. stored: numbers of stored events, of which
+    pruned: those of events that were dropped since; rejected: of events that are only kept aside; spooled:
+    not here, and still in its spool by its last word or given since; lost: not here and not in its spool, or,
+    for one that sends no status (last_seen is None), just not here. repeated: numbers that several events
+    have. The other fields are what it said last.
     """
 
     producer_id: str
@@ -86,6 +90,7 @@ class AuditedProducer:
     last_seen: datetime | None = None
     stopped: bool = False
     retired: bool = False
+    pruned: int = 0
 
 
 @dataclass(slots=True)
@@ -93,7 +98,8 @@ class Findings:
     """What has been found so far. Bounded: of everything that can be many, the first or worst, and the count.
 
     late_events: came after the last run over their hour, which a routine run will rate again. unrated_hours:
-    complete hours with events that no run has rated.
+    complete hours with events that no run has rated. pruned_events: dropped since they were stored, together
+    with those of the window; there, sums of theirs are compared, which stay.
     """
 
     events: int = 0
@@ -104,6 +110,7 @@ class Findings:
     runs: int = 0
     late_events: int = 0
     unrated_hours: int = 0
+    pruned_events: int = 0
     producer_count: int = 0
     producers: list[AuditedProducer] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)

@@ -32,13 +32,17 @@ class NumberWindow:
 
 @dataclass(frozen=True, slots=True)
 class _Tally:
-    """Numbers from `first` to `last`, if any: how many are stored, kept aside only, repeated."""
+    """Numbers from `first` to `last`, if any: how many are stored, kept aside only, repeated.
+
+    pruned: how many of the stored ones are of events that were pruned since.
+    """
 
     first: int
     last: int
     stored: int = 0
     rejected: int = 0
     repeated: int = 0
+    pruned: int = 0
 
     @property
     def absent(self) -> int:
@@ -89,6 +93,7 @@ async def audit_producer(
         spooled=known.absent - lost + since.absent,
         lost=lost,
         repeated=known.repeated + since.repeated,
+        pruned=known.pruned + since.pruned,
         open_exchanges=said["open_exchanges"] or 0,
         lost_rows=said["lost_rows"] or 0,
         complete_until=said["complete_until"],
@@ -127,15 +132,16 @@ async def _bounds(
 
 
 async def _tally(connection: Connection, producer_id: str, first: int, last: int) -> _Tally:
-    stored = rejected = repeated = 0
+    stored = rejected = repeated = pruned = 0
     after = first - 1
     while after < last:
         row = await audit_row(connection, "audit_numbers", producer_id, after, last, STRETCH_EVENTS)
         stored += row["stored"]
         rejected += row["present"] - row["stored"]
         repeated += row["repeated"]
+        pruned += row["pruned"]
         after = row["stretch_end"]
-    return _Tally(first, last, stored, rejected, repeated)
+    return _Tally(first, last, stored, rejected, repeated, pruned)
 
 
 async def _lost(

@@ -9,7 +9,7 @@ from rater_service.audit import AuditRequest
 from rater_service.audit_findings import AuditedProducer, AuditResult
 from rater_service.event_validation import TEXT_LENGTH_MAX
 from rater_service.money import decimal_text
-from rater_service.rating import InvalidWindow
+from rater_service.rating_run import InvalidWindow
 from rater_service.rpc_errors import invalid
 from rater_service.wire_time import to_datetime, to_timestamp
 
@@ -54,6 +54,7 @@ def audit_response(result: AuditResult) -> pb.AuditResponse:
         runs=found.runs,
         late_events=found.late_events,
         unrated_hours=found.unrated_hours,
+        pruned_events=found.pruned_events,
         producers=[_producer(producer) for producer in found.producers],
         producer_count=found.producer_count,
         differences=[
@@ -88,6 +89,7 @@ def _producer(producer: AuditedProducer) -> pb.AuditedProducer:
         last_seen=_timestamp(producer.last_seen),
         stopped=producer.stopped,
         retired=producer.retired,
+        pruned=producer.pruned,
     )
 
 

@@ -14,6 +14,7 @@ from rater_service.database import Connection, Pool
 from rater_service.event_validation import PRODUCER_SEQ_MAX, EventRow, InvalidEvent, validate
 from rater_service.producer_status import StatusRow
 from rater_service.producers import keep_status
+from rater_service.pruned_events import were_stored
 from rater_service.statements import statement
 
 
@@ -38,6 +39,10 @@ STORED = Result(Fate.STORED)
 DUPLICATE = Result(Fate.DUPLICATE)
 CONFLICT = Result(
     Fate.CONFLICT, "request_id: another event with this id was stored before, with other content"
+)
+TOO_LATE = Result(
+    Fate.REJECTED,
+    "event_time: the events of this time were pruned, and this one was not among them by its number",
 )
 
 # Four times what a valid producer_id may have, so that one that is cut is never taken for another.
@@ -118,7 +123,9 @@ async def store_rows(connection: Connection, rows: Sequence[EventRow], now: date
     `store_events`.
 
     If it refuses one, the halves are tried on their own: some twenty attempts find one bad event of a
-    thousand. They go in the order of their ids, as in every batch, so that batches never deadlock.
+    thousand. They go in the order of their ids, as in every batch, so that batches never deadlock over
+    events. Over hourly sums they could, here only, as those of one half are locked before the other half's
+    events: PostgreSQL would end one batch, and its sender send it again.
     """
     if not rows:
         return []
@@ -146,17 +153,23 @@ async def _insert(connection: Connection, rows: Sequence[EventRow], now: datetim
     for row in rows:
         results.append(STORED if row.request_id in inserted else None)
         inserted.discard(row.request_id)
-    seen_before = [row.request_id for row, result in zip(rows, results, strict=True) if result is None]
-    first = await _first_stored(connection, seen_before) if seen_before else {}
+    left_out = [row for row, result in zip(rows, results, strict=True) if result is None]
+    found = iter(await _look_up(connection, left_out) if left_out else ())
+    return [result or next(found) for result in results]
+
+
+async def _look_up(connection: Connection, rows: Sequence[EventRow]) -> list[Result]:
+    """Say why events were not inserted: they are there, were there and are pruned since, or are too late."""
+    records = await connection.fetch(statement("first_stored"), [row.request_id for row in rows])
+    first = {record["request_id"]: record for record in records}
+    pruned = [row for row in rows if row.request_id not in first]
+    stored_once = iter(await were_stored(connection, pruned))
     return [
-        result or (DUPLICATE if _is_same(row, first[row.request_id]) else CONFLICT)
-        for row, result in zip(rows, results, strict=True)
+        (DUPLICATE if _is_same(row, first[row.request_id]) else CONFLICT)
+        if row.request_id in first
+        else (DUPLICATE if next(stored_once) else TOO_LATE)
+        for row in rows
     ]
-
-
-async def _first_stored(connection: Connection, request_ids: Sequence[UUID]) -> dict[UUID, asyncpg.Record]:
-    records = await connection.fetch(statement("first_stored"), request_ids)
-    return {record["request_id"]: record for record in records}
 
 
 def _is_same(row: EventRow, first: asyncpg.Record) -> bool:

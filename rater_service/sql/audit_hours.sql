@@ -1,4 +1,5 @@
--- The hours of a part of the window that have events, each with the last run over it, if there was one.
+-- The hours of a part of the window that have events, or sums of events that were pruned, each with the last run over
+-- it, if there was one.
 -- $1: the part's start, $2: its end, exclusive.
 SELECT hour.window_start, run.id AS run, run.started_at
 FROM generate_series($1::timestamptz, $2::timestamptz - interval '1 hour', interval '1 hour') AS hour (window_start)
@@ -15,4 +16,5 @@ WHERE EXISTS (
     SELECT
     FROM billing_event
     WHERE event_time >= hour.window_start AND event_time < hour.window_start + interval '1 hour')
+    OR EXISTS (SELECT FROM hourly_usage WHERE hourly_usage.window_start = hour.window_start)
 ORDER BY hour.window_start

@@ -1,24 +1,29 @@
 -- Compares the rollups of one hour with their own rates, their events and their runs, without asking for prices.
+-- The events' sums were compared with the events themselves before.
 -- One row for each of the first rollups of each kind of difference, with how many there are of the kind; and one row
 -- of the kind 'LATE', which is no difference, for the rollups that events came to after the last run.
 -- $1: the hour, $2: events stored from here on may have come after the last run over the hour (NULL: there was no
--- run), $3: whether a routine run will rate the hour again, $4: how many rows of a kind.
+-- run), $3: whether a routine run will rate the hour again, $4: how many rows of a kind, $5: whether the hourly sums
+-- stand for the events; otherwise the events are read again.
 --
 -- A rollup of a base model sums all events of its key. Of a fine-tune, events that stated another base model than
 -- those of the rollup, or none, may have no price; all that can be said without prices is that there are not more
 -- events in the rollup than there are.
-WITH event AS (
+WITH summed AS (
+    SELECT * FROM hourly_usage WHERE $5 AND window_start = $1
+    UNION ALL
+    SELECT * FROM hourly_usage_of_events($1, $1::timestamptz + interval '1 hour') WHERE NOT $5
+), event AS (
     SELECT
         auth_id, resource_id, model_id,
-        count(*) AS event_count,
-        sum(coalesce(prompt_tokens, 0)) AS prompt_tokens,
-        sum(coalesce(cached_tokens, 0)) AS cached_tokens,
-        sum(coalesce(completion_tokens, 0)) AS completion_tokens,
-        sum(greatest(coalesce(prompt_tokens, 0) - coalesce(cached_tokens, 0), 0)) AS billable_prompt_tokens,
-        max(stored_at) AS last_stored_at
-    FROM billing_event
-    WHERE event_time >= $1 AND event_time < $1::timestamptz + interval '1 hour'
-        AND usage_found AND NOT model_untrusted
+        sum(event_count)::bigint AS event_count,
+        sum(prompt_tokens) AS prompt_tokens,
+        sum(cached_tokens) AS cached_tokens,
+        sum(completion_tokens) AS completion_tokens,
+        sum(billable_prompt_tokens) AS billable_prompt_tokens,
+        max(last_stored_at) AS last_stored_at
+    FROM summed
+    WHERE usage_found AND NOT model_untrusted
         AND auth_id IS NOT NULL AND resource_id IS NOT NULL AND model_id IS NOT NULL
     GROUP BY auth_id, resource_id, model_id
 ), compared AS (

@@ -11,9 +11,9 @@ SELECT
         + run.missing_usage_events + run.zero_charge_events AS events_counted
 FROM rating_run AS run
 CROSS JOIN LATERAL (
-    SELECT count(*) AS events
-    FROM billing_event
-    WHERE event_time >= run.window_start AND event_time < run.window_end
+    SELECT coalesce(sum(event_count), 0)::bigint AS events
+    FROM hourly_usage
+    WHERE hourly_usage.window_start >= run.window_start AND hourly_usage.window_start < run.window_end
 ) AS event
 CROSS JOIN LATERAL (
     SELECT

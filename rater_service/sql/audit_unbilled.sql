@@ -1,6 +1,12 @@
 -- What was metered in an hour under keys that have no rollup, by what decides the price. None of it is a loss if there
 -- is no price for it. Fine-tunes that came with several base models under one key are not billed, rightly.
--- $1: the hour, $2: events stored from here on may have come after the last run over the hour.
+-- $1: the hour, $2: events stored from here on may have come after the last run over the hour, $3: whether the hourly
+-- sums stand for the events.
+WITH summed AS (
+    SELECT * FROM hourly_usage WHERE $3 AND window_start = $1
+    UNION ALL
+    SELECT * FROM hourly_usage_of_events($1, $1::timestamptz + interval '1 hour') WHERE NOT $3
+)
 SELECT
     model_id, base_model,
     count(*) AS rollups,
@@ -12,11 +18,10 @@ FROM (
     SELECT
         auth_id, resource_id, model_id,
         max(base_model) AS base_model,
-        count(*) AS event_count,
-        min(stored_at) >= $2 AS late
-    FROM billing_event
-    WHERE event_time >= $1 AND event_time < $1::timestamptz + interval '1 hour'
-        AND usage_found AND NOT model_untrusted
+        sum(event_count)::bigint AS event_count,
+        min(first_stored_at) >= $2 AS late
+    FROM summed
+    WHERE usage_found AND NOT model_untrusted
         AND auth_id IS NOT NULL AND resource_id IS NOT NULL AND model_id IS NOT NULL
     GROUP BY auth_id, resource_id, model_id
     HAVING model_id NOT LIKE 'ft:%' OR min(base_model) IS NOT DISTINCT FROM max(base_model)

@@ -1,7 +1,9 @@
--- The whole hours that hold events or rollups, and the moment of the snapshot.
+-- The whole hours that hold events, sums or rollups, and the moment of the snapshot.
 SELECT
     now() AS audited_at,
     date_trunc('hour', least(
-        (SELECT min(event_time) FROM billing_event), (SELECT min(window_start) FROM rated_usage)), 'UTC') AS first_hour,
+        (SELECT min(event_time) FROM billing_event), (SELECT min(window_start) FROM hourly_usage),
+        (SELECT min(window_start) FROM rated_usage)), 'UTC') AS first_hour,
     date_trunc('hour', greatest(
-        (SELECT max(event_time) FROM billing_event), (SELECT max(window_start) FROM rated_usage)), 'UTC') AS last_hour
+        (SELECT max(event_time) FROM billing_event), (SELECT max(window_start) FROM hourly_usage),
+        (SELECT max(window_start) FROM rated_usage)), 'UTC') AS last_hour

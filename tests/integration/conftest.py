@@ -1,4 +1,4 @@
-"""A database for tests that Hypothesis drives: they are plain functions, and run the loop themselves."""
+"""Databases for tests that Hypothesis drives, which run the loop themselves, and one with old events."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,7 +7,10 @@ from contextlib import AsyncExitStack
 import pytest
 
 from rater_service.database import open_pool
+from rater_service.event_store import store_events
+from rater_service.producer_status import StatusRow
 from tests.harness.ledger import Ledger
+from tests.harness.old_events import NOW, STORED_AT, WEEK, make_weeks, rate_everything, two_weeks_of_events
 from tests.harness.postgres import TEMPLATE, PostgresServer, database
 
 
@@ -29,3 +32,17 @@ def oracle_ledger(postgres: PostgresServer, oracle_runner: asyncio.Runner) -> It
 
     yield oracle_runner.run(open_ledger())
     oracle_runner.run(stack.aclose())
+
+
+@pytest.fixture
+async def old(ledger: Ledger) -> Ledger:
+    """Two weeks of events that may be dropped, and one event of the week after."""
+    await make_weeks(ledger.pool)
+    await store_events(
+        ledger.pool,
+        two_weeks_of_events(),
+        STORED_AT,
+        StatusRow("spool-1", 10, 0, 0, NOW + WEEK, stopped=True, lost_rows=0),
+    )
+    await rate_everything(ledger)
+    return ledger

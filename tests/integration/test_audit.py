@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -19,7 +20,7 @@ from rater_service.database import Pool
 from rater_service.event_store import store_events
 from rater_service.producer_status import StatusRow
 from rater_service.producers import retire_producer
-from rater_service.rating import InvalidWindow
+from rater_service.rating_run import InvalidWindow
 from rater_service.wire_time import to_timestamp
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 from tests.harness.rater import Rater
@@ -290,7 +291,7 @@ async def test_tampering_is_found(billed: Ledger, tampering: str, kinds: set[Kin
     ):
         await billed.pool.execute(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}")
     assert (await check(billed.pool)).proven
-    await billed.pool.execute(tampering)
+    await (billed.force if "rating_run" in tampering else billed.pool.execute)(tampering)
     assert set(counts(await check(billed.pool))) == kinds
 
 
@@ -336,13 +337,11 @@ async def test_a_price_that_came_later_shows_what_is_to_be_rated_again(billed: L
 
 
 async def test_only_the_last_run_over_an_hour_is_held_against_the_rollups(billed: Ledger) -> None:
-    await billed.pool.execute("UPDATE rating_run SET total_cost = 99")
+    await billed.force("UPDATE rating_run SET total_cost = 99")
     await billed.rate(start=HOUR + ONE_HOUR, now=NOW)
     assert (await check(billed.pool)).proven
     await billed.rate(end=HOUR + 3 * ONE_HOUR, now=NOW)
-    await billed.pool.execute(
-        "UPDATE rating_run SET total_cost = 99 WHERE id = (SELECT max(id) FROM rating_run)"
-    )
+    await billed.force("UPDATE rating_run SET total_cost = 99 WHERE id = (SELECT max(id) FROM rating_run)")
     assert counts(await check(billed.pool)) == {Kind.RUN_DIFFERS_FROM_ROLLUPS: 1}
 
 
@@ -500,7 +499,7 @@ async def test_numbers_are_read_from_their_index(ledger: Ledger) -> None:
         ("audit_producer", ("spool-1",)),
     ):
         text = await plan(ledger.pool, name, *cast("tuple[object, ...]", arguments))
-        assert "billing_event_producer" in text, name
+        assert re.search(r"billing_event\w*_producer", text), name
         assert "Seq Scan on billing_event" not in text, name
         if name != "audit_repeated":
             assert "rejected_event_producer" in text, name

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from importlib import import_module
 
 import asyncpg
 import pytest
@@ -12,13 +13,21 @@ from rater_service.schema import MigrationResult, migrate, require_current_schem
 from rater_service.statements import statement
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 
-HEAD = "0003"
+HEAD = "0006"
+ROLLUPS_AS_THEY_STAND = import_module(
+    "rater_service.migrations.versions.0004_rating_ledger"
+).ROLLUPS_AS_THEY_STAND
 TABLES = {
     "billing_event",
+    "billing_event_default",
+    "pruned_event_range",
+    "pruned_number",
     "rejected_event",
     "price_book",
     "rating_run",
     "rated_usage",
+    "rated_usage_change",
+    "hourly_usage",
     "producer",
     "alembic_version",
 }
@@ -195,7 +204,7 @@ async def test_a_wrong_run_is_refused(ledger: Ledger, change: str, constraint: s
     await ledger.store(make_event())
     await ledger.rate()
     with pytest.raises(asyncpg.CheckViolationError) as refused:
-        await ledger.pool.execute(f"UPDATE rating_run SET {change}")
+        await ledger.force(f"UPDATE rating_run SET {change}")
     assert refused.value.constraint_name == constraint
 
 
@@ -249,27 +258,31 @@ async def busy(ledger: Ledger) -> Ledger:
         " 'window_end', u.window_end - n * interval '1 hour'))).*"
         " FROM rated_usage u, generate_series(1, 100) n, generate_series(1, 60) a"
     )
+    await ledger.force("DELETE FROM rated_usage_change")
+    await ledger.pool.execute(ROLLUPS_AS_THEY_STAND)
     await ledger.pool.execute("ANALYZE")
     return ledger
 
 
-async def test_a_window_of_events_and_its_rollups_are_found_by_index(busy: Ledger) -> None:
+async def test_a_window_of_sums_and_its_rollups_are_found_by_index(busy: Ledger) -> None:
     window = (HOUR - 2 * ONE_HOUR, HOUR - ONE_HOUR)
     async with busy.pool.acquire() as connection, connection.transaction():
         await connection.execute(statement("rating_tables"))
         for name, index in (
-            ("rating_buckets", "billing_event_event_time"),
-            ("rating_counts", "billing_event_event_time"),
+            ("rating_buckets", "hourly_usage_key"),
+            ("rating_counts", "hourly_usage_key"),
             ("rating_changes", "rated_usage_rollup"),
-            ("rating_keep_rates", "on rated_usage"),
+            ("rating_recorded", "rated_usage_change_once"),
         ):
             rows = await connection.fetch(f"EXPLAIN {statement(name)}", *window)
             text = "\n".join(row[0] for row in rows)
             assert index in text
-            assert not re.search("Seq Scan on (billing_event|rated_usage)", text)
+            assert "billing_event" not in text
+            assert not re.search("Seq Scan on (hourly_usage|rated_usage)", text)
 
 
 async def test_every_kind_of_page_is_read_from_its_index(busy: Ledger) -> None:
+    last_change = await busy.pool.fetchval(statement("last_rated_usage_change"))
     for filters, index in (
         ((None, None, None, None), "rated_usage_rollup"),
         ((HOUR - 9 * ONE_HOUR, HOUR, None, None), "rated_usage_rollup"),
@@ -277,20 +290,35 @@ async def test_every_kind_of_page_is_read_from_its_index(busy: Ledger) -> None:
         ((None, None, None, "resource-7"), "rated_usage_resource"),
     ):
         for after in ((None,) * 4, (HOUR - 5 * ONE_HOUR, "auth-7", "resource-7", "m")):
-            text = await plan(busy.pool, "list_rated_usage", *filters, *after, 10)
+            text = await plan(busy.pool, "list_rated_usage", *filters, *after, 10, last_change)
             assert index in text
-            assert "Seq Scan" not in text
+            assert "Seq Scan on rated_usage" not in text
 
 
-async def test_an_audit_reads_an_hour_from_the_index_of_times(busy: Ledger) -> None:
+async def test_what_reads_the_events_of_an_hour_finds_them_in_the_index_of_times(busy: Ledger) -> None:
     hour = HOUR - 2 * ONE_HOUR
     for name, arguments in (
         ("audit_totals", (hour, hour + ONE_HOUR)),
         ("audit_hours", (hour, hour + ONE_HOUR)),
-        ("audit_rollups", (hour, hour, True, 10)),
-        ("audit_unbilled", (hour, hour)),
+        ("audit_rollups", (hour, hour, True, 10, False)),
+        ("audit_unbilled", (hour, hour, False)),
         ("audit_window_numbers", (hour, hour + ONE_HOUR, None)),
+        ("hourly_usage_differences", (hour, hour + ONE_HOUR, 10)),
+        ("hourly_usage_insert", (hour, hour + ONE_HOUR)),
+        ("hourly_usage_hours", (hour, hour + ONE_HOUR)),
     ):
         text = await plan(busy.pool, name, *arguments)
-        assert "billing_event_event_time" in text, name
-        assert not re.search("Seq Scan on (billing_event|rated_usage)", text), name
+        assert re.search(r"billing_event\w*_event_time", text), name
+        assert not re.search(r"Seq Scan on (billing_event|rated_usage)", text), name
+
+
+async def test_where_the_sums_hold_an_audit_reads_no_event_twice(busy: Ledger) -> None:
+    hour = HOUR - 2 * ONE_HOUR
+    for name, arguments in (
+        ("audit_rollups", (hour, hour, True, 10, True)),
+        ("audit_unbilled", (hour, hour, True)),
+        ("audit_runs", (hour, hour + ONE_HOUR)),
+    ):
+        text = await plan(busy.pool, name, *arguments)
+        assert "hourly_usage_key" in text, name
+        assert "billing_event" not in text, name

@@ -1,0 +1,11 @@
+-- Makes a partition for the ids between two, and moves into it what the default one holds of them: the sums by hour
+-- stay as they are, because no statement names billing_event itself.
+-- {partition}: its name, {lower_id}: the first id, {upper_id}: the first after them.
+CREATE TABLE {partition} (LIKE billing_event INCLUDING ALL);
+WITH moved AS (
+    DELETE FROM billing_event_default
+    WHERE request_id >= '{lower_id}' AND request_id < '{upper_id}'
+    RETURNING *
+)
+INSERT INTO {partition} SELECT * FROM moved;
+ALTER TABLE billing_event ATTACH PARTITION {partition} FOR VALUES FROM ('{lower_id}') TO ('{upper_id}');
