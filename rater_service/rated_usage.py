@@ -10,9 +10,11 @@ from hashlib import sha256
 
 import asyncpg
 
-from rater_service.database import Pool
+from rater_service.database import Connection, Pool
+from rater_service.rollups import reading
 from rater_service.statements import statement
 
+_BIGINT_END = 2**63
 # The longest names, all of them characters that JSON writes as twelve, in base64.
 _TOKEN_LENGTH_MAX = 8 * 1024
 
@@ -40,6 +42,14 @@ class RatedUsagePage:
     next_page_token: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a listing is: the last change there was when it began, and the key of the last rollup shown."""
+
+    last_change: int
+    key: tuple[datetime, str, str, str]
+
+
 class InvalidPageToken(ValueError):  # noqa: N818 - the name says it
     """The token was not given out for a listing with these filters."""
 
@@ -49,44 +59,53 @@ async def list_rated_usage(
 ) -> RatedUsagePage:
     """Read a page of at most `page_size` rollups, ordered by window_start, auth_id, resource_id, model_id.
 
-    Rollups that are written while paging appear if they lie after the page. Raises InvalidPageToken.
+    All pages show the rollups as they were when the first one was read, whatever runs did since: no rollup is
+    skipped, none comes twice, and the costs of a listing add up. Raises InvalidPageToken.
     """
-    after = (None,) * 4 if page_token is None else _read_token(page_token, wanted)
-    async with pool.acquire() as connection, connection.transaction(readonly=True):
-        # A plan for any values could not use an index for conditions that may be absent.
-        await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+    place = None if page_token is None else _read_token(page_token, wanted)
+    async with reading(pool) as connection:
+        last_change = place.last_change if place else await _last_change(connection)
         rows = await connection.fetch(
             statement("list_rated_usage"),
             wanted.window_start,
             wanted.window_end,
             wanted.auth_id,
             wanted.resource_id,
-            *after,
+            *(place.key if place else (None,) * 4),
             page_size + 1,
+            last_change,
         )
     if len(rows) <= page_size:
         return RatedUsagePage(rows, None)
-    return RatedUsagePage(rows[:page_size], _make_token(rows[page_size - 1], wanted))
+    return RatedUsagePage(rows[:page_size], _make_token(rows[page_size - 1], last_change, wanted))
 
 
-def _make_token(last: asyncpg.Record, wanted: RatedUsageFilter) -> str:
+async def _last_change(connection: Connection) -> int:
+    number = await connection.fetchval(statement("last_rated_usage_change"))
+    assert isinstance(number, int)
+    return number
+
+
+def _make_token(last: asyncpg.Record, last_change: int, wanted: RatedUsageFilter) -> str:
     key = [last["window_start"].isoformat(), last["auth_id"], last["resource_id"], last["model_id"]]
-    return base64.urlsafe_b64encode(json.dumps([wanted.digest(), *key]).encode()).decode()
+    return base64.urlsafe_b64encode(json.dumps([wanted.digest(), last_change, *key]).encode()).decode()
 
 
-def _read_token(token: str, wanted: RatedUsageFilter) -> tuple[datetime, str, str, str]:
+def _read_token(token: str, wanted: RatedUsageFilter) -> _Place:
     if len(token) > _TOKEN_LENGTH_MAX:
         raise InvalidPageToken
     try:
-        digest, hour, *key = json.loads(base64.urlsafe_b64decode(token))
+        digest, last_change, hour, *names = json.loads(base64.urlsafe_b64decode(token))
         # A time without an offset would be taken for one of this machine's zone.
         after = datetime.fromisoformat(hour).astimezone(UTC) if hour.endswith("+00:00") else None
-        auth_id, resource_id, model_id = (_text(part) for part in key)
+        auth_id, resource_id, model_id = (_text(part) for part in names)
     except (ValueError, TypeError, AttributeError, RecursionError, OverflowError, binascii.Error):
         raise InvalidPageToken from None
+    if not isinstance(last_change, int) or not 0 <= last_change < _BIGINT_END:
+        raise InvalidPageToken
     if digest != wanted.digest() or after is None:
         raise InvalidPageToken
-    return after, auth_id, resource_id, model_id
+    return _Place(last_change, (after, auth_id, resource_id, model_id))
 
 
 def _text(part: object) -> str:

@@ -1,0 +1,18 @@
+-- What the events of a key and hour add up to: those that can be billed, and how many others there are.
+-- $1: the hour, $2: auth_id, $3: resource_id, $4: model_id.
+SELECT
+    count(*) FILTER (WHERE billable) AS events,
+    coalesce(sum(prompt_tokens) FILTER (WHERE billable), 0) AS prompt_tokens,
+    coalesce(sum(cached_tokens) FILTER (WHERE billable), 0) AS cached_tokens,
+    coalesce(sum(completion_tokens) FILTER (WHERE billable), 0) AS completion_tokens,
+    coalesce(sum(greatest(coalesce(prompt_tokens, 0) - coalesce(cached_tokens, 0), 0)) FILTER (WHERE billable), 0)
+        AS billable_prompt_tokens,
+    max(stored_at) FILTER (WHERE billable) AS last_stored_at,
+    count(*) FILTER (WHERE NOT usage_found) AS without_usage,
+    count(*) FILTER (WHERE usage_found AND model_untrusted) AS untrusted
+FROM (
+    SELECT *, usage_found AND NOT model_untrusted AS billable
+    FROM billing_event
+    WHERE event_time >= $1 AND event_time < $1::timestamptz + interval '1 hour'
+        AND auth_id = $2 AND resource_id = $3 AND model_id = $4
+) AS event

@@ -1,0 +1,5 @@
+-- One run.
+-- $1: its number.
+SELECT id, mode, requested_by, started_at, finished_at, knowledge_at
+FROM rating_run
+WHERE id = $1
