@@ -5,8 +5,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 ENGINE := .venv-engine
 ENGINE_STAMP := $(ENGINE)/.installed
+FOCUS := .venv-focus
+FOCUS_STAMP := $(FOCUS)/.installed
 
-.PHONY: help demo test test-engine bench bench-quick chaos lint format proto lock clean
+.PHONY: help demo test test-engine test-focus bench bench-quick chaos lint format proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -38,6 +40,16 @@ lint: $(STAMP) ## formatting, lint, types, import directions, wire contract
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint proto
 
+$(FOCUS_STAMP): tests/focus/requirements.txt | $(STAMP)
+	@echo "Installing tests/focus/requirements.txt into $(FOCUS)" >&2
+	@$(BIN)/python -m venv --clear --without-pip $(FOCUS)
+	@$(BIN)/python -m pip --python $(FOCUS)/bin/python --disable-pip-version-check install --quiet \
+		--no-deps --require-hashes -r $<
+	@touch $@
+
+test-focus: $(STAMP) $(FOCUS_STAMP) ## validate exports in the format FOCUS with its official validator
+	@exec $(BIN)/python -m pytest -m focus tests/focus $(ARGS)
+
 bench: $(STAMP) ## compare Phoebe with bare mitmproxy; ARGS="--only NAME" to choose
 	@exec $(BIN)/python -m bench $(ARGS)
 
@@ -58,4 +70,4 @@ lock: $(STAMP) ## pin the newest allowed versions (LOCK_ARGS=--upgrade) in requi
 	@sh scripts/lock $(LOCK_ARGS)
 
 clean: ## remove everything that was made in this folder
-	rm -rf .venv $(ENGINE) .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .venv $(ENGINE) $(FOCUS) .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -16,7 +16,8 @@ from rater_service.audit import AuditRequest, audit
 from rater_service.database import Pool, open_pool
 from rater_service.event_store import store_events
 from rater_service.price_store import store_price_file
-from rater_service.rating import RateRequest, rate_window
+from rater_service.rating import rate_window
+from rater_service.rating_run import RateRequest
 
 BATCH_EVENTS_MAX = 7
 
@@ -64,7 +65,7 @@ async def store_in_other_order(
     shuffled = sorted(events, key=lambda event: event.request_id)
     shuffled += random.sample(shuffled, len(shuffled) // 4)
     random.shuffle(shuffled)
-    request = RateRequest(window.start, window.end)
+    request = RateRequest(window.start, window.end, "the books")
     async with open_pool(url) as pool:
         await _load_prices(pool, now)
         for batch in _cut(shuffled, random):

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
@@ -11,17 +12,22 @@ from typing import Annotated
 
 import typer
 
-from rater_service import cli_prices, cli_producers, cli_rejected, cli_token
+from rater_service import cli_prices, cli_producers, cli_rejected, cli_sums, cli_token
 from rater_service.cli_audit import show_audit
+from rater_service.cli_explain import explain
+from rater_service.cli_export import export
 from rater_service.cli_options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir
 from rater_service.cli_plugins import PluggableGroup
 from rater_service.cli_protection import TlsCert, TlsClientCa, TlsKey, Tokens
+from rater_service.cli_prune import prune
 from rater_service.cli_quote import quote
 from rater_service.cli_rate import rate
+from rater_service.cli_report import report
 from rater_service.console import complain, log_to_stderr, progress, write, write_json
-from rater_service.database import open_database
+from rater_service.database import open_database, open_pool
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.price_faults import PriceFileError
+from rater_service.rating_schedule import DELAY_DEFAULT_S, RatingSchedule, parse_every
 
 EXIT_FAILURE = 1
 EXIT_ANOMALY = 2
@@ -44,6 +50,13 @@ class _LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+
+def _every(written: str) -> timedelta:
+    try:
+        return parse_every(written)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _show_version(wanted: bool) -> None:
@@ -116,6 +129,27 @@ def serve(  # noqa: PLR0913 - one parameter per option
             help="Where Prometheus can read metrics. Without it nowhere.",
         ),
     ] = None,
+    rate_every: Annotated[
+        timedelta | None,
+        typer.Option(
+            parser=_every,
+            envvar="PHOEBE_RATE_EVERY",
+            metavar="hour|Nm",
+            show_default=False,
+            help="Rate the trailing 24 complete hours every hour, or every N minutes (15m), without being "
+            "asked. Any number of services on one database may do so.",
+        ),
+    ] = None,
+    rate_delay: Annotated[
+        int,
+        typer.Option(
+            envvar="PHOEBE_RATE_DELAY",
+            metavar="SECONDS",
+            min=0,
+            max=3600,
+            help="How long after that to wait for events that are still on their way.",
+        ),
+    ] = DELAY_DEFAULT_S,
     log_level: Annotated[_LogLevel, typer.Option(help="What to log to standard error.")] = _LogLevel.INFO,
 ) -> None:
     """Run the gRPC service: store events, rate windows, quote prices.
@@ -139,6 +173,7 @@ def serve(  # noqa: PLR0913 - one parameter per option
         allow_anonymous,
         ProtectionFiles(tls_cert, tls_key, tls_client_ca, tokens),
         metrics or None,
+        None if rate_every is None else RatingSchedule(rate_every, timedelta(seconds=rate_delay)),
     )
     asyncio.run(run(settings))
 
@@ -149,33 +184,46 @@ def migrate(
 ) -> None:
     """Bring the database schema up to date. Safe to run at any time, and on several machines at once.
 
+    Also makes the partitions of coming weeks, as `phoebe serve` does where it may.
+
     Exit codes: 0 the schema is up to date; 1 failure, nothing was changed.
     """
     with progress("migrating"):
-        before, after = asyncio.run(_migrate(database_url or None, data))
+        before, after, made = asyncio.run(_migrate(database_url or None, data))
     if as_json:
-        write_json({"before": before, "after": after})
-    elif before == after:
+        write_json({"before": before, "after": after, "partitions_made": made})
+        return
+    if before == after:
         write(f"the schema was up to date: {after}")
     else:
         write(f"migrated the schema: {before or 'empty'} -> {after}")
+    if made:
+        write(f"made partitions: {made[0]} to {made[-1]}")
 
 
-async def _migrate(database_url: str | None, data_dir: Path) -> tuple[str | None, str]:
+async def _migrate(database_url: str | None, data_dir: Path) -> tuple[str | None, str, tuple[str, ...]]:
+    from rater_service.partitions import try_to_make_partitions  # noqa: PLC0415 - slow to import
     from rater_service.schema import migrate as run  # noqa: PLC0415 - slow to import
 
     async with open_database(database_url, data_dir) as url:
         result = await run(url)
-    return result.before, result.after
+        async with open_pool(url) as pool:
+            partitions = await try_to_make_partitions(pool, datetime.now(UTC))
+    return result.before, result.after, partitions.made
 
 
 app.command()(rate)
 app.command()(quote)
 app.command(name="audit")(show_audit)
+app.command()(prune)
+app.command()(report)
+app.command()(explain)
+app.command()(export)
 app.add_typer(cli_prices.app, name="prices")
 app.add_typer(cli_token.app, name="token")
 app.add_typer(cli_producers.app, name="producers")
 app.add_typer(cli_rejected.app, name="rejected")
+app.add_typer(cli_sums.app, name="sums")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -23,7 +23,7 @@ from rater_service.console import reported_progress, utc_text, write, write_json
 from rater_service.database import UNAVAILABLE_ERRORS
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.money import decimal_text
-from rater_service.rating import InvalidWindow
+from rater_service.rating_run import InvalidWindow
 
 
 class DifferencesFound(NeedsAttention):
@@ -99,7 +99,7 @@ def _show(result: AuditResult) -> None:
         "and what is still running",
         (
             *("producer_id", "state", "from", "to", "admitted", "stored", "rejected", "spooled", "lost"),
-            *("repeated", "running", "complete until"),
+            *("pruned", "repeated", "running", "complete until"),
         ),
         map(_producer_row, found.producers),
     )
@@ -131,6 +131,7 @@ def _producer_row(producer: AuditedProducer) -> tuple[str | int | None, ...]:
         producer.rejected,
         producer.spooled,
         producer.lost,
+        producer.pruned,
         producer.repeated,
         producer.open_exchanges,
         None if until is None else utc_text(until),
@@ -157,4 +158,5 @@ def _summary(result: AuditResult) -> str:
         f"total {decimal_text(found.total_cost)} USD; {found.runs} runs checked; "
         f"{found.late_events} events came after the last run and will be rated by the next one; "
         f"{found.unrated_hours} complete hours not rated yet"
+        + (f"; {found.pruned_events} events were pruned" if found.pruned_events else "")
     )

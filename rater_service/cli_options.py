@@ -1,5 +1,7 @@
 """Options that several commands share, and what stands behind them."""
 
+import getpass
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -47,6 +49,14 @@ DataDir = Annotated[
         "--data", envvar="PHOEBE_DATA", metavar="DIR", help="Where the embedded PostgreSQL keeps its data."
     ),
 ]
+
+
+def user_name() -> str:
+    """Return the name of the user who runs the command."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"  # in a container the user often has no name
 
 
 @asynccontextmanager

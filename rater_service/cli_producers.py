@@ -1,8 +1,6 @@
 """`phoebe producers`: which addons report, and which of them will never come back."""
 
 import asyncio
-import getpass
-import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rater_service.cli_options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store
+from rater_service.cli_options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store, user_name
 from rater_service.console import utc_text, write, write_json, write_table
 from rater_service.errors import OperatorError
 from rater_service.producers import Producer, list_producers, retire_producer
@@ -93,7 +91,7 @@ def retire(
 
     Exit codes: 0 done; 1 failure, also a producer that is not known.
     """
-    if not asyncio.run(_retire(producer_id, by or _user(), database_url, data)):
+    if not asyncio.run(_retire(producer_id, by or user_name(), database_url, data)):
         raise OperatorError(f"there is no producer {producer_id!r}; see `phoebe producers list`")
     write(f"retired {producer_id}")
 
@@ -101,10 +99,3 @@ def retire(
 async def _retire(producer_id: str, by: str, database_url: str | None, data_dir: Path) -> bool:
     async with open_store(database_url, data_dir) as pool:
         return await retire_producer(pool, producer_id, by, datetime.now(UTC))
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"  # in a container the user often has no name

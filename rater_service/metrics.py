@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 
 from rater_service.database import UNAVAILABLE_ERRORS, Pool
 from rater_service.event_store import Result
-from rater_service.rating import InvalidWindow, Mode, RateResult
+from rater_service.rating_run import InvalidWindow, Mode, RateRequest, RateResult
 from rater_service.statements import statement
 
 logger = logging.getLogger(__name__)
@@ -62,6 +62,14 @@ class Metrics:
         self._anomalies = Counter(
             "phoebe_rating_anomalies", "Runs with an anomaly.", ["reason"], registry=self.registry
         )
+        self._last_success = Gauge(
+            "phoebe_rating_last_success_timestamp_seconds",
+            "When the last run that went through had ended, dry runs aside; 0: none since the start.",
+            ["mode"],
+            registry=self.registry,
+        )
+        for mode in Mode:
+            self._last_success.labels(mode.lower())
         self._database_up = Gauge(
             "phoebe_database_up", "Whether the database could be asked last time.", registry=self.registry
         )
@@ -69,6 +77,15 @@ class Metrics:
         self._gauges = {
             column: Gauge(name, text, registry=self.registry) for column, (name, text) in _GAUGES.items()
         }
+
+    def tell_price_file_refused(self, is_refused: Callable[[], bool]) -> None:
+        """Add a gauge of whether the price file as it is now could not be loaded."""
+        gauge = Gauge(
+            "phoebe_price_file_refused",
+            "Whether the price file as it is now could not be loaded, so that earlier prices hold.",
+            registry=self.registry,
+        )
+        gauge.set_function(is_refused)
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -99,11 +116,14 @@ class Metrics:
             raise
         self._run_seconds.observe(time.perf_counter() - started)
 
-    def count_run(self, mode: Mode, result: RateResult) -> None:
+    def count_run(self, request: RateRequest, result: RateResult) -> None:
         """Count a run that went through, and its anomalies."""
-        self._runs.labels(mode.lower(), "anomalous" if result.anomalies else "clean").inc()
+        mode = request.mode.lower()
+        self._runs.labels(mode, "anomalous" if result.anomalies else "clean").inc()
         for anomaly in result.anomalies:
             self._anomalies.labels(anomaly.reason).inc()
+        if not request.dry_run:
+            self._last_success.labels(mode).set(result.finished_at.timestamp())
 
     async def keep_fresh(self, pool: Pool) -> None:
         """Read the gauges from the database again and again, until cancelled."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,12 +23,15 @@ from rater_service.limits import CALLS_MAX, CHANNEL_OPTIONS
 from rater_service.metering_service import MeteringService
 from rater_service.metrics import Metrics
 from rater_service.metrics_endpoint import metrics_endpoint
-from rater_service.price_faults import PriceFileError
-from rater_service.price_store import StoredBook, read_price_file, store_price_file
+from rater_service.partitions import keep_making_partitions, try_to_make_partitions
+from rater_service.price_watch import PriceWatch
 from rater_service.protection import NO_FILES, UNPROTECTED, Protection, ProtectionFiles, open_protection
+from rater_service.rating_queue import RatingQueue
+from rater_service.rating_schedule import RatingSchedule
 from rater_service.rating_service import RatingService
 from rater_service.request_reader import RequestReader
 from rater_service.rpc_errors import quiet_about_callers_gone
+from rater_service.scheduled_rating import ScheduledRating
 from rater_service.schema import migrate, require_current_schema
 
 logger = logging.getLogger(__name__)
@@ -49,7 +52,8 @@ class ServerSettings:
     listen: HOST:PORT, port 0 for any free one. prices: the price file; None: the ones loaded earlier.
     database_url: None for the embedded PostgreSQL in data_dir. allow_plaintext, allow_anonymous: listen
     beyond loopback without encryption, without asking callers who they are. protection: what there is of
-    both. metrics: HOST:PORT for Prometheus; None: nowhere.
+    both. metrics: HOST:PORT for Prometheus; None: nowhere. rating: when to rate without being asked; None:
+    never.
     """
 
     listen: str
@@ -61,6 +65,7 @@ class ServerSettings:
     allow_anonymous: bool = False
     protection: ProtectionFiles = NO_FILES
     metrics: str | None = None
+    rating: RatingSchedule | None = None
 
 
 async def serve(settings: ServerSettings) -> None:
@@ -85,10 +90,11 @@ async def serve(settings: ServerSettings) -> None:
                 await migrate(url)
             async with open_pool(url) as pool:
                 await require_current_schema(pool)
-                await _load_prices(pool, settings.prices)
                 async with (
                     metrics_endpoint(settings.metrics, pool) as metrics,
-                    running_server(pool, settings.listen, stopping, protection, metrics),
+                    _prices(pool, settings.prices, metrics),
+                    _partitions(pool),
+                    running_server(pool, settings.listen, stopping, protection, metrics, settings.rating),
                 ):
                     await stopping.wait()
                     logger.info("stopping")
@@ -107,43 +113,45 @@ def _stop_signals(stopping: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(stop)
 
 
-async def _load_prices(pool: Pool, prices: Path | None) -> None:
-    if prices is None:
+@asynccontextmanager
+async def _prices(pool: Pool, file: Path | None, metrics: Metrics) -> AsyncIterator[None]:
+    """Load the price file, and follow its changes as long as the context lasts."""
+    if file is None:
         if not await pool.fetchval("SELECT EXISTS (SELECT FROM price_book)"):
             logger.warning(
                 "no price file was ever loaded: events are stored, but can't be rated; use --prices FILE"
             )
+        yield
         return
-    content = await asyncio.to_thread(read_price_file, prices)
+    watch = PriceWatch(pool, file)
+    await watch.load()
+    metrics.tell_price_file_refused(lambda: watch.is_refused)
+    following = _in_background(watch.keep_fresh(), "changes of the price file are not noticed")
     try:
-        async with pool.acquire() as connection:
-            stored = await store_price_file(connection, content, str(prices), datetime.now(UTC))
-    except PriceFileError as error:
-        raise OperatorError(f"the price file is refused: {error}") from error
-    _log_prices(prices, stored)
-
-
-def _log_prices(prices: Path, stored: StoredBook) -> None:
-    for warning in stored.warnings:
-        logger.warning("price file %s: %s", prices, warning)
-    since = stored.in_force.in_force_from
-    logger.info(
-        "price file %s: book %s, in force from %s",
-        prices,
-        stored.in_force.book.content_hash,
-        "the beginning" if since is None else since.isoformat(),
-    )
-    if (superseded := stored.not_in_force(str(prices))) is not None:
-        logger.warning("THE PRICE FILE %s", superseded)
+        yield
+    finally:
+        following.cancel()
 
 
 @asynccontextmanager
-async def running_server(
+async def _partitions(pool: Pool) -> AsyncIterator[None]:
+    """Make the partitions that events will need, now and as long as the context lasts."""
+    await try_to_make_partitions(pool, datetime.now(UTC))
+    making = _in_background(keep_making_partitions(pool), "no partitions are made for coming weeks")
+    try:
+        yield
+    finally:
+        making.cancel()
+
+
+@asynccontextmanager
+async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
     pool: Pool,
     listen: str,
     stopping: asyncio.Event,
     protection: Protection = UNPROTECTED,
     metrics: Metrics | None = None,
+    rating: RatingSchedule | None = None,
 ) -> AsyncIterator[int]:
     """Answer calls on HOST:PORT and give the port; when the context ends, stop gracefully.
 
@@ -157,14 +165,19 @@ async def running_server(
         interceptors=_interceptors(protection),
     )
     metering_pb2_grpc.add_MeteringServiceServicer_to_server(MeteringService(pool, stopping, metrics), server)
-    rating_pb2_grpc.add_RatingServiceServicer_to_server(RatingService(pool, metrics), server)
+    queue = RatingQueue(pool, metrics)
+    rating_pb2_grpc.add_RatingServiceServicer_to_server(RatingService(pool, queue), server)
     status = HealthService(SERVICES)
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     port = _open_port(server, listen, protection)
     await server.start()
-    refreshing = asyncio.create_task(protection.keep_fresh(), name="phoebe protection")
-    refreshing.add_done_callback(_report_crash)
+    background = [
+        _in_background(protection.keep_fresh(), "changes of certificates and tokens are not noticed")
+    ]
+    if rating:
+        work = ScheduledRating(pool, queue, rating).keep_rating()
+        background.append(_in_background(work, "nothing is rated without being asked"))
     try:
         for service in SERVICES:
             await status.set(service, health_pb2.HealthCheckResponse.SERVING)
@@ -172,7 +185,8 @@ async def running_server(
         yield port
     finally:
         stopping.set()
-        refreshing.cancel()
+        for task in background:
+            task.cancel()
         await status.enter_graceful_shutdown()
         await server.stop(STOP_GRACE_S)
 
@@ -196,6 +210,13 @@ def _open_port(server: grpc.aio.Server, listen: str, protection: Protection) -> 
         ) from error
 
 
-def _report_crash(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        logger.critical("changes of certificates and tokens are no longer noticed: restart", exc_info=error)
+def _in_background(work: Coroutine[None, None, None], without_it: str) -> asyncio.Task[None]:
+    """Start what goes on until it is cancelled, and shout if it ends before, with what is amiss then."""
+
+    def report_crash(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            logger.critical("%s any more: restart", without_it, exc_info=error)
+
+    task = asyncio.create_task(work)
+    task.add_done_callback(report_crash)
+    return task

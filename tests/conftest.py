@@ -49,6 +49,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "postgres" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--postgres")
         servers = ("embedded", "system") if chosen == "all" else (chosen,)
+        if metafunc.definition.get_closest_marker("one_postgres"):
+            servers = servers[:1]
         metafunc.parametrize("postgres", servers, indirect=True, scope="session")
 
 

@@ -40,6 +40,8 @@ from tests.harness.ledger import make_event
 from tests.harness.rater import Rater
 from tests.harness.rpc import failure
 
+pytestmark = pytest.mark.one_postgres
+
 type Metadata = tuple[tuple[str, str], ...]
 type Call = Callable[[grpc.aio.Channel, Metadata], Awaitable[object]]
 

@@ -9,6 +9,8 @@ from rater_service.database import open_pool
 from tests.harness.postgres import TEMPLATE, PostgresServer, database
 from tests.harness.rater import Rater
 
+pytestmark = pytest.mark.one_postgres
+
 COUNT = "SELECT count(*), count(DISTINCT request_id) FROM billing_event"
 
 

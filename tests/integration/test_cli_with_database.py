@@ -13,6 +13,8 @@ from rater_service.cli import main
 from rater_service.database import Pool
 from rater_service.event_store import store_events
 
+pytestmark = pytest.mark.one_postgres
+
 type MakeEvent = Callable[..., MeteringEvent]
 type Capture = pytest.CaptureFixture[str]
 
@@ -44,9 +46,12 @@ async def test_a_clean_window_is_rated_with_exit_code_0(
 
     assert await phoebe(database_url, "rate", *WINDOW, "--prices", prices) == 0
 
-    shown = capsys.readouterr().out
-    assert "1 events = 1 rated + 0 unpriced" in shown
-    assert shown.endswith("rollups: 1 written, 0 unchanged, 0 deleted; total 0.000000310 USD\n")
+    line, *table = capsys.readouterr().out.splitlines()
+    assert "1 events = 1 rated + 0 unpriced" in line
+    assert line.endswith("rollups: 1 written, 0 unchanged, 0 deleted; total 0.000000310 USD")
+    assert ["alice", "1", "0", "0", "0", "0.000000310", "0.000000310"] in [
+        row.replace("│", "").split() for row in table
+    ]
 
 
 async def test_an_anomaly_is_listed_by_name_with_exit_code_2(

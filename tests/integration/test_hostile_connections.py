@@ -18,6 +18,8 @@ from tests.harness.ledger import PRICES, make_event
 from tests.harness.raw_grpc import RawCaller, raw_caller
 from tests.harness.served_rater import ServedRater, served_rater
 
+pytestmark = pytest.mark.one_postgres
+
 STREAM_EVENTS = "/phoebe.v1.MeteringService/StreamEvents"
 RESOLVE_PRICE = "/phoebe.v1.RatingService/ResolvePrice"
 OK, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = 0, 3, 8, 12, 13

@@ -26,6 +26,8 @@ from rater_service.wire_time import to_timestamp
 from tests.harness.hostile_bytes import LENGTH, messages, record
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 
+pytestmark = pytest.mark.one_postgres
+
 METHODS: list[MethodDescriptor] = [
     method
     for module in (pb, rating_pb2, health_pb2, reflection_pb2)

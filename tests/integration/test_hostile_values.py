@@ -20,6 +20,8 @@ from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.rater import Rater
 from tests.harness.rpc import failure
 
+pytestmark = pytest.mark.one_postgres
+
 INT64_MAX = 2**63 - 1
 INVALID_ARGUMENT = grpc.StatusCode.INVALID_ARGUMENT
 YEAR_1, YEAR_9999 = Timestamp(seconds=-62_135_596_800), Timestamp(seconds=253_402_300_799 - 3599)

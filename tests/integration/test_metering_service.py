@@ -12,6 +12,8 @@ from phoebe_proto.v1 import metering_pb2 as pb
 from tests.harness.ledger import make_event
 from tests.harness.rater import Rater
 
+pytestmark = pytest.mark.one_postgres
+
 
 def reason_of(error: grpc.aio.AioRpcError) -> str:
     details = dict(error.trailing_metadata())["grpc-status-details-bin"]

@@ -12,7 +12,7 @@ from rater_service.database import Pool
 from rater_service.event_store import store_events
 from rater_service.producer_status import StatusRow
 from rater_service.producers import Producer, list_producers, retire_producer
-from rater_service.rating import INCOMPLETE_HOURS, Mode
+from rater_service.rating_run import INCOMPLETE_HOURS, Mode
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.rater import Rater
 from tests.integration.test_cli_with_database import phoebe

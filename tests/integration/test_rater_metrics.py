@@ -20,6 +20,8 @@ from rater_service.wire_time import to_timestamp
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.integration.test_producers import NOW, report, status
 
+pytestmark = pytest.mark.one_postgres
+
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(name, labels)

@@ -22,6 +22,8 @@ from rater_service.server import ServerSettings, running_server, serve
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 from tests.harness.rater import Rater
 
+pytestmark = pytest.mark.one_postgres
+
 PROGRAM = """
 import asyncio, logging, sys
 from pathlib import Path

@@ -51,6 +51,9 @@ def test_the_command_runs_as_a_program() -> None:
         ["serve", "-h"],
         ["migrate", "-h"],
         ["prices", "check", "-h"],
+        ["report", "-h"],
+        ["explain", "-h"],
+        ["export", "-h"],
     ],
 )
 def test_help_tells_the_exit_codes_and_succeeds(arguments: list[str], capsys: Capture) -> None:
