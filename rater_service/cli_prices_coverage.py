@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from rater_service.cli_books import history_of_file, stored_history
+from rater_service.cli_engine import CaFile, Headers
 from rater_service.cli_options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, moment_option
 from rater_service.console import progress, write, write_json, write_table
 from rater_service.errors import NeedsAttention
@@ -40,25 +41,8 @@ def coverage(  # noqa: PLR0913 - one parameter per option
         ),
     ] = None,
     at: Annotated[datetime | None, moment_option("--at", "The moment to look at, UTC. Default: now.")] = None,
-    header: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="HEADER",
-            show_default=False,
-            help="`Name: value` to send with every request, repeatable, or @FILE with one on each line: "
-            "on the command line others can read it. Values are never shown.",
-        ),
-    ] = None,
-    ca_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            show_default=False,
-            help="Certificates to trust as well, PEM.",
-        ),
-    ] = None,
+    header: Headers = None,
+    ca_file: CaFile = None,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.1, max=600, help="How long an answer may take.")
     ] = 10.0,

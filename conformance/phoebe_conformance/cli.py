@@ -1,13 +1,13 @@
 """The command `conformance`, which plugs into the operator's command line."""
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from phoebe_addon.engines import ENGINES, Engine, find_engine
 from phoebe_addon.upstreams import Upstream, UpstreamsError, parse_url
+from rater_service.cli_engine import CaFile, Headers
 from rater_service.console import progress, write, write_json, write_table
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.request_headers import HeaderError, read_headers
@@ -69,25 +69,8 @@ def conformance(  # noqa: PLR0913 - one parameter per option
             help="A name that the resource map declares under `models`, repeatable.",
         ),
     ] = None,
-    header: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="HEADER",
-            show_default=False,
-            help="`Name: value` to send with every request, repeatable, or @FILE with one on each line: "
-            "on the command line others can read it. Values are never shown.",
-        ),
-    ] = None,
-    ca_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            show_default=False,
-            help="Certificates to trust as well, PEM.",
-        ),
-    ] = None,
+    header: Headers = None,
+    ca_file: CaFile = None,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.1, max=3600, help="How long an answer may take.")
     ] = 60.0,

@@ -281,20 +281,6 @@ async def test_a_window_of_sums_and_its_rollups_are_found_by_index(busy: Ledger)
             assert not re.search("Seq Scan on (hourly_usage|rated_usage)", text)
 
 
-async def test_every_kind_of_page_is_read_from_its_index(busy: Ledger) -> None:
-    last_change = await busy.pool.fetchval(statement("last_rated_usage_change"))
-    for filters, index in (
-        ((None, None, None, None), "rated_usage_rollup"),
-        ((HOUR - 9 * ONE_HOUR, HOUR, None, None), "rated_usage_rollup"),
-        ((None, None, "auth-7", None), "rated_usage_auth"),
-        ((None, None, None, "resource-7"), "rated_usage_resource"),
-    ):
-        for after in ((None,) * 4, (HOUR - 5 * ONE_HOUR, "auth-7", "resource-7", "m")):
-            text = await plan(busy.pool, "list_rated_usage", *filters, *after, 10, last_change)
-            assert index in text
-            assert "Seq Scan on rated_usage" not in text
-
-
 async def test_what_reads_the_events_of_an_hour_finds_them_in_the_index_of_times(busy: Ledger) -> None:
     hour = HOUR - 2 * ONE_HOUR
     for name, arguments in (
