@@ -17,6 +17,8 @@ from chaos.rater import Rater
 from chaos.relay import Order, Relay
 
 LOCKED_TABLES = ("billing_event", "rated_usage", "producer")
+# What asyncpg raises when the server goes; the last one if it goes between two statements.
+_SERVER_GONE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ class Timeline:
     async def _say(self, statement: str, fault: Fault) -> None:
         """Run a statement in a transaction beside the rater's that lasts as long as the fault."""
         # If the server is gone, or goes meanwhile, that is another fault.
-        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        with suppress(OSError, *_SERVER_GONE):
             session = await asyncpg.connect(self._stage.postgres.url(self._stage.database))
             try:
                 async with session.transaction():

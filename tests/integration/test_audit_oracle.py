@@ -52,7 +52,7 @@ def lost_numbers(case: Case) -> list[int]:
     return absent[: max(len(absent) - case.spooled, 0)]
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(case=cases())
 def test_every_number_is_counted_once_whatever_arrived(
     oracle_ledger: Ledger, oracle_runner: asyncio.Runner, case: Case

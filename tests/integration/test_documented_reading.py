@@ -10,6 +10,8 @@ import pytest
 from rater_service.cli import main
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 
+pytestmark = pytest.mark.one_postgres
+
 ROOT = Path(__file__).parents[2]
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 # These say when the session took place, or are cut short.

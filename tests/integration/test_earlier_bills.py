@@ -82,7 +82,7 @@ def test_every_state_of_the_bills_can_be_had_again(
 
     oracle_runner.run(oracle_ledger.load(DEARER, HOUR))
 
-    @settings(max_examples=25)
+    @settings(max_examples=12)
     @given(st.lists(steps, min_size=1, max_size=5))
     def agree(taken: list[Step]) -> None:
         oracle_runner.run(check(taken))

@@ -14,6 +14,8 @@ from rater_service.explanation import Explanation, RollupKey
 from rater_service.money import Rates
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 
+pytestmark = pytest.mark.one_postgres
+
 type Capture = pytest.CaptureFixture[str]
 
 KEY = RollupKey(HOUR, "alice", "deployment-1", "meta/base-a")

@@ -22,6 +22,8 @@ from tests.harness.own_postgres import Line, OwnPostgres, own_postgres
 from tests.harness.postgres import PostgresServer
 from tests.integration.test_server import served
 
+pytestmark = pytest.mark.one_postgres
+
 STORED, DUPLICATE = pb.EVENT_OUTCOME_STORED, pb.EVENT_OUTCOME_DUPLICATE
 
 

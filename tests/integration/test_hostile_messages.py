@@ -160,7 +160,7 @@ def test_any_bytes_for_a_message_get_an_answer_a_program_can_read(
     kind = method.input_type
     before = oracle_runner.run(target.ledger.rollups())
 
-    @settings(max_examples=150)
+    @settings(max_examples=80)
     @given(messages(kind, VALID.get(kind.full_name, (b"",))))
     def send(message: bytes) -> None:
         status, _, info = oracle_runner.run(target.send(method, message))
@@ -204,7 +204,7 @@ def test_every_event_of_an_answered_batch_is_stored_or_kept_whatever_it_is(
                 )
             assert found == 1
 
-    @settings(max_examples=300)
+    @settings(max_examples=150)
     @given(st.lists(events, min_size=1, max_size=5))
     def send(sent: list[bytes]) -> None:
         message = b"".join(record(2, LENGTH, event) for event in sent)

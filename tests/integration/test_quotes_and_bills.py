@@ -91,7 +91,7 @@ async def check(
 def test_a_quote_and_a_bill_agree_for_any_books_event_and_time(
     oracle_ledger: Ledger, oracle_runner: asyncio.Runner
 ) -> None:
-    @settings(max_examples=60)
+    @settings(max_examples=30)
     @given(loads, models, bases, st.integers(-6 * 3600, 6 * 3600))
     def agree(loaded: list[tuple[bytes, int]], model: str, base: str | None, second: int) -> None:
         oracle_runner.run(check(oracle_ledger, loaded, model, base, HOUR + timedelta(seconds=second)))

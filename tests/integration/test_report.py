@@ -181,7 +181,7 @@ def test_parts_add_up_to_the_whole_in_every_grouping(
         ]
         assert add_up([half.total for half in halves]) == (await report(pool)).total
 
-    @settings(max_examples=15)
+    @settings(max_examples=8)
     @given(st.lists(events, max_size=12), st.integers(0, 31))
     def agree(batch: list[object], cut_h: int) -> None:
         oracle_runner.run(check(batch, cut_h))

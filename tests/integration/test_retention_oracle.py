@@ -50,7 +50,7 @@ def of_numbers(result: AuditResult) -> tuple[object, ...]:
     )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(given_fates=fates, said=words)
 def test_an_audit_says_the_same_of_numbers_before_and_after_their_events_are_pruned(
     oracle_runner: asyncio.Runner,

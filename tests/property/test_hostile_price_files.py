@@ -235,7 +235,7 @@ def test_the_second_reader_agrees_on_a_good_file() -> None:
     assert as_written(book) == with_numbers(OPTIONAL | second_reading(VALID))
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(mutated())
 def test_a_damaged_file_is_loaded_whole_as_it_stands_or_refused_with_places_inside_it(text: str) -> None:
     outcome = book_or_faults(text.encode())
