@@ -19,8 +19,9 @@ SERVICE = "phoebe.v1.MeteringService"
 METHOD = "StreamEvents"
 # Of a copy that comes late, for the rater to answer; it may be away.
 LATE_TIMEOUT_S = 20.0
-# The rater is on loopback; a proxy from the environment must not get in between.
-OPTIONS = (("grpc.enable_http_proxy", 0),)
+# The rater is on loopback; a proxy from the environment must not get in between, nor the pauses of a channel
+# to a rater of another run that had the same port.
+OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
 
 type _Context = grpc.aio.ServicerContext[bytes, bytes]
 type _Stream = grpc.aio.StreamStreamCall[bytes, bytes]

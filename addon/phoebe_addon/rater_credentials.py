@@ -17,7 +17,12 @@ import grpc.aio
 _TOKEN_LENGTH_MAX = 512
 _TOKEN = re.compile(rf"[!-~]{{1,{_TOKEN_LENGTH_MAX}}}")
 # The rater is a neighbour; an HTTP proxy that the environment names for web traffic is not on the way to it.
-_CHANNEL_OPTIONS = (("grpc.enable_http_proxy", 0),)
+_CHANNEL_OPTIONS = (
+    ("grpc.enable_http_proxy", 0),
+    # Otherwise a new channel shares the pauses, of up to two minutes, of any other one that can't connect to
+    # the rater: that of an adopted spool, for example. How long to wait is the delivery's affair.
+    ("grpc.use_local_subchannel_pool", 1),
+)
 
 type Version = tuple[tuple[int, int, int] | None, ...]
 
