@@ -28,7 +28,7 @@ from tests.harness.proxy import ROOT, Proxy
 from tests.harness.tls_client import open_http2
 from tests.harness.witness_engine import Witnessed, WitnessEngine
 
-ROUNDS = int(os.environ.get("PHOEBE_HOSTILE_ROUNDS", "25"))
+ROUNDS = int(os.environ.get("PHOEBE_HOSTILE_ROUNDS", "12"))
 # How long a connection on which nothing more comes is watched before it is left.
 SILENCE_S = 0.15
 MIB_GROWN_MAX = 40

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,8 @@ from rater_service.audit_findings import Kind
 from rater_service.event_store import store_events
 from rater_service.producer_status import StatusRow
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
+
+pytestmark = pytest.mark.one_postgres
 
 NUMBERS_MAX = 25
 HOURS = 3

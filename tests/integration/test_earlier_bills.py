@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,8 @@ from rater_service.report import Grouping, make_report
 from rater_service.rollups import Selection
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 from tests.harness.rows import KeptRows
+
+pytestmark = pytest.mark.one_postgres
 
 WINDOW = Selection(HOUR, HOUR + 3 * ONE_HOUR)
 DEARER = PRICES.replace(b'"0.000000200"', b'"0.000000900"') + b'effective_from: "2026-11-20T11:00:00Z"\n'

@@ -19,6 +19,8 @@ from rater_service.wire_time import to_timestamp
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 from tests.harness.rater import Rater
 
+pytestmark = pytest.mark.one_postgres
+
 WINDOW = pb.RateWindowRequest(window_start=to_timestamp(HOUR), window_end=to_timestamp(HOUR + ONE_HOUR))
 HOLDER = """
 import asyncio, sys

@@ -17,6 +17,8 @@ from rater_service.statements import statement
 from tests.harness.ledger import make_event
 from tests.integration.test_cli_with_database import phoebe
 
+pytestmark = pytest.mark.one_postgres
+
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LATER = datetime(2026, 11, 21, 12, tzinfo=UTC)
 REFUSE_ODD_USERS = "ALTER TABLE billing_event ADD CONSTRAINT odd CHECK (user_id <> 'odd')"

@@ -19,6 +19,8 @@ from rater_service.report import Grouping, Report, Sums, make_report
 from rater_service.rollups import LedgerTooYoungError, Selection
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 
+pytestmark = pytest.mark.one_postgres
+
 type Capture = pytest.CaptureFixture[str]
 
 EVERYTHING = Selection(HOUR - 100 * ONE_HOUR, HOUR + 100 * ONE_HOUR)

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from rater_service.retention_drop import drop_events
 from tests.harness.ledger import Ledger
 from tests.harness.old_events import NOW, OLDEST_WEEK, WEEK, judge, make_weeks, timed_event
 from tests.integration.test_audit import status
+
+pytestmark = pytest.mark.one_postgres
 
 LAST_NUMBER = 2**63 - 1
 ACCEPTED = ("LOST_EVENTS", "UNEXPLAINED_GAP", "LOST_SPOOL_ROWS", "OPEN_REJECTED_EVENTS")
