@@ -20,10 +20,8 @@ $(STAMP): requirements/dev.txt pyproject.toml scripts/bootstrap
 demo: $(STAMP) ## run the main job on real parts; UPSTREAM=http://host:port puts it in front of a real engine
 	@exec $(BIN)/python -m demo
 
-# Tests wait for disks and processes now and then, so there is one process more than there are cores.
-test: $(STAMP) ## run all tests, in up to four processes; ARGS="-k words" to choose, ARGS=-n0 for one
-	@exec $(BIN)/python -m pytest --dist worksteal \
-		--numprocesses $$($(BIN)/python -c "import os; print(min((os.cpu_count() or 1) + 1, 4))") $(ARGS)
+test: $(STAMP) ## run all tests, on up to four cores; ARGS="-k words" to choose, ARGS=-n0 for one core
+	@exec $(BIN)/python -m pytest --dist worksteal --numprocesses auto --maxprocesses 4 $(ARGS)
 
 $(ENGINE_STAMP): requirements/engine.txt | $(STAMP)
 	@echo "Installing requirements/engine.txt into $(ENGINE)" >&2
