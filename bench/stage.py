@@ -18,7 +18,7 @@ from bench.traffic import arguments_of
 from demo.bill import Rater
 from demo.parts import BIN, PROJECT, Parts, stop_orphaned_database
 from demo.processes import DemoError, Processes, Running, free_port
-from rater_service import embedded
+from rater_service.database import embedded
 
 LOG_LINES = 15
 # The same for both sides: no engine is connected to before it is asked, nothing is printed about flows.

@@ -12,12 +12,12 @@ from chaos.ledger import Ledger, Rollup, Stamp, StoredEvent
 from chaos.rater import PRICES
 from chaos.rating import Window
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from rater_service.audit import AuditRequest, audit
-from rater_service.database import Pool, open_pool
-from rater_service.event_store import store_events
-from rater_service.price_store import store_price_file
-from rater_service.rating import rate_window
-from rater_service.rating_run import RateRequest
+from rater_service.audit.audit import AuditRequest, audit
+from rater_service.database.database import Pool, open_pool
+from rater_service.events.store import store_events
+from rater_service.prices.store import store_price_file
+from rater_service.rating.rating import rate_window
+from rater_service.rating.run import RateRequest
 
 BATCH_EVENTS_MAX = 7
 

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import asyncpg
 
 from chaos.errors import ChaosError
-from rater_service.schema import migrate
+from rater_service.database.schema import migrate
 
 TEMPLATE = "chaos_template"
 VERSION_MIN = 15

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 
 from bench.conservation import parse_metrics
-from phoebe_addon.sealed_record import unseal
+from phoebe_addon.spool.sealed_record import unseal
 
 EMPTY_TIMEOUT_S = 60.0
 _POLL_S = 0.05

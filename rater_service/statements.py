@@ -1,12 +1,13 @@
-"""The SQL statements, each a file in sql/ that says what it is for."""
+"""The SQL statements: each is a file in the folder `sql` of the package that sends it."""
 
 from functools import cache
 from pathlib import Path
 
-SQL = Path(__file__).with_name("sql")
+_HERE = Path(__file__).parent
 
 
 @cache
 def statement(name: str) -> str:
-    """Return the text of sql/<name>.sql."""
-    return (SQL / f"{name}.sql").read_text(encoding="utf-8")
+    """Return the text of a statement: "rating/begin" stands in rating/sql/begin.sql."""
+    package, _, file = name.partition("/")
+    return (_HERE / package / "sql" / f"{file}.sql").read_text(encoding="utf-8")

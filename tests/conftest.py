@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, settings
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceStub
 from phoebe_proto.v1.rating_pb2_grpc import RatingServiceStub
-from rater_service.database import Pool, open_pool
-from rater_service.server import running_server
+from rater_service.database.database import Pool, open_pool
+from rater_service.service.server import running_server
 from tests.harness.ledger import Ledger, make_event
 from tests.harness.postgres import (
     TEMPLATE,

@@ -19,21 +19,22 @@ from weakref import WeakKeyDictionary
 import uuid_utils
 from mitmproxy import addonmanager, connection, ctx, exceptions, http
 
-from . import flows, gate, guard, lean, modes, startup_errors, stopping
-from .answer_body import Removal
-from .answer_reader import Asked
-from .exchange import Admission, Ending, Exchange
-from .family import ErrorShape
-from .followed_files import FollowedFiles
-from .meter import Meter
-from .open_files import Crowd, allow_open_files
-from .options import OPTIONS, add_options
-from .refusal import INTERNAL_ERROR, Refusal, RefusalReason
-from .request_body import RequestBody
-from .settings import Settings, SettingsError, read_settings
-from .spool import SpoolError
-from .upstreams import Upstream, Upstreams
-from .watched_answer import read_buffered, watcher
+from phoebe_addon.answer.body import Removal
+from phoebe_addon.answer.reader import Asked
+from phoebe_addon.apis.family import ErrorShape
+from phoebe_addon.exchange import Admission, Ending, Exchange
+from phoebe_addon.gate import gate
+from phoebe_addon.gate.refusal import INTERNAL_ERROR, Refusal, RefusalReason
+from phoebe_addon.gate.request_body import RequestBody
+from phoebe_addon.gate.upstreams import Upstream, Upstreams
+from phoebe_addon.meter import Meter
+from phoebe_addon.proxy import flows, guard, lean, modes, startup_errors, stopping
+from phoebe_addon.proxy.open_files import Crowd, allow_open_files
+from phoebe_addon.proxy.watched_answer import read_buffered, watcher
+from phoebe_addon.settings.followed_files import FollowedFiles
+from phoebe_addon.settings.options import OPTIONS, add_options
+from phoebe_addon.settings.settings import Settings, SettingsError, read_settings
+from phoebe_addon.spool.spool import SpoolError
 
 logger = logging.getLogger(__name__)
 

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, StrEnum, auto
 
+from phoebe_addon.answer.body import AnswerBody, Removal, UnreadableBody, open_body
+from phoebe_addon.answer.reader import Answer, AnswerReader, Asked
+from phoebe_addon.apis.family import Family
+from phoebe_addon.apis.usage import COUNT_NAMES, Usage
+from phoebe_addon.formats.content_coding import ContentCodingError
+from phoebe_addon.gate.identity import Identity
 from phoebe_proto.v1 import metering_pb2
-
-from .answer_body import AnswerBody, Removal, UnreadableBody, open_body
-from .answer_reader import Answer, AnswerReader, Asked
-from .content_coding import ContentCodingError
-from .family import Family
-from .identity import Identity
-from .usage import COUNT_NAMES, Usage
 
 MODEL_LENGTH_MAX = 256
 

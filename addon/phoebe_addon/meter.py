@@ -7,12 +7,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
-from .adoption import Adoption
-from .delivery import Delivery
-from .exchange import Admission, Ending, Exchange, admission_event
-from .metrics import Metrics
-from .settings import Settings
-from .spool import Spool, SpoolError, open_own
+from phoebe_addon.delivery.adoption import Adoption
+from phoebe_addon.delivery.delivery import Delivery
+from phoebe_addon.exchange import Admission, Ending, Exchange, admission_event
+from phoebe_addon.metrics import Metrics
+from phoebe_addon.settings.settings import Settings
+from phoebe_addon.spool.spool import Spool, SpoolError, open_own
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """What to do about what an engine does not report: the flags of each engine, by its name."""
 
-from phoebe_addon.engines import Engine
+from phoebe_addon.apis.engines import Engine
 
 ENGINE_FAULT = "This is a fault of the engine: update it."
 

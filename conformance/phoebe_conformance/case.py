@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from phoebe_addon.families import find_family
-from phoebe_addon.family import Family
+from phoebe_addon.apis.families import find_family
+from phoebe_addon.apis.family import Family
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 
 from . import advice

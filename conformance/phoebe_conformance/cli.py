@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from phoebe_addon.engines import ENGINES, Engine, find_engine
-from phoebe_addon.upstreams import Upstream, UpstreamsError, parse_url
-from rater_service.cli_engine import CaFile, Headers
-from rater_service.console import progress, write, write_json, write_table
+from phoebe_addon.apis.engines import ENGINES, Engine, find_engine
+from phoebe_addon.gate.upstreams import Upstream, UpstreamsError, parse_url
+from rater_service.cli.engine import CaFile, Headers
+from rater_service.cli.request_headers import HeaderError, read_headers
+from rater_service.cli.terminal import progress, write, write_json, write_table
 from rater_service.errors import NeedsAttention, OperatorError
-from rater_service.request_headers import HeaderError, read_headers
 
 from .engine_line import Access, EngineLine
 from .inspection import Inspection, Order

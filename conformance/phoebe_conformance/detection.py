@@ -9,8 +9,8 @@ Anthropic.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from phoebe_addon.engines import Engine, find_engine
-from phoebe_addon.family import at, value_at
+from phoebe_addon.apis.engines import Engine, find_engine
+from phoebe_addon.apis.family import at, value_at
 
 from .engine_line import Reply
 

@@ -12,8 +12,8 @@ from typing import Self
 
 import httpx
 
-from phoebe_addon.family import at, value_at
-from phoebe_addon.upstreams import Upstream
+from phoebe_addon.apis.family import at, value_at
+from phoebe_addon.gate.upstreams import Upstream
 
 from .report import UncheckedError
 

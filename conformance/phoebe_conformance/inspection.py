@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
-from phoebe_addon.engines import UNDECLARED, Engine
+from phoebe_addon.apis.engines import UNDECLARED, Engine
 
 from .cached_judgement import judge_cached
 from .case import Case

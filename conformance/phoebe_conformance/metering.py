@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from phoebe_addon.answer_body import Removal
-from phoebe_addon.answer_reader import Asked
-from phoebe_addon.engines import Engine
+from phoebe_addon.answer.body import Removal
+from phoebe_addon.answer.reader import Asked
+from phoebe_addon.apis.engines import Engine
+from phoebe_addon.apis.family import Ask
 from phoebe_addon.exchange import Admission, Ending, Exchange
-from phoebe_addon.family import Ask
-from phoebe_addon.gate import GateRules, Pass, check_body
-from phoebe_addon.identity import HeaderNames, Identity
-from phoebe_addon.refusal import Refusal
-from phoebe_addon.request_body import RequestBody
-from phoebe_addon.routes import Match, RouteTable, built_in_routes
+from phoebe_addon.gate.gate import GateRules, Pass, check_body
+from phoebe_addon.gate.identity import HeaderNames, Identity
+from phoebe_addon.gate.refusal import Refusal
+from phoebe_addon.gate.request_body import RequestBody
+from phoebe_addon.gate.routes import Match, RouteTable, built_in_routes
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 
 from .engine_line import EngineLine

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterator
 
-from phoebe_addon.family import Ask, TakeOut
-from phoebe_addon.sse import SseParser
+from phoebe_addon.apis.family import Ask, TakeOut
+from phoebe_addon.formats.sse import SseParser
 
 from . import advice
 from .case import Case, counts

@@ -13,8 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from mitmproxy import certs
 
-from phoebe_addon.engines import find_engine
-from phoebe_addon.upstreams import parse_url
+from phoebe_addon.apis.engines import find_engine
+from phoebe_addon.gate.upstreams import parse_url
 from phoebe_conformance.engine_line import Access, EngineLine
 from phoebe_conformance.metering import Meter, Terms
 from phoebe_conformance.questions import QUESTIONS, Wording

@@ -36,12 +36,12 @@ def ask(proxy: Proxy, headers: dict[str, str] = IDENTITY) -> httpx.Response:
 @pytest.mark.parametrize(
     "poison",
     [
-        "import phoebe_addon.gate as broken; broken.check_head = None",
-        "import phoebe_addon.gate as broken; broken.check_body = None",
-        "import phoebe_addon.flows as broken; broken.request_head = None",
-        "import phoebe_addon.flows as broken; broken.direct_to = None",
+        "import phoebe_addon.gate.gate as broken; broken.check_head = None",
+        "import phoebe_addon.gate.gate as broken; broken.check_body = None",
+        "import phoebe_addon.proxy.flows as broken; broken.request_head = None",
+        "import phoebe_addon.proxy.flows as broken; broken.direct_to = None",
         "import phoebe_addon.addon as broken; broken.Admission = None",
-        "import phoebe_addon.spool as broken; broken.Spool.admit = None",
+        "import phoebe_addon.spool.spool as broken; broken.Spool.admit = None",
     ],
 )
 def test_an_exception_in_the_admission_is_a_500_and_never_forwarded(
@@ -74,7 +74,7 @@ PhoebeAddon.{hook} = broken
 
 def test_a_reader_that_breaks_does_not_break_the_answer(tmp_path: Path, engine: Engine) -> None:
     engine.script = engines.stream([b"data: one\n\n", b"data: [DONE]\n\n"])
-    poison = "import phoebe_addon.answer_body as broken; broken.EventStreamBody.feed = None"
+    poison = "import phoebe_addon.answer.body as broken; broken.EventStreamBody.feed = None"
     with proxy_of(tmp_path, engine, f"{ADDON}\n{poison}\n") as proxy:
         assert ask(proxy).content == b"data: one\n\ndata: [DONE]\n\n"
         assert "can't be read" in proxy.log()
@@ -131,7 +131,7 @@ def test_no_engine_is_connected_to_before_the_gate_has_decided(tmp_path: Path) -
 
 
 def test_nothing_passes_while_mitmproxy_is_not_yet_a_reverse_proxy(tmp_path: Path, engine: Engine) -> None:
-    never = "import phoebe_addon.modes as modes\nmodes.reversed_modes = list\naddons ="
+    never = "import phoebe_addon.proxy.modes as modes\nmodes.reversed_modes = list\naddons ="
     path = tmp_path / "phoebe.py"
     path.write_text(ADDON.replace("addons =", never))
     proxy = Proxy(tmp_path, script=path, options={"phoebe_upstream": engine.url}, ready=None)

@@ -106,7 +106,7 @@ def test_the_rater_image_has_the_command_line_and_no_proxy(rater: Image) -> None
     done = rater.run("phoebe", "--help")
     assert done.returncode == 0, done.stderr
     assert "serve" in done.stdout
-    assert rater.imports("rater_service.server, rater_service.migrations, asyncpg")
+    assert rater.imports("rater_service.service.server, rater_service.migrations, asyncpg")
     assert not rater.imports("mitmproxy")
     assert not rater.imports("uuid_utils")
 
@@ -114,7 +114,7 @@ def test_the_rater_image_has_the_command_line_and_no_proxy(rater: Image) -> None
 def test_the_rater_image_carries_its_migrations_and_statements(rater: Image) -> None:
     [package] = rater.environment.glob("lib/python3*/site-packages/rater_service")
     assert list(package.glob("migrations/versions/0001_*.py"))
-    assert list(package.glob("sql/*.sql"))
+    assert list(package.glob("rating/sql/*.sql"))
 
 
 @pytest.mark.parametrize("name", ["addon", "rater"])

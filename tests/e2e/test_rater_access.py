@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rater_service.access_list import Right
-from rater_service.database import Pool
+from rater_service.database.database import Pool
+from rater_service.service.access_list import Right
 from tests.e2e.conftest import IDENTITY
 from tests.harness import engine as engines
 from tests.harness.certificates import Authority, Certificate, replace

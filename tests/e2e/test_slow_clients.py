@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from phoebe_addon.open_files import Crowd
+from phoebe_addon.proxy.open_files import Crowd
 from tests.e2e.conftest import IDENTITY
 from tests.harness import engine as engines
 from tests.harness import hostile_http2

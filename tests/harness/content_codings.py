@@ -7,7 +7,7 @@ from typing import Protocol
 import brotli  # type: ignore[import-untyped]
 import zstandard
 
-from phoebe_addon.content_coding import ContentCodingError, open_decoder
+from phoebe_addon.formats.content_coding import ContentCodingError, open_decoder
 
 
 class Encoder(Protocol):

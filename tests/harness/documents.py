@@ -5,8 +5,8 @@ from itertools import pairwise
 
 from hypothesis import strategies as st
 
-from phoebe_addon.families import FAMILIES
-from phoebe_addon.family import EACH, AnswerFormat, Family, Path
+from phoebe_addon.apis.families import FAMILIES
+from phoebe_addon.apis.family import EACH, AnswerFormat, Family, Path
 
 type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import grpc
 
-from rater_service.access_list import Right, new_token, token_line
-from rater_service.database import Pool
-from rater_service.protection import Protection, ProtectionFiles, open_protection
-from rater_service.server import running_server
+from rater_service.database.database import Pool
+from rater_service.service.access_list import Right, new_token, token_line
+from rater_service.service.protection import Protection, ProtectionFiles, open_protection
+from rater_service.service.server import running_server
 from tests.harness.certificates import Authority, Certificate, replace
 
 

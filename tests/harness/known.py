@@ -1,8 +1,8 @@
 """API families and engines by their names, which tests know to exist."""
 
-from phoebe_addon.engines import Engine, find_engine
-from phoebe_addon.families import find_family
-from phoebe_addon.family import Family
+from phoebe_addon.apis.engines import Engine, find_engine
+from phoebe_addon.apis.families import find_family
+from phoebe_addon.apis.family import Family
 
 
 def family(api: str) -> Family:

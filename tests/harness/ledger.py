@@ -7,11 +7,11 @@ from uuid import UUID
 import asyncpg
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from rater_service.database import Pool
-from rater_service.event_store import Fate, store_events
-from rater_service.price_store import store_price_file
-from rater_service.rating import rate_window
-from rater_service.rating_run import Mode, RateRequest, RateResult
+from rater_service.database.database import Pool
+from rater_service.events.store import Fate, store_events
+from rater_service.prices.store import store_price_file
+from rater_service.rating.rating import rate_window
+from rater_service.rating.run import Mode, RateRequest, RateResult
 from rater_service.wire_time import to_timestamp
 
 HOUR = datetime(2026, 11, 20, 10, tzinfo=UTC)

@@ -7,11 +7,11 @@ from uuid import UUID
 import asyncpg
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from rater_service.database import Pool
-from rater_service.event_store import Fate, store_events
-from rater_service.partitions import first_id, make_partitions
-from rater_service.retention import Verdict, judge_old_events
-from rater_service.retention_drop import drop_events
+from rater_service.database.database import Pool
+from rater_service.events.partitions import first_id, make_partitions
+from rater_service.events.store import Fate, store_events
+from rater_service.retention.drop import drop_events
+from rater_service.retention.retention import Verdict, judge_old_events
 from tests.harness.ledger import ONE_HOUR, Ledger, make_event
 
 WEEK = timedelta(days=7)

@@ -13,8 +13,8 @@ from uuid import uuid4
 
 import asyncpg
 
-from rater_service import embedded
-from rater_service.schema import migrate
+from rater_service.database import embedded
+from rater_service.database.schema import migrate
 
 TEMPLATE = "phoebe_template"
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from rater_service.database import Pool
+from rater_service.database.database import Pool
 
 if TYPE_CHECKING:  # only the generated types know them
     from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceAsyncStub

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import grpc
 import grpc.aio
 
-from phoebe_addon.delivery import Delivery
-from phoebe_addon.rater_credentials import PLAINTEXT, CredentialFiles
-from phoebe_addon.spool import Spool
+from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles
+from phoebe_addon.delivery.delivery import Delivery
+from phoebe_addon.spool.spool import Spool
 from phoebe_proto.v1 import metering_pb2, metering_pb2_grpc
 from phoebe_proto.v1.metering_pb2 import EventResult, StreamEventsRequest, StreamEventsResponse
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from rater_service.export_layout import Cell
+from rater_service.bills.export_layout import Cell
 
 
 class KeptRows:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from phoebe_addon.spool import Spool
+from phoebe_addon.spool.spool import Spool
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from rater_service.database import Pool
+from rater_service.database.database import Pool
 
 type Key = tuple[object, ...]
 KEY = "window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed"

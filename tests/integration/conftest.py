@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from rater_service.database import open_pool
-from rater_service.event_store import store_events
-from rater_service.producer_status import StatusRow
+from rater_service.database.database import open_pool
+from rater_service.events.producer_status import StatusRow
+from rater_service.events.store import store_events
 from tests.harness.ledger import Ledger
 from tests.harness.old_events import NOW, STORED_AT, WEEK, make_weeks, rate_everything, two_weeks_of_events
 from tests.harness.postgres import TEMPLATE, PostgresServer, database

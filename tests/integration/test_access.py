@@ -20,13 +20,13 @@ from phoebe_proto.v1 import rating_pb2
 from phoebe_proto.v1.metering_pb2 import StreamEventsRequest, StreamEventsResponse
 from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceStub
 from phoebe_proto.v1.rating_pb2_grpc import RatingServiceStub
-from rater_service import call_guard as call_guard_module
-from rater_service import protection as protection_module
-from rater_service import server as server_module
-from rater_service.access_list import Right, new_token
-from rater_service.database import Pool
+from rater_service.database.database import Pool
 from rater_service.limits import CHANNEL_OPTIONS, MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
-from rater_service.protection import ProtectionFiles
+from rater_service.service import call_guard as call_guard_module
+from rater_service.service import protection as protection_module
+from rater_service.service import server as server_module
+from rater_service.service.access_list import Right, new_token
+from rater_service.service.protection import ProtectionFiles
 from tests.harness.certificates import Authority, Certificate, replace
 from tests.harness.guarded_rater import (
     GuardedRater,

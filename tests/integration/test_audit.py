@@ -13,14 +13,14 @@ import pytest
 
 from phoebe_proto.v1 import rating_pb2
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from rater_service import audit_numbers
-from rater_service.audit import AuditRequest, audit
-from rater_service.audit_findings import AuditedProducer, AuditResult, Kind
-from rater_service.database import Pool
-from rater_service.event_store import store_events
-from rater_service.producer_status import StatusRow
-from rater_service.producers import retire_producer
-from rater_service.rating_run import InvalidWindow
+from rater_service.audit import numbers as audit_numbers
+from rater_service.audit.audit import AuditRequest, audit
+from rater_service.audit.findings import AuditedProducer, AuditResult, Kind
+from rater_service.database.database import Pool
+from rater_service.events.producer_status import StatusRow
+from rater_service.events.producers import retire_producer
+from rater_service.events.store import store_events
+from rater_service.hours import InvalidWindow
 from rater_service.wire_time import to_timestamp
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 from tests.harness.rater import Rater
@@ -491,16 +491,16 @@ async def test_numbers_are_read_from_their_index(ledger: Ledger) -> None:
     )
     await ledger.pool.execute("VACUUM ANALYZE")
     for name, arguments in (
-        ("audit_numbers", ("spool-1", 100, 900, 200)),
-        ("audit_gaps", ("spool-1", 100, 900, 10)),
-        ("audit_repeated", ("spool-1", 100, 900, 10)),
-        ("audit_number_before", ("spool-1", 500)),
-        ("audit_next_producer", ("spool-1",)),
-        ("audit_producer", ("spool-1",)),
+        ("audit/numbers", ("spool-1", 100, 900, 200)),
+        ("audit/gaps", ("spool-1", 100, 900, 10)),
+        ("audit/repeated", ("spool-1", 100, 900, 10)),
+        ("audit/number_before", ("spool-1", 500)),
+        ("audit/next_producer", ("spool-1",)),
+        ("audit/producer", ("spool-1",)),
     ):
         text = await plan(ledger.pool, name, *cast("tuple[object, ...]", arguments))
         assert re.search(r"billing_event\w*_producer", text), name
         assert "Seq Scan on billing_event" not in text, name
-        if name != "audit_repeated":
+        if name != "audit/repeated":
             assert "rejected_event_producer" in text, name
             assert "Seq Scan on rejected_event" not in text, name

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rater_service import audit_numbers
-from rater_service.audit import AuditRequest, audit
-from rater_service.audit_findings import Kind
-from rater_service.event_store import store_events
-from rater_service.producer_status import StatusRow
+from rater_service.audit import numbers as audit_numbers
+from rater_service.audit.audit import AuditRequest, audit
+from rater_service.audit.findings import Kind
+from rater_service.events.producer_status import StatusRow
+from rater_service.events.store import store_events
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 
 pytestmark = pytest.mark.one_postgres

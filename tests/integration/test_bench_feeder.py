@@ -5,7 +5,7 @@ import pytest
 from bench.batches import BATCH_EVENTS
 from bench.errors import BenchError
 from bench.feeder import TURN_BATCHES, WARM_UP_TURNS, feed
-from rater_service.database import open_pool
+from rater_service.database.database import open_pool
 from tests.harness.postgres import TEMPLATE, PostgresServer, database
 from tests.harness.rater import Rater
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from rater_service.cli import main
-from rater_service.rating_turn import rating_turn
+from rater_service.rating.turn import rating_turn
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 
 pytestmark = pytest.mark.one_postgres

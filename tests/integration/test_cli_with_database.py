@@ -10,8 +10,8 @@ import pytest
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.cli import main
-from rater_service.database import Pool
-from rater_service.event_store import store_events
+from rater_service.database.database import Pool
+from rater_service.events.store import store_events
 
 pytestmark = pytest.mark.one_postgres
 

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from rater_service.database import Pool
-from rater_service.rating_run import RateResult
+from rater_service.database.database import Pool
+from rater_service.rating.run import RateResult
 from tests.harness.ledger import Ledger, make_event, nonzero
 from tests.harness.rating_examples import (
     MIDNIGHT,

@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from rater_service.database import UNAVAILABLE_ERRORS
+from rater_service.database.database import UNAVAILABLE_ERRORS
 from tests.harness.own_postgres import SOCKET
 from tests.harness.postgres import PostgresServer
 

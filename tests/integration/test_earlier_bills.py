@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rater_service.export import export_rollups
-from rater_service.export_layout import RATED_USAGE, Cell
-from rater_service.report import Grouping, make_report
-from rater_service.rollups import Selection
+from rater_service.bills.export import export_rollups
+from rater_service.bills.export_layout import RATED_USAGE, Cell
+from rater_service.bills.report import Grouping, make_report
+from rater_service.bills.rollups import Selection
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 from tests.harness.rows import KeptRows
 

@@ -9,10 +9,10 @@ import asyncpg
 import pytest
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from rater_service.database import Connection, Pool
-from rater_service.event_store import Fate, store_events
-from rater_service.event_validation import EventRow, validate
-from rater_service.producer_status import StatusRow
+from rater_service.database.database import Connection, Pool
+from rater_service.events.producer_status import StatusRow
+from rater_service.events.store import Fate, store_events
+from rater_service.events.validation import EventRow, validate
 from rater_service.statements import statement
 from tests.harness.ledger import make_event
 
@@ -192,7 +192,7 @@ async def test_a_batch_sent_in_any_order_never_holds_what_a_batch_before_it_stil
     async def insert(connection: Connection, event: MeteringEvent) -> None:
         row = validate(event)
         assert isinstance(row, EventRow)
-        await connection.execute(statement("store_events"), [row.stored(NOW)])
+        await connection.execute(statement("events/store_events"), [row.stored(NOW)])
 
     async with pool.acquire() as other, other.transaction():
         await insert(other, first)

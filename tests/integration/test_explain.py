@@ -8,9 +8,9 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
+from rater_service.bills.explain import NoSuchRollupError, explain_rollup, list_events
+from rater_service.bills.explanation import Explanation, RollupKey
 from rater_service.cli import main
-from rater_service.explain import NoSuchRollupError, explain_rollup, list_events
-from rater_service.explanation import Explanation, RollupKey
 from rater_service.money import Rates
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from rater_service.bills.export import export_rollups
+from rater_service.bills.export_layout import RATED_USAGE, Cell
+from rater_service.bills.rollups import Selection
 from rater_service.cli import main
-from rater_service.export import export_rollups
-from rater_service.export_layout import RATED_USAGE, Cell
-from rater_service.rollups import Selection
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.rows import KeptRows
 

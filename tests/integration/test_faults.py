@@ -14,9 +14,9 @@ import pytest
 
 from phoebe_proto.v1 import metering_pb2 as pb
 from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceStub
-from rater_service.database import Pool, open_pool
-from rater_service.schema import migrate
-from rater_service.server import running_server
+from rater_service.database.database import Pool, open_pool
+from rater_service.database.schema import migrate
+from rater_service.service.server import running_server
 from tests.harness.ledger import PRICES, make_event
 from tests.harness.own_postgres import Line, OwnPostgres, own_postgres
 from tests.harness.postgres import PostgresServer

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from phoebe_proto.v1 import metering_pb2 as pb
 from phoebe_proto.v1 import rating_pb2
-from rater_service.database import POOL_CONNECTIONS_MAX
-from rater_service.server import running_server
+from rater_service.database.database import POOL_CONNECTIONS_MAX
+from rater_service.service.server import running_server
 from rater_service.wire_time import to_timestamp
 from tests.harness.hostile_bytes import LENGTH, messages, record
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event

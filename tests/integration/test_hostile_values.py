@@ -11,10 +11,10 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from phoebe_proto.v1 import metering_pb2 as pb
 from phoebe_proto.v1 import rating_pb2
-from rater_service.event_validation import PRODUCER_SEQ_MAX
-from rater_service.metrics import Metrics
-from rater_service.rated_usage import RatedUsageFilter
-from rater_service.server import SERVICES
+from rater_service.bills.rated_usage import RatedUsageFilter
+from rater_service.events.validation import PRODUCER_SEQ_MAX
+from rater_service.service.metrics import Metrics
+from rater_service.service.server import SERVICES
 from rater_service.wire_time import to_timestamp
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.rater import Rater

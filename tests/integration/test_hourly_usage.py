@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from rater_service.audit_findings import Kind
-from rater_service.database import Pool
-from rater_service.event_store import Fate, store_events
-from rater_service.hourly_usage import EventsPrunedError, rebuild
-from rater_service.rating_run import InvalidWindow
-from rater_service.rejected_events import retry_rejected
+from rater_service.audit.findings import Kind
+from rater_service.database.database import Pool
+from rater_service.events.hourly_usage import EventsPrunedError, rebuild
+from rater_service.events.rejected import retry_rejected
+from rater_service.events.store import Fate, store_events
+from rater_service.hours import InvalidWindow
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event, nonzero
 from tests.harness.sums import counted_sums, kept_sums
 from tests.integration.test_audit import check, counts, details

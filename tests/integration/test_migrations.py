@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from rater_service.database import Connection, open_pool
-from rater_service.event_store import Fate, store_events
-from rater_service.event_validation import EventRow, validate
-from rater_service.price_store import store_price_file
-from rater_service.schema import MigrationResult, migrate
+from rater_service.database.database import Connection, open_pool
+from rater_service.database.schema import MigrationResult, migrate
+from rater_service.events.store import Fate, store_events
+from rater_service.events.validation import EventRow, validate
+from rater_service.prices.store import store_price_file
 from tests.harness.ledger import HOUR, PRICES, Ledger, make_event, nonzero
 from tests.harness.sums import counted_sums, kept_sums
 

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from phoebe_proto.v1 import rating_pb2 as pb
-from rater_service.database import Pool
-from rater_service.rated_usage import RatedUsageFilter, list_rated_usage
-from rater_service.rollups import AsOf, Selection, over_rollups, rollup_arguments
+from rater_service.bills.rated_usage import RatedUsageFilter, list_rated_usage
+from rater_service.bills.rollups import AsOf, Selection, over_rollups, rollup_arguments
+from rater_service.database.database import Pool
 from rater_service.statements import statement
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.rater import Rater
@@ -152,7 +152,7 @@ async def test_a_later_page_reads_its_index_and_the_changes_since_the_first(busy
     ):
         for after in ((None,) * 4, (HOUR - 5 * ONE_HOUR, "auth-7", "resource-7", "m")):
             for since in (last_change, last_change - 50):
-                text = await plan(busy.pool, statement("list_rated_usage"), *filters, *after, 10, since)
+                text = await plan(busy.pool, statement("bills/list_rated_usage"), *filters, *after, 10, since)
                 assert index in text
                 assert "using rated_usage_change_pkey on rated_usage_change" in text
                 assert not re.search("Hash.* Anti Join", text), "it would read all rollups for a page"
@@ -161,7 +161,7 @@ async def test_a_later_page_reads_its_index_and_the_changes_since_the_first(busy
 
 async def test_a_window_is_reported_and_exported_from_the_index_of_hours(busy: Ledger) -> None:
     past = AsOf(HOUR, None)
-    for name, extra in (("report", (["day", "customer"],)), ("rollups_in_order", ())):
+    for name, extra in (("report", (["day", "customer"],)), ("bills/rollups_in_order", ())):
         now = await plan(busy.pool, over_rollups(name), *rollup_arguments(WINDOW, None), *extra)
         assert "rated_usage_rollup" in now
         assert "rated_usage_change" not in now
@@ -172,6 +172,6 @@ async def test_a_window_is_reported_and_exported_from_the_index_of_hours(busy: L
 
 async def test_one_rollup_is_explained_from_the_indexes_of_its_key(busy: Ledger) -> None:
     key = (HOUR - ONE_HOUR, "auth-7", "resource-7", "meta/base-a")
-    assert "Index Scan" in await plan(busy.pool, statement("explain_rollup"), None, *key)
-    assert "rated_usage_pkey" in await plan(busy.pool, statement("explain_rollup"), 107, *(None,) * 4)
-    assert "rated_usage_change_once" in await plan(busy.pool, statement("explain_changes"), *key)
+    assert "Index Scan" in await plan(busy.pool, statement("bills/explain_rollup"), None, *key)
+    assert "rated_usage_pkey" in await plan(busy.pool, statement("bills/explain_rollup"), 107, *(None,) * 4)
+    assert "rated_usage_change_once" in await plan(busy.pool, statement("bills/explain_changes"), *key)

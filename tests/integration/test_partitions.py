@@ -9,16 +9,16 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from rater_service import partitions
-from rater_service.database import Pool, open_pool
-from rater_service.event_store import Fate
-from rater_service.partitions import (
+from rater_service.database.database import Pool, open_pool
+from rater_service.events import partitions
+from rater_service.events.partitions import (
     MadePartitions,
     keep_making_partitions,
     list_partitions,
     make_partitions,
     try_to_make_partitions,
 )
+from rater_service.events.store import Fate
 from tests.harness.ledger import PRICES
 from tests.harness.old_events import (
     NOW,

@@ -12,9 +12,9 @@ from prometheus_client import generate_latest
 
 from phoebe_proto.v1 import rating_pb2
 from rater_service.errors import OperatorError
-from rater_service.metrics import Metrics
-from rater_service.price_store import load_history
-from rater_service.price_watch import PriceWatch
+from rater_service.prices.store import load_history
+from rater_service.prices.watch import PriceWatch
+from rater_service.service.metrics import Metrics
 from tests.harness.ledger import PRICES, Ledger
 from tests.harness.rater import Rater
 

@@ -8,11 +8,11 @@ import pytest
 from phoebe_proto.v1 import metering_pb2 as pb
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.cli import main
-from rater_service.database import Pool
-from rater_service.event_store import store_events
-from rater_service.producer_status import StatusRow
-from rater_service.producers import Producer, list_producers, retire_producer
-from rater_service.rating_run import INCOMPLETE_HOURS, Mode
+from rater_service.database.database import Pool
+from rater_service.events.producer_status import StatusRow
+from rater_service.events.producers import Producer, list_producers, retire_producer
+from rater_service.events.store import store_events
+from rater_service.rating.run import INCOMPLETE_HOURS, Mode
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.rater import Rater
 from tests.integration.test_cli_with_database import phoebe
@@ -145,7 +145,7 @@ async def test_a_silent_producer_makes_its_hours_incomplete(ledger: Ledger) -> N
     )
     assert kept is not None
     assert kept["incomplete_producer_count"] == 1
-    assert json.loads(kept["incomplete_producers"])[0]["producer_id"] == "spool-1"
+    assert json.loads(kept["events/incomplete_producers"])[0]["producer_id"] == "spool-1"
 
 
 async def test_a_producer_that_never_said_how_far_it_is_makes_all_hours_incomplete(ledger: Ledger) -> None:

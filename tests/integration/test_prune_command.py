@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from rater_service.database import Pool
+from rater_service.database.database import Pool
 from rater_service.errors import OperatorError
-from rater_service.event_archive import archive_events
-from rater_service.event_store import Fate
+from rater_service.events.store import Fate
+from rater_service.retention.archive import archive_events
 from tests.harness.ledger import Ledger
 from tests.harness.old_events import (
     MINUTE,

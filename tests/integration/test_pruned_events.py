@@ -6,12 +6,12 @@ from itertools import count, pairwise
 import asyncpg
 import pytest
 
-from rater_service.audit_findings import AuditResult
-from rater_service.database import Pool
-from rater_service.event_store import Fate
-from rater_service.partitions import try_to_make_partitions
-from rater_service.rejected_events import retry_rejected
-from rater_service.retention_drop import drop_events
+from rater_service.audit.findings import AuditResult
+from rater_service.database.database import Pool
+from rater_service.events.partitions import try_to_make_partitions
+from rater_service.events.rejected import retry_rejected
+from rater_service.events.store import Fate
+from rater_service.retention.drop import drop_events
 from tests.harness.ledger import ONE_HOUR, Ledger, nonzero
 from tests.harness.old_events import (
     BEFORE,

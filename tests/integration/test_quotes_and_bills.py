@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rater_service.money import TokenCounts, cost
-from rater_service.price_history import Quote
-from rater_service.price_store import load_history
+from rater_service.prices.history import Quote
+from rater_service.prices.store import load_history
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event, nonzero
 
 pytestmark = pytest.mark.one_postgres

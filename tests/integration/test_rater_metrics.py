@@ -9,13 +9,13 @@ import pytest
 
 from phoebe_proto.v1 import metering_pb2 as pb
 from phoebe_proto.v1 import rating_pb2
-from rater_service.database import Pool
+from rater_service.database.database import Pool
 from rater_service.errors import OperatorError
-from rater_service.event_store import store_events
-from rater_service.metrics import Metrics
-from rater_service.metrics_endpoint import metrics_endpoint
-from rater_service.producers import retire_producer
-from rater_service.server import ServerSettings, running_server, serve
+from rater_service.events.producers import retire_producer
+from rater_service.events.store import store_events
+from rater_service.service.metrics import Metrics
+from rater_service.service.metrics_endpoint import metrics_endpoint
+from rater_service.service.server import ServerSettings, running_server, serve
 from rater_service.wire_time import to_timestamp
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.integration.test_producers import NOW, report, status

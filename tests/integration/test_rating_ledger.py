@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from phoebe_proto.v1 import rating_pb2 as pb
 from phoebe_proto.v1.rating_pb2_grpc import RatingServiceStub
-from rater_service.access_list import Right
-from rater_service.protection import ProtectionFiles
-from rater_service.rating import compute
-from rater_service.rating_run import BillChange, Mode, RateRequest
+from rater_service.rating.rating import compute
+from rater_service.rating.run import BillChange, Mode, RateRequest
+from rater_service.service.access_list import Right
+from rater_service.service.protection import ProtectionFiles
 from rater_service.wire_time import to_timestamp
 from tests.harness.guarded_rater import TokensFile, bearer, guarded_rater
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from rater_service.database import open_pool
-from rater_service.event_store import Fate, store_events
-from rater_service.rating_run import Mode, RateResult
+from rater_service.database.database import open_pool
+from rater_service.events.store import Fate, store_events
+from rater_service.rating.run import Mode, RateResult
 from tests.harness.ledger import Ledger, nonzero
 from tests.harness.postgres import TEMPLATE, PostgresServer, database
 from tests.oracle.drawn import FIRST_HOUR, HOURS, DrawnBook, DrawnEvent, Names, books, events, names

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from rater_service.rating_run import Mode
+from rater_service.rating.run import Mode
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event, nonzero
 
 

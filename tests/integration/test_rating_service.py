@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from phoebe_proto.v1 import rating_pb2 as pb
-from rater_service.server import SERVICES
+from rater_service.service.server import SERVICES
 from rater_service.wire_time import to_timestamp
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.rater import Rater

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from rater_service.rating_run import Mode
+from rater_service.rating.run import Mode
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 
 COST = Decimal("0.000023")

@@ -13,8 +13,8 @@ import pytest
 
 from phoebe_proto.v1 import metering_pb2
 from phoebe_proto.v1 import rating_pb2 as pb
-from rater_service.database import Connection, Pool
-from rater_service.rating_turn import RATING_LOCK, rating_turn
+from rater_service.database.database import Connection, Pool
+from rater_service.rating.turn import RATING_LOCK, rating_turn
 from rater_service.wire_time import to_timestamp
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 from tests.harness.rater import Rater
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.one_postgres
 WINDOW = pb.RateWindowRequest(window_start=to_timestamp(HOUR), window_end=to_timestamp(HOUR + ONE_HOUR))
 HOLDER = """
 import asyncio, sys
-from rater_service.database import open_pool
-from rater_service.rating_turn import rating_turn
+from rater_service.database.database import open_pool
+from rater_service.rating.turn import rating_turn
 async def hold():
     async with open_pool(sys.argv[1]) as pool, rating_turn(pool):
         print("holding", flush=True)

@@ -9,10 +9,10 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from rater_service.database import Connection, Pool
-from rater_service.event_store import Fate, store_events
-from rater_service.event_validation import EventRow, validate
-from rater_service.rejected_events import Retried, list_rejected, retry_rejected
+from rater_service.database.database import Connection, Pool
+from rater_service.events.rejected import Retried, list_rejected, retry_rejected
+from rater_service.events.store import Fate, store_events
+from rater_service.events.validation import EventRow, validate
 from rater_service.statements import statement
 from tests.harness.ledger import make_event
 from tests.integration.test_cli_with_database import phoebe
@@ -113,7 +113,7 @@ async def test_a_batch_with_refused_events_never_holds_what_a_batch_before_it_st
     async def insert(connection: Connection, user: str) -> None:
         row = rows[user]
         assert isinstance(row, EventRow)
-        await connection.execute(statement("store_events"), [row.stored(NOW)])
+        await connection.execute(statement("events/store_events"), [row.stored(NOW)])
 
     async with pool.acquire() as other, other.transaction():
         await insert(other, "first")
@@ -194,7 +194,7 @@ async def test_only_the_events_asked_for_are_tried(pool: Pool) -> None:
 async def test_more_events_than_one_transaction_takes_are_tried_each_once(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rater_service import rejected_events
+    from rater_service.events import rejected as rejected_events
 
     monkeypatch.setattr(rejected_events, "RETRY_BATCH", 3)
     await store(pool, *(make_event(outcome="?") for _ in range(8)))

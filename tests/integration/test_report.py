@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rater_service.bills.report import Grouping, Report, Sums, make_report
+from rater_service.bills.rollups import LedgerTooYoungError, Selection
 from rater_service.cli import main
-from rater_service.database import Pool
-from rater_service.report import Grouping, Report, Sums, make_report
-from rater_service.rollups import LedgerTooYoungError, Selection
+from rater_service.database.database import Pool
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 
 pytestmark = pytest.mark.one_postgres

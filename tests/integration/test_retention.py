@@ -5,14 +5,14 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from rater_service import retention_drop
-from rater_service.database import Pool
+from rater_service.database.database import Pool
 from rater_service.errors import OperatorError
-from rater_service.event_store import Fate
-from rater_service.partitions import list_partitions
-from rater_service.rating_run import InvalidWindow
-from rater_service.retention import refuse_invalid_time
-from rater_service.retention_drop import EventsCame, drop_events
+from rater_service.events.partitions import list_partitions
+from rater_service.events.store import Fate
+from rater_service.hours import InvalidWindow
+from rater_service.retention import drop as retention_drop
+from rater_service.retention.drop import EventsCame, drop_events
+from rater_service.retention.retention import refuse_invalid_time
 from tests.harness.ledger import ONE_HOUR, Ledger
 from tests.harness.old_events import (
     BEFORE,

@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from rater_service.audit import AuditRequest, audit
-from rater_service.audit_findings import AuditResult
-from rater_service.event_store import store_events
-from rater_service.retention_drop import drop_events
+from rater_service.audit.audit import AuditRequest, audit
+from rater_service.audit.findings import AuditResult
+from rater_service.events.store import store_events
+from rater_service.retention.drop import drop_events
 from tests.harness.ledger import Ledger
 from tests.harness.old_events import NOW, OLDEST_WEEK, WEEK, judge, make_weeks, timed_event
 from tests.integration.test_audit import status

@@ -10,14 +10,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rater_service import scheduled_rating
-from rater_service.database import Pool
-from rater_service.metrics import Metrics
-from rater_service.rating_queue import RatingQueue
-from rater_service.rating_run import Mode
-from rater_service.rating_schedule import RatingSchedule
-from rater_service.scheduled_rating import ScheduledRating
-from rater_service.server import running_server
+from rater_service.database.database import Pool
+from rater_service.rating.run import Mode
+from rater_service.rating.schedule import RatingSchedule
+from rater_service.service import scheduled_rating
+from rater_service.service.metrics import Metrics
+from rater_service.service.rating_queue import RatingQueue
+from rater_service.service.scheduled_rating import ScheduledRating
+from rater_service.service.server import running_server
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 
 pytestmark = pytest.mark.one_postgres

@@ -7,9 +7,9 @@ from importlib import import_module
 import asyncpg
 import pytest
 
-from rater_service.database import Pool, open_pool
+from rater_service.database.database import Pool, open_pool
+from rater_service.database.schema import MigrationResult, migrate, require_current_schema
 from rater_service.errors import OperatorError
-from rater_service.schema import MigrationResult, migrate, require_current_schema
 from rater_service.statements import statement
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 
@@ -62,7 +62,7 @@ async def test_of_migrations_at_once_one_does_the_work(empty_database_url: str) 
 async def test_a_migration_that_waits_too_long_for_a_lock_fails_instead_of_blocking_readers(
     empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rater_service.schema.LOCK_TIMEOUT_MS", 1)
+    monkeypatch.setattr("rater_service.database.schema.LOCK_TIMEOUT_MS", 1)
     connection = await asyncpg.connect(empty_database_url)
     try:
         async with connection.transaction():
@@ -267,12 +267,12 @@ async def busy(ledger: Ledger) -> Ledger:
 async def test_a_window_of_sums_and_its_rollups_are_found_by_index(busy: Ledger) -> None:
     window = (HOUR - 2 * ONE_HOUR, HOUR - ONE_HOUR)
     async with busy.pool.acquire() as connection, connection.transaction():
-        await connection.execute(statement("rating_tables"))
+        await connection.execute(statement("rating/tables"))
         for name, index in (
-            ("rating_buckets", "hourly_usage_key"),
-            ("rating_counts", "hourly_usage_key"),
-            ("rating_changes", "rated_usage_rollup"),
-            ("rating_recorded", "rated_usage_change_once"),
+            ("rating/buckets", "hourly_usage_key"),
+            ("rating/counts", "hourly_usage_key"),
+            ("rating/changes", "rated_usage_rollup"),
+            ("rating/recorded", "rated_usage_change_once"),
         ):
             rows = await connection.fetch(f"EXPLAIN {statement(name)}", *window)
             text = "\n".join(row[0] for row in rows)
@@ -284,14 +284,14 @@ async def test_a_window_of_sums_and_its_rollups_are_found_by_index(busy: Ledger)
 async def test_what_reads_the_events_of_an_hour_finds_them_in_the_index_of_times(busy: Ledger) -> None:
     hour = HOUR - 2 * ONE_HOUR
     for name, arguments in (
-        ("audit_totals", (hour, hour + ONE_HOUR)),
-        ("audit_hours", (hour, hour + ONE_HOUR)),
-        ("audit_rollups", (hour, hour, True, 10, False)),
-        ("audit_unbilled", (hour, hour, False)),
-        ("audit_window_numbers", (hour, hour + ONE_HOUR, None)),
-        ("hourly_usage_differences", (hour, hour + ONE_HOUR, 10)),
-        ("hourly_usage_insert", (hour, hour + ONE_HOUR)),
-        ("hourly_usage_hours", (hour, hour + ONE_HOUR)),
+        ("audit/totals", (hour, hour + ONE_HOUR)),
+        ("audit/hours", (hour, hour + ONE_HOUR)),
+        ("audit/rollups", (hour, hour, True, 10, False)),
+        ("audit/unbilled", (hour, hour, False)),
+        ("audit/window_numbers", (hour, hour + ONE_HOUR, None)),
+        ("events/hourly_usage_differences", (hour, hour + ONE_HOUR, 10)),
+        ("events/hourly_usage_insert", (hour, hour + ONE_HOUR)),
+        ("events/hourly_usage_hours", (hour, hour + ONE_HOUR)),
     ):
         text = await plan(busy.pool, name, *arguments)
         assert re.search(r"billing_event\w*_event_time", text), name
@@ -301,9 +301,9 @@ async def test_what_reads_the_events_of_an_hour_finds_them_in_the_index_of_times
 async def test_where_the_sums_hold_an_audit_reads_no_event_twice(busy: Ledger) -> None:
     hour = HOUR - 2 * ONE_HOUR
     for name, arguments in (
-        ("audit_rollups", (hour, hour, True, 10, True)),
-        ("audit_unbilled", (hour, hour, True)),
-        ("audit_runs", (hour, hour + ONE_HOUR)),
+        ("audit/rollups", (hour, hour, True, 10, True)),
+        ("audit/unbilled", (hour, hour, True)),
+        ("audit/runs", (hour, hour + ONE_HOUR)),
     ):
         text = await plan(busy.pool, name, *arguments)
         assert "hourly_usage_key" in text, name

@@ -16,9 +16,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from phoebe_proto.v1 import metering_pb2
 from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceStub
 from rater_service.errors import OperatorError
-from rater_service.price_store import load_history, store_price_file
-from rater_service.protection import ProtectionFiles
-from rater_service.server import ServerSettings, running_server, serve
+from rater_service.prices.store import load_history, store_price_file
+from rater_service.service.protection import ProtectionFiles
+from rater_service.service.server import ServerSettings, running_server, serve
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 from tests.harness.rater import Rater
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.one_postgres
 PROGRAM = """
 import asyncio, logging, sys
 from pathlib import Path
-from rater_service.server import ServerSettings, serve
+from rater_service.service.server import ServerSettings, serve
 logging.basicConfig(level=logging.INFO)
 url, data, prices = sys.argv[1:]
 asyncio.run(serve(ServerSettings("127.0.0.1:0", Path(prices), url or None, Path(data), False)))

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from phoebe_addon.answer_body import Removal, open_body
-from phoebe_addon.answer_reader import Answer, AnswerReader, Asked
-from phoebe_addon.engines import ENGINES, UNDECLARED
+from phoebe_addon.answer.body import Removal, open_body
+from phoebe_addon.answer.reader import Answer, AnswerReader, Asked
+from phoebe_addon.apis.engines import ENGINES, UNDECLARED
+from phoebe_addon.apis.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
+from phoebe_addon.apis.family import Ask, Family, TakeOut, has_mark, value_at
+from phoebe_addon.apis.usage import COUNT_MAX, COUNT_NAMES
 from phoebe_addon.exchange import Admission, Ending, Exchange
-from phoebe_addon.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
-from phoebe_addon.family import Ask, Family, TakeOut, has_mark, value_at
-from phoebe_addon.identity import Identity
-from phoebe_addon.sse import SseParser
-from phoebe_addon.usage import COUNT_MAX, COUNT_NAMES
+from phoebe_addon.formats.sse import SseParser
+from phoebe_addon.gate.identity import Identity
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from rater_service.event_validation import EventRow, validate
+from rater_service.events.validation import EventRow, validate
 from tests.harness.content_codings import ENCODERS, encode
 from tests.harness.documents import FORMATS, answers, bodies, cut, families, places, single_bytes, texts
 from tests.harness.engine_streams import STREAMS

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phoebe_addon.content_coding import CODINGS_MAX
+from phoebe_addon.formats.content_coding import CODINGS_MAX
 from tests.harness.content_codings import ENCODERS, decode, encode, encode_list
 
 contents = st.one_of(

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from phoebe_addon.answer_reader import AnswerReader, Asked
-from phoebe_addon.families.openai_chat import OPENAI_COUNTS
-from phoebe_addon.usage import COUNT_MAX, MalformedUsageError, Usage, add_counts, read_count
+from phoebe_addon.answer.reader import AnswerReader, Asked
+from phoebe_addon.apis.families.openai_chat import OPENAI_COUNTS
+from phoebe_addon.apis.usage import COUNT_MAX, MalformedUsageError, Usage, add_counts, read_count
 from tests.harness.documents import Json, bad_counts, good_counts, scalars, values
 from tests.harness.known import family
 

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from rater_service.event_validation import (
+from rater_service.events.validation import (
     COUNTS,
     OUTCOMES,
     TEXT_LENGTH_MAX,

@@ -10,10 +10,17 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rater_service import price_yaml
 from rater_service.money import Rates
-from rater_service.price_file import Fault, PriceFileError, parse_price_file
-from rater_service.pricebook import DerivedFineTune, Identity, Markup, Multiplier, OwnRateFineTune, PriceBook
+from rater_service.prices import file_yaml as price_yaml
+from rater_service.prices.file import Fault, PriceFileError, parse_price_file
+from rater_service.prices.pricebook import (
+    DerivedFineTune,
+    Identity,
+    Markup,
+    Multiplier,
+    OwnRateFineTune,
+    PriceBook,
+)
 
 VALID = """\
 version: 1

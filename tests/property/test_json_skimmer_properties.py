@@ -5,9 +5,9 @@ import json
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from phoebe_addon.answer_reader import AnswerReader, Asked
-from phoebe_addon.family import Family
-from phoebe_addon.json_skimmer import JsonSkimmer
+from phoebe_addon.answer.reader import AnswerReader, Asked
+from phoebe_addon.apis.family import Family
+from phoebe_addon.formats.json_skimmer import JsonSkimmer
 from tests.harness.documents import FORMATS, Json, cut, places, single_bytes, texts, values
 
 KEPT_MAX = 10_000

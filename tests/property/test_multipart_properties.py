@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from phoebe_addon.multipart_body import Form, FormError, read_form, with_fields
+from phoebe_addon.formats.multipart_body import Form, FormError, read_form, with_fields
 from tests.harness.documents import cut, places
 
 # Boundaries of which one begins like another, or like a line of a form.

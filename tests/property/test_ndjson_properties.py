@@ -3,7 +3,7 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from phoebe_addon.ndjson import JsonLine, NdjsonParser
+from phoebe_addon.formats.ndjson import JsonLine, NdjsonParser
 from tests.harness.documents import cut, places, single_bytes
 
 pieces_of_streams = st.sampled_from([b"\n", b"\r\n", b"\r", b" ", b'{"a":1}', b'{"done":true}\n', b"\n\n"])

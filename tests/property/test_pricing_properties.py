@@ -9,10 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rater_service.money import Rates, TokenCounts, billed_rate, cost, decimal_text
-from rater_service.price_file import Fault, LoadedPriceFile, PriceFileError, parse_price_file
-from rater_service.price_history import BookInForce, PriceHistory, Quote
-from rater_service.pricebook import Identity, Markup, Multiplier, Premium, PriceBook
-from rater_service.resolution import NoPrice, Price, PriceSource, resolve
+from rater_service.prices.file import Fault, LoadedPriceFile, PriceFileError, parse_price_file
+from rater_service.prices.history import BookInForce, PriceHistory, Quote
+from rater_service.prices.pricebook import Identity, Markup, Multiplier, Premium, PriceBook
+from rater_service.prices.resolution import NoPrice, Price, PriceSource, resolve
 
 NANO = Fraction(1, 10**9)
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

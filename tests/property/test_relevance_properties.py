@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from phoebe_addon.answer_reader import Answer, AnswerReader, Asked, ChunkUsage
-from phoebe_addon.family import Family
-from phoebe_addon.relevance import relevance_of
+from phoebe_addon.answer.reader import Answer, AnswerReader, Asked, ChunkUsage
+from phoebe_addon.answer.relevance import relevance_of
+from phoebe_addon.apis.family import Family
 from tests.harness.documents import FORMATS, texts, values
 from tests.harness.known import family
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from phoebe_addon.engines import ENGINES, UNDECLARED
-from phoebe_addon.families import FAMILIES
-from phoebe_addon.family import Ask, Family, Streams
-from phoebe_addon.request_body import Asking, BadBodyError, RequestBody, read_request
-from phoebe_addon.routes import Match, RouteTable, built_in_routes
+from phoebe_addon.apis.engines import ENGINES, UNDECLARED
+from phoebe_addon.apis.families import FAMILIES
+from phoebe_addon.apis.family import Ask, Family, Streams
+from phoebe_addon.gate.request_body import Asking, BadBodyError, RequestBody, read_request
+from phoebe_addon.gate.routes import Match, RouteTable, built_in_routes
 from tests.harness.known import engine, family
 
 ROUTES = RouteTable(built_in_routes())

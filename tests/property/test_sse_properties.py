@@ -6,8 +6,8 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from phoebe_addon import sse
-from phoebe_addon.sse import SseParser, SsePiece
+from phoebe_addon.formats import sse
+from phoebe_addon.formats.sse import SseParser, SsePiece
 
 pieces_of_streams = st.sampled_from(
     [

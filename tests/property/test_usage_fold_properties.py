@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from phoebe_addon.answer_reader import AnswerReader, Asked
-from phoebe_addon.engines import UNDECLARED, Engine
-from phoebe_addon.usage import COUNT_MAX, Usage
+from phoebe_addon.answer.reader import AnswerReader, Asked
+from phoebe_addon.apis.engines import UNDECLARED, Engine
+from phoebe_addon.apis.usage import COUNT_MAX, Usage
 from tests.harness.known import engine, family
 
 LLAMA_CPP = engine("llama.cpp")

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from phoebe_addon.spool import Spool, open_own
+from phoebe_addon.spool.spool import Spool, open_own
 
 BYTES_MAX = 100 * 1024 * 1024
 

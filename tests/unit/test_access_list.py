@@ -3,8 +3,8 @@ from hashlib import sha256
 
 import pytest
 
-from rater_service import access_list
-from rater_service.access_list import (
+from rater_service.service import access_list
+from rater_service.service.access_list import (
     LINES_MAX,
     AccessListError,
     Right,

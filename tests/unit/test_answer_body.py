@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from phoebe_addon import answer_body
-from phoebe_addon.answer_body import (
+from phoebe_addon.answer import body as answer_body
+from phoebe_addon.answer.body import (
     AnswerBody,
     CodedBody,
     DocumentBody,
@@ -14,10 +14,10 @@ from phoebe_addon.answer_body import (
     UntypedBody,
     open_body,
 )
-from phoebe_addon.answer_reader import Answer, AnswerReader, Asked
-from phoebe_addon.content_coding import ContentCodingError
-from phoebe_addon.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
-from phoebe_addon.usage import Usage
+from phoebe_addon.answer.reader import Answer, AnswerReader, Asked
+from phoebe_addon.apis.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
+from phoebe_addon.apis.usage import Usage
+from phoebe_addon.formats.content_coding import ContentCodingError
 from tests.harness.content_codings import ENCODERS, encode
 from tests.harness.engine_streams import DONE, STREAMS, VLLM, VLLM_USAGE
 from tests.harness.known import family

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from phoebe_addon.answer_reader import Answer, AnswerReader, Asked, ChunkUsage
-from phoebe_addon.usage import Usage
-from phoebe_addon.usage_ledger import USAGE_RAW_BYTES_MAX
+from phoebe_addon.answer.reader import Answer, AnswerReader, Asked, ChunkUsage
+from phoebe_addon.answer.usage_ledger import USAGE_RAW_BYTES_MAX
+from phoebe_addon.apis.usage import Usage
 from tests.harness.known import engine, family
 
 CHOICES = [{"index": 0, "delta": {"content": "a"}}]

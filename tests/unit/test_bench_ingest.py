@@ -7,10 +7,10 @@ import pytest
 from bench.batches import BATCH_EVENTS, COLUMNS, make_batch
 from bench.feeder import Fed, main
 from bench.ingest import result_of
-from phoebe_addon import delivery
+from phoebe_addon.delivery import delivery
 from phoebe_proto.v1.metering_pb2 import StreamEventsRequest
-from rater_service.event_validation import EventRow, validate
-from rater_service.producer_status import StatusRow, validate_status
+from rater_service.events.producer_status import StatusRow, validate_status
+from rater_service.events.validation import EventRow, validate
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -3,8 +3,8 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from phoebe_proto.v1 import metering_pb2, rating_pb2
-from rater_service.access_list import Right
-from rater_service.call_guard import OPEN_METHODS, SUFFICIENT_RIGHTS
+from rater_service.service.access_list import Right
+from rater_service.service.call_guard import OPEN_METHODS, SUFFICIENT_RIGHTS
 
 OURS = (
     metering_pb2.DESCRIPTOR.services_by_name["MeteringService"],

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from rater_service.certificates import CertificateFiles, ServerCertificates
 from rater_service.errors import OperatorError
+from rater_service.service.certificates import CertificateFiles, ServerCertificates
 from tests.harness.certificates import Authority, replace
 
 

@@ -9,8 +9,8 @@ from chaos.faults import NATURES, Kind
 from chaos.plan import ALL_KINDS, CLOCK_BEHIND_MAX_S, draw_plan, jumped
 from chaos.script import MODELS, Conduct, Usage
 from demo.parts import PROJECT
-from rater_service.price_file import parse_price_file
-from rater_service.resolution import NoPrice, resolve
+from rater_service.prices.file import parse_price_file
+from rater_service.prices.resolution import NoPrice, resolve
 
 seeds = st.integers(min_value=0, max_value=2**63)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rater_service import server
 from rater_service.cli import main
-from rater_service.protection import ProtectionFiles
-from rater_service.server import ServerSettings
+from rater_service.service import server
+from rater_service.service.protection import ProtectionFiles
+from rater_service.service.server import ServerSettings
 
 EXAMPLE = str(Path(__file__).parents[2] / "prices" / "example.yaml")
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"

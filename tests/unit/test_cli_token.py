@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rater_service.access_list import parse_access_list
 from rater_service.cli import main
+from rater_service.service.access_list import parse_access_list
 
 type Capture = pytest.CaptureFixture[str]
 

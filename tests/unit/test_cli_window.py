@@ -5,7 +5,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rater_service.cli_window import Window, parse_window
+from rater_service.cli.window import Window, parse_window
 
 
 def at(*parts: int) -> datetime:

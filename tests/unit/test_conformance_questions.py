@@ -1,7 +1,7 @@
 import pytest
 
-from phoebe_addon.families import find_family
-from phoebe_addon.routes import Match, RouteTable, built_in_routes
+from phoebe_addon.apis.families import find_family
+from phoebe_addon.gate.routes import Match, RouteTable, built_in_routes
 from phoebe_conformance.questions import QUESTIONS, Question, Wording, find_question, long_prompt
 
 

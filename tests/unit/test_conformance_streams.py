@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from phoebe_addon.engines import UNDECLARED, find_engine
-from phoebe_addon.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
-from phoebe_addon.family import Ask
+from phoebe_addon.apis.engines import UNDECLARED, find_engine
+from phoebe_addon.apis.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
+from phoebe_addon.apis.family import Ask
 from phoebe_conformance.case import Case
 from phoebe_conformance.metering import Earshot, Metered, Terms
 from phoebe_conformance.questions import QUESTIONS

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from phoebe_addon.content_coding import CODINGS_MAX, PIECE_BYTES_MAX, ContentCodingError, open_decoder
+from phoebe_addon.formats.content_coding import CODINGS_MAX, PIECE_BYTES_MAX, ContentCodingError, open_decoder
 from tests.harness.content_codings import (
     ENCODERS,
     cuts,
@@ -368,7 +368,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 READ_BOMB = """
 import sys
 from pathlib import Path
-from phoebe_addon.content_coding import open_decoder
+from phoebe_addon.formats.content_coding import open_decoder
 
 def peak():
     status = Path("/proc/self/status").read_text()

@@ -11,9 +11,9 @@ import grpc
 import pytest
 import tenacity
 
-from phoebe_addon import delivery as delivery_module
-from phoebe_addon.rater_credentials import PLAINTEXT, CredentialFiles
-from phoebe_addon.spool import open_own
+from phoebe_addon.delivery import delivery as delivery_module
+from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles
+from phoebe_addon.spool.spool import open_own
 from tests.harness.certificates import Authority, replace
 from tests.harness.recording_rater import RecordingRater, Sender
 

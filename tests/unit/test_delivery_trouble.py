@@ -4,9 +4,9 @@ import grpc
 import pytest
 from grpc.aio import AioRpcError, Metadata
 
-from phoebe_addon.delivery import DeliveryError
-from phoebe_addon.delivery_trouble import DeliveryTrouble
-from phoebe_addon.rater_credentials import RaterCredentialsError
+from phoebe_addon.delivery.credentials import RaterCredentialsError
+from phoebe_addon.delivery.delivery import DeliveryError
+from phoebe_addon.delivery.trouble import DeliveryTrouble
 
 type Log = pytest.LogCaptureFixture
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from phoebe_addon.engines import ENGINES
-from phoebe_addon.families import FAMILIES
-from phoebe_addon.routes import built_in_routes
+from phoebe_addon.apis.engines import ENGINES
+from phoebe_addon.apis.families import FAMILIES
+from phoebe_addon.gate.routes import built_in_routes
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = (DOCS / "api-families.md").read_text("utf-8")

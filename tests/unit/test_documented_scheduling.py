@@ -11,7 +11,7 @@ import pytest
 import typer
 import yaml
 
-from rater_service.cli import EXIT_ANOMALY, app
+from rater_service.cli.program import EXIT_ANOMALY, app
 
 PAGE = (Path(__file__).parents[2] / "docs/scheduling.md").read_text(encoding="utf-8")
 

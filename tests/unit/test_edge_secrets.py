@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phoebe_addon.edge_secrets import EdgeSecrets, EdgeSecretsError, parse_secrets
-from phoebe_addon.edge_secrets_file import EdgeSecretsFile
-from phoebe_addon.refusal import Refusal, RefusalReason
+from phoebe_addon.gate.edge_secrets import EdgeSecrets, EdgeSecretsError, parse_secrets
+from phoebe_addon.gate.refusal import Refusal, RefusalReason
+from phoebe_addon.settings.edge_secrets_file import EdgeSecretsFile
 
 OLD, NEW = "an-old-secret-of-24-byte", "a-new-one-of-22-bytes."
 NAME = "X-Phoebe-Edge-Secret"

@@ -2,8 +2,8 @@ from collections import Counter
 
 import pytest
 
-from phoebe_addon.engines import ENGINES, UNDECLARED, Engine, find_engine
-from phoebe_addon.families import FAMILIES
+from phoebe_addon.apis.engines import ENGINES, UNDECLARED, Engine, find_engine
+from phoebe_addon.apis.families import FAMILIES
 from tests.harness.known import engine as known_engine
 
 APIS = {family.api for family in FAMILIES}

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from rater_service.event_validation import EventRow, InvalidEvent, validate
+from rater_service.events.validation import EventRow, InvalidEvent, validate
 from rater_service.wire_time import to_timestamp
 from tests.harness.ledger import HOUR, make_event
 

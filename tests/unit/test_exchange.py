@@ -4,13 +4,13 @@ from uuid import UUID
 
 import pytest
 
-from phoebe_addon.answer_body import Removal
-from phoebe_addon.answer_reader import Asked
+from phoebe_addon.answer.body import Removal
+from phoebe_addon.answer.reader import Asked
+from phoebe_addon.apis.families.openai_chat import STREAM_USAGE
 from phoebe_addon.exchange import Admission, Ending, Exchange, admission_event
-from phoebe_addon.families.openai_chat import STREAM_USAGE
-from phoebe_addon.identity import Identity
+from phoebe_addon.gate.identity import Identity
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from rater_service.event_validation import EventRow, validate
+from rater_service.events.validation import EventRow, validate
 from tests.harness.content_codings import encode
 from tests.harness.known import engine, family
 

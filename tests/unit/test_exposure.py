@@ -1,7 +1,7 @@
 import pytest
 
 from rater_service.errors import OperatorError
-from rater_service.exposure import Exposure, refuse_exposure
+from rater_service.service.exposure import Exposure, refuse_exposure
 
 ENCRYPT, ASK = "--tls-cert", "--tokens FILE or --tls-client-ca"
 

@@ -11,11 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from phoebe_addon.engines import find_engine
-from phoebe_addon.families import FAMILIES, find_family
-from phoebe_addon.family import EACH, Ask, Family, Fold, Mark, Streams, TakeOut, at, has_mark, mark, value_at
-from phoebe_addon.routes import built_in_routes, make_route
-from phoebe_addon.usage import COUNT_NAMES
+from phoebe_addon.apis.engines import find_engine
+from phoebe_addon.apis.families import FAMILIES, find_family
+from phoebe_addon.apis.family import (
+    EACH,
+    Ask,
+    Family,
+    Fold,
+    Mark,
+    Streams,
+    TakeOut,
+    at,
+    has_mark,
+    mark,
+    value_at,
+)
+from phoebe_addon.apis.usage import COUNT_NAMES
+from phoebe_addon.gate.routes import built_in_routes, make_route
 
 ROOT = Path(__file__).parents[2]
 
@@ -193,8 +205,8 @@ def test_marks_are_looked_for_among_texts_and_flags(family: Family) -> None:
 
 
 NEW_FAMILY = """
-from phoebe_addon.family import AnswerFormat, Family, Fold, RequestFormat, mark, usage_at
-from phoebe_addon.usage import Counts
+from phoebe_addon.apis.family import AnswerFormat, Family, Fold, RequestFormat, mark, usage_at
+from phoebe_addon.apis.usage import Counts
 
 FAMILIES = (
     Family(
@@ -211,9 +223,9 @@ FAMILIES = (
 """
 PROGRAM = """
 import json
-from phoebe_addon.answer_reader import AnswerReader, Asked
-from phoebe_addon.request_body import Asking, read_request
-from phoebe_addon.routes import Match, RouteTable, built_in_routes
+from phoebe_addon.answer.reader import AnswerReader, Asked
+from phoebe_addon.gate.request_body import Asking, read_request
+from phoebe_addon.gate.routes import Match, RouteTable, built_in_routes
 
 match = RouteTable(built_in_routes()).find("POST", "/v1/rooms/a/think")
 assert isinstance(match, Match)
@@ -228,7 +240,7 @@ print(json.dumps([body.family.api, answer.usage.prompt, answer.usage.completion,
 def test_a_module_that_is_put_among_the_families_is_found_without_any_other_change(tmp_path: Path) -> None:
     package = tmp_path / "phoebe_addon"
     shutil.copytree(ROOT / "addon/phoebe_addon", package, ignore=shutil.ignore_patterns("__pycache__"))
-    (package / "families" / "acme.py").write_text(NEW_FAMILY)
+    (package / "apis" / "families" / "acme.py").write_text(NEW_FAMILY)
 
     ran = subprocess.run(
         [sys.executable, "-c", PROGRAM],

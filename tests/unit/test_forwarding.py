@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phoebe_addon.forwarding import Fields, Forwarding
-from phoebe_addon.identity import HeaderNames
+from phoebe_addon.gate.forwarding import Fields, Forwarding
+from phoebe_addon.gate.identity import HeaderNames
 
 NAMES = HeaderNames().all()
 SECRET = "X-Phoebe-Edge-Secret"

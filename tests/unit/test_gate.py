@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from phoebe_addon.edge_secrets import EdgeSecrets, parse_secrets
-from phoebe_addon.engines import UNDECLARED
-from phoebe_addon.gate import GateRules, Pass, RequestHead, check_body, check_head, connect_refused
-from phoebe_addon.identity import HeaderNames, Identity
-from phoebe_addon.refusal import Refusal, RefusalReason
-from phoebe_addon.request_body import RequestBody
-from phoebe_addon.routes import Match, RouteTable, built_in_routes
-from phoebe_addon.upstreams import Upstream, Upstreams
+from phoebe_addon.apis.engines import UNDECLARED
+from phoebe_addon.gate.edge_secrets import EdgeSecrets, parse_secrets
+from phoebe_addon.gate.gate import GateRules, Pass, RequestHead, check_body, check_head, connect_refused
+from phoebe_addon.gate.identity import HeaderNames, Identity
+from phoebe_addon.gate.refusal import Refusal, RefusalReason
+from phoebe_addon.gate.request_body import RequestBody
+from phoebe_addon.gate.routes import Match, RouteTable, built_in_routes
+from phoebe_addon.gate.upstreams import Upstream, Upstreams
 from tests.harness.content_codings import encode
 from tests.harness.known import engine
 

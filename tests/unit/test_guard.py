@@ -3,7 +3,7 @@ from mitmproxy.proxy import context
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.test import tflow
 
-from phoebe_addon.guard import forget_dead_connections
+from phoebe_addon.proxy.guard import forget_dead_connections
 
 
 def test_connections_to_engines_that_are_over_are_forgotten_and_failures_with_them() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
-from phoebe_addon.identity import HeaderNames, Identity, read_identity
-from phoebe_addon.refusal import Refusal, RefusalReason
+from phoebe_addon.gate.identity import HeaderNames, Identity, read_identity
+from phoebe_addon.gate.refusal import Refusal, RefusalReason
 
 NAMES = HeaderNames()
 REQUIRED = {"x-saturn-auth-id": ["auth-1"], "x-saturn-resource-id": ["res-1"]}

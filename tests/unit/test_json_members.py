@@ -1,6 +1,6 @@
 import pytest
 
-from phoebe_addon.json_members import (
+from phoebe_addon.formats.json_members import (
     document_members,
     element_texts,
     last_member,

@@ -6,7 +6,7 @@ import pytest
 from mitmproxy import exceptions, hooks, optmanager
 from mitmproxy.addonmanager import AddonManager
 
-from phoebe_addon import lean
+from phoebe_addon.proxy import lean
 
 
 class Recorder:

@@ -1,8 +1,8 @@
 import pytest
 import yaml
 
-from rater_service import price_yaml
-from rater_service.price_file import PriceFileError, parse_price_file
+from rater_service.prices import file_yaml as price_yaml
+from rater_service.prices.file import PriceFileError, parse_price_file
 from tests.unit.malformed_price_files import Malformed, malformed_files
 
 FILES = list(malformed_files())

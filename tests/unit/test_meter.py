@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from phoebe_addon.answer_body import Removal
-from phoebe_addon.answer_reader import Asked
+from phoebe_addon.answer.body import Removal
+from phoebe_addon.answer.reader import Asked
 from phoebe_addon.exchange import Admission, Ending
-from phoebe_addon.gate import GateRules
-from phoebe_addon.identity import HeaderNames, Identity
+from phoebe_addon.gate.gate import GateRules
+from phoebe_addon.gate.identity import HeaderNames, Identity
+from phoebe_addon.gate.routes import RouteTable
 from phoebe_addon.meter import Meter
-from phoebe_addon.routes import RouteTable
-from phoebe_addon.settings import Settings
-from phoebe_addon.spool import open_own
+from phoebe_addon.settings.settings import Settings
+from phoebe_addon.spool.spool import open_own
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from tests.harness.known import family
 from tests.harness.proxy import free_port

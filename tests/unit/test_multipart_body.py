@@ -1,6 +1,6 @@
 import pytest
 
-from phoebe_addon.multipart_body import Form, FormError, read_form, with_fields
+from phoebe_addon.formats.multipart_body import Form, FormError, read_form, with_fields
 
 TYPE = "multipart/form-data; boundary=b"
 

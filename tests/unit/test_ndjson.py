@@ -1,6 +1,6 @@
 import pytest
 
-from phoebe_addon.ndjson import JsonLine, NdjsonParser
+from phoebe_addon.formats.ndjson import JsonLine, NdjsonParser
 
 LIMIT = 1024
 

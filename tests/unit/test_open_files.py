@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phoebe_addon.open_files import Crowd
+from phoebe_addon.proxy.open_files import Crowd
 
 COUNTS = st.integers(1, 1_000_000)
 

@@ -5,9 +5,9 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rater_service.price_comparison import Change, ModelChange, Usage, compare_books, impact
-from rater_service.price_file import parse_price_file
-from rater_service.pricebook import PriceBook
+from rater_service.prices.comparison import Change, ModelChange, Usage, compare_books, impact
+from rater_service.prices.file import parse_price_file
+from rater_service.prices.pricebook import PriceBook
 
 
 def rates(nanos: int) -> str:

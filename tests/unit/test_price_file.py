@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from rater_service.money import Rates
-from rater_service.price_file import Fault, LoadedPriceFile, PriceFileError, parse_price_file
-from rater_service.pricebook import DerivedFineTune, Identity, Markup, Multiplier, OwnRateFineTune
+from rater_service.prices.file import Fault, LoadedPriceFile, PriceFileError, parse_price_file
+from rater_service.prices.pricebook import DerivedFineTune, Identity, Markup, Multiplier, OwnRateFineTune
 
 EXAMPLE = Path(__file__).parents[2] / "prices" / "example.yaml"
 

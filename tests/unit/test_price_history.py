@@ -4,9 +4,9 @@ from decimal import Decimal
 import pytest
 
 from rater_service.money import Rates
-from rater_service.price_history import BookInForce, PriceHistory, Quote, in_force_from
-from rater_service.pricebook import Identity, PriceBook
-from rater_service.resolution import NoPrice, NoPriceReason
+from rater_service.prices.history import BookInForce, PriceHistory, Quote, in_force_from
+from rater_service.prices.pricebook import Identity, PriceBook
+from rater_service.prices.resolution import NoPrice, NoPriceReason
 
 HOUR = timedelta(hours=1)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from rater_service.price_values import BadValueError, amount, factor, rate, text, whole_hour
-from rater_service.price_yaml import Mapping, Node, Scalar, Sequence
+from rater_service.prices.file_yaml import Mapping, Node, Scalar, Sequence
+from rater_service.prices.values import BadValueError, amount, factor, rate, text, whole_hour
 
 NUMBERS = pytest.mark.parametrize("read", [rate, amount, factor])
 

@@ -1,10 +1,10 @@
 import pytest
 import yaml
 
-from rater_service import price_yaml
-from rater_service.price_faults import Fault
-from rater_service.price_file import PriceFileError, parse_price_file
-from rater_service.price_yaml import Entry, Mapping, Node, Refused, Scalar, Sequence, read_tree
+from rater_service.prices import file_yaml as price_yaml
+from rater_service.prices.faults import Fault
+from rater_service.prices.file import PriceFileError, parse_price_file
+from rater_service.prices.file_yaml import Entry, Mapping, Node, Refused, Scalar, Sequence, read_tree
 
 MINIMAL = """\
 version: 1

@@ -4,7 +4,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from phoebe_proto.v1.metering_pb2 import ProducerStatus
-from rater_service.producer_status import InvalidStatus, StatusRow, validate_status
+from rater_service.events.producer_status import InvalidStatus, StatusRow, validate_status
 
 
 def test_a_status_becomes_a_row_in_all_its_fields() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rater_service import protection as protection_module
-from rater_service.access_list import Right, new_token, token_line
 from rater_service.errors import OperatorError
-from rater_service.protection import AccessFile, Protection, ProtectionFiles, open_protection
+from rater_service.service import protection as protection_module
+from rater_service.service.access_list import Right, new_token, token_line
+from rater_service.service.protection import AccessFile, Protection, ProtectionFiles, open_protection
 from tests.harness.certificates import Authority, replace
 
 type Log = pytest.LogCaptureFixture

@@ -6,9 +6,9 @@ import grpc.aio
 import pytest
 from mitmproxy import options
 
-from phoebe_addon.options import OPTIONS
-from phoebe_addon.rater_credentials import PLAINTEXT, CredentialFiles, RaterCredentialsError
-from phoebe_addon.settings import Settings, SettingsError, read_settings
+from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles, RaterCredentialsError
+from phoebe_addon.settings.options import OPTIONS
+from phoebe_addon.settings.settings import Settings, SettingsError, read_settings
 from tests.harness.certificates import Authority, replace
 
 TOKEN = "phoebe_" + "s" * 43

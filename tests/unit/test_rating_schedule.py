@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rater_service.cli import main
-from rater_service.rating_schedule import RatingSchedule, parse_every, trailing_window
+from rater_service.hours import trailing_window
+from rater_service.rating.schedule import RatingSchedule, parse_every
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

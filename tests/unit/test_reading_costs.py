@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from phoebe_addon import answer_body
-from phoebe_addon.answer_body import AnswerBody, Removal, open_body
-from phoebe_addon.answer_reader import AnswerReader, Asked
-from phoebe_addon.usage import Usage
-from phoebe_addon.usage_ledger import USAGE_RAW_BYTES_MAX
+from phoebe_addon.answer import body as answer_body
+from phoebe_addon.answer.body import AnswerBody, Removal, open_body
+from phoebe_addon.answer.reader import AnswerReader, Asked
+from phoebe_addon.answer.usage_ledger import USAGE_RAW_BYTES_MAX
+from phoebe_addon.apis.usage import Usage
 from tests.harness.known import family
 
 SSE = "text/event-stream"

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from phoebe_addon.family import ErrorShape
-from phoebe_addon.refusal import Refusal, RefusalReason, error_body
+from phoebe_addon.apis.family import ErrorShape
+from phoebe_addon.gate.refusal import Refusal, RefusalReason, error_body
 
 
 def body_of(status: int, shape: ErrorShape) -> object:

@@ -3,9 +3,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from phoebe_addon.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
-from phoebe_addon.request_body import Asking, BadBodyError, RequestBody, read_request
-from phoebe_addon.routes import Match, RouteTable, built_in_routes
+from phoebe_addon.apis.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
+from phoebe_addon.gate.request_body import Asking, BadBodyError, RequestBody, read_request
+from phoebe_addon.gate.routes import Match, RouteTable, built_in_routes
 from tests.harness.known import engine
 
 ASKED = '"stream_options":{"include_usage":true}'

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from rater_service.request_headers import HeaderError, read_headers
+from rater_service.cli.request_headers import HeaderError, read_headers
 
 
 def test_headers_come_from_the_command_line_and_from_files(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from decimal import Decimal
 import pytest
 
 from rater_service.money import Rates
-from rater_service.pricebook import (
+from rater_service.prices.pricebook import (
     DerivedFineTune,
     Identity,
     Markup,
@@ -12,7 +12,7 @@ from rater_service.pricebook import (
     Premium,
     PriceBook,
 )
-from rater_service.resolution import NoPrice, NoPriceReason, Price, PriceSource, resolve
+from rater_service.prices.resolution import NoPrice, NoPriceReason, Price, PriceSource, resolve
 
 
 def rates(prompt: str, cached: str = "0", completion: str = "0") -> Rates:

@@ -1,9 +1,9 @@
 import pytest
 
-from phoebe_addon.families import FAMILIES
-from phoebe_addon.family import ErrorShape
-from phoebe_addon.refusal import Refusal, RefusalReason
-from phoebe_addon.routes import (
+from phoebe_addon.apis.families import FAMILIES
+from phoebe_addon.apis.family import ErrorShape
+from phoebe_addon.gate.refusal import Refusal, RefusalReason
+from phoebe_addon.gate.routes import (
     FREE_ROUTES,
     REFUSED_ROUTES,
     Match,

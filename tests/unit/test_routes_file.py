@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from phoebe_addon.refusal import Refusal
-from phoebe_addon.routes import Match, built_in_routes
-from phoebe_addon.routes_file import RoutesFileError, parse_routes, read_routes
+from phoebe_addon.gate.refusal import Refusal
+from phoebe_addon.gate.routes import Match, built_in_routes
+from phoebe_addon.settings.routes_file import RoutesFileError, parse_routes, read_routes
 
 FILE = """
 metered:

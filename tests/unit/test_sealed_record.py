@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phoebe_addon.sealed_record import (
+from phoebe_addon.spool.sealed_record import (
     MAGIC,
     DamagedRecordError,
     Kind,

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from rater_service.cli.prices.served_models import ServedModel, served_models
 from rater_service.errors import OperatorError
-from rater_service.served_models import ServedModel, served_models
 from tests.harness.answering import answering
 
 

@@ -1,8 +1,8 @@
 import pytest
 from mitmproxy import optmanager
 
-from phoebe_addon.options import OPTIONS
-from phoebe_addon.settings import Settings, SettingsError, read_settings
+from phoebe_addon.settings.options import OPTIONS
+from phoebe_addon.settings.settings import Settings, SettingsError, read_settings
 
 
 def settings_with(engine_timeout: str) -> Settings:

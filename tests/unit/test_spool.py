@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from phoebe_addon.spool import Spool, SpoolFullError
+from phoebe_addon.spool.spool import Spool, SpoolFullError
 from tests.harness.spooled import NOW, admit, event, finish, spool_file, waiting
 
 type Open = Callable[..., Spool]
@@ -57,7 +57,7 @@ async def test_exchanges_cut_off_by_a_stop_become_events_at_the_next_start(open_
 KILLED = """
 import asyncio, os, sys
 from pathlib import Path
-from phoebe_addon.spool import open_own
+from phoebe_addon.spool.spool import open_own
 from tests.harness.spooled import admit, finish
 
 async def main():
@@ -222,7 +222,7 @@ async def test_an_admission_that_was_not_recorded_is_not_open(open_spool: Open) 
 BUSY = """
 import asyncio, itertools, sys
 from pathlib import Path
-from phoebe_addon.spool import open_own
+from phoebe_addon.spool.spool import open_own
 from tests.harness.spooled import NOW, admit, event
 
 async def serve(spool, worker):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from phoebe_addon.sealed_record import MAGIC
-from phoebe_addon.spool import Spool
+from phoebe_addon.spool.sealed_record import MAGIC
+from phoebe_addon.spool.spool import Spool
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from tests.harness.spooled import admit, damaged_files, event, finish, spool_file, waiting
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from phoebe_addon.spool import Spool, adopt, open_own
-from phoebe_addon.spool_folder import free, take
+from phoebe_addon.spool.folder import free, take
+from phoebe_addon.spool.spool import Spool, adopt, open_own
 from tests.harness.spooled import admit, finish, spool_file, waiting
 
 type Open = Callable[..., Spool]
@@ -94,7 +94,7 @@ def test_who_starts_again_takes_an_old_spool_and_not_a_new_one(open_spool: Open,
 OWNER = """
 import sys, time
 from pathlib import Path
-from phoebe_addon.spool import open_own
+from phoebe_addon.spool.spool import open_own
 from tests.harness.spooled import finish
 spool = open_own(Path(sys.argv[1]), 10**9)
 finish(spool, "theirs")

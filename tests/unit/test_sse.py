@@ -1,6 +1,6 @@
 import pytest
 
-from phoebe_addon.sse import SseParser, SsePiece
+from phoebe_addon.formats.sse import SseParser, SsePiece
 
 LIMIT = 1024
 

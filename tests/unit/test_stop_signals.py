@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from phoebe_addon.stop_signals import SIGNALS, StopSignals
+from phoebe_addon.proxy.stop_signals import SIGNALS, StopSignals
 
 # More than the pipe holds by which an event loop is woken.
 FLOOD = 10_000

@@ -1,7 +1,7 @@
 import pytest
 
-from phoebe_addon.engines import UNDECLARED
-from phoebe_addon.upstreams import (
+from phoebe_addon.apis.engines import UNDECLARED
+from phoebe_addon.gate.upstreams import (
     Upstream,
     Upstreams,
     UpstreamsError,

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from phoebe_addon.upstreams import Upstream, UpstreamsError
-from phoebe_addon.upstreams_file import UpstreamsFile
+from phoebe_addon.gate.upstreams import Upstream, UpstreamsError
+from phoebe_addon.settings.upstreams_file import UpstreamsFile
 
 A = Upstream("http", "a", 80)
 B = Upstream("http", "b", 80)

@@ -1,9 +1,9 @@
 import pytest
 
-from phoebe_addon.families.anthropic_messages import FAMILIES as ANTHROPIC
-from phoebe_addon.families.cohere import FAMILIES as COHERE
-from phoebe_addon.families.openai_chat import OPENAI_COUNTS
-from phoebe_addon.usage import (
+from phoebe_addon.apis.families.anthropic_messages import FAMILIES as ANTHROPIC
+from phoebe_addon.apis.families.cohere import FAMILIES as COHERE
+from phoebe_addon.apis.families.openai_chat import OPENAI_COUNTS
+from phoebe_addon.apis.usage import (
     COUNT_MAX,
     COUNT_NAMES,
     Counts,

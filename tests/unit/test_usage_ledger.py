@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from phoebe_addon import usage_ledger
-from phoebe_addon.family import Fold, UsagePlace, counts_among, usage_at
-from phoebe_addon.usage import Counts, MalformedUsageError, Usage
-from phoebe_addon.usage_ledger import ResultKey, UsageLedger, result_key
+from phoebe_addon.answer import usage_ledger
+from phoebe_addon.answer.usage_ledger import ResultKey, UsageLedger, result_key
+from phoebe_addon.apis.family import Fold, UsagePlace, counts_among, usage_at
+from phoebe_addon.apis.usage import Counts, MalformedUsageError, Usage
 
 COUNTS = Counts(prompt=("p",), cached=("d.cached",), completion=("c",))
 PLACE = usage_at(COUNTS, "usage", "late.usage")

@@ -1,0 +1,323 @@
+"""Reading what an answer says, by the facts of its family: model, usage, finish reason, errors, its end.
+
+Nothing an engine sends makes it raise. Usage is read only where the format puts it.
+"""
+
+import codecs
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from phoebe_addon.answer.relevance import relevance_of
+from phoebe_addon.answer.usage_ledger import USAGE_RAW_BYTES_MAX, ResultKey, UsageLedger, result_key
+from phoebe_addon.apis.engines import UNDECLARED, Engine
+from phoebe_addon.apis.family import AnswerFormat, Fold, UsagePlace, counts_among, has_mark, value_at
+from phoebe_addon.apis.usage import MalformedUsageError, Usage
+from phoebe_addon.formats.json_members import element_texts
+
+DONE = b"[DONE]"
+_DONE_BYTES_MAX = 64  # with the whitespace around it
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known of an answer so far.
+
+    model: the first the engine named. usage: None when it gave none that can be billed on. usage_raw: the
+    usage object as the engine sent it, also when malformed; several as a JSON array; None when there was none
+    or it is longer than 16 KiB. finished: the engine said that it had finished. failed: it sent an error.
+    unreadable: its content coding is not known, or its bytes are not what that says.
+    """
+
+    model: str | None = None
+    usage: Usage | None = None
+    usage_raw: str | None = None
+    malformed: bool = False
+    finish_reason: str | None = None
+    finished: bool = False
+    failed: bool = False
+    unreadable: bool = False
+
+
+class ChunkUsage(Enum):
+    """What usage a chunk of a stream carries."""
+
+    NONE = auto()
+    PLACEHOLDER = (
+        auto()
+    )  # zeros, with choices: an engine that is asked for usage may have none before the end
+    RUNNING = auto()  # with choices
+    FINAL = auto()  # without choices, and without an error
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked, and of which engine, as far as the answer is read by it.
+
+    prompts: how many, 1 or more. samples: answers for each prompt, 1 or more.
+    """
+
+    prompts: int = 1
+    samples: int = 1
+    engine: Engine = UNDECLARED
+
+
+class AnswerReader:
+    """Collects what the documents of one answer say: one document, or the chunks of a stream.
+
+    formats: those its path allows, the one the request was made for first. The answer's own shape decides.
+    """
+
+    def __init__(self, formats: tuple[AnswerFormat, ...], asked: Asked) -> None:
+        self._readers = [_FormatReader(each, asked) for each in formats]
+        self._relevances = [relevance_of(each) for each in formats]
+        self._done = False
+        self._unreadable = False
+
+    def read_headers(self, headers: Mapping[str, str]) -> None:
+        """Read what the answer's headers say. headers: by lower-case name."""
+        for reader in self._readers:
+            reader.read_headers(headers)
+
+    def read_document(self, content: bytes) -> bool:
+        """Read the whole answer of a request that was not streamed. Returns whether it is JSON."""
+        text, document = _parse(content)
+        if text is None:
+            return False
+        for reader in self._readers:
+            reader.read_document(document, text)
+        self._done = True
+        return True
+
+    def read_chunk(self, data: bytes) -> ChunkUsage:
+        """Read the data of one event of a stream, or one line, and say what usage it carries."""
+        if len(data) < _DONE_BYTES_MAX and data.strip() == DONE:
+            self._done = True
+            return ChunkUsage.NONE
+        if self.is_irrelevant(data):
+            return ChunkUsage.NONE
+        text, document = _parse(data)
+        if text is None:
+            return ChunkUsage.NONE
+        usages = [reader.read_chunk(document, text) for reader in self._readers]
+        return next((usage for usage in usages if usage is not ChunkUsage.NONE), ChunkUsage.NONE)
+
+    def is_irrelevant(self, data: bytes) -> bool:
+        """Whether bytes of a stream say nothing that is not known, however they are cut into events."""
+        for reader, relevance in zip(self._readers, self._relevances, strict=True):
+            if reader.model is None or not relevance.is_irrelevant(data):
+                return False
+        return DONE not in data
+
+    def read_lines(self, content: bytes) -> bool:
+        """Read JSON lines that came as one document. Returns whether they are."""
+        documents = [_parse(line) for line in content.splitlines() if line.strip()]
+        for text, document in documents:
+            if text is not None:
+                for reader in self._readers:
+                    reader.read_chunk(document, text)
+        return all(text is not None for text, _ in documents)
+
+    def read_error(self) -> None:
+        """Take note of an error that no document states: an event of that name, a document that was cut."""
+        self._readers[0].failed = True
+
+    def read_damage(self) -> None:
+        """Take note that the body can't be decoded, or no further."""
+        self._unreadable = True
+
+    def answer(self) -> Answer:
+        """Return what is known so far."""
+        answers = [reader.answer() for reader in self._readers]
+        best = next((each for each in answers if each.usage or each.usage_raw or each.malformed), answers[0])
+        return replace(
+            best,
+            finished=self._done or any(each.finished for each in answers),
+            failed=any(each.failed for each in answers),
+            unreadable=self._unreadable,
+        )
+
+    def member_names(self) -> frozenset[str]:
+        """List the members that are read, of a document or of each of its results."""
+        return frozenset(name for reader in self._readers for name in reader.member_names())
+
+    def ends_with_body(self) -> bool:
+        """Whether nothing but the end of the body says that the answer is whole."""
+        return self._readers[0].ends_with_body
+
+
+class _FormatReader:
+    """Reads the documents of one answer by the facts of one format."""
+
+    def __init__(self, form: AnswerFormat, asked: Asked) -> None:
+        self._format = form
+        self._asked = asked
+        per_prompt = None if form.fold is Fold.CHOICES and asked.prompts == 1 else asked.samples
+        self._ledgers = [
+            UsageLedger(_place_for(place, asked.engine), form.fold, per_prompt) for place in form.usage
+        ]
+        self._header_ledger: UsageLedger | None = None
+        self._final_usages = 0
+        self.model: str | None = None
+        self._finish_reason: str | None = None
+        self._finished = False
+        self.failed = False
+        self.ends_with_body = form.ends_with_body
+
+    def read_headers(self, headers: Mapping[str, str]) -> None:
+        counts = self._format.header_usage
+        if counts:
+            block = {name: _header_count(value) for name, value in headers.items()}
+            self._header_ledger = UsageLedger(counts_among(counts, ""), Fold.LAST, 1)
+            self._state([self._header_ledger], block, json.dumps(block), result_key("", 0), final=True)
+        for name in self._format.header_documents:
+            text, document = _parse(headers.get(name, "").encode("utf-8", "surrogateescape"))
+            if text is not None:
+                self.read_document(document, text)
+
+    def read_document(self, document: object, text: str) -> None:
+        for index, (result, result_text) in enumerate(self._results_of(document, text)):
+            self._read(result)
+            self._state(self._ledgers, result, result_text, result_key("", index), final=True)
+
+    def read_chunk(self, document: object, text: str) -> ChunkUsage:
+        if not isinstance(document, dict):
+            return ChunkUsage.NONE
+        error = self._read(document)
+        if self._format.fold is not Fold.CHOICES:
+            index = document.get("index") if self._format.fold is Fold.LAST else None
+            self._state(self._ledgers, document, text, result_key("", index), final=False)
+            return ChunkUsage.NONE
+        found = [ledger.find(document) for ledger in self._ledgers]
+        if not any(found):
+            return ChunkUsage.NONE
+        choices = document.get("choices")
+        key = self._choice_key(document.get("id"), choices)
+        stated = [
+            usage is not None and ledger.state(usage, text, key, final=not choices)
+            for ledger, usage in zip(self._ledgers, found, strict=True)
+        ]
+        if not found[0]:
+            return ChunkUsage.NONE
+        if choices:
+            return ChunkUsage.RUNNING if stated[0] else ChunkUsage.PLACEHOLDER
+        self._final_usages += 1
+        # An error is for the client, whatever comes with it.
+        return ChunkUsage.NONE if error else ChunkUsage.FINAL
+
+    def _state(
+        self, ledgers: list[UsageLedger], document: object, text: str, key: ResultKey, *, final: bool
+    ) -> None:
+        for ledger in ledgers:
+            usage = ledger.find(document)
+            if usage:
+                ledger.state(usage, text, key, final=final)
+
+    def member_names(self) -> set[str]:
+        form = self._format
+        marks = [each.place for each in (*form.ends, *form.failures)]
+        usages = [path for place in form.usage for path in place.places]
+        places = (*form.models, *form.finish_reasons, *form.results, *marks, *usages)
+        names = {step for path in places for step in path[:1] if isinstance(step, str)}
+        return names.union(*(place.members for place in form.usage))
+
+    def answer(self) -> Answer:
+        known = Answer(
+            model=self.model,
+            finish_reason=self._finish_reason,
+            finished=self._finished,
+            failed=self.failed,
+        )
+        ledgers = [self._header_ledger, *self._ledgers] if self._header_ledger else self._ledgers
+        usage: Usage | None = None
+        raw: str | None = None
+        for ledger in ledgers:
+            raw = raw or _join(ledger.raw())
+            try:
+                stated = ledger.usage()
+            except MalformedUsageError:
+                if usage is None or not usage.is_billable():
+                    return replace(known, malformed=True, usage_raw=raw)
+                continue
+            if stated is not None:
+                usage = usage.filled_from(stated) if usage else stated
+        return replace(known, usage=usage if usage and usage.is_billable() else None, usage_raw=raw)
+
+    def _read(self, document: object) -> bool:
+        """Read all but the usage. Returns whether it is an error."""
+        form = self._format
+        for place in form.models if self.model is None else ():
+            model = value_at(document, place)
+            if isinstance(model, str) and model:
+                self.model = model
+                break
+        error = has_mark(document, form.failures)
+        ended = has_mark(document, form.ends)
+        self.failed |= error
+        self._finished |= ended
+        if ended or error or not form.finish_reason_at_end:
+            self._read_finish_reason(document)
+        return error
+
+    def _read_finish_reason(self, document: object) -> None:
+        for place in self._format.finish_reasons:
+            reason = value_at(document, place)
+            if isinstance(reason, str) and reason:
+                self._finish_reason = reason
+                return
+
+    def _results_of(self, document: object, text: str) -> list[tuple[object, str]]:
+        for place in self._format.results:
+            results = value_at(document, place)
+            if isinstance(results, list):
+                return list(zip(results, element_texts(text, place), strict=True))
+        return [(document, text)]
+
+    def _choice_key(self, chunk_id: object, choices: object) -> ResultKey:
+        if not choices:
+            return result_key(chunk_id, self._final_usages if self._asked.engine.usage_per_result else 0)
+        first = choices[0] if isinstance(choices, list) else None
+        index = first.get("index") if isinstance(first, dict) else None
+        # One prompt's choices are told apart by their index alone, should every chunk have an id of its own.
+        return result_key(chunk_id if self._asked.prompts > 1 else None, index)
+
+
+def _parse(content: bytes) -> tuple[str | None, object]:
+    """Parse JSON in UTF-8; None: it is not."""
+    try:
+        text = content.removeprefix(codecs.BOM_UTF8).decode()
+    except UnicodeDecodeError:
+        return None, None
+    try:
+        return text, json.loads(text)
+    except RecursionError:
+        return None, None
+    except ValueError:
+        return _parse_long_numbers(text)
+
+
+def _parse_long_numbers(text: str) -> tuple[str | None, object]:
+    """Parse JSON with numbers of thousands of digits, which Python refuses to read as integers."""
+    try:
+        return text, json.loads(text, parse_int=float)
+    except (ValueError, RecursionError):
+        return None, None
+
+
+def _place_for(place: UsagePlace, engine: Engine) -> UsagePlace:
+    """Adapt a place to an engine that counts cached tokens otherwise than the format says."""
+    if not engine.cached_in_prompt:
+        return place
+    return replace(place, counts=place.counts.with_cached_in_prompt())
+
+
+def _header_count(value: str) -> object:
+    return int(value) if value.isascii() and value.isdecimal() and len(value) < 20 else value
+
+
+def _join(raws: list[str] | None) -> str | None:
+    if not raws:
+        return None
+    joined = raws[0] if len(raws) == 1 else f"[{','.join(raws)}]"
+    return joined if len(joined.encode()) <= USAGE_RAW_BYTES_MAX else None

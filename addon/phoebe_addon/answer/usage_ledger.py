@@ -1,0 +1,201 @@
+"""Folding the usages of an answer's documents into one.
+
+How engines differ, and what is made of it:
+- Usage on a chunk without choices is final for the chunk's `id`. TensorRT-LLM sends one for each prompt,
+  each with an id of its own: they are added up. llama.cpp sends one for each result, all under one id.
+- Usage on chunks with choices is cumulative for its choice (vLLM's continuous usage; TGI puts one on the last
+  chunk of each prompt). Ollama sends zeros there until the end.
+- Answers to one prompt repeat its counts: completion tokens are added over answers, the prompt's are not.
+"""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from phoebe_addon.apis.family import Fold, Path, UsagePlace, value_at
+from phoebe_addon.apis.usage import COUNT_NAMES, PROMPT_SIDE, MalformedUsageError, Usage, add_counts
+from phoebe_addon.formats.json_members import text_at
+
+USAGE_RAW_BYTES_MAX = 16 * 1024
+# More results than any request asks for. Beyond it the sum would be wrong, so there is none.
+RESULTS_MAX = 65_536
+# Of so many results the documents are kept for the raw usage; together they bound what the proxy keeps.
+_DOCUMENTS_KEPT_MAX = 64
+_ID_LENGTH_MAX = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ResultKey:
+    """Which result a usage is for: the document's id, and its number within the answer."""
+
+    id: str
+    index: int
+
+
+def result_key(document_id: object, index: object) -> ResultKey:
+    """Make the key of a result; whatever the engine gives instead of an id or an index, there is one."""
+    known_id = document_id[:_ID_LENGTH_MAX] if isinstance(document_id, str) else ""
+    return ResultKey(known_id, index if isinstance(index, int) and index >= 0 else 0)
+
+
+class FoundUsage(NamedTuple):
+    """A usage object, and where in its document it stands."""
+
+    block: dict[str, object]
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """What was stated of one result. usage: None when malformed. texts: of it; None: not all kept."""
+
+    usage: Usage | None
+    texts: tuple["_UsageText", ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _UsageText:
+    """The text of a usage object, cut out of its document only when it is asked for: chunks come fast."""
+
+    document: str
+    path: Path
+    members: tuple[str, ...]
+
+    def cut(self) -> str | None:
+        return text_at(self.document, self.path, self.members)
+
+
+class UsageLedger:
+    """Collects what the documents of one answer state in one place.
+
+    answers_per_prompt: results that share a prompt, 1 or more; None: all do.
+    """
+
+    def __init__(self, place: UsagePlace, fold: Fold, answers_per_prompt: int | None) -> None:
+        self._place = place
+        self._fold = fold
+        self._answers_per_prompt = answers_per_prompt
+        self._final: dict[ResultKey, _Statement] = {}
+        self._running: dict[ResultKey, _Statement] = {}
+        self._overflowed = False
+
+    def find(self, document: object) -> FoundUsage | None:
+        """Find the usage object of a document."""
+        for path in self._place.places:
+            block = value_at(document, path)
+            if isinstance(block, dict):
+                return FoundUsage(block, path)
+        return None
+
+    def state(self, found: FoundUsage, document: str, key: ResultKey, *, final: bool) -> bool:
+        """Take what a usage object states.
+
+        document: the text it stands in. final: it will not be taken back. Returns whether it states anything.
+        """
+        text = _UsageText(document, found.path, self._place.members)
+        return self._state(found.block, text, key, final=final)
+
+    def _state(self, block: dict[str, object], text: _UsageText, key: ResultKey, *, final: bool) -> bool:
+        try:
+            usage = self._place.counts.read(block)
+        except MalformedUsageError:
+            usage = None
+        known = self._final if final else self._running
+        before = known.get(key)
+        if usage is not None and self._says_nothing(usage, before, final=final):
+            return False
+        if before is None and len(known) >= RESULTS_MAX:
+            self._overflowed = True
+            return True
+        results = len(known) + (before is None)
+        texts = _kept(text) if results <= _DOCUMENTS_KEPT_MAX else None
+        if self._fold is Fold.MERGE and before is not None:
+            usage = self._merged(before.usage, usage)
+            texts = _together(before.texts, texts)
+        known[key] = _Statement(usage, texts)
+        return True
+
+    def usage(self) -> Usage | None:
+        """Add up what was stated; None: nothing was. Raises MalformedUsageError."""
+        known = self._final or self._running
+        usages = {key: statement.usage for key, statement in known.items()}
+        if self._overflowed:
+            raise MalformedUsageError("too many results to add up")
+        if not usages:
+            return None
+        if len(usages) == 1:
+            (only,) = usages.values()
+            return self._place.counts.whole_prompt(_well_formed(only))
+        return self._total(
+            {key: self._place.counts.whole_prompt(_well_formed(u)) for key, u in usages.items()}
+        )
+
+    def raw(self) -> list[str] | None:
+        """Return the usage objects as the engine sent them; None if they were not all kept."""
+        raws: list[str] = []
+        for statement in (self._final or self._running).values():
+            for text in statement.texts if statement.texts is not None else (None,):
+                raw = text.cut() if text else None
+                if raw is None:
+                    return None
+                raws.append(raw)
+        return raws
+
+    def _says_nothing(self, usage: Usage, before: _Statement | None, *, final: bool) -> bool:
+        if self._place.members and usage.is_empty():
+            return True  # the object has other purposes, and no counts yet
+        placeholder = not final and not any(getattr(usage, name) for name in COUNT_NAMES)
+        return placeholder and (before is None or self._fold is Fold.CHOICES)
+
+    def _merged(self, before: Usage | None, now: Usage | None) -> Usage | None:
+        if before is None or now is None:
+            return None
+        merged = now.filled_from(before)
+        try:
+            added = {
+                name: add_counts((getattr(before, name), getattr(now, name))) for name in self._place.added
+            }
+        except MalformedUsageError:
+            return None
+        return replace(merged, **added)
+
+    def _total(self, usages: dict[ResultKey, Usage]) -> Usage:
+        by_prompt: dict[ResultKey, Usage] = {}
+        for key, usage in usages.items():
+            prompt_key = self._prompt_key(key)
+            by_prompt[prompt_key] = usage.filled_from(by_prompt.get(prompt_key, Usage()))
+        return Usage(
+            **{
+                name: add_counts(
+                    getattr(usage, name) for usage in (by_prompt if name in PROMPT_SIDE else usages).values()
+                )
+                for name in COUNT_NAMES
+            }
+        )
+
+    def _prompt_key(self, key: ResultKey) -> ResultKey:
+        if self._answers_per_prompt is None:
+            return ResultKey("", 0)
+        return ResultKey(key.id, key.index // self._answers_per_prompt)
+
+
+def _kept(text: _UsageText) -> tuple[_UsageText, ...] | None:
+    if len(text.document) <= USAGE_RAW_BYTES_MAX:
+        return (text,)
+    cut = text.cut()
+    if cut is None or len(cut) > USAGE_RAW_BYTES_MAX:
+        return None
+    return (_UsageText(cut, (), ()),)
+
+
+def _together(
+    before: tuple[_UsageText, ...] | None, now: tuple[_UsageText, ...] | None
+) -> tuple[_UsageText, ...] | None:
+    if before is None or now is None or len(before) >= _DOCUMENTS_KEPT_MAX:
+        return None
+    return before + now
+
+
+def _well_formed(usage: Usage | None) -> Usage:
+    if usage is None:
+        raise MalformedUsageError("one of the usages has a count that is none")
+    return usage

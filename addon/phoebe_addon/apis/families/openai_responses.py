@@ -1,0 +1,58 @@
+"""The OpenAI Responses API, as OpenAI, vLLM, SGLang, llama.cpp, Ollama and Dynamo speak it.
+
+Usage is null until the terminal event; there is no `[DONE]`. Sources: the OpenAI API reference; vLLM
+`entrypoints/openai/responses`; SGLang `serving_responses.py`; Ollama `openai/responses.go`.
+"""
+
+from phoebe_addon.apis.family import AnswerFormat, Family, Fold, RequestFormat, Unbillable, at, mark, usage_at
+from phoebe_addon.apis.usage import Counts
+
+RESPONSES_COUNTS = Counts(
+    prompt=("input_tokens",),
+    cached=("input_tokens_details.cached_tokens",),
+    cache_write=("input_tokens_details.cache_write_tokens",),
+    prompt_audio=("input_tokens_details.audio_tokens",),
+    completion=("output_tokens",),
+    reasoning=("output_tokens_details.reasoning_tokens",),
+    completion_audio=("output_tokens_details.audio_tokens",),
+)
+
+FAMILIES = (
+    Family(
+        "openai.responses",
+        ("POST /v1/responses",),
+        RequestFormat(
+            unbillable=(
+                Unbillable(
+                    "background",
+                    "a response in the background reports its usage only when it is fetched",
+                    allowed=(False,),
+                ),
+                # llama.cpp takes it, and then answers in a shape the API does not have.
+                Unbillable("n", "a response has one answer", allowed=(1,)),
+            ),
+        ),
+        AnswerFormat(
+            usage=(usage_at(RESPONSES_COUNTS, "response.usage", "usage"),),
+            fold=Fold.MERGE,
+            models=(at("response.model"), at("model")),
+            finish_reasons=(
+                at("response.incomplete_details.reason"),
+                at("response.status"),
+                at("incomplete_details.reason"),
+                at("status"),
+            ),
+            finish_reason_at_end=True,
+            ends=(
+                mark("type", "response.completed", "response.incomplete", "response.cancelled"),
+                mark("status", "completed", "incomplete", "cancelled"),
+            ),
+            failures=(
+                mark("type", "error", "response.failed"),
+                mark("response.error"),
+                mark("error"),
+                mark("status", "failed"),
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,241 @@
+"""Bringing events from the spool to the rater, over one long gRPC stream.
+
+An event leaves the spool only after the rater's answer for it, which comes after its COMMIT. Whatever breaks
+in between, the events are sent again; the rater recognises them by their request id.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NoReturn
+
+import grpc
+import grpc.aio
+import tenacity
+from google.protobuf.message import DecodeError
+
+from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles, RaterCredentialsError
+from phoebe_addon.delivery.trouble import DeliveryTrouble
+from phoebe_addon.spool.spool import ProducerState, Spool, SpooledEvent, SpoolError
+from phoebe_proto.v1 import metering_pb2, metering_pb2_grpc
+
+logger = logging.getLogger(__name__)
+
+BATCH_EVENTS_MAX = 500
+# gRPC takes messages of up to 4 MiB.
+BATCH_BYTES_MAX = 2 * 1024 * 1024
+# A batch commits in milliseconds. The rater may be waiting for a lock or a failover; after this long it is
+# better to try on a new connection.
+ANSWER_TIMEOUT_S = 30.0
+RETRY_WAIT_MAX_S = 10.0
+# A missed wake-up must not leave an event behind, and the rater wants to hear every 10 s if nothing happened.
+IDLE_WAIT_S = 5.0
+# The rater ends connections that are an hour old, so that whoever lost their certificate loses it at last.
+CONNECTION_AGE_MAX_S = 1800.0
+
+_OUTCOMES = {
+    metering_pb2.EVENT_OUTCOME_STORED: "stored",
+    metering_pb2.EVENT_OUTCOME_DUPLICATE: "duplicate",
+    metering_pb2.EVENT_OUTCOME_CONFLICT: "conflict",
+    metering_pb2.EVENT_OUTCOME_REJECTED: "rejected",
+}
+
+type _Stream = grpc.aio.StreamStreamCall[metering_pb2.StreamEventsRequest, metering_pb2.StreamEventsResponse]
+type OnResults = Callable[[Counter[str]], None]
+
+
+class DeliveryError(Exception):
+    """The rater gave an answer that does not fit what it was sent."""
+
+
+class Delivery:
+    """Sends what is in the spool, for as long as `run` runs.
+
+    on_results: told for every batch how many events had which outcome ("stored", "duplicate", …).
+    credentials: what connections are made with; a new connection is made when they change. troubled: whether
+    the last attempt failed.
+    """
+
+    def __init__(
+        self, spool: Spool, target: str, on_results: OnResults, credentials: CredentialFiles = PLAINTEXT
+    ) -> None:
+        self._spool = spool
+        self._target = target
+        self._on_results = on_results
+        self._credentials = credentials
+        self._warnings: tuple[str, ...] = ()
+        self._trouble = DeliveryTrouble(target)
+        self._wake = asyncio.Event()
+        self._batch_number = 0
+        self._answered = 0
+        self._finishing = False
+        self.troubled = False
+
+    def wake(self) -> None:
+        """Say that the spool has got events."""
+        self._wake.set()
+
+    def finish(self) -> None:
+        """Let `run` return once the rater has had everything, and has been told that it was the last."""
+        self._finishing = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled. Failures are logged and tried again, with growing, jittered pauses."""
+        said_all = False
+        while not said_all:
+            async for attempt in tenacity.AsyncRetrying(
+                wait=tenacity.wait_random_exponential(multiplier=0.2, max=RETRY_WAIT_MAX_S),
+                retry=tenacity.retry_if_exception_type(
+                    (grpc.aio.AioRpcError, DeliveryError, RaterCredentialsError, SpoolError)
+                ),
+                before_sleep=self._note_trouble,
+            ):
+                with attempt:
+                    said_all = await self._run_connection(attempt.retry_state)
+
+    async def _run_connection(self, state: tenacity.RetryCallState) -> bool:
+        """Deliver over one connection, until it is old or its credentials have changed.
+
+        Returns whether all has been said.
+        """
+        version = self._credentials.version()
+        credentials = await asyncio.to_thread(self._credentials.read)
+        self._warn(credentials.warnings)
+        end_s = asyncio.get_running_loop().time() + CONNECTION_AGE_MAX_S
+        async with credentials.open_channel(self._target) as channel:
+            stub = metering_pb2_grpc.MeteringServiceStub(channel)
+            stream = stub.StreamEvents(metadata=credentials.metadata)
+            stream.add_done_callback(lambda _: self._wake.set())
+            try:
+                while asyncio.get_running_loop().time() < end_s and self._credentials.version() == version:
+                    answered = self._answered
+                    more = await self._say_next(stream)
+                    if self._answered > answered:
+                        state.attempt_number = 1  # it works: the next pause starts small again
+                        self._trouble.over()
+                    if not more and self._finishing:
+                        return True
+            finally:
+                stream.cancel()
+        return False
+
+    async def _say_next(self, stream: _Stream) -> bool:
+        """Send events, or, after a while without any, how the spool stands. Returns whether more may follow.
+
+        Raises what the stream ended with, if it did.
+        """
+        self._wake.clear()
+        if stream.done():
+            await _raise_ending(stream)
+        batch = await asyncio.to_thread(self._spool.read, BATCH_EVENTS_MAX, BATCH_BYTES_MAX)
+        if batch:
+            await self._deliver(stream, batch)
+            return True
+        await self._say_departed(stream)
+        state = await asyncio.to_thread(self._spool.state)
+        stopped = self._finishing and not state.spooled_events and not state.open_exchanges
+        if not stopped:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), IDLE_WAIT_S)
+                return True
+            state = await asyncio.to_thread(self._spool.state)
+        await self._send(stream, [], _status(state, stopped=stopped))
+        if stopped:
+            self._spool.note_stopped(stopped=True)
+        return not stopped
+
+    async def _say_departed(self, stream: _Stream) -> None:
+        """Tell that producers whose file was damaged will send nothing more."""
+        for row_id, state in await asyncio.to_thread(self._spool.departed):
+            await self._send(stream, [], _status(state, stopped=True))
+            await self._spool.forget_departed(row_id)
+
+    async def _deliver(self, stream: _Stream, batch: Sequence[SpooledEvent]) -> None:
+        messages = [message for spooled in batch if (message := self._message(spooled))]
+        state = await asyncio.to_thread(self._spool.state, batch[-1].id)
+        self._report(await self._send(stream, messages, _status(state)))
+        self.troubled = False
+        await self._spool.forget(batch)
+
+    async def _send(
+        self,
+        stream: _Stream,
+        events: Sequence[metering_pb2.MeteringEvent],
+        status: metering_pb2.ProducerStatus,
+    ) -> metering_pb2.StreamEventsResponse:
+        if stream.done():
+            await _raise_ending(stream)
+        self._batch_number += 1
+        request = metering_pb2.StreamEventsRequest(
+            batch_id=str(self._batch_number), events=events, status=status
+        )
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                await stream.write(request)
+                response = await stream.read()
+        except TimeoutError:
+            raise DeliveryError(f"no answer within {ANSWER_TIMEOUT_S:g} seconds") from None
+        if not isinstance(response, metering_pb2.StreamEventsResponse):
+            raise DeliveryError("the rater ended the stream")
+        self._check(request, response)
+        self._answered += 1
+        return response
+
+    def _message(self, spooled: SpooledEvent) -> metering_pb2.MeteringEvent | None:
+        try:
+            event = metering_pb2.MeteringEvent.FromString(spooled.event)
+        except DecodeError:
+            self._spool.condemn(spooled.id)
+            return None
+        event.producer_id = spooled.producer_id
+        event.producer_seq = spooled.producer_seq
+        return event
+
+    def _check(
+        self, request: metering_pb2.StreamEventsRequest, response: metering_pb2.StreamEventsResponse
+    ) -> None:
+        sent = [event.request_id for event in request.events]
+        answered = [result.request_id for result in response.results]
+        decided = all(result.outcome in _OUTCOMES for result in response.results)
+        if response.batch_id != request.batch_id or sent != answered or not decided:
+            raise DeliveryError("the rater's answer does not fit the batch it was sent")
+
+    def _report(self, response: metering_pb2.StreamEventsResponse) -> None:
+        outcomes: Counter[str] = Counter()
+        for result in response.results:
+            outcomes[_OUTCOMES[result.outcome]] += 1
+            if result.reason:
+                logger.error("phoebe: the rater kept event %s aside: %s", result.request_id, result.reason)
+        self._on_results(outcomes)
+
+    def _warn(self, warnings: tuple[str, ...]) -> None:
+        if warnings != self._warnings:
+            self._warnings = warnings
+            for warning in warnings:
+                logger.warning("phoebe: %s", warning)
+
+    def _note_trouble(self, state: tenacity.RetryCallState) -> None:
+        self.troubled = True
+        self._trouble.met(state.outcome.exception() if state.outcome else None)
+
+
+def _status(state: ProducerState, *, stopped: bool = False) -> metering_pb2.ProducerStatus:
+    status = metering_pb2.ProducerStatus(
+        producer_id=state.producer_id,
+        last_seq=state.last_seq,
+        spooled_events=state.spooled_events,
+        open_exchanges=state.open_exchanges,
+        stopped=stopped,
+        lost_rows=state.lost_rows,
+    )
+    status.complete_until.FromDatetime(state.complete_until)
+    return status
+
+
+async def _raise_ending(stream: _Stream) -> NoReturn:
+    """Raise what a stream ended with."""
+    await stream.read()  # raises what the rater ended it with, unless it was an end in peace
+    raise DeliveryError("the rater ended the stream")

@@ -1,0 +1,58 @@
+"""What keeps events from the rater, told in the log so that it is noticed and does not fill it."""
+
+import logging
+
+import grpc
+import grpc.aio
+
+from phoebe_addon.delivery.credentials import RaterCredentialsError
+
+logger = logging.getLogger(__name__)
+
+_REFUSALS = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
+
+
+class DeliveryTrouble:
+    """The trouble of one delivery to the rater at `target`.
+
+    What only a human can mend, an error, is said once until something changes; what passes is a warning each
+    time.
+    """
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._known = ""
+
+    def met(self, error: BaseException | None) -> None:
+        """Say what went wrong with an attempt."""
+        refused = isinstance(error, grpc.aio.AioRpcError) and error.code() in _REFUSALS
+        wrong_files = isinstance(error, RaterCredentialsError)
+        text = _explain(error)
+        if not refused and not wrong_files:
+            if not _ended_while_written(error):
+                self._known = ""
+            logger.warning("phoebe: events wait in the spool: the rater at %s: %s", self._target, text)
+            return
+        level = logging.DEBUG if text == self._known else logging.ERROR
+        self._known = text
+        if refused:
+            logger.log(level, "phoebe: the rater at %s lets no event in: %s", self._target, text)
+        else:
+            logger.log(level, "phoebe: no event can be sent to the rater at %s: %s", self._target, text)
+
+    def over(self) -> None:
+        """Say so, if an error was said before."""
+        if self._known:
+            logger.warning("phoebe: the rater at %s takes events again", self._target)
+        self._known = ""
+
+
+def _ended_while_written(error: BaseException | None) -> bool:
+    """Whether a stream ended at an unlucky moment: gRPC then says INTERNAL, whatever it was that ended it."""
+    return isinstance(error, grpc.aio.AioRpcError) and error.code() is grpc.StatusCode.INTERNAL
+
+
+def _explain(error: BaseException | None) -> str:
+    if isinstance(error, grpc.aio.AioRpcError):
+        return f"{error.code().name}: {error.details()}"
+    return str(error) or repr(error)

@@ -1,0 +1,248 @@
+"""The gate: the checks that decide whether an exchange is let through. What can't be billed is refused."""
+
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from phoebe_addon.formats.content_coding import ContentCodingError, open_decoder
+from phoebe_addon.gate.edge_secrets import SECRET_HEADER, EdgeSecrets
+from phoebe_addon.gate.identity import HeaderNames, Identity, read_identity
+from phoebe_addon.gate.refusal import Refusal, RefusalReason
+from phoebe_addon.gate.request_body import Asking, BadBodyError, RequestBody, read_request
+from phoebe_addon.gate.routes import Match, RouteTable
+from phoebe_addon.gate.upstreams import Upstream, Upstreams
+
+type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Real clients and edges send dozens. Servers refuse as many, or are slow with them.
+_HEADERS_MAX = 256
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_NOT_IN_TARGETS = re.compile(r"[^!-~]")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """What the checks need of a request before its body is there.
+
+    target: path and query as sent. headers: every value of each header, by lower-case name. peer: the IP
+    address the connection comes from.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, Sequence[str]]
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """An exchange whose head is in order.
+
+    content_type, content_encoding: of the request's body, the values of all such headers joined with commas.
+    """
+
+    identity: Identity
+    upstream: Upstream
+    match: Match
+    content_type: str
+    content_encoding: str
+
+    def is_free(self) -> bool:
+        """Whether it passes without an event."""
+        return not self.match.route.families
+
+
+@dataclass(frozen=True, slots=True)
+class GateRules:
+    """What the gate checks against.
+
+    body_bytes_max: of a request body, decoded, in bytes. continuous_usage: what is asked of engines of
+    which the resource map does not say it. secret_header: the one with the edge's secret.
+    """
+
+    trusted_edges: tuple[Network, ...]
+    header_names: HeaderNames
+    body_bytes_max: int
+    routes: RouteTable
+    continuous_usage: bool = False
+    secret_header: str = SECRET_HEADER
+
+
+def check_head(
+    head: RequestHead, rules: GateRules, upstreams: Upstreams, secrets: EdgeSecrets
+) -> Pass | Refusal:
+    """Check everything that can be known before the body.
+
+    Which is: peer, the edge's secret, protocol, size, identity, route, upstream.
+    """
+    refusal = (
+        _check_peer(head, rules)
+        or secrets.check(head.headers, rules.secret_header)
+        or _check_protocol(head)
+        or _check_characters(head)
+        or _check_body_headers(head, rules)
+    )
+    if refusal:
+        return refusal
+    identity = read_identity(head.headers, rules.header_names)
+    if isinstance(identity, Refusal):
+        return identity
+    match = rules.routes.find(head.method, head.target.partition("?")[0])
+    if isinstance(match, Refusal):
+        return match
+    upstream = upstreams.find(identity.resource_id)
+    if upstream is None:
+        return Refusal(
+            404,
+            RefusalReason.NO_UPSTREAM,
+            f"No model server is known for the resource {identity.resource_id!a}.",
+        )
+    return Pass(
+        identity,
+        upstream,
+        match,
+        ",".join(head.headers.get("content-type", ())),
+        ",".join(head.headers.get("content-encoding", ())),
+    )
+
+
+def check_body(content: bytes, passed: Pass, rules: GateRules) -> RequestBody | Refusal:
+    """Check the body of a metered request against what its API needs and what its resource serves."""
+    upstream = passed.upstream
+    continuous = rules.continuous_usage if upstream.continuous_usage is None else upstream.continuous_usage
+    try:
+        decoded = _decoded(content, passed.content_encoding, rules.body_bytes_max)
+        if decoded is None or len(decoded) > rules.body_bytes_max:
+            return body_too_large(rules.body_bytes_max)
+        body = read_request(decoded, passed.content_type, passed.match, Asking(upstream.engine, continuous))
+    except (BadBodyError, ContentCodingError) as error:
+        return Refusal(400, RefusalReason.BAD_BODY, str(error))
+    return _check_models(body, upstream.models) or body
+
+
+def _check_models(body: RequestBody, served: tuple[str, ...]) -> Refusal | None:
+    """Refuse a request for a model that the resource does not declare, if it declares any.
+
+    APIs whose requests name no model leave the choice to the engine.
+    """
+    undeclared = next((model for model in body.models if model not in served), None)
+    missing = not body.models and body.family.request.names_model
+    if not served or (undeclared is None and not missing):
+        return None
+    return Refusal(
+        404,
+        RefusalReason.MODEL_NOT_SERVED,
+        f"The model {(undeclared or '')[:256]!a} is not served by this resource.",
+    )
+
+
+def _decoded(content: bytes, content_encoding: str, bytes_max: int) -> bytes | None:
+    """Decode a body; None: it is larger than allowed. Raises ContentCodingError."""
+    decoder = open_decoder(content_encoding)
+    if decoder is None:
+        return content
+    decoded = bytearray()
+    for piece in decoder.feed(content):
+        decoded += piece
+        if len(decoded) > bytes_max:
+            return None
+    if not decoder.complete:
+        raise ContentCodingError("the compressed request body is cut short")
+    return bytes(decoded)
+
+
+def body_too_large(body_bytes_max: int) -> Refusal:
+    """Make the refusal of a request body that is too large."""
+    return Refusal(
+        413, RefusalReason.BODY_TOO_LARGE, f"The request body is larger than {body_bytes_max} bytes."
+    )
+
+
+def too_slow(request_timeout_s: float) -> Refusal:
+    """Make the refusal of a request that does not come to its end."""
+    return Refusal(
+        408, RefusalReason.TOO_SLOW, f"The request was not there within {request_timeout_s:g} seconds."
+    )
+
+
+def too_busy() -> Refusal:
+    """Make the refusal of a request while as many are under way as may be."""
+    return Refusal(
+        503, RefusalReason.BUSY, "Too many requests are under way in this proxy.", (("Retry-After", "5"),)
+    )
+
+
+def connect_refused() -> Refusal:
+    """Make the refusal of a CONNECT request."""
+    return Refusal(
+        405,
+        RefusalReason.CONNECT,
+        "CONNECT is not supported: this proxy serves model APIs and opens no tunnels.",
+        (("Allow", "GET, POST"),),
+    )
+
+
+def _check_peer(head: RequestHead, rules: GateRules) -> Refusal | None:
+    if _is_trusted(head.peer, rules):
+        return None
+    return Refusal(
+        403,
+        RefusalReason.UNTRUSTED_PEER,
+        "Requests are taken only from trusted edges, and your address is none.",
+    )
+
+
+def _is_trusted(peer: str, rules: GateRules) -> bool:
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:  # a Unix socket, or a connection already gone
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return any(address in network for network in rules.trusted_edges)
+
+
+def _check_protocol(head: RequestHead) -> Refusal | None:
+    if head.method == "CONNECT":
+        return connect_refused()
+    if "upgrade" in head.headers:
+        return Refusal(
+            501,
+            RefusalReason.PROTOCOL_UPGRADE,
+            "Protocol upgrades (WebSocket, h2c) are not supported: their traffic could not be metered.",
+        )
+    return None
+
+
+def _check_characters(head: RequestHead) -> Refusal | None:
+    """Refuse what HTTP does not allow but mitmproxy lets pass: an engine could read it in another way.
+
+    A line break in a value, for one, begins a header of its own for some servers (RFC 9112, 5.2), and a blank
+    in a path of HTTP/2 would end the path of HTTP/1.
+    """
+    if sum(map(len, head.headers.values())) > _HEADERS_MAX:
+        return bad_http(431, f"A request may have {_HEADERS_MAX} headers.")
+    if _NOT_IN_TARGETS.search(head.target):
+        return bad_http(400, "The request's target has characters that are not printable ASCII.")
+    if any(_CONTROL.search(value) for values in head.headers.values() for value in values):
+        return bad_http(400, "A header has control characters or goes on in another line.")
+    return None
+
+
+def bad_http(status: int, message: str) -> Refusal:
+    """Make the refusal of a request that is not well-formed HTTP."""
+    return Refusal(status, RefusalReason.BAD_HTTP, message)
+
+
+def _check_body_headers(head: RequestHead, rules: GateRules) -> Refusal | None:
+    if any(coding.strip().lower() != "chunked" for coding in head.headers.get("transfer-encoding", ())):
+        return bad_http(501, "Of transfer codings, only chunked is supported.")
+    try:
+        open_decoder(",".join(head.headers.get("content-encoding", ())))
+    except ContentCodingError as error:
+        return Refusal(400, RefusalReason.BAD_BODY, f"{error}.")
+    length = head.headers.get("content-length", ("0",))[0]
+    if length.isdecimal() and int(length[:20]) > rules.body_bytes_max:
+        return body_too_large(rules.body_bytes_max)
+    return None

@@ -1,0 +1,234 @@
+"""What the proxy must know of a request body, and the one change it makes to it.
+
+Some engines report usage only if they are asked to. The member that asks for it is set to true, also over an
+explicit `false`; every other byte stays as the client sent it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from phoebe_addon.apis.engines import UNDECLARED, Engine
+from phoebe_addon.apis.family import Ask, Family, RequestFormat, Streams, value_at
+from phoebe_addon.formats.json_members import Member, document_members, last_member, object_members, replaced
+from phoebe_addon.formats.multipart_body import FormError, read_form, with_fields
+from phoebe_addon.gate.routes import Match
+
+
+class BadBodyError(ValueError):
+    """The body is not what its path needs. The message is for the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How usage is asked for. continuous: on every chunk, where the engine can."""
+
+    engine: Engine = UNDECLARED
+    continuous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequestBody:
+    """Facts of a request body.
+
+    family: the API that is meant. models: every name that some engine may take for the model asked for, the
+    likeliest last. streaming: a stream is asked for. unasked: what is asked for but not by the client.
+    prompts: how many, 1 or more. samples: answers per prompt, 1 or more. content: the body to forward.
+    """
+
+    family: Family
+    models: tuple[str, ...]
+    streaming: bool
+    unasked: tuple[Ask, ...]
+    prompts: int
+    samples: int
+    content: bytes
+
+
+def read_request(content: bytes, content_type: str, match: Match, asking: Asking) -> RequestBody:
+    """Read the body of a metered request and ask for usage in it.
+
+    Raises BadBodyError when it is not what its path needs: one JSON object in UTF-8, or a form.
+    """
+    families = match.route.families
+    path_model = match.parameters.get("model")
+    if families[0].request.form:
+        return _read_form_request(content, content_type, families[0], asking)
+    text, members = _parse(content)
+    names = {member.name for member in members}
+    family = next(
+        (family for family in families if family.request.members & names),
+        next((family for family in families if not family.request.members), families[0]),
+    )
+    form = family.request
+    _refuse_unbillable(form, members)
+    streaming = _streams(form, members)
+    asks = _applicable(form, asking, streaming=streaming)
+    values = {member.name: member.value for member in members}
+    unasked = tuple(ask for ask in asks if not _is_wanted(ask, values, asking.engine))
+    return RequestBody(
+        family=family,
+        models=(path_model,) if form.model_in_path and path_model else _models(members),
+        streaming=streaming,
+        unasked=unasked,
+        prompts=_count_prompts(form, values),
+        samples=_count_samples(form, values),
+        content=_asked(content, text, asks),
+    )
+
+
+def _read_form_request(content: bytes, content_type: str, family: Family, asking: Asking) -> RequestBody:
+    try:
+        form = read_form(content, content_type)
+    except FormError as error:
+        raise BadBodyError(f"The request body is not a form (multipart/form-data): {error}.") from None
+    streaming = any(_is_true(value) for value in form.fields.get("stream", ()))
+    unasked = tuple(
+        ask
+        for ask in _applicable(family.request, asking, streaming=streaming)
+        if not _is_true(form.fields.get(ask.member, ("",))[-1])
+    )
+    if unasked:
+        content = with_fields(content, form, {ask.member: "true" for ask in unasked})
+    models = tuple(model for model in form.fields.get("model", ()) if model)
+    return RequestBody(family, models, streaming, unasked, prompts=1, samples=1, content=content)
+
+
+def _parse(content: bytes) -> tuple[str, list[Member]]:
+    if not content:
+        raise BadBodyError("The request body is empty; a JSON object is needed.")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadBodyError(f"The request body is not UTF-8 (byte {error.start}).") from None
+    try:
+        return text, document_members(text, strict=True)
+    except RecursionError:
+        raise BadBodyError("The request body is nested too deeply.") from None
+    except ValueError as error:
+        raise BadBodyError(f"The request body is not a JSON object: {error}.") from None
+
+
+def _is_true(value: object) -> bool:
+    """Whether an engine may take a value for true: Pydantic, which most engines use, coerces these."""
+    if isinstance(value, str):
+        return value.lower() in {"1", "true", "t", "yes", "y", "on"}
+    return value is True or (isinstance(value, int | float) and value == 1)
+
+
+def _all_named(members: list[Member], name: str) -> list[Member]:
+    """List every member that some engine may take for the one of that name.
+
+    Engines differ in which of several members of one name counts, and those written in Go (Ollama) take no
+    notice of case. A request that is a stream only for its engine would go unmetered.
+    """
+    return [member for member in members if member.name.casefold() == name]
+
+
+def _refuse_unbillable(form: RequestFormat, members: list[Member]) -> None:
+    for unbillable in form.unbillable:
+        values = [member.value for member in _all_named(members, unbillable.member)]
+        if any(value is not None and value not in unbillable.allowed for value in values):
+            raise BadBodyError(f"`{unbillable.member}` can't be served: {unbillable.why}.")
+
+
+def _streams(form: RequestFormat, members: list[Member]) -> bool:
+    if form.streams in {Streams.NEVER, Streams.ALWAYS}:
+        return form.streams is Streams.ALWAYS
+    stated = [_is_true(member.value) for member in _all_named(members, "stream") if member.value is not None]
+    return any(stated) or (form.streams is Streams.UNLESS_DECLINED and not stated)
+
+
+def _models(members: list[Member]) -> tuple[str, ...]:
+    exact = [member for member in _all_named(members, "model") if member.name == "model"]
+    other = [member for member in _all_named(members, "model") if member.name != "model"]
+    values = [member.value for member in (*other, *exact)]
+    return tuple(value for value in values if isinstance(value, str) and value)
+
+
+def _applicable(form: RequestFormat, asking: Asking, *, streaming: bool) -> list[Ask]:
+    continuous = asking.continuous and asking.engine.continuous_usage
+    return [
+        ask
+        for ask in form.asks
+        if (streaming or not ask.streams_only)
+        and (continuous or not ask.continuous)
+        and (not ask.engines or asking.engine.name in ask.engines)
+    ]
+
+
+def _is_wanted(ask: Ask, values: Mapping[str, object], engine: Engine) -> bool:
+    """Whether the client asks for it itself."""
+    place = values.get(ask.parent) if ask.parent else values
+    return isinstance(place, Mapping) and _is_true(place.get(ask.member, ask.member in engine.default_asks))
+
+
+def _count_prompts(form: RequestFormat, values: Mapping[str, object]) -> int:
+    """Count prompts: a string or a list of token ids is one; a list of anything else is as many."""
+    for name in form.prompts:
+        prompts = values.get(name)
+        if prompts is not None:
+            is_batch = isinstance(prompts, list) and prompts and isinstance(prompts[0], str | list | dict)
+            return len(prompts) if isinstance(prompts, list) and is_batch else 1
+    return 1
+
+
+def _count_samples(form: RequestFormat, values: Mapping[str, object]) -> int:
+    stated = (value_at(values, place) for place in form.samples)
+    samples = next((value for value in stated if value is not None), None)
+    return int(samples) if isinstance(samples, int | float) and 1 <= samples <= 65_536 else 1
+
+
+type _Wanted = dict[str, "_Wanted | None"]
+"""Members to set to true (None), and what to set inside members that are objects."""
+
+
+def _asked(content: bytes, text: str, asks: list[Ask]) -> bytes:
+    """Ask for usage, also where the client asks: another engine may take another member for the one meant."""
+    asking = _ask(text, asks) if asks else text
+    return content if asking == text else asking.encode()
+
+
+def _ask(text: str, asks: list[Ask]) -> str:
+    wanted: _Wanted = {}
+    for ask in asks:
+        if ask.parent is None:
+            wanted[ask.member] = None
+        else:
+            inside = wanted.setdefault(ask.parent, {})
+            assert inside is not None
+            inside[ask.member] = None
+    return _set(text, wanted)
+
+
+def _set(text: str, wanted: _Wanted) -> str:
+    """Set members of a text that is a JSON object."""
+    members, end = object_members(text)
+    changes: list[tuple[int, int, str]] = []
+    missing: list[str] = []
+    for name, inside in wanted.items():
+        found = _all_named(members, name)
+        for member in found:
+            value = _new_value(text[member.start : member.end], member, inside)
+            changes.append((member.start, member.end, value))
+        if not last_member(found, name):
+            missing.append(f'"{name}":{_new_text(inside)}')
+    if missing:
+        at = members[-1].end if members else end - 1
+        changes.append((at, at, ("," if members else "") + ",".join(missing)))
+    return replaced(text, sorted(changes))
+
+
+def _new_value(text: str, member: Member, inside: _Wanted | None) -> str:
+    if inside is None:
+        return text if _is_true(member.value) else "true"
+    if member.value is None:
+        return _new_text(inside)
+    if not isinstance(member.value, dict):
+        raise BadBodyError(f"{member.name} must be an object.")
+    return _set(text, inside)
+
+
+def _new_text(inside: _Wanted | None) -> str:
+    if inside is None:
+        return "true"
+    return "{" + ",".join(f'"{name}":{_new_text(each)}' for name, each in inside.items()) + "}"

@@ -1,0 +1,213 @@
+"""Which requests are metered, which pass free, which are refused, and why. Everything else is refused too.
+
+The lists are data: the API families state their own routes, the others stand here, and an operator can add to
+all three (`routes_file`). A route is a method and a path: `POST /v1/chat/completions`. In a path, `{name}` is
+one segment, `{name...}` one or more, as in a model's name that has slashes.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import unquote
+
+from phoebe_addon.apis.families import FAMILIES
+from phoebe_addon.apis.family import ErrorShape, Family
+from phoebe_addon.gate.refusal import Refusal, RefusalReason
+
+FREE_ROUTES = (
+    "GET /v1/models",
+    "GET /v1/models/{model...}",
+    "GET /models",
+    "GET /health",
+    "GET /v1/health",
+    "GET /ping",
+    "GET /version",
+    # What was said and billed before. A response in the background would be billed here, so it is refused.
+    "GET /v1/responses/{response}",
+    # No inference; their counts are no usage.
+    "POST /v1/messages/count_tokens",
+    "POST /tokenize",
+    "POST /detokenize",
+    "POST /apply-template",
+    "GET /api/tags",
+    "GET /api/version",
+    "POST /api/show",
+)
+"""Requests that cost nothing and pass without an event."""
+
+REFUSED_ROUTES = {
+    "GET /v1/realtime": "WebSocket connections can't be metered",
+    "POST /api/embeddings": "this API reports no token counts; use /api/embed",
+    "POST /embeddings": "this API of llama.cpp reports no token counts; use /v1/embeddings",
+    "POST /embedding": "this API of llama.cpp reports no token counts; use /v1/embeddings",
+    "POST /vertex": "this API reports no token counts; use /generate",
+    "POST /v1/batches": "what runs in a batch can't be metered here",
+}
+"""Requests that are known, and why they are not served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route. families: those that can be meant, none if it passes free. why_refused: None if it is not.
+
+    A path with several families tells them apart by the members of the request's body.
+    """
+
+    method: str
+    path: str
+    families: tuple[Family, ...] = ()
+    why_refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A request's route. parameters: what stands in its path for `{name}`."""
+
+    route: Route
+    parameters: Mapping[str, str]
+
+
+class RouteError(ValueError):
+    """A route is not written as one."""
+
+
+# Official clients encode the slashes of a model's name.
+_SLASH = "(?:/|%2[Ff])"
+# No segment may be empty or made of dots only: servers on the way could resolve such a path to another one.
+_SEGMENT = rf"(?!\.+(?:{_SLASH}|$))[A-Za-z0-9._~:@+-]+"
+_SEGMENTS_MAX = 16  # no route has as many; a path may have thousands
+_PARAMETER = re.compile(r"\{([a-z_]+)(\.\.\.)?\}")
+_ROUTE = re.compile(r"([A-Z]+) (/[^\s?#]*)")
+
+
+class RouteTable:
+    """All routes of a proxy. A path without parameters goes before one with; else the last added holds."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._exact: dict[str, dict[str, Route]] = {}  # by path and method
+        self._patterns: dict[str, tuple[re.Pattern[str], dict[str, Route]]] = {}
+        self._shapes: dict[str, set[ErrorShape]] = {}  # of errors, by the beginning of a metered path
+        for route in routes:
+            self._add(route)
+
+    def _add(self, route: Route) -> None:
+        for begin in _beginnings(route.path) if route.families else ():
+            self._shapes.setdefault(begin, set()).update(family.errors for family in route.families)
+        if "{" not in route.path:
+            self._exact.setdefault(route.path, {})[route.method] = route
+            return
+        _, methods = self._patterns.setdefault(route.path, (_pattern(route.path), {}))
+        methods[route.method] = route
+
+    def routes(self) -> list[Route]:
+        """List all routes."""
+        exact = [route for methods in self._exact.values() for route in methods.values()]
+        return exact + [route for _, methods in self._patterns.values() for route in methods.values()]
+
+    def find(self, method: str, path: str) -> Match | Refusal:
+        """Find the route of a request.
+
+        path: the request target without query, exactly as sent: an encoded character (but for a slash in
+        `{name...}`) or a doubled slash matches nothing. A Refusal is 405 (with Allow) when only the method is
+        wrong, else 404.
+        """
+        methods, parameters = self._methods(path)
+        route = methods.get(method)
+        if route is None:
+            return _unknown(method, path, methods)
+        if route.why_refused is not None:
+            return Refusal(
+                404,
+                RefusalReason.UNMETERABLE,
+                f"{_shown(method)} {_shown(path)} is not served: {route.why_refused}.",
+            )
+        return Match(route, parameters)
+
+    def error_shape(self, path: str) -> ErrorShape:
+        """Find what errors look like for the clients of a path.
+
+        Of one that is not metered, they look as on the metered paths that begin as it does, if those agree.
+        """
+        methods, _ = self._methods(path)
+        shapes = [family.errors for route in methods.values() for family in route.families]
+        if shapes:
+            return shapes[0]
+        known = (self._shapes[begin] for begin in _beginnings(path) if begin in self._shapes)
+        alike = next(known, set())
+        return next(iter(alike)) if len(alike) == 1 else ErrorShape.OPENAI
+
+    def _methods(self, path: str) -> tuple[Mapping[str, Route], Mapping[str, str]]:
+        exact = self._exact.get(path)
+        if exact:
+            return exact, {}
+        for pattern, methods in reversed(self._patterns.values()):
+            match = pattern.fullmatch(path)
+            if match:
+                return methods, {name: unquote(value) for name, value in match.groupdict().items()}
+        return {}, {}
+
+
+@lru_cache(maxsize=1)
+def built_in_routes() -> tuple[Route, ...]:
+    """List the routes that every proxy has."""
+    metered: dict[str, list[Family]] = {}
+    for family in FAMILIES:
+        for name in family.routes:
+            metered.setdefault(name, []).append(family)
+    return (
+        *(make_route(name, tuple(families)) for name, families in metered.items()),
+        *(make_route(name) for name in FREE_ROUTES),
+        *(make_route(name, why_refused=why) for name, why in REFUSED_ROUTES.items()),
+    )
+
+
+def make_route(name: str, families: tuple[Family, ...] = (), why_refused: str | None = None) -> Route:
+    """Make a route of its name, `METHOD /path`. Raises RouteError."""
+    match = _ROUTE.fullmatch(name)
+    if match is None:
+        raise RouteError(f"{_shown(name)}: must be a method and a path, such as POST /v1/chat/completions")
+    method, path = match.groups()
+    if "{" in _PARAMETER.sub("", path) or "}" in _PARAMETER.sub("", path):
+        raise RouteError(f"{_shown(name)}: a parameter is written {{name}} or {{name...}}")
+    parameters = [parameter for parameter, _ in _PARAMETER.findall(path)]
+    if len(parameters) > len(set(parameters)):
+        raise RouteError(f"{_shown(name)}: two parameters have the same name")
+    return Route(method, path, families, why_refused)
+
+
+def _beginnings(path: str) -> list[str]:
+    """List the beginnings of a path that end in a segment, the longest first."""
+    segments = path.split("/")[:_SEGMENTS_MAX]
+    return ["/".join(segments[:count]) for count in range(len(segments), 1, -1) if segments[count - 1]]
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    parts: list[str] = []
+    position = 0
+    for match in _PARAMETER.finditer(path):
+        name, several = match.groups()
+        segments = f"{_SEGMENT}(?:{_SLASH}{_SEGMENT})*" if several else _SEGMENT
+        parts += (re.escape(path[position : match.start()]), f"(?P<{name}>{segments})")
+        position = match.end()
+    return re.compile("".join([*parts, re.escape(path[position:])]))
+
+
+def _unknown(method: str, path: str, methods: Mapping[str, Route]) -> Refusal:
+    allowed = ", ".join(sorted(name for name, route in methods.items() if route.why_refused is None))
+    if allowed:
+        return Refusal(
+            405,
+            RefusalReason.METHOD_NOT_ALLOWED,
+            f"{_shown(method)} is not allowed here; allowed: {allowed}.",
+            (("Allow", allowed),),
+        )
+    return Refusal(
+        404,
+        RefusalReason.UNKNOWN_ROUTE,
+        f"{_shown(method)} {_shown(path)} is not an API this proxy meters, so it is not forwarded.",
+    )
+
+
+def _shown(text: str) -> str:
+    return ascii(text[:100])[1:-1]

@@ -1,0 +1,300 @@
+"""The guard: nothing leaves this process for an engine unless Phoebe admitted it.
+
+mitmproxy logs an exception in a hook and forwards the request all the same; and a script that fails to load
+again after a change, or an addon that is removed, leaves a proxy that forwards everything. So the last word
+is no hook's: the guard stands where mitmproxy's HTTP stream asks for a connection to the server, in this
+process for good, and lets pass only flows that carry the mark of admission.
+
+It also answers, in JSON and without keeping the body in memory, what mitmproxy would answer in HTML before or
+without asking an addon: bodies over the limit, CONNECT, malformed requests, engines that can't be reached,
+break off before their answer or are silent for too long.
+"""
+
+import time
+from collections.abc import Generator
+from typing import Any, ClassVar, override
+from weakref import WeakKeyDictionary
+
+from mitmproxy import flow as mitmproxy_flow
+from mitmproxy import http
+from mitmproxy.net.http import http1
+from mitmproxy.net.http.validate import validate_headers
+from mitmproxy.proxy import commands, layer, mode_servers
+from mitmproxy.proxy.layers import http as http_layers
+from mitmproxy.proxy.layers import tls
+from mitmproxy.proxy.layers.http import _http1
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestProtocolError,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHeadersHook
+
+from phoebe_addon.apis.family import ErrorShape
+from phoebe_addon.gate import gate
+from phoebe_addon.gate.refusal import INTERNAL_ERROR, Refusal, RefusalReason, error_body
+from phoebe_addon.gate.routes import RouteTable, built_in_routes
+from phoebe_addon.proxy import flows
+from phoebe_addon.proxy.http1 import BoundedHttp1Client, BoundedHttp1Server, make_body_reader
+from phoebe_addon.proxy.http2 import BoundedHttp2Server
+from phoebe_addon.proxy.silence import TimedHttpStream
+from phoebe_addon.proxy.tls import BoundedClientTLSLayer
+from phoebe_addon.proxy.watchdog import WatchedConnectionHandler
+
+type Commands[T] = Generator[Any, Any, T]
+
+_HTTP1_VERSIONS = ("HTTP/1.1", "HTTP/1.0")
+
+_ADMITTED = "phoebe_admitted"
+_ENGINE_FAILED = "phoebe_engine_failed"
+"""Keys of a flow's metadata, which mitmproxy writes to files: what stands there are plain values."""
+
+_refusals: WeakKeyDictionary[http.HTTPFlow, Refusal] = WeakKeyDictionary()
+"""How the guard itself refused flows."""
+
+_ENGINE_BROKE_OFF = Refusal(502, RefusalReason.UPSTREAM, "The model server can't be reached or broke off.")
+_ENGINE_TIMED_OUT = Refusal(504, RefusalReason.UPSTREAM, "The model server did not answer in time.")
+
+
+def admit(flow: http.HTTPFlow) -> None:
+    """Mark a flow as admitted: it may go to its engine."""
+    flow.metadata[_ADMITTED] = True
+
+
+def engine_failed(flow: http.HTTPFlow) -> bool:
+    """Whether a flow's error came from the engine's side; otherwise the client went away."""
+    return bool(flow.metadata.get(_ENGINE_FAILED))
+
+
+def refusal_of(flow: http.HTTPFlow) -> Refusal | None:
+    """Return how the guard itself refused a flow, if it did."""
+    return _refusals.get(flow)
+
+
+def response_of(refusal: Refusal, shape: ErrorShape) -> http.Response:
+    """Make the HTTP response of a refusal, in the error shape of an API family."""
+    return http.Response.make(
+        refusal.status,
+        error_body(refusal, shape),
+        {"Content-Type": "application/json", **dict(refusal.headers)},
+    )
+
+
+class GuardedHttpStream(TimedHttpStream):
+    """mitmproxy's HTTP stream, with the guard in it."""
+
+    body_bytes_max: ClassVar[int] = 16 * 1024 * 1024
+    routes: ClassVar[RouteTable] = RouteTable(built_in_routes())
+    _path = ""
+    """What the client asked for; an engine may be asked for it below a prefix."""
+
+    @override
+    def make_server_connection(self) -> layer.CommandGenerator[bool]:
+        if self.flow.metadata.get(_ADMITTED) is True:
+            forget_dead_connections(self.http_layer)
+            self.flow.request.trailers = None  # mitmproxy can't send them on from HTTP/2 to HTTP/1
+            return (yield from super().make_server_connection())
+        _refusals[self.flow] = INTERNAL_ERROR
+        self.flow.response = self._response_of(INTERNAL_ERROR)
+        yield from self.send_response()
+        return False
+
+    @override
+    def check_invalid(self, request: bool) -> layer.CommandGenerator[bool]:
+        if not request:
+            return (yield from self._check_answers_head())
+        self._path = self.flow.request.path.partition("?")[0]
+        refusal = self._not_spoken_here()
+        if refusal:
+            yield HttpRequestHeadersHook(self.flow)
+            yield from self._refuse(refusal)
+            return True
+        return (yield from super().check_invalid(request))
+
+    def _not_spoken_here(self) -> Refusal | None:
+        """Refuse a request that mitmproxy would take for something else than what was sent."""
+        request = self.flow.request
+        if request.method == "CONNECT":
+            return gate.connect_refused()
+        if self._speaks_http1() and request.http_version not in _HTTP1_VERSIONS:
+            return gate.bad_http(505, "The request line must end in HTTP/1.1 or HTTP/1.0.")
+        return None
+
+    def _speaks_http1(self) -> bool:
+        return isinstance(self.http_layer.connections[self.context.client], BoundedHttp1Server)
+
+    @override
+    def refuse_slow_request(self) -> layer.CommandGenerator[None]:
+        client = self.context.client
+        yield from self._refuse(gate.too_slow(self.request_timeout_s))
+        if self._speaks_http1():
+            yield commands.CloseConnection(client)
+        else:
+            yield http_layers.SendHttp(
+                ResponseProtocolError(self.stream_id, "the request took too long", ErrorCode.CANCEL), client
+            )
+
+    @override
+    def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
+        # Answers are never too large. Requests are answered at once, and what still comes is not kept.
+        if not request or self._request_bytes() <= self.body_bytes_max:
+            return False
+        if not self.request_body_buf:
+            yield HttpRequestHeadersHook(self.flow)
+        yield from self._refuse(gate.body_too_large(self.body_bytes_max))
+        return True
+
+    @override
+    def handle_protocol_error(
+        self, event: RequestProtocolError | ResponseProtocolError
+    ) -> layer.CommandGenerator[None]:
+        if not isinstance(event, ResponseProtocolError) or not hasattr(self, "flow"):
+            yield from super().handle_protocol_error(event)
+            return
+        self.flow.metadata[_ENGINE_FAILED] = True
+        if self._client_has_nothing_yet():
+            yield from self._answer_for_engine(event.message)
+        else:
+            yield from super().handle_protocol_error(event)
+
+    def _check_answers_head(self) -> Commands[bool]:
+        """Take an answer that mitmproxy would refuse for what it is: a failure of the engine."""
+        assert self.flow.response
+        if self.context.options.validate_inbound_headers:
+            try:
+                validate_headers(self.flow.response)
+            except ValueError as error:
+                yield commands.CloseConnection(self.flow.server_conn)
+                yield from self.handle_protocol_error(
+                    ResponseProtocolError(self.stream_id, str(error), ErrorCode.RESPONSE_VALIDATION_FAILED)
+                )
+                return True
+        return False
+
+    def _client_has_nothing_yet(self) -> bool:
+        """Whether the client waits for an answer and has seen nothing of it."""
+        return self.client_state == self.state_done and self.server_state in (
+            self.state_wait_for_response_headers,
+            self.state_consume_response_body,
+        )
+
+    def _answer_for_engine(self, failure: str) -> Commands[None]:
+        self.flow.error = mitmproxy_flow.Error(failure)
+        yield HttpErrorHook(self.flow)
+        if (yield from self.check_killed(False)):
+            return
+        response = self._response_of(_ENGINE_TIMED_OUT if self.engine_timed_out else _ENGINE_BROKE_OFF)
+        if request_id := self.flow.request.headers.get(flows.REQUEST_ID_HEADER):
+            response.headers[flows.REQUEST_ID_HEADER] = request_id
+        yield from self._send(response)
+
+    def _response_of(self, refusal: Refusal) -> http.Response:
+        return response_of(refusal, self.routes.error_shape(self._path))
+
+    def _request_bytes(self) -> int:
+        if self.request_body_buf:
+            return len(self.request_body_buf)
+        try:
+            return http1.expected_http_body_size(self.flow.request) or 0
+        except ValueError:
+            return 0
+
+    def _refuse(self, refusal: Refusal) -> Commands[None]:
+        """Answer in place of the engine, although the request has not ended."""
+        if self.flow.response is None:  # else: the gate had another reason already
+            _refusals[self.flow] = refusal
+            self.flow.response = self._response_of(refusal)
+        response = self.flow.response
+        response.timestamp_start = response.timestamp_end = time.time()
+        self.request_body_buf.clear()
+        self.flow.error = mitmproxy_flow.Error(refusal.message)
+        yield HttpErrorHook(self.flow)
+        yield from self._send(response)
+
+    def _send(self, response: http.Response) -> Commands[None]:
+        """Send an answer of the guard's own, and leave the stream at that."""
+        client = self.context.client
+        yield http_layers.SendHttp(ResponseHeaders(self.stream_id, response, False), client)
+        yield http_layers.SendHttp(ResponseData(self.stream_id, response.raw_content or b""), client)
+        yield http_layers.SendHttp(ResponseEndOfMessage(self.stream_id), client)
+        self.client_state = self.server_state = self.state_errored
+        self.flow.live = False
+        yield http_layers.DropStream(self.stream_id)
+
+
+def forget_dead_connections(layer: http_layers.HttpLayer) -> None:
+    """Drop what mitmproxy keeps of a client's connections to engines, for as long as the client stays.
+
+    It would search them all for every request, and take an engine that could once not be reached for lost.
+    """
+    for connection in list(layer.connections):
+        if connection is layer.context.client:
+            continue
+        connection.error = None
+        if connection.timestamp_end is not None:
+            del layer.connections[connection]
+
+
+def _error_response(status_code: int, message: str = "") -> bytes:
+    """Stand in for mitmproxy's HTML error page."""
+    response = response_of(Refusal(status_code, RefusalReason.BAD_HTTP, message), ErrorShape.OPENAI)
+    response.headers["Connection"] = "close"
+    return bytes(http1.assemble_response(response))
+
+
+def set_rules(rules: gate.GateRules) -> None:
+    """Set the largest request body, and the routes, which tell what the errors of a path look like."""
+    GuardedHttpStream.body_bytes_max = BoundedHttp1Server.request_bytes_max = rules.body_bytes_max
+    GuardedHttpStream.routes = rules.routes
+
+
+def set_engine_timeout(engine_timeout_s: float) -> None:
+    """Set for how long an engine that owes an answer may send nothing, in seconds; 0: for ever."""
+    TimedHttpStream.engine_timeout_s = engine_timeout_s
+
+
+def set_request_timeout(request_timeout_s: float) -> None:
+    """Set how long a request may take from its beginning to its end, in seconds; 0: for ever."""
+    TimedHttpStream.request_timeout_s = request_timeout_s
+
+
+def install() -> None:
+    """Put the guard into mitmproxy, for as long as this process lives.
+
+    Raises RuntimeError if this mitmproxy is not one the guard was written for.
+    """
+    # Only here: it brings along much of mitmproxy that needs no guard.
+    from mitmproxy.addons import next_layer  # noqa: PLC0415
+
+    for owner, name in (
+        (http_layers, "HttpStream"),
+        (http_layers, "Http1Server"),
+        (http_layers, "Http1Client"),
+        (http_layers, "Http2Server"),
+        (next_layer, "ClientTLSLayer"),
+        (tls.ClientTLSLayer, "receive_handshake_data"),
+        (_http1, "make_error_response"),
+        (_http1, "make_body_reader"),
+        (mode_servers, "ProxyConnectionHandler"),
+        (mode_servers.ProxyConnectionHandler, "drain_writers"),
+        (mode_servers.ProxyConnectionHandler, "handle_connection"),
+        (http_layers.HttpStream, "_handle_event"),
+        (http_layers.HttpStream, "make_server_connection"),
+        (http_layers.HttpStream, "check_invalid"),
+        (http_layers.HttpStream, "check_body_size"),
+        (http_layers.HttpStream, "handle_protocol_error"),
+        (http_layers.HttpStream, "send_response"),
+    ):
+        if not hasattr(owner, name):
+            raise RuntimeError(f"this version of mitmproxy has no {name}: Phoebe can't guard it")
+    http_layers.HttpStream = GuardedHttpStream  # type: ignore[misc]
+    http_layers.Http1Server = BoundedHttp1Server  # type: ignore[attr-defined]
+    http_layers.Http1Client = BoundedHttp1Client  # type: ignore[attr-defined]
+    http_layers.Http2Server = BoundedHttp2Server  # type: ignore[attr-defined]
+    next_layer.ClientTLSLayer = BoundedClientTLSLayer  # type: ignore[attr-defined]
+    _http1.make_error_response = _error_response
+    _http1.make_body_reader = make_body_reader
+    mode_servers.ProxyConnectionHandler = WatchedConnectionHandler  # type: ignore[misc]

@@ -1,0 +1,140 @@
+"""Silence: how long nothing may pass on a client's connection, and whose fault it is when nothing does.
+
+mitmproxy closes a client's connection on which nothing has passed for `tcp_timeout` seconds, whoever was to
+blame, and does not notice an engine that hangs while other HTTP/2 streams of the connection are busy. So the
+watchdog of a connection, the one timer that mitmproxy has for it anyway, looks at its exchanges:
+
+    a request has begun and is not there                        the client is slow
+    the client does not take what is there for it               the client is idle
+    an engine owes an answer, or more of it                     the engine is silent
+    none of these                                               the client is idle
+
+A client may be idle for `tcp_timeout`, an engine silent for `engine_timeout_s`, and a request on its way for
+`request_timeout_s`, however much comes of it. What passes leaves no more than its time behind; the watchdog
+works out from it when to look again.
+"""
+
+import time
+from abc import abstractmethod
+from typing import ClassVar, override
+
+from mitmproxy.connection import Server
+from mitmproxy.proxy import events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import http as http_layers
+from mitmproxy.proxy.layers.http._events import ErrorCode, RequestProtocolError, ResponseProtocolError
+
+from phoebe_addon.proxy.backpressure import held_bytes
+
+
+class TimedHttpStream(http_layers.HttpStream):
+    """mitmproxy's HTTP stream; its engine may not be silent for ever, nor its client slow.
+
+    engine_timeout_s: seconds without anything from an engine that owes an answer; 0: no limit.
+    request_timeout_s: seconds from the beginning of a request to its end; 0: no limit.
+    engine_timed_out: whether the first was too long. client_left: whether the client has taken nothing of its
+    answer for too long.
+    """
+
+    engine_timeout_s: ClassVar[float] = 600.0
+    request_timeout_s: ClassVar[float] = 300.0
+    engine_timed_out = False
+    client_left = False
+    _asked = False
+    _heard_at_s = 0.0
+
+    def __init__(self, context: Context, stream_id: int) -> None:
+        super().__init__(context, stream_id)
+        self._began_s = time.monotonic()
+
+    @property
+    def http_layer(self) -> http_layers.HttpLayer:
+        """The layer of the client's connection, which this stream belongs to."""
+        parent = self.context.layers[self.context.layers.index(self) - 1]
+        assert isinstance(parent, http_layers.HttpLayer)
+        return parent
+
+    def awaits_client(self) -> bool:
+        """Whether a part of the request has come and more of it is to come."""
+        return self.client_state == self.state_consume_request_body and not self._paused
+
+    def request_patience_s(self) -> float:
+        """Seconds until the request has been on its way for too long; 0 or less: it has."""
+        return self._began_s + self.request_timeout_s - time.monotonic()
+
+    def heard(self) -> None:
+        """Take the engine for heard just now, as it is when it has not been listened to."""
+        self._heard_at_s = time.monotonic()
+
+    def awaits_engine(self) -> bool:
+        """Whether it is the engine's turn: to be connected to, to answer, to go on with its answer."""
+        if held_bytes(self.http_layer, self.stream_id):
+            return False
+        if self._paused and not isinstance(self._paused.command, http_layers.GetHttpConnection):
+            return False
+        return self._asked and self.server_state in (
+            self.state_wait_for_response_headers,
+            self.state_consume_response_body,
+            self.state_stream_response_body,
+        )
+
+    def patience_s(self) -> float:
+        """Seconds until the engine has been silent for too long; 0 or less: it has."""
+        return self._heard_at_s + self.engine_timeout_s - time.monotonic()
+
+    def connecting(self) -> Server | None:
+        """Return the connection to the engine that this stream waits for, if it does."""
+        for connection, waiting in self.http_layer.waiting_for_establishment.items():
+            if self._paused and self._paused.command in waiting:
+                assert isinstance(connection, Server)
+                return connection
+        return None
+
+    @override
+    def make_server_connection(self) -> layer.CommandGenerator[bool]:
+        self._asked = True
+        self._heard_at_s = time.monotonic()
+        return (yield from super().make_server_connection())
+
+    @override
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        # This runs for every chunk: no generator of its own, no timer.
+        if isinstance(event, events.Wakeup):
+            return self._woken()
+        self._heard_at_s = time.monotonic()
+        handled: layer.CommandGenerator[None] = super()._handle_event(event)
+        return handled
+
+    @abstractmethod
+    def refuse_slow_request(self) -> layer.CommandGenerator[None]:
+        """Answer a request that does not come to its end."""
+
+    def _woken(self) -> layer.CommandGenerator[None]:
+        if self.client_left:
+            yield from self._leave()
+        elif self.awaits_client() and self.request_timeout_s and self.request_patience_s() <= 0:
+            yield from self.refuse_slow_request()
+        else:
+            yield from self._give_up()
+
+    def _leave(self) -> layer.CommandGenerator[None]:
+        message = "the client took nothing of its answer for too long"
+        client = self.context.client
+        yield from self.handle_protocol_error(
+            RequestProtocolError(self.stream_id, message, ErrorCode.CLIENT_DISCONNECTED)
+        )
+        yield http_layers.SendHttp(ResponseProtocolError(self.stream_id, message, ErrorCode.CANCEL), client)
+
+    def _give_up(self) -> layer.CommandGenerator[None]:
+        if not self.awaits_engine() or self.patience_s() > 0:
+            return  # it spoke while the watchdog waited for its turn
+        self.engine_timed_out = True
+        message = "the engine was silent for too long"
+        engine = self.context.server
+        yield from self.handle_protocol_error(
+            ResponseProtocolError(self.stream_id, message, ErrorCode.GENERIC_SERVER_ERROR)
+        )
+        if engine in self.http_layer.connections:
+            yield http_layers.SendHttp(
+                RequestProtocolError(self.stream_id, message, ErrorCode.CANCEL), engine
+            )

@@ -1,0 +1,104 @@
+"""Stopping: what is under way comes to its end before the process does.
+
+mitmproxy ends at once when it is told to, and whatever it was passing on is cut. It is told by signals, and
+by whoever calls its `shutdown`; all of them come by here first. Being told again ends at once.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+
+from mitmproxy import master
+from mitmproxy.addons import proxyserver
+from mitmproxy.proxy import server
+from mitmproxy.proxy.layers import http as http_layers
+
+from phoebe_addon.proxy.stop_signals import StopSignals
+
+logger = logging.getLogger(__name__)
+
+_LOOK_EVERY_S = 0.05
+
+
+class Stopping:
+    """Stands in for the `shutdown` of a mitmproxy, until `undo`.
+
+    drain: what to do, once, before mitmproxy's own shutdown.
+    """
+
+    def __init__(self, stopped: master.Master, drain: Callable[[], Awaitable[None]]) -> None:
+        self._master = stopped
+        self._drain = drain
+        self._draining: asyncio.Task[None] | None = None
+        self._shutdown: Callable[[], None] = stopped.shutdown
+        stopped.shutdown = self._ask  # type: ignore[method-assign]
+        self._signals = StopSignals(stopped.event_loop, self._ask)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the process is to end."""
+        return self._draining is not None
+
+    def undo(self) -> None:
+        """Let mitmproxy be as it was; what is being waited for is waited for no more."""
+        self._master.shutdown = self._shutdown  # type: ignore[method-assign]
+        self._signals.act = self._shutdown
+        if self._draining:
+            self._draining.cancel()
+
+    def _ask(self) -> None:
+        # As mitmproxy's own, it may be called from any thread.
+        self._master.event_loop.call_soon_threadsafe(self._asked)
+
+    def _asked(self) -> None:
+        if self._draining:
+            logger.warning("phoebe: told again to stop: what is under way is cut off")
+            self._shutdown()
+        else:
+            self._draining = asyncio.get_running_loop().create_task(self._run(), name="phoebe draining")
+
+    async def _run(self) -> None:
+        try:
+            await self._drain()
+        except Exception:
+            logger.exception("phoebe: stopping in order failed")
+        finally:
+            self._shutdown()
+
+
+async def until_quiet(servers: proxyserver.Proxyserver, deadline_s: float) -> bool:
+    """Wait until nothing is under way, at most until that time of the event loop; return whether it is."""
+    loop = asyncio.get_running_loop()
+    while any(_busy(servers)):
+        if loop.time() >= deadline_s:
+            return False
+        await asyncio.sleep(_LOOK_EVERY_S)
+    return True
+
+
+def cut_off(servers: proxyserver.Proxyserver) -> None:
+    """Break off the connections of all clients that wait for something."""
+    for handler in list(_busy(servers)):
+        if writer := _writer(handler):
+            writer.transport.abort()
+
+
+def _busy(servers: proxyserver.Proxyserver) -> Iterator[server.ConnectionHandler]:
+    for handler in list(servers.connections.values()):
+        writer = _writer(handler)
+        if any(_answers_owed(handler)) or (writer and writer.transport.get_write_buffer_size()):
+            yield handler
+
+
+def _answers_owed(handler: server.ConnectionHandler) -> Iterator[http_layers.HttpStream]:
+    """Return the exchanges whose request is complete and whose answer is not; others would be refused."""
+    for layer in handler.layer.context.layers:
+        if isinstance(layer, http_layers.HttpLayer):
+            for stream in layer.streams.values():
+                if stream.client_state == stream.state_done:
+                    yield stream
+
+
+def _writer(handler: server.ConnectionHandler) -> asyncio.StreamWriter | None:
+    io = handler.transports.get(handler.client)
+    return io.writer if io and isinstance(io.writer, asyncio.StreamWriter) else None

@@ -1,0 +1,99 @@
+"""The operator's own routes: a YAML file that adds to the built-in ones or takes their place.
+
+metered:
+  POST /team-a/v1/chat/completions: POST /v1/chat/completions   # metered like the built-in route
+free:
+  - GET /docs
+refused:
+  POST /v1/audio/transcriptions: transcriptions are not offered here
+"""
+
+from pathlib import Path
+
+import yaml
+
+from phoebe_addon.formats.text_yaml import TextLoader
+from phoebe_addon.gate.routes import Route, RouteError, RouteTable, built_in_routes, make_route
+
+_KEYS = ("metered", "free", "refused")
+
+
+class RoutesFileError(ValueError):
+    """The file can't be used. The message says why, all faults at once."""
+
+
+def read_routes(path: Path) -> RouteTable:
+    """Read the file and put its routes over the built-in ones. Raises RoutesFileError."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RoutesFileError(f"{path}: can't be read: {error}") from None
+    return parse_routes(text, str(path))
+
+
+def parse_routes(text: str, source: str) -> RouteTable:
+    """Parse the text of a routes file. Raises RoutesFileError."""
+    try:
+        document = yaml.load(text, TextLoader)  # noqa: S506  (it makes nothing but text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise RoutesFileError(f"{source}: not YAML: {error}") from None
+    if not isinstance(document, dict) or not document or not document.keys() <= set(_KEYS):
+        raise RoutesFileError(f"{source}: a mapping with the keys {', '.join(_KEYS)} is needed")
+    reader = _Reader(source)
+    routes = [
+        *reader.metered(document.get("metered", {})),
+        *reader.free(document.get("free", [])),
+        *reader.refused(document.get("refused", {})),
+    ]
+    if reader.faults:
+        raise RoutesFileError("\n".join(reader.faults))
+    return RouteTable((*built_in_routes(), *routes))
+
+
+class _Reader:
+    """Reads the three lists and collects what is wrong with them."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._built_in = {f"{route.method} {route.path}": route for route in built_in_routes()}
+        self.faults: list[str] = []
+
+    def metered(self, entries: object) -> list[Route]:
+        routes: list[Route] = []
+        for name, model in self._pairs("metered", entries):
+            like = self._built_in.get(model)
+            if like is None or not like.families:
+                self._fault(f"metered: {name}: {model[:100]!a} is not a built-in metered route")
+            elif route := self._route(name):
+                routes.append(Route(route.method, route.path, like.families))
+        return routes
+
+    def free(self, entries: object) -> list[Route]:
+        if not isinstance(entries, list) or not all(isinstance(each, str) for each in entries):
+            self._fault("free: must be a list of routes")
+            return []
+        return [route for name in entries if (route := self._route(name))]
+
+    def refused(self, entries: object) -> list[Route]:
+        pairs = self._pairs("refused", entries)
+        return [
+            Route(route.method, route.path, why_refused=why)
+            for name, why in pairs
+            if (route := self._route(name))
+        ]
+
+    def _pairs(self, key: str, entries: object) -> list[tuple[str, str]]:
+        if not isinstance(entries, dict) or not all(isinstance(value, str) for value in entries.values()):
+            self._fault(f"{key}: must be a mapping from route to text")
+            return []
+        return list(entries.items())
+
+    def _route(self, name: str) -> Route | None:
+        try:
+            return make_route(name)
+        except RouteError as error:
+            self._fault(str(error))
+            return None
+
+    def _fault(self, text: str) -> None:
+        self.faults.append(f"{self._source}: {text}")

@@ -1,0 +1,263 @@
+"""The addon's options, read and checked."""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mitmproxy import optmanager
+from mitmproxy.utils import human
+
+from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles, RaterCredentialsError
+from phoebe_addon.gate.edge_secrets import SECRET_HEADER, EdgeSecretsError
+from phoebe_addon.gate.forwarding import Forwarding
+from phoebe_addon.gate.gate import GateRules, Network
+from phoebe_addon.gate.identity import HeaderNames
+from phoebe_addon.gate.routes import RouteTable, built_in_routes
+from phoebe_addon.gate.upstreams import Upstreams, UpstreamsError, parse_setting
+from phoebe_addon.settings.edge_secrets_file import EdgeSecretsFile
+from phoebe_addon.settings.routes_file import RoutesFileError, read_routes
+from phoebe_addon.settings.upstreams_file import UpstreamsFile
+
+type Address = tuple[str, int]
+
+_COUNT = re.compile(r"[1-9][0-9]{0,5}|1000000")
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+
+
+class SettingsError(ValueError):
+    """Options that can't be used. The message names each and says what to do."""
+
+
+_UNTOLD = Forwarding(HeaderNames().all(), SECRET_HEADER, forward_identity=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Options, read and checked. Sizes are in bytes.
+
+    upstreams: None when the option is not set. metrics: where to serve metrics, None: nowhere.
+    lean: whether addons are asked only for hooks they have. engine_timeout_s: how long an engine may be
+    silent; 0: for ever. request_timeout_s: how long a request may take to come; 0: for ever. edge_secrets:
+    None: no secret is asked for. forwarding: of requests' headers.
+    """
+
+    upstreams: Upstreams | UpstreamsFile | None
+    rater: str
+    spool: Path
+    spool_bytes_max: int
+    metrics: Address | None
+    lean: bool
+    engine_timeout_s: float
+    rules: GateRules
+    forwarding: Forwarding = _UNTOLD
+    edge_secrets: EdgeSecretsFile | None = None
+    rater_credentials: CredentialFiles = PLAINTEXT
+    drain_timeout_s: float = 30.0
+    request_timeout_s: float = 300.0
+    connections_max: int = 10_000
+    exchanges_max: int = 10_000
+
+
+def read_settings(options: optmanager.OptManager) -> Settings:
+    """Read and check all options. Raises SettingsError with everything that is wrong."""
+    reader = _Reader(options)
+    header_names = reader.header_names()
+    secret_header = reader.text("phoebe_edge_secret_header")
+    settings = Settings(
+        upstreams=reader.upstreams(),
+        rater=reader.rater(),
+        rater_credentials=reader.rater_credentials(),
+        spool=Path(reader.text("phoebe_spool")).expanduser(),
+        spool_bytes_max=reader.size("phoebe_spool_limit"),
+        metrics=reader.metrics(),
+        lean=reader.lean(),
+        engine_timeout_s=reader.seconds("phoebe_engine_timeout"),
+        drain_timeout_s=reader.seconds("phoebe_drain_timeout"),
+        request_timeout_s=reader.seconds("phoebe_request_timeout"),
+        connections_max=reader.count("phoebe_connections_max"),
+        exchanges_max=reader.count("phoebe_exchanges_max"),
+        rules=GateRules(
+            trusted_edges=reader.networks(),
+            header_names=header_names,
+            body_bytes_max=reader.size("phoebe_body_limit"),
+            routes=reader.routes(),
+            continuous_usage=reader.continuous_usage(),
+            secret_header=secret_header,
+        ),
+        forwarding=reader.forwarding(header_names, secret_header),
+        edge_secrets=reader.edge_secrets(),
+    )
+    if reader.faults:
+        raise SettingsError("; ".join(reader.faults))
+    return settings
+
+
+class _Reader:
+    def __init__(self, options: optmanager.OptManager) -> None:
+        self._options = options
+        self.faults: list[str] = []
+
+    def text(self, name: str) -> str:
+        value = str(getattr(self._options, name)).strip()
+        if not value:
+            self.faults.append(f"{name} is empty")
+        return value
+
+    def upstreams(self) -> Upstreams | UpstreamsFile | None:
+        setting = str(self._options.phoebe_upstream).strip()
+        if not setting:
+            return None
+        try:
+            return parse_setting(setting) or UpstreamsFile(Path(setting).expanduser())
+        except UpstreamsError as error:
+            self.faults.append(f"phoebe_upstream: {error}")
+            return None
+
+    def routes(self) -> RouteTable:
+        setting = str(self._options.phoebe_routes).strip()
+        try:
+            return read_routes(Path(setting).expanduser()) if setting else RouteTable(built_in_routes())
+        except RoutesFileError as error:
+            self.faults.append(f"phoebe_routes: {error}")
+            return RouteTable(())
+
+    def rater(self) -> str:
+        target = self.text("phoebe_rater")
+        if target and _address(target) is None:
+            self.faults.append(f"phoebe_rater: {target!r} is not host:port")
+        return target
+
+    def rater_credentials(self) -> CredentialFiles:
+        files = CredentialFiles(
+            tls=self.switch("phoebe_rater_tls"),
+            ca=self.path("phoebe_rater_ca"),
+            certificate=self.path("phoebe_rater_cert"),
+            key=self.path("phoebe_rater_key"),
+            token=self.path("phoebe_rater_token_file"),
+        )
+        if not files.tls and (files.ca or files.certificate or files.key):
+            self.faults.append(
+                "phoebe_rater_ca, phoebe_rater_cert and phoebe_rater_key need phoebe_rater_tls=on"
+            )
+        if (files.certificate is None) != (files.key is None):
+            self.faults.append("phoebe_rater_cert and phoebe_rater_key go together")
+        if files.token and not files.tls and not self._may_send_in_clear():
+            self.faults.append(
+                "phoebe_rater_token_file: the token would cross the network unencrypted; set "
+                "phoebe_rater_tls=on, or allow it with phoebe_rater_allow_plaintext=on"
+            )
+        try:
+            files.read()
+        except RaterCredentialsError as error:
+            self.faults.append(str(error))
+        return files
+
+    def _may_send_in_clear(self) -> bool:
+        address = _address(str(self._options.phoebe_rater).strip())
+        return self.switch("phoebe_rater_allow_plaintext") or (
+            address is not None and _is_loopback(address[0])
+        )
+
+    def path(self, name: str) -> Path | None:
+        setting = str(getattr(self._options, name)).strip()
+        return Path(setting).expanduser() if setting else None
+
+    def switch(self, name: str) -> bool:
+        value = self.text(name)
+        if value not in {"on", "off"}:
+            self.faults.append(f"{name}: {value!r} is neither on nor off")
+        return value == "on"
+
+    def metrics(self) -> Address | None:
+        listen = str(self._options.phoebe_metrics).strip()
+        address = _address(listen)
+        if listen and address is None:
+            self.faults.append(f"phoebe_metrics: {listen!r} is not host:port")
+        return address
+
+    def size(self, name: str) -> int:
+        value = self.text(name)
+        try:
+            size = human.parse_size(value)
+        except ValueError:
+            size = None
+        if not size or size < 0:
+            self.faults.append(f"{name}: {value!r} is not a size like 500k, 16m or 1g")
+            return 0
+        return size
+
+    def seconds(self, name: str) -> float:
+        value = self.text(name)
+        if not _SECONDS.fullmatch(value):
+            self.faults.append(f"{name}: {value!r} is not a number of seconds like 600, 2.5 or 0")
+            return 0
+        return float(value)
+
+    def count(self, name: str) -> int:
+        value = self.text(name)
+        if not _COUNT.fullmatch(value):
+            self.faults.append(f"{name}: {value!r} is not a number from 1 to 1000000")
+            return 1
+        return int(value)
+
+    def networks(self) -> tuple[Network, ...]:
+        networks: list[Network] = []
+        for text in self.text("phoebe_trusted_edges").split(","):
+            try:
+                networks.append(ipaddress.ip_network(text.strip()))
+            except ValueError as error:
+                self.faults.append(f"phoebe_trusted_edges: {error}")
+        return tuple(networks)
+
+    def continuous_usage(self) -> bool:
+        usage = self.text("phoebe_usage")
+        if usage not in {"final", "continuous"}:
+            self.faults.append(f"phoebe_usage: {usage!r} is neither final nor continuous")
+        return usage == "continuous"
+
+    def lean(self) -> bool:
+        lean = self.text("phoebe_lean").lower()
+        if lean not in {"true", "false"}:
+            self.faults.append(f"phoebe_lean: {lean!r} is neither true nor false")
+        return lean == "true"
+
+    def header_names(self) -> HeaderNames:
+        return HeaderNames(
+            auth_id=self.text("phoebe_auth_id_header"),
+            resource_id=self.text("phoebe_resource_id_header"),
+            base_model=self.text("phoebe_base_model_header"),
+            user_id=self.text("phoebe_user_id_header"),
+            group_id=self.text("phoebe_group_id_header"),
+            resource_type=self.text("phoebe_resource_type_header"),
+        )
+
+    def forwarding(self, names: HeaderNames, secret_header: str) -> Forwarding:
+        identity = names.all()
+        if secret_header.lower() in {name.lower() for name in identity}:
+            self.faults.append(f"phoebe_edge_secret_header: {secret_header} is an identity header")
+        return Forwarding(identity, secret_header, forward_identity=self.switch("phoebe_forward_identity"))
+
+    def edge_secrets(self) -> EdgeSecretsFile | None:
+        path = self.path("phoebe_edge_secret_file")
+        try:
+            return EdgeSecretsFile(path) if path else None
+        except EdgeSecretsError as error:
+            self.faults.append(str(error))
+            return None
+
+
+def _address(text: str) -> Address | None:
+    host, separator, port = text.rpartition(":")
+    if not separator or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        return None
+    return host.strip("[]"), int(port)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

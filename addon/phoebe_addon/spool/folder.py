@@ -1,0 +1,105 @@
+"""The spool folder: several processes share it, each with a spool file of its own.
+
+Whoever holds the lock of a file owns it; the kernel gives the lock back when its process is gone, however it
+ended. So a file whose lock is free is nobody's, and a living process may take it: as its own when it starts,
+or to bring what is in it to the rater.
+"""
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uuid_utils
+
+from phoebe_addon.spool.file import SpoolError, SpoolFile
+from phoebe_addon.spool.opening import is_there, open_file, remove_file, set_aside
+
+logger = logging.getLogger(__name__)
+
+_PATTERN = "spool*.sqlite3"
+_LOCK = ".lock"
+
+
+@dataclass(slots=True)
+class Claim:
+    """A spool file that is this process's alone until it is released."""
+
+    path: Path
+    _descriptor: int = field(repr=False)
+
+    def open(self) -> SpoolFile:
+        """Open the file. Gives up the claim and raises SpoolError if that can't be done."""
+        try:
+            return open_file(self.path)
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self, *, remove: bool = False, keep: bool = False) -> None:
+        """Give the claim up.
+
+        remove: the file goes, or, with keep, stays under another name.
+        """
+        if keep:
+            set_aside(self.path)
+        if remove:
+            remove_file(self.path)
+            # Whoever has it open already finds out that it is the lock of nothing.
+            _lock_path(self.path).unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+
+def take(folder: Path) -> Iterator[Claim]:
+    """Claim spool files for a process to have as its own, the oldest first, in the end a new one.
+
+    The caller takes the first it can open. Raises SpoolError when the folder can't be used.
+    """
+    yield from free(folder)
+    claim = None
+    try:
+        # Whoever looks for spools at this moment may take the new lock for one that was left, and remove it.
+        while claim is None:
+            claim = _claim(folder / f"spool-{uuid_utils.uuid7()}.sqlite3")
+    except OSError as error:
+        raise SpoolError(f"the spool folder {folder} can't be used: {error}") from error
+    yield claim
+
+
+def free(folder: Path) -> Iterator[Claim]:
+    """Claim, one by one, the spool files that no process has. Raises SpoolError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # An older version's file has no lock; of a damaged one nothing but its log may be left.
+        names = {path.name.removesuffix(_LOCK) for path in folder.glob(f"{_PATTERN}{_LOCK}")}
+        for name in sorted(names | {path.name for path in folder.glob(_PATTERN)}):
+            claim = _claim(folder / name)
+            if claim and is_there(claim.path):
+                yield claim
+            elif claim:
+                claim.release(remove=True)
+    except OSError as error:
+        raise SpoolError(f"the spool folder {folder} can't be used: {error}") from error
+
+
+def _claim(path: Path) -> Claim | None:
+    """Lock a spool file. Returns None if another process has it."""
+    lock = _lock_path(path)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), lock.stat()):
+            return Claim(path, descriptor)
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(path.name + _LOCK)

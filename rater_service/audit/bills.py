@@ -1,0 +1,140 @@
+"""Audits bills: hourly sums against the events; rollups against their own rates, the sums and their runs."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from rater_service.audit.findings import DIFFERENCES_MAX, Findings, Kind
+from rater_service.database.database import Connection
+from rater_service.database.long_statements import fetch, fetch_one
+from rater_service.events.hourly_usage import SumsDifference, compare_hour
+from rater_service.hours import HOUR, TRAILING, hour_of
+from rater_service.prices.history import PriceHistory, Quote
+from rater_service.rating.run import RUN_OVERLAP
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The moments an audit decides by; UTC-aware whole hours.
+
+    running: the running hour. routine_from: hours from here on are rated again by routine runs.
+    """
+
+    running: datetime
+    routine_from: datetime
+
+    @classmethod
+    def at(cls, moment: datetime) -> "Clock":
+        """Read the clock once, for all of an audit."""
+        running = hour_of(moment)
+        return cls(running, running - TRAILING)
+
+
+@dataclass(frozen=True, slots=True)
+class BillAudit:
+    """Audits bills within a transaction, by one price history and one reading of the clock."""
+
+    connection: Connection
+    history: PriceHistory
+    clock: Clock
+    findings: Findings
+
+    async def audit_part(self, start: datetime, end: datetime) -> None:
+        """Audit the rollups of whole hours, [start, end)."""
+        totals = await fetch_one(self.connection, "audit/totals", start, end)
+        self.findings.events += totals["events"]
+        self.findings.unnumbered_events += totals["unnumbered_events"]
+        self.findings.rollups += totals["rollups"]
+        self.findings.billed_events += totals["billed_events"]
+        self.findings.total_cost += totals["total_cost"]
+        rows = await fetch(self.connection, "audit/hours", start, end)
+        if not rows and not totals["rollups"]:
+            return
+        hours = {row["window_start"]: row for row in rows}
+        hour = start
+        while hour < end:
+            await self._audit_hour(hour, hours.get(hour))
+            hour += HOUR
+
+    async def _audit_hour(self, hour: datetime, rated: asyncpg.Record | None) -> None:
+        """Audit one hour. rated: the last run over it; None where the hour has no events."""
+        started_at = None if rated is None else rated["started_at"]
+        late_from = None if started_at is None else started_at - RUN_OVERLAP
+        is_routine = hour >= self.clock.routine_from
+        sums_hold = rated is None or await self._audit_sums(hour)
+        await self._audit_rollups(hour, late_from, is_routine, sums_hold)
+        if rated is not None and late_from is None:
+            self.findings.unrated_hours += hour < self.clock.running
+        elif rated is not None:
+            await self._audit_unbilled(hour, late_from, is_routine, sums_hold)
+
+    async def _audit_sums(self, hour: datetime) -> bool:
+        """Compare an hour's sums with its events. If they hold, they stand for the events in what follows."""
+        count, first = await compare_hour(self.connection, hour, DIFFERENCES_MAX)
+        if count:
+            examples = [
+                (_sum(sum_), f"the sum has {sum_.summed}; its events make {sum_.metered}") for sum_ in first
+            ]
+            self.findings.differ(Kind.SUMS_DIFFER, examples, count)
+        return not count
+
+    async def _audit_rollups(
+        self, hour: datetime, late_from: datetime | None, is_routine: bool, sums_hold: bool
+    ) -> None:
+        arguments = (hour, late_from, is_routine, DIFFERENCES_MAX, sums_hold)
+        for row in await fetch(self.connection, "audit/rollups", *arguments):
+            is_first = row["place"] == 1  # each row tells the sums of its kind
+            if row["kind"] == "LATE":
+                self.findings.late_events += row["events"] if is_first else 0
+            else:
+                example = (_rollup(hour, row), row["detail"])
+                self.findings.differ(Kind(row["kind"]), [example], row["rollups"] if is_first else 0)
+
+    async def _audit_unbilled(
+        self, hour: datetime, late_from: datetime | None, is_routine: bool, sums_hold: bool
+    ) -> None:
+        for row in await fetch(self.connection, "audit/unbilled", hour, late_from, sums_hold):
+            quote = self.history.resolve(row["model_id"], row["base_model"], hour)
+            if not isinstance(quote, Quote):
+                continue
+            if row["late"] and is_routine:
+                self.findings.late_events += row["events"]
+                continue
+            detail = (
+                f"{row['events']} events under {row['rollups']} keys have a price, by book "
+                f"{quote.book.content_hash[:12]}, and no rollup"
+            )
+            self.findings.differ(Kind.ROLLUP_MISSING, [(_rollup(hour, row), detail)], row["rollups"])
+
+
+def _rollup(hour: datetime, row: asyncpg.Record) -> str:
+    return f"rollup {row['auth_id']}, {row['resource_id']}, {row['model_id']}, {hour.isoformat()}"
+
+
+def _sum(sum_: SumsDifference) -> str:
+    names = (sum_.auth_id, sum_.resource_id, sum_.model_id, sum_.base_model)
+    return f"sum {', '.join(name or '-' for name in names)}, {sum_.window_start.isoformat()}"
+
+
+async def audit_runs(connection: Connection, start: datetime, end: datetime, findings: Findings) -> None:
+    """Audit the runs that overlap the window and have no later run over any of their hours."""
+    for row in await fetch(connection, "audit/runs", start, end):
+        findings.runs += 1
+        faults = [
+            f"{what}: the run said {row[said]}, there are {row[found]}"
+            for what, said, found in (
+                ("rated events", "events_rated", "events_billed"),
+                ("rollups", "rollups_said", "rollups"),
+                ("USD", "total_cost", "cost_billed"),
+                ("sum of its counts", "events_in_window", "events_counted"),
+            )
+            if row[said] != row[found]
+        ]
+        if row["events"] < row["events_in_window"]:
+            faults.append(f"events: the run counted {row['events_in_window']}, there are {row['events']}")
+        if faults:
+            window = f"{row['window_start'].isoformat()} to {row['window_end'].isoformat()}"
+            findings.differ(
+                Kind.RUN_DIFFERS_FROM_ROLLUPS, [(f"run {row['id']}, {window}", "; ".join(faults))]
+            )

@@ -1,0 +1,164 @@
+"""Reads what there is to say of one rollup, in one snapshot."""
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from rater_service.bills.explanation import (
+    Change,
+    EventSums,
+    Explanation,
+    RateOrigin,
+    RollupKey,
+    RunStamp,
+    Version,
+)
+from rater_service.bills.rollups import reading
+from rater_service.database.database import Connection, Pool
+from rater_service.errors import OperatorError
+from rater_service.prices.history import PriceHistory
+from rater_service.prices.resolution import NoPrice, Price, resolve
+from rater_service.prices.store import list_books
+from rater_service.rating.run import RUN_OVERLAP
+from rater_service.statements import statement
+
+_VALUES = tuple(field.name for field in fields(Version))
+_STAMP = tuple(field.name for field in fields(RunStamp) if field.name != "id")
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Some of the events behind a rollup, as records of billing_event. has_more: others follow."""
+
+    events: tuple[asyncpg.Record, ...]
+    has_more: bool
+
+
+class NoSuchRollupError(OperatorError):
+    """There is no such rollup, and never was."""
+
+
+async def explain_rollup(pool: Pool, wanted: int | RollupKey) -> Explanation:
+    """Explain a rollup by its number or its key. By its key also one that was deleted.
+
+    Raises NoSuchRollupError.
+    """
+    async with reading(pool) as connection:
+        return await _explain(connection, wanted)
+
+
+async def list_events(pool: Pool, key: RollupKey, after: UUID | None, limit: int) -> EventPage:
+    """Read a page of the events of a key and hour, billed or not, in the order of their ids."""
+    async with reading(pool) as connection:
+        records = await connection.fetch(
+            statement("bills/explain_event_page"), *_key_arguments(key), after, limit + 1
+        )
+    return EventPage(tuple(records[:limit]), len(records) > limit)
+
+
+async def _explain(connection: Connection, wanted: int | RollupKey) -> Explanation:
+    row = await _find(connection, wanted)
+    if row is None and isinstance(wanted, int):
+        raise NoSuchRollupError(
+            f"there is no rollup {wanted}. If it was deleted, name its key: "
+            "phoebe explain --auth A --resource R --model M --hour H"
+        )
+    key = wanted if isinstance(wanted, RollupKey) else _key(row)
+    changes = [
+        _change(record)
+        for record in await connection.fetch(statement("bills/explain_changes"), *_key_arguments(key))
+    ]
+    if row is None and not changes:
+        raise NoSuchRollupError(
+            f"{key.auth_id} was never billed for {key.model_id} on {key.resource_id} in this hour; "
+            f"`phoebe report --by hour,resource,model --auth {key.auth_id}` lists what was"
+        )
+    now = None if row is None else _version(row)
+    return Explanation(
+        key=key,
+        id=changes[-1].rollup if row is None else row["id"],
+        now=now,
+        run=None if row is None else await _run(connection, row["run"]),
+        origin=None if now is None else await _origin(connection, key, now),
+        changes=tuple(changes),
+        events=await _events(connection, key),
+    )
+
+
+async def _find(connection: Connection, wanted: int | RollupKey) -> asyncpg.Record | None:
+    arguments = (wanted, *(None,) * 4) if isinstance(wanted, int) else (None, *_key_arguments(wanted))
+    return await connection.fetchrow(statement("bills/explain_rollup"), *arguments)
+
+
+def _key(row: asyncpg.Record | None) -> RollupKey:
+    assert row is not None
+    return RollupKey(row["window_start"], row["auth_id"], row["resource_id"], row["model_id"])
+
+
+def _key_arguments(key: RollupKey) -> tuple[object, ...]:
+    return key.hour, key.auth_id, key.resource_id, key.model_id
+
+
+def _version(record: asyncpg.Record, prefix: str = "") -> Version:
+    return Version(**{name: record[prefix + name] for name in _VALUES})
+
+
+def _change(record: asyncpg.Record) -> Change:
+    return Change(
+        run=RunStamp(id=record["run"], **{name: record[name] for name in _STAMP}),
+        rollup=record["rollup"],
+        old=None if record["kind"] == "INSERT" else _version(record, "old_"),
+        new=None if record["kind"] == "DELETE" else _version(record, "new_"),
+    )
+
+
+async def _run(connection: Connection, number: int) -> RunStamp | None:
+    record = await connection.fetchrow(statement("bills/explain_run"), number)
+    return None if record is None else RunStamp(**dict(record))
+
+
+async def _origin(connection: Connection, key: RollupKey, now: Version) -> RateOrigin:
+    books = await list_books(connection)
+    (kept,) = (kept for kept in books if kept.in_force.book.content_hash == now.price_book)
+    book = kept.in_force.book
+    found = resolve(book, key.model_id, now.base_model)
+    price = found if isinstance(found, Price) else None
+    current = PriceHistory(kept.in_force for kept in books).resolve(key.model_id, now.base_model, key.hour)
+    return RateOrigin(
+        content_hash=book.content_hash,
+        source=kept.source,
+        loaded_at=kept.in_force.loaded_at,
+        in_force_from=kept.in_force.in_force_from,
+        in_force_until=kept.in_force_until,
+        price=price,
+        base=None if price is None or price.derived_from is None else book.base_models[price.derived_from],
+        current=current if not isinstance(current, NoPrice) else None,
+    )
+
+
+async def _events(connection: Connection, key: RollupKey) -> EventSums:
+    pruned = await connection.fetchrow(statement("bills/explain_pruned"), key.hour)
+    name = "bills/explain_events" if pruned is None else "bills/explain_sums"
+    sums = await connection.fetchrow(statement(name), *_key_arguments(key))
+    last_run = await connection.fetchrow(statement("bills/explain_last_run"), key.hour)
+    assert sums is not None
+    return EventSums(
+        events=int(sums["events"]),
+        prompt_tokens=int(sums["prompt_tokens"]),
+        cached_tokens=int(sums["cached_tokens"]),
+        completion_tokens=int(sums["completion_tokens"]),
+        billable_prompt_tokens=int(sums["billable_prompt_tokens"]),
+        without_usage=int(sums["without_usage"]),
+        untrusted=int(sums["untrusted"]),
+        pruned_at=None if pruned is None else pruned["pruned_at"],
+        came_late=_came_late(sums["last_stored_at"], last_run),
+    )
+
+
+def _came_late(last_stored_at: datetime | None, last_run: asyncpg.Record | None) -> bool:
+    if last_stored_at is None or last_run is None:
+        return False
+    started_at: datetime = last_run["started_at"]
+    return last_stored_at >= started_at - RUN_OVERLAP

@@ -1,0 +1,105 @@
+"""Reports: what rollups add up to, by hour, day, customer, resource and model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+import asyncpg
+
+from rater_service.bills.rollups import (
+    AsOf,
+    Selection,
+    find_as_of,
+    over_rollups,
+    reading,
+    rollup_arguments,
+)
+from rater_service.database.database import Pool
+from rater_service.database.long_statements import STATEMENT_TIMEOUT_S
+
+
+class Grouping(StrEnum):
+    """What a report can be broken down by."""
+
+    DAY = "day"
+    """Days of UTC."""
+    HOUR = "hour"
+    CUSTOMER = "customer"
+    """Who pays: the auth_id."""
+    RESOURCE = "resource"
+    MODEL = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What some rollups add up to, exactly. prompt_tokens include cached_tokens; cost is in USD."""
+
+    rollups: int
+    events: int
+    prompt_tokens: int
+    cached_tokens: int
+    billable_prompt_tokens: int
+    completion_tokens: int
+    cost: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """The sums of the rollups that share these names and times."""
+
+    names: Mapping[Grouping, str | datetime]
+    sums: Sums
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report. Its rows add up to its total and stand in the order of their names.
+
+    as_of: None where it says what the bills say now.
+    """
+
+    selection: Selection
+    by: tuple[Grouping, ...]
+    as_of: AsOf | None
+    rows: tuple[ReportRow, ...]
+    total: Sums
+
+
+async def make_report(
+    pool: Pool, selection: Selection, by: Sequence[Grouping], as_of: datetime | None
+) -> Report:
+    """Add up the rollups selected, as they are or as they were at a moment (UTC-aware), in one snapshot.
+
+    by: what to break the sums down by; the first name orders the rows first. Raises OperatorError: see
+    `find_as_of`.
+    """
+    async with reading(pool) as connection:
+        past = None if as_of is None else await find_as_of(connection, as_of)
+        records = await connection.fetch(
+            over_rollups("report"),
+            *rollup_arguments(selection, past),
+            list(by),
+            timeout=STATEMENT_TIMEOUT_S,
+        )
+    (total,) = (_sums(record) for record in records if record["is_total"])
+    rows = [_row(record, by) for record in records if not record["is_total"]]
+    rows.sort(key=lambda row: tuple(row.names.values()))
+    return Report(selection, tuple(by), past, tuple(rows), total)
+
+
+def _row(record: asyncpg.Record, by: Sequence[Grouping]) -> ReportRow:
+    return ReportRow({grouping: record[grouping] for grouping in by}, _sums(record))
+
+
+def _sums(record: asyncpg.Record) -> Sums:
+    return Sums(
+        rollups=record["rollups"],
+        events=int(record["events"]),
+        prompt_tokens=int(record["prompt_tokens"]),
+        cached_tokens=int(record["cached_tokens"]),
+        billable_prompt_tokens=int(record["billable_prompt_tokens"]),
+        completion_tokens=int(record["completion_tokens"]),
+        cost=record["cost"],
+    )

@@ -1,0 +1,95 @@
+"""Rollups as they are, or as they stood at a moment of the past."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from rater_service.bills.explanation import RunStamp
+from rater_service.database.database import Connection, Pool
+from rater_service.errors import OperatorError
+from rater_service.statements import statement
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rollups: of the hours [window_start, window_end), UTC-aware; None: no such condition."""
+
+    window_start: datetime
+    window_end: datetime
+    auth_id: str | None = None
+    resource_id: str | None = None
+    model_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """A moment of the past, and the last run that had finished by then; None: there was none."""
+
+    moment: datetime
+    run: RunStamp | None
+
+    @property
+    def run_id(self) -> int:
+        """The number of the run; before the first run 0, which no run has."""
+        return 0 if self.run is None else self.run.id
+
+
+class LedgerTooYoungError(OperatorError):
+    """Changes of rollups were not kept yet at the moment asked for."""
+
+    def __init__(self, moment: datetime, begins: datetime) -> None:
+        super().__init__(
+            f"what the bills said at {_utc(moment)} is not known: their changes are kept since "
+            f"{_utc(begins)}; ask for a time from then on"
+        )
+
+
+@asynccontextmanager
+async def reading(pool: Pool) -> AsyncIterator[Connection]:
+    """Open one snapshot in which several statements about rollups agree with each other."""
+    async with (
+        pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        # A plan for any values could not use an index for conditions that may be absent.
+        await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+        yield connection
+
+
+async def find_as_of(connection: Connection, moment: datetime) -> AsOf:
+    """Find the run that had the last word at a moment (UTC-aware).
+
+    Raises OperatorError for a moment that is not past, and LedgerTooYoungError.
+    """
+    now: datetime = await connection.fetchval("SELECT clock_timestamp()")
+    if moment > now:
+        raise OperatorError(f"{_utc(moment)} is not past: nobody knows what the bills will say then")
+    last = await connection.fetchrow(statement("bills/as_of_run"), moment)
+    if last is None:
+        return AsOf(moment, None)
+    unkept = await connection.fetchrow(statement("bills/last_run_before_ledger"))
+    if unkept is not None and last["id"] < unkept["id"]:
+        raise LedgerTooYoungError(moment, unkept["finished_at"])
+    return AsOf(moment, RunStamp(**dict(last)))
+
+
+def over_rollups(name: str) -> str:
+    """Return the text of sql/<name>.sql, which reads the rollups of sql/rollups.sql under the name rollup."""
+    return f"WITH rollup AS (\n{statement('bills/rollups')})\n{statement(name)}"
+
+
+def rollup_arguments(selection: Selection, as_of: AsOf | None) -> tuple[object, ...]:
+    """Give the first arguments, $1 to $6, of a statement over rollups."""
+    return (
+        selection.window_start,
+        selection.window_end,
+        selection.auth_id,
+        selection.resource_id,
+        selection.model_id,
+        None if as_of is None else as_of.run_id,
+    )
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,244 @@
+"""How an explained rollup is shown, to people and to programs."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from decimal import Decimal
+
+import asyncpg
+
+from rater_service.bills.explain import EventPage
+from rater_service.bills.explanation import (
+    Change,
+    EventSums,
+    Explanation,
+    RateOrigin,
+    RunStamp,
+    Version,
+    found_changed,
+)
+from rater_service.cli.terminal import write, write_table
+from rater_service.hours import utc_text
+from rater_service.money import decimal_text
+from rater_service.prices.resolution import Price, PriceSource
+
+_SOURCES = {
+    PriceSource.BASE_MODEL: "the price file names the model itself, under base_models",
+    PriceSource.OWN_RATE: "the price file gives this fine-tune a rate of its own",
+}
+
+
+def show_explanation(told: Explanation) -> None:
+    """Write it for a person to read from top to bottom."""
+    key = told.key
+    title = (
+        f"rollup {told.id}: {key.auth_id}, {key.resource_id}, {key.model_id}, {utc_text(key.hour)}, one hour"
+    )
+    write(f"{title}: DELETED" if told.now is None else title)
+    if told.now is not None:
+        _show_arithmetic(told.now)
+    if told.origin is not None:
+        _show_origin(told.origin)
+    if told.run is not None:
+        write(f"written by {_run_text(told.run)}")
+    _show_changes(told)
+    write(_events_text(told.events))
+    if not told.disagreements:
+        write("it agrees with its rates, its ledger and its events")
+
+
+def show_events(page: EventPage) -> None:
+    """Write the events, and how to see those that follow."""
+    write_table(
+        f"{len(page.events)} events",
+        ("request_id", "client_request_id", "ended", "prompt", "cached", "completion", "outcome", "counts"),
+        map(_event_row, page.events),
+    )
+    if page.has_more:
+        write(f"there are more: --after {page.events[-1]['request_id']}")
+
+
+def explanation_json(told: Explanation, page: EventPage | None) -> dict[str, object]:
+    """Give all of it for programs; `events` only if they were asked for."""
+    listed = None if page is None else [_event_json(event) for event in page.events]
+    return {
+        "id": told.id,
+        "auth_id": told.key.auth_id,
+        "resource_id": told.key.resource_id,
+        "model_id": told.key.model_id,
+        "window_start": told.key.hour,
+        "deleted": told.now is None,
+        "rollup": None if told.now is None else asdict(told.now),
+        "charges": [
+            {"kind": charge.kind, "tokens": charge.tokens, "rate": charge.rate, "amount": charge.amount}
+            for charge in (() if told.now is None else told.now.charges())
+        ],
+        "rates": None if told.origin is None else _origin_json(told.origin),
+        "run": None if told.run is None else asdict(told.run),
+        "changes": [asdict(change) for change in told.changes],
+        "found_changed_by_runs": [change.run.id for change in found_changed(told.changes)],
+        "event_sums": asdict(told.events),
+        "disagreements": told.disagreements,
+        "agrees": not told.disagreements,
+    } | ({} if page is None else {"events": listed, "has_more_events": page.has_more})
+
+
+def _show_arithmetic(now: Version) -> None:
+    charges = [(charge.kind, charge.tokens, charge.rate, charge.amount) for charge in now.charges()]
+    write_table(
+        "what it costs",
+        ("tokens", "how many", "USD per token", "USD"),
+        [*charges, ("cost", None, None, now.explained_cost())],
+    )
+    write(
+        f"of {now.prompt_tokens} prompt tokens in {now.event_count} events {now.billable_prompt_tokens} are "
+        "charged at the prompt rate: event by event, those that did not come from the cache"
+    )
+
+
+def _show_origin(origin: RateOrigin) -> None:
+    if origin.price is not None and origin.base is not None:
+        _show_derivation(origin.price, origin)
+    elif origin.price is not None:
+        write(f"rates: {_SOURCES[origin.price.source]}")
+    since = "the beginning" if origin.in_force_from is None else utc_text(origin.in_force_from)
+    until = "further notice" if origin.in_force_until is None else utc_text(origin.in_force_until)
+    write(
+        f"price book: {origin.content_hash} ({origin.source}, loaded {utc_text(origin.loaded_at)}), "
+        f"in force from {since} until {until}"
+    )
+    if origin.is_frozen:
+        write(_frozen_text(origin))
+
+
+def _show_derivation(price: Price, origin: RateOrigin) -> None:
+    assert origin.base is not None
+    assert price.premium is not None
+    base, exact, billed = (rates.by_component() for rates in (origin.base, price.exact, price.billed))
+    write(
+        f"rates: derived from {price.derived_from} by the premium {price.premium.describe()}, then rounded "
+        "half-up to 9 decimals"
+    )
+    write_table(
+        "USD per token",
+        ("tokens", "base rate", "with premium", "as billed"),
+        ((kind, base[kind], exact[kind], billed[kind]) for kind in base),
+    )
+
+
+def _frozen_text(origin: RateOrigin) -> str:
+    if origin.current is None:
+        return "frozen: no price book prices it any more; it keeps its rates unless a run says --reprice"
+    rates = " / ".join(map(decimal_text, origin.current.price.billed.by_component().values()))
+    return (
+        f"frozen: rated for the first time now, price book {origin.current.book.content_hash} would price it "
+        f"at {rates} USD per prompt / cached / completion token; it keeps its rates unless a run says "
+        "--reprice"
+    )
+
+
+def _run_text(run: RunStamp) -> str:
+    known = "" if run.knowledge_at is None else f", knowing what was stored by {utc_text(run.knowledge_at)}"
+    asked = "" if run.requested_by is None else f", asked for by {run.requested_by}"
+    return f"run {run.id} ({run.mode}{asked}), finished {utc_text(run.finished_at)}{known}"
+
+
+def _show_changes(told: Explanation) -> None:
+    tampered = found_changed(told.changes)
+    write_table(
+        "what runs did to it, oldest first",
+        ("run", "finished", "asked for by", "what", "cost before", "cost after", "changed"),
+        (_change_row(change, change in tampered) for change in told.changes),
+    )
+
+
+def _change_row(change: Change, was_tampered: bool) -> tuple[str | int | Decimal | None, ...]:
+    what = "inserted" if change.old is None else "deleted" if change.new is None else "changed"
+    return (
+        change.run.id,
+        utc_text(change.run.finished_at),
+        change.run.requested_by,
+        f"{what}, FOUND IT CHANGED BY NONE OF THE RUNS" if was_tampered else what,
+        None if change.old is None else change.old.cost,
+        None if change.new is None else change.new.cost,
+        "; ".join(_differences(change)),
+    )
+
+
+def _differences(change: Change) -> Iterator[str]:
+    if change.old is None or change.new is None:
+        return
+    old, new = asdict(change.old), asdict(change.new)
+    for name in old:
+        if name != "cost" and old[name] != new[name]:
+            yield f"{name}: {_text(old[name])} -> {_text(new[name])}"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Decimal):
+        return decimal_text(value)
+    return "none" if value is None else str(value)
+
+
+def _events_text(events: EventSums) -> str:
+    late = (
+        "; some may have come after the last run and will be billed by the next" if events.came_late else ""
+    )
+    others = ", ".join(
+        f"{count} {what}"
+        for count, what in (
+            (events.without_usage, "without usage, never billed"),
+            (events.untrusted, "under a model name that only the client vouches for, never billed"),
+        )
+        if count
+    )
+    kept = "" if events.pruned_at is None else f" (by their sums: dropped at {utc_text(events.pruned_at)})"
+    return (
+        f"its events{kept}: {events.events} with {events.prompt_tokens} prompt, "
+        f"{events.cached_tokens} cached, {events.completion_tokens} completion, "
+        f"{events.billable_prompt_tokens} billable prompt tokens"
+        f"{late}{f'; besides {others}' if others else ''}"
+    )
+
+
+def _event_row(event: asyncpg.Record) -> tuple[str | int | None, ...]:
+    return (
+        str(event["request_id"]),
+        event["client_request_id"],
+        utc_text(event["event_time"]),
+        event["prompt_tokens"],
+        event["cached_tokens"],
+        event["completion_tokens"],
+        event["outcome"],
+        _counts(event),
+    )
+
+
+def _counts(event: asyncpg.Record) -> str:
+    if not event["usage_found"]:
+        return "no usage"
+    return "model untrusted" if event["model_untrusted"] else "yes"
+
+
+def _event_json(event: asyncpg.Record) -> dict[str, object]:
+    return dict(event) | {"request_id": str(event["request_id"])}
+
+
+def _origin_json(origin: RateOrigin) -> dict[str, object]:
+    price = origin.price
+    current = origin.current
+    return {
+        "price_book": origin.content_hash,
+        "file": origin.source,
+        "loaded_at": origin.loaded_at,
+        "in_force_from": origin.in_force_from,
+        "in_force_until": origin.in_force_until,
+        "source": None if price is None else price.source,
+        "derived_from": None if price is None else price.derived_from,
+        "premium": None if price is None or price.premium is None else price.premium.describe(),
+        "base": None if origin.base is None else asdict(origin.base),
+        "exact": None if price is None else asdict(price.exact),
+        "billed": None if price is None else asdict(price.billed),
+        "frozen": origin.is_frozen,
+        "current_price_book": None if current is None else current.book.content_hash,
+        "current": None if current is None else asdict(current.price.billed),
+    }

@@ -1,0 +1,144 @@
+"""`phoebe export`: rated usage as a file, for spreadsheets, warehouses and FinOps tools."""
+
+import asyncio
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from rater_service.bills.export import Exported, Writer, export_rollups
+from rater_service.bills.export_csv import CsvWriter
+from rater_service.bills.export_file import standard_output, whole_file
+from rater_service.bills.export_layout import RATED_USAGE, Layout
+from rater_service.bills.focus import Parties, focus_layout
+from rater_service.bills.rollups import Selection
+from rater_service.cli.options import DATA_DIR_DEFAULT, DatabaseUrl, DataDir, open_store
+from rater_service.cli.period import (
+    AsOfMoment,
+    Customer,
+    Model,
+    Resource,
+    Since,
+    Until,
+    Window,
+    explained_read_errors,
+    read_period,
+)
+from rater_service.cli.report import as_of_text, window_text
+from rater_service.cli.terminal import OnPart, complain, reported_progress
+from rater_service.errors import OperatorError
+
+_STANDARD_OUTPUT = Path("-")
+
+
+class _Format(StrEnum):
+    CSV = "csv"
+    PARQUET = "parquet"
+    FOCUS = "focus"
+    FOCUS_PARQUET = "focus-parquet"
+
+
+def _party(flag: str, variable: str, explanation: str) -> typer.models.OptionInfo:
+    info = typer.Option(flag, envvar=variable, metavar="NAME", show_default=False, help=explanation)
+    assert isinstance(info, typer.models.OptionInfo)
+    return info
+
+
+def export(  # noqa: PLR0913 - one parameter per option
+    window: Window = None,
+    *,
+    form: Annotated[_Format, typer.Option("--format", help="What to write: see below.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to; - is standard output.")
+    ] = _STANDARD_OUTPUT,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
+    since: Since = None,
+    until: Until = None,
+    auth: Customer = None,
+    resource: Resource = None,
+    model: Model = None,
+    as_of: AsOfMoment = None,
+    provider: Annotated[
+        str, _party("--provider", "PHOEBE_PROVIDER", "FOCUS: who sells the service. Default: Phoebe.")
+    ] = "Phoebe",
+    publisher: Annotated[
+        str | None, _party("--publisher", "PHOEBE_PUBLISHER", "FOCUS: who makes it. Default: the provider.")
+    ] = None,
+    invoice_issuer: Annotated[
+        str | None,
+        _party(
+            "--invoice-issuer",
+            "PHOEBE_INVOICE_ISSUER",
+            "FOCUS: who sends invoices. Default: the provider.",
+        ),
+    ] = None,
+    service: Annotated[
+        str, _party("--service", "PHOEBE_SERVICE", "FOCUS: its name. Default: LLM Inference.")
+    ] = "LLM Inference",
+    database_url: DatabaseUrl = None,
+    data: DataDir = DATA_DIR_DEFAULT,
+) -> None:
+    """Write rated usage to a file: exact, from one snapshot, complete or not at all.
+
+    csv and parquet have one row for each rollup, with all its columns. focus is the billing format of the
+    FinOps Foundation, FOCUS 1.2, as CSV, with one row for each kind of token of a rollup; focus-parquet is
+    the same as Parquet. Parquet needs the extra `export`. Money and rates are decimals, in USD.
+
+    Exit codes: 0 done; 1 failure, no file was written or changed.
+    """
+    start, end = read_period(window, since, until, datetime.now(UTC))
+    selection = Selection(start, end, auth or None, resource or None, model or None)
+    layout = RATED_USAGE
+    if form in (_Format.FOCUS, _Format.FOCUS_PARQUET):
+        names = (provider, publisher or provider, invoice_issuer or provider, service)
+        if not all(name.strip() for name in names):
+            raise typer.BadParameter("the names for FOCUS must not be empty")
+        layout = focus_layout(Parties(*names))
+    target = _target(output, overwrite=force)
+    with reported_progress("exporting") as on_part, target as file:
+        writer = _writer(form, file, layout)
+        exported = asyncio.run(_export(selection, as_of, layout, writer, on_part, database_url, data))
+    complain(
+        f"{window_text(selection)}{as_of_text(exported.as_of)}: "
+        f"{exported.rollups} rollups{'' if output == _STANDARD_OUTPUT else f' written to {output}'}"
+    )
+
+
+def _target(output: Path, overwrite: bool) -> AbstractContextManager[BinaryIO]:
+    return standard_output() if output == _STANDARD_OUTPUT else whole_file(output, overwrite)
+
+
+def _writer(form: _Format, file: BinaryIO, layout: Layout) -> Writer:
+    if form in (_Format.CSV, _Format.FOCUS):
+        return CsvWriter(file, layout.columns)
+    try:
+        from rater_service.bills.export_parquet import ParquetWriter  # noqa: PLC0415 - an optional extra
+    except ImportError:
+        raise OperatorError(
+            "Parquet needs pyarrow: install phoebe with the extra `export`, or write --format csv"
+        ) from None
+    return ParquetWriter(file, layout.columns)
+
+
+async def _export(  # noqa: PLR0913, PLR0917 - what the options say
+    selection: Selection,
+    as_of: datetime | None,
+    layout: Layout,
+    writer: Writer,
+    on_part: OnPart,
+    database_url: str | None,
+    data_dir: Path,
+) -> Exported:
+    async with open_store(database_url, data_dir) as pool:
+        with explained_read_errors():
+            return await export_rollups(
+                pool,
+                selection,
+                as_of,
+                layout,
+                writer,
+                on_count=lambda count: on_part(f"exporting, {count} rollups done"),
+            )

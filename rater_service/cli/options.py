@@ -1,0 +1,75 @@
+"""Options that several commands share, and what stands behind them."""
+
+import getpass
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rater_service.database.database import Pool, open_database, open_pool
+
+DATA_DIR_DEFAULT = Path(".phoebe/data")
+
+
+def _moment(written: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(written)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(f"{written!r} is not a time; write it like 2026-12-01T00:00Z") from None
+
+
+def moment_option(flag: str, explanation: str) -> typer.models.OptionInfo:
+    """Make an option that takes a time: ISO 8601, UTC where it names no offset."""
+    info = typer.Option(flag, parser=_moment, metavar="T", show_default=False, help=explanation)
+    assert isinstance(info, typer.models.OptionInfo)
+    return info
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Write the result as JSON to standard output.")]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url",
+        envvar="DATABASE_URL",
+        metavar="URL",
+        show_default=False,
+        help="The PostgreSQL (15 or newer): postgresql://user:password@host:port/database. Without it an "
+        "embedded PostgreSQL is run on the data in --data. On the command line others can read the password; "
+        "prefer the variable.",
+    ),
+]
+DataDir = Annotated[
+    Path,
+    typer.Option(
+        "--data", envvar="PHOEBE_DATA", metavar="DIR", help="Where the embedded PostgreSQL keeps its data."
+    ),
+]
+
+
+def user_name() -> str:
+    """Return the name of the user who runs the command."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"  # in a container the user often has no name
+
+
+@asynccontextmanager
+async def open_store(database_url: str | None, data_dir: Path) -> AsyncIterator[Pool]:
+    """Open the database the options name, with a schema that is up to date.
+
+    Only the embedded one is migrated on the way. Raises OperatorError.
+    """
+    from rater_service.database.schema import migrate, require_current_schema  # noqa: PLC0415 - slow to import
+
+    async with open_database(database_url or None, data_dir) as url:
+        if not database_url:
+            await migrate(url)
+        async with open_pool(url) as pool:
+            await require_current_schema(pool)
+            yield pool

@@ -1,0 +1,104 @@
+"""`phoebe prices list` and `show`: the price books that were loaded into the database."""
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rater_service.cli.books import HASH_CHARS_MIN, find_kept, kept_books, looks_like_a_hash
+from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store
+from rater_service.cli.terminal import write, write_json, write_table
+from rater_service.errors import OperatorError
+from rater_service.hours import utc_text
+from rater_service.prices.store import KeptBook
+
+
+def list_prices(
+    database_url: DatabaseUrl = None, data: DataDir = DATA_DIR_DEFAULT, as_json: AsJson = False
+) -> None:
+    """List every price book that was ever loaded, in the order in which they are in force.
+
+    Exit codes: 0 done; 1 failure.
+    """
+    books = asyncio.run(_kept(database_url, data))
+    now = datetime.now(UTC)
+    if as_json:
+        write_json([_as_json(kept, now) for kept in books])
+        return
+    if not books:
+        write("no price file was ever loaded; start `phoebe serve` with --prices FILE")
+        return
+    write_table(
+        f"{len(books)} price books",
+        ("price book", "state", "in force from", "until", "loaded at", "models", "premium", "file"),
+        (_row(kept, now) for kept in books),
+    )
+
+
+def show_prices(
+    book: Annotated[
+        str,
+        typer.Argument(
+            metavar="HASH", help=f"The book's content hash, or its first {HASH_CHARS_MIN} or more characters."
+        ),
+    ],
+    database_url: DatabaseUrl = None,
+    data: DataDir = DATA_DIR_DEFAULT,
+) -> None:
+    """Write a price book as it was loaded, byte for byte, to standard output.
+
+    Exit codes: 0 done; 1 there is no such book, or something failed.
+    """
+    if not looks_like_a_hash(book):
+        raise OperatorError(f"{book!r} is not the hash of a price book; see `phoebe prices list`")
+    kept = find_kept(asyncio.run(_kept(database_url, data)), book)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(kept.in_force.book.content)
+    sys.stdout.buffer.flush()
+
+
+async def _kept(database_url: str | None, data_dir: Path) -> list[KeptBook]:
+    async with open_store(database_url, data_dir) as pool:
+        return await kept_books(pool)
+
+
+def _row(kept: KeptBook, now: datetime) -> tuple[str | int, ...]:
+    book, since, until = kept.in_force.book, kept.in_force.in_force_from, kept.in_force_until
+    return (
+        book.content_hash[:12],
+        _state(kept, now),
+        "the beginning" if since is None else utc_text(since),
+        "further notice" if until is None else utc_text(until),
+        utc_text(kept.in_force.loaded_at),
+        len(book.base_models) + len(book.fine_tunes),
+        book.premium.describe(),
+        kept.source,
+    )
+
+
+def _state(kept: KeptBook, now: datetime) -> str:
+    since, until = kept.in_force.in_force_from, kept.in_force_until
+    if kept.is_never_in_force:
+        return "replaced"
+    if since is not None and now < since:
+        return "to come"
+    return "in force" if until is None or now < until else "past"
+
+
+def _as_json(kept: KeptBook, now: datetime) -> dict[str, object]:
+    book = kept.in_force.book
+    return {
+        "price_book": book.content_hash,
+        "state": _state(kept, now),
+        "in_force_from": kept.in_force.in_force_from,
+        "in_force_until": kept.in_force_until,
+        "effective_from": book.effective_from,
+        "loaded_at": kept.in_force.loaded_at,
+        "base_models": len(book.base_models),
+        "fine_tunes": len(book.fine_tunes),
+        "premium": book.premium.describe(),
+        "file": kept.source,
+    }

@@ -1,0 +1,246 @@
+"""The operator's command line, `phoebe`."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rater_service.cli import producers as cli_producers
+from rater_service.cli import rejected as cli_rejected
+from rater_service.cli import sums as cli_sums
+from rater_service.cli import token as cli_token
+from rater_service.cli.audit import show_audit
+from rater_service.cli.explain import explain
+from rater_service.cli.export import export
+from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir
+from rater_service.cli.plugins import PluggableGroup
+from rater_service.cli.prices import prices as cli_prices
+from rater_service.cli.protection import TlsCert, TlsClientCa, TlsKey, Tokens
+from rater_service.cli.prune import prune
+from rater_service.cli.quote import quote
+from rater_service.cli.rate import rate
+from rater_service.cli.report import report
+from rater_service.cli.terminal import complain, log_to_stderr, progress, write, write_json
+from rater_service.database.database import open_database, open_pool
+from rater_service.errors import NeedsAttention, OperatorError
+from rater_service.prices.faults import PriceFileError
+from rater_service.rating.schedule import DELAY_DEFAULT_S, RatingSchedule, parse_every
+
+EXIT_FAILURE = 1
+EXIT_ANOMALY = 2
+# Typer's own code for a wrong flag, which here would say that something was rated.
+_TYPER_EXIT_USAGE = 2
+
+app = typer.Typer(
+    cls=PluggableGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    # A traceback is for a bug report; boxes around it and the values of variables (secrets) are not.
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class _LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def _every(written: str) -> timedelta:
+    try:
+        return parse_every(written)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        write(f"phoebe {version('phoebe')}")
+        raise typer.Exit
+
+
+@app.callback()
+def phoebe(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Meter LLM inference traffic and rate it into exact bills.
+
+    Results go to standard output, messages and logs to standard error. All times are UTC, all money is USD.
+
+    Exit codes of all commands: 0 all is well; 1 failure or wrong usage; 2 done, but something needs a human.
+    """
+
+
+@app.command()
+def serve(  # noqa: PLR0913 - one parameter per option
+    *,
+    listen: Annotated[
+        str,
+        typer.Option(
+            envvar="PHOEBE_LISTEN", metavar="HOST:PORT", help="Where to listen; port 0 takes a free one."
+        ),
+    ] = "127.0.0.1:50051",
+    prices: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="PHOEBE_PRICES",
+            metavar="FILE",
+            show_default=False,
+            help="The price file to load. Without it the ones loaded earlier hold.",
+        ),
+    ] = None,
+    database_url: DatabaseUrl = None,
+    data: DataDir = DATA_DIR_DEFAULT,
+    allow_plaintext: Annotated[
+        bool,
+        typer.Option(
+            "--allow-plaintext",
+            envvar="PHOEBE_ALLOW_PLAINTEXT",
+            help="Listen beyond this machine although connections are not encrypted.",
+        ),
+    ] = False,
+    allow_anonymous: Annotated[
+        bool,
+        typer.Option(
+            "--allow-anonymous",
+            envvar="PHOEBE_ALLOW_ANONYMOUS",
+            help="Listen beyond this machine although nobody is asked who they are.",
+        ),
+    ] = False,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
+    tokens: Tokens = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PHOEBE_METRICS",
+            metavar="HOST:PORT",
+            show_default=False,
+            help="Where Prometheus can read metrics. Without it nowhere.",
+        ),
+    ] = None,
+    rate_every: Annotated[
+        timedelta | None,
+        typer.Option(
+            parser=_every,
+            envvar="PHOEBE_RATE_EVERY",
+            metavar="hour|Nm",
+            show_default=False,
+            help="Rate the trailing 24 complete hours every hour, or every N minutes (15m), without being "
+            "asked. Any number of services on one database may do so.",
+        ),
+    ] = None,
+    rate_delay: Annotated[
+        int,
+        typer.Option(
+            envvar="PHOEBE_RATE_DELAY",
+            metavar="SECONDS",
+            min=0,
+            max=3600,
+            help="How long after that to wait for events that are still on their way.",
+        ),
+    ] = DELAY_DEFAULT_S,
+    log_level: Annotated[_LogLevel, typer.Option(help="What to log to standard error.")] = _LogLevel.INFO,
+) -> None:
+    """Run the gRPC service: store events, rate windows, quote prices.
+
+    Stops cleanly on SIGTERM and Ctrl-C. The embedded PostgreSQL is migrated at the start; for any other run
+    `phoebe migrate` first. A price file with any fault is refused, with all of them listed.
+
+    Exit codes: 0 stopped when told to; 1 it could not start.
+    """
+    from rater_service.service.protection import ProtectionFiles  # noqa: PLC0415 - slow to import
+    from rater_service.service.server import ServerSettings  # noqa: PLC0415 - slow to import
+    from rater_service.service.server import serve as run  # noqa: PLC0415 - slow to import
+
+    log_to_stderr(log_level.upper())
+    settings = ServerSettings(
+        listen,
+        prices,
+        database_url or None,
+        data,
+        allow_plaintext,
+        allow_anonymous,
+        ProtectionFiles(tls_cert, tls_key, tls_client_ca, tokens),
+        metrics or None,
+        None if rate_every is None else RatingSchedule(rate_every, timedelta(seconds=rate_delay)),
+    )
+    asyncio.run(run(settings))
+
+
+@app.command()
+def migrate(
+    database_url: DatabaseUrl = None, data: DataDir = DATA_DIR_DEFAULT, as_json: AsJson = False
+) -> None:
+    """Bring the database schema up to date. Safe to run at any time, and on several machines at once.
+
+    Also makes the partitions of coming weeks, as `phoebe serve` does where it may.
+
+    Exit codes: 0 the schema is up to date; 1 failure, nothing was changed.
+    """
+    with progress("migrating"):
+        before, after, made = asyncio.run(_migrate(database_url or None, data))
+    if as_json:
+        write_json({"before": before, "after": after, "partitions_made": made})
+        return
+    if before == after:
+        write(f"the schema was up to date: {after}")
+    else:
+        write(f"migrated the schema: {before or 'empty'} -> {after}")
+    if made:
+        write(f"made partitions: {made[0]} to {made[-1]}")
+
+
+async def _migrate(database_url: str | None, data_dir: Path) -> tuple[str | None, str, tuple[str, ...]]:
+    from rater_service.database.schema import migrate as run  # noqa: PLC0415 - slow to import
+    from rater_service.events.partitions import try_to_make_partitions  # noqa: PLC0415 - slow to import
+
+    async with open_database(database_url, data_dir) as url:
+        result = await run(url)
+        async with open_pool(url) as pool:
+            partitions = await try_to_make_partitions(pool, datetime.now(UTC))
+    return result.before, result.after, partitions.made
+
+
+app.command()(rate)
+app.command()(quote)
+app.command(name="audit")(show_audit)
+app.command()(prune)
+app.command()(report)
+app.command()(explain)
+app.command()(export)
+app.add_typer(cli_prices.app, name="prices")
+app.add_typer(cli_token.app, name="token")
+app.add_typer(cli_producers.app, name="producers")
+app.add_typer(cli_rejected.app, name="rejected")
+app.add_typer(cli_sums.app, name="sums")
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Run the command that the arguments name (None: those of the process) and return its exit code."""
+    # Must be set before gRPC is imported. Its fork handlers make one in some thousand child processes crash
+    # before it runs its program, and the embedded PostgreSQL is started and stopped by child processes.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+    try:
+        app(args=arguments, prog_name="phoebe")
+    except NeedsAttention:
+        return EXIT_ANOMALY
+    except (OperatorError, PriceFileError) as error:
+        complain(f"phoebe: {error}")
+        return EXIT_FAILURE
+    except SystemExit as ended:
+        return EXIT_FAILURE if ended.code == _TYPER_EXIT_USAGE else int(ended.code or 0)
+    return 0

@@ -1,0 +1,211 @@
+"""`phoebe rate`: rates a window and reports what needs a human."""
+
+import asyncio
+import getpass
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rater_service.cli.options import (
+    DATA_DIR_DEFAULT,
+    AsJson,
+    DatabaseUrl,
+    DataDir,
+    moment_option,
+    open_store,
+)
+from rater_service.cli.rate_view import run_json, show_findings, summary
+from rater_service.cli.terminal import OnPart, complain, reported_progress, write, write_json
+from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
+from rater_service.errors import NeedsAttention, OperatorError
+from rater_service.hours import InvalidWindow, trailing_window, utc_text
+from rater_service.prices.store import read_price_file, store_price_file
+from rater_service.rating.rating import rate_window
+from rater_service.rating.run import (
+    REQUESTED_BY_LENGTH_MAX,
+    WINDOW_MAX,
+    Mode,
+    RateRequest,
+    RateResult,
+    is_requester,
+    refuse_invalid,
+)
+
+# Ten years and more; a typing error in a year should not rate emptiness for minutes.
+RUNS_MAX = 120
+
+
+class AnomaliesFound(NeedsAttention):
+    """The run went through and found something that needs a human."""
+
+
+class _ModeName(StrEnum):
+    ROUTINE = "routine"
+    BACKFILL = "backfill"
+
+
+def _by(written: str) -> str:
+    if not is_requester(written):
+        raise typer.BadParameter(f"must be 1 to {REQUESTED_BY_LENGTH_MAX} printable characters")
+    return written
+
+
+def rate(  # noqa: PLR0913 - one parameter per option
+    *,
+    since: Annotated[
+        datetime | None, moment_option("--since", "Start of the window, inclusive: a whole hour, UTC.")
+    ] = None,
+    until: Annotated[
+        datetime | None,
+        moment_option(
+            "--until",
+            f"End of the window, exclusive: a whole hour, UTC. More than {WINDOW_MAX.days} days are rated in "
+            "several runs, one after the other.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change no bill; show whose would change, and by how much.")
+    ] = False,
+    reprice: Annotated[
+        bool,
+        typer.Option(
+            "--reprice",
+            help="Apply the prices in force also to what was billed before, which otherwise keeps its rates.",
+        ),
+    ] = False,
+    mode: Annotated[
+        _ModeName | None,
+        typer.Option(
+            show_default=False,
+            help="Why this runs: routine also alarms when a bill disappears. "
+            "Default: routine without bounds, backfill with bounds.",
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            parser=_by,
+            metavar="NAME",
+            show_default=False,
+            help="Who the run is kept for. Default: cli:USER@HOST.",
+        ),
+    ] = None,
+    prices: Annotated[
+        Path | None,
+        typer.Option("--prices", metavar="FILE", show_default=False, help="Load this price file first."),
+    ] = None,
+    database_url: DatabaseUrl = None,
+    data: DataDir = DATA_DIR_DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """Rate the metered events of a window into bills.
+
+    Without bounds: the trailing 24 complete hours. Running it again changes nothing. Every event of the
+    window is counted once; those that may be owed but could not be billed are listed by name, with the money
+    at risk, in USD.
+
+    Exit codes: 0 all is well; 1 failure, nothing was changed (of several runs: by the one that failed and
+    those after it); 2 rated, but something needs a human.
+    """
+    now = datetime.now(UTC)
+    chosen = Mode.ROUTINE if since is None else Mode.BACKFILL
+    request = RateRequest(
+        *_window(since, until, now),
+        requested_by=by or _requester(),
+        mode=chosen if mode is None else Mode[mode.name],
+        dry_run=dry_run,
+        reprice=reprice,
+    )
+    parts = list(_parts(request, now))
+    price_file = None if prices is None else (read_price_file(prices), str(prices))
+    with reported_progress("rating") as on_part:
+        results = asyncio.run(_rate(parts, price_file, database_url, data, on_part))
+    if as_json:
+        runs = [run_json(request, result) for result in results]
+        write_json(runs[0] if len(runs) == 1 else runs)
+    else:
+        write(summary(results, dry_run=dry_run))
+        for result in results:
+            show_findings(result, bills=dry_run or request.mode is Mode.BACKFILL, dry_run=dry_run)
+    if any(result.anomalies for result in results):
+        raise AnomaliesFound
+
+
+def _window(since: datetime | None, until: datetime | None, now: datetime) -> tuple[datetime, datetime]:
+    if (since is None) != (until is None):
+        raise typer.BadParameter("--since and --until go together: give both or neither")
+    return trailing_window(now) if since is None or until is None else (since, until)
+
+
+def _requester() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = f"uid {os.getuid()}"  # in a container the user often has no name
+    return f"cli:{user}@{socket.gethostname()}"
+
+
+def _parts(request: RateRequest, now: datetime) -> Iterator[RateRequest]:
+    """Cut the window into what one run can rate. Raises OperatorError before anything is rated."""
+    if request.window_end - request.window_start > WINDOW_MAX * RUNS_MAX:
+        raise OperatorError(f"--since must be at most {WINDOW_MAX.days * RUNS_MAX} days before --until")
+    start = request.window_start
+    while True:
+        rest = request.window_end - start
+        end = request.window_end if rest <= WINDOW_MAX else start + WINDOW_MAX
+        part = replace(request, window_start=start, window_end=end)
+        try:
+            refuse_invalid(part, now)
+        except InvalidWindow as error:
+            flags = str(error).replace("window_start", "--since").replace("window_end", "--until")
+            raise OperatorError(flags) from error
+        yield part
+        start = end
+        if start >= request.window_end:
+            return
+
+
+async def _rate(
+    parts: list[RateRequest],
+    price_file: tuple[bytes, str] | None,
+    database_url: str | None,
+    data_dir: Path,
+    on_part: OnPart,
+) -> list[RateResult]:
+    results: list[RateResult] = []
+    async with open_store(database_url, data_dir) as pool:
+        if price_file is not None:
+            await _load(pool, *price_file)
+        for part in parts:
+            if len(parts) > 1:
+                on_part(f"rating {utc_text(part.window_start)} to {utc_text(part.window_end)}")
+            try:
+                results.append(await rate_window(pool, part, datetime.now(UTC)))
+            except UNAVAILABLE_ERRORS as error:
+                raise OperatorError(_not_rated(part, error)) from error
+            if len(parts) > 1:
+                done = summary(results[-1:], dry_run=part.dry_run)
+                complain(f"{len(results)} of {len(parts)}: {done}")
+    return results
+
+
+def _not_rated(part: RateRequest, error: Exception) -> str:
+    window = f"{utc_text(part.window_start)} to {utc_text(part.window_end)}"
+    reason = str(error) or type(error).__name__
+    return f"the database can't be used now, and {window} was not rated; try again: {reason}"
+
+
+async def _load(pool: Pool, content: bytes, source: str) -> None:
+    async with pool.acquire() as connection:
+        stored = await store_price_file(connection, content, source, datetime.now(UTC))
+    for warning in stored.warnings:
+        complain(f"warning: {warning}")
+    if (superseded := stored.not_in_force(source)) is not None:
+        complain(f"warning: {superseded}")

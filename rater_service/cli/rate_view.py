@@ -1,0 +1,110 @@
+"""How `phoebe rate` shows what runs found and did."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from decimal import Decimal
+
+from rater_service.cli.terminal import write, write_table
+from rater_service.events.producers import IncompleteProducer
+from rater_service.hours import utc_text
+from rater_service.money import decimal_text, exact_sum
+from rater_service.rating.run import INCOMPLETE_HOURS, Anomaly, BillChange, RateRequest, RateResult
+
+
+def run_json(request: RateRequest, result: RateResult) -> dict[str, object]:
+    """Return what is written of a run as JSON."""
+    how = {"dry_run": request.dry_run, "reprice": request.reprice, "mode": request.mode}
+    return how | asdict(result)
+
+
+def summary(results: Sequence[RateResult], *, dry_run: bool) -> str:
+    """Say in one line what runs, whose windows follow each other, found and did."""
+    first, last = results[0], results[-1]
+    runs = f"run {first.run_id}" if first is last else f"runs {first.run_id} to {last.run_id}"
+    window = f"{utc_text(first.window_start)} to {utc_text(last.window_end)}"
+    still_open = " (its last hour is still running)" if last.window_open else ""
+
+    def count(field: str) -> int:
+        return sum(getattr(result, field) for result in results)
+
+    return (
+        f"{runs}{', dry run, nothing changed' if dry_run else ''}: {window}{still_open}: "
+        f"{count('events_in_window')} events = {count('events_rated')} rated "
+        f"+ {count('unpriced_events')} unpriced + {count('unattributable_events')} unattributable "
+        f"+ {count('ambiguous_base_events')} ambiguous base + {count('missing_usage_events')} missing usage "
+        f"+ {count('zero_charge_events')} zero charge; rollups: {count('rollups_written')} written, "
+        f"{count('rollups_unchanged')} unchanged, {count('reconciled_deletions')} deleted; "
+        f"total {decimal_text(exact_sum(result.total_cost for result in results))} USD"
+    )
+
+
+def show_findings(result: RateResult, *, bills: bool, dry_run: bool) -> None:
+    """Show what in a run needs a human and, if asked for, whose bills it changes."""
+    if bills and result.changes.auth_ids:
+        _show_changes(result, dry_run=dry_run)
+    for anomaly in result.anomalies:
+        if anomaly.reason == INCOMPLETE_HOURS:
+            _show_incomplete(result)
+            continue
+        write_table(
+            _headline(anomaly),
+            ("auth_id", "resource_id", "model_id", "base_model", "events", "tokens", "USD at risk", "detail"),
+            (tuple(asdict(offender).values()) for offender in anomaly.offenders),
+        )
+
+
+def _show_changes(result: RateResult, *, dry_run: bool) -> None:
+    changes = result.changes
+    left_out = changes.auth_ids - len(changes.by_auth)
+    rows: list[tuple[str | int | Decimal | None, ...]] = [
+        _change_row(change.auth_id, change) for change in changes.by_auth
+    ]
+    if left_out:
+        rows.append((f"{left_out} more", *[None] * 6))
+    rows.append(_change_row("all, unchanged ones included", changes.total))
+    write_table(
+        f"run {result.run_id}: bills that {'would change' if dry_run else 'changed'}, most first: "
+        "rollups, and USD in this window",
+        ("auth_id", "inserted", "updated", "deleted", "before", "after", "difference"),
+        rows,
+    )
+
+
+def _change_row(name: str | None, change: BillChange) -> tuple[str | int | Decimal | None, ...]:
+    return (
+        name,
+        change.rollups_inserted,
+        change.rollups_updated,
+        change.rollups_deleted,
+        change.cost_before,
+        change.cost_after,
+        change.difference,
+    )
+
+
+def _show_incomplete(result: RateResult) -> None:
+    write(
+        f"{INCOMPLETE_HOURS}: {result.incomplete_producer_count} producers may still have events for the "
+        "window's complete hours; if one never comes back: phoebe producers retire ID"
+    )
+    write_table(
+        f"the first {len(result.incomplete_producers)}, furthest behind first",
+        ("producer_id", "complete until", "spooled", "open", "last seen"),
+        (_incomplete_row(producer) for producer in result.incomplete_producers),
+    )
+
+
+def _incomplete_row(producer: IncompleteProducer) -> tuple[str | int | None, ...]:
+    until = producer.complete_until
+    return (
+        producer.producer_id,
+        "never said" if until is None else utc_text(until),
+        producer.spooled_events,
+        producer.open_exchanges,
+        utc_text(producer.last_seen),
+    )
+
+
+def _headline(anomaly: Anomaly) -> str:
+    money = "" if anomaly.money_at_risk is None else f", {decimal_text(anomaly.money_at_risk)} USD at risk"
+    return f"{anomaly.reason}: {anomaly.events} events, {anomaly.tokens} tokens{money}"

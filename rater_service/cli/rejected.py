@@ -1,0 +1,142 @@
+"""`phoebe rejected`: the events that were kept aside, and another attempt to store them."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store
+from rater_service.cli.terminal import OnPart, reported_progress, write, write_json, write_table
+from rater_service.errors import NeedsAttention, OperatorError
+from rater_service.events.rejected import RejectedEvent, Retried, list_rejected, retry_rejected
+from rater_service.events.store import Fate
+from rater_service.hours import HOUR, hour_of, utc_text
+
+_SETTLED = (Fate.STORED, Fate.DUPLICATE)
+_LIMIT_MAX = 10_000
+
+app = typer.Typer(help="See the events that were kept aside.", no_args_is_help=True)
+
+
+class StillRejected(NeedsAttention):
+    """Some events could not be stored at another attempt either."""
+
+
+@app.callback()
+def rejected() -> None:
+    """See the events that were kept aside, and try to store them again."""
+
+
+@app.command(name="list")
+def show(
+    reason: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", show_default=False, help="Only those whose reason contains this."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=_LIMIT_MAX, help="How many at most.")] = 100,
+    database_url: DatabaseUrl = None,
+    data: DataDir = DATA_DIR_DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """List events that were kept aside and are not settled, oldest first.
+
+    REJECTED: it breaks the rules named. CONFLICT: another event with its request id was stored before; the
+    fields in which they differ are shown, the first one's value before the other's.
+
+    Exit codes: 0 done; 1 failure.
+    """
+    found = asyncio.run(_list(reason or None, limit, database_url, data))
+    if as_json:
+        write_json([asdict(event) for event in found])
+        return
+    write_table(
+        f"{len(found)} events",
+        ("id", "kind", "request_id", "producer_id", "number", "received", "reason"),
+        (_row(event) for event in found),
+    )
+
+
+async def _list(
+    reason: str | None, limit: int, database_url: str | None, data_dir: Path
+) -> list[RejectedEvent]:
+    async with open_store(database_url, data_dir) as pool:
+        return await list_rejected(pool, reason, limit)
+
+
+def _row(event: RejectedEvent) -> tuple[str | int | None, ...]:
+    differs = [
+        f"{field}: {json.dumps(first)}, then {json.dumps(other)}"
+        for field, (first, other) in event.differs.items()
+    ]
+    return (
+        event.id,
+        event.kind,
+        event.request_id,
+        event.producer_id,
+        event.producer_seq,
+        utc_text(event.received_at),
+        "; ".join(differs) or event.reason,
+    )
+
+
+@app.command()
+def retry(
+    ids: Annotated[
+        list[int] | None, typer.Argument(metavar="[ID]...", help="Events, as `list` shows them.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Try all that are not settled.")] = False,
+    database_url: DatabaseUrl = None,
+    data: DataDir = DATA_DIR_DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """Try again to store events that were kept aside, after an upgrade or a fix.
+
+    Those that are stored belong to hours that may have been rated: rate them again.
+
+    Exit codes: 0 all are stored; 1 failure, also an ID that is not in the list; 2 some are still refused.
+    """
+    if bool(ids) == every:
+        raise typer.BadParameter("name IDs, or give --all")
+    with reported_progress("trying again") as on_part:
+        tried = asyncio.run(_retry(ids or None, database_url, data, on_part))
+    if as_json:
+        write_json([asdict(event) for event in tried])
+    else:
+        _show_retried(tried)
+    if missing := set(ids or ()) - {event.id for event in tried}:
+        names = ", ".join(map(str, sorted(missing)))
+        raise OperatorError(f"not in the list: {names}; see `phoebe rejected list`")
+    if any(event.fate not in _SETTLED for event in tried):
+        raise StillRejected
+
+
+async def _retry(
+    ids: Sequence[int] | None, database_url: str | None, data_dir: Path, on_part: OnPart
+) -> list[Retried]:
+    tried = []
+    async with open_store(database_url, data_dir) as pool:
+        async for event in retry_rejected(pool, ids, datetime.now(UTC)):
+            tried.append(event)
+            on_part(f"trying again, {len(tried)} done")
+    return tried
+
+
+def _show_retried(tried: Sequence[Retried]) -> None:
+    fates = Counter(event.fate for event in tried)
+    summary = ", ".join(f"{count} {fate}" for fate, count in fates.items()) or "nothing to try"
+    write_table(
+        summary,
+        ("id", "request_id", "outcome", "reason"),
+        ((event.id, event.request_id, event.fate, event.reason) for event in tried),
+    )
+    times = [event.event_time for event in tried if event.fate is Fate.STORED and event.event_time]
+    if times:
+        since = hour_of(min(times))
+        until = hour_of(max(times)) + HOUR
+        write(f"rate their hours again: phoebe rate --since {utc_text(since)} --until {utc_text(until)}")

@@ -1,0 +1,104 @@
+"""What the command line writes: results to standard output, everything else to standard error."""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+
+from rich.console import Console
+from rich.table import Table
+
+from rater_service.hours import utc_text
+from rater_service.money import decimal_text
+
+type OnPart = Callable[[str], None]
+
+# Where nobody looks at the edge of a screen, nothing is wrapped.
+_PIPE_COLUMNS = 10_000
+
+
+def write(text: str) -> None:
+    """Write a line of the result."""
+    _console(stderr=False).print(printable(text), soft_wrap=True)
+
+
+def write_json(value: object) -> None:
+    """Write the result as JSON: money and rates as strings, times as ISO 8601 in UTC."""
+    json.dump(value, sys.stdout, indent=2, default=_json_value)
+    sys.stdout.write("\n")
+
+
+def write_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str | int | Decimal | None]]
+) -> None:
+    """Write a table; numbers stand right, None is left blank."""
+    body = [list(row) for row in rows]
+    table = Table(title=printable(title), title_justify="left", title_style="bold")
+    for number, name in enumerate(columns):
+        is_number = any(isinstance(row[number], int | Decimal) for row in body)
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    for row in body:
+        table.add_row(*(_cell(value) for value in row))
+    _console(stderr=False).print(table)
+
+
+def complain(text: str) -> None:
+    """Write what went wrong, or a warning, to standard error."""
+    _console(stderr=True).print("\n".join(printable(line) for line in text.splitlines()), soft_wrap=True)
+
+
+@contextmanager
+def progress(doing: str) -> Iterator[None]:
+    """Show on a terminal that something takes its time."""
+    with _console(stderr=True).status(doing):
+        yield
+
+
+@contextmanager
+def reported_progress(doing: str) -> Iterator[OnPart]:
+    """Show the same on a terminal, and give what says which part of it is being done."""
+    with _console(stderr=True).status(doing) as status:
+        yield lambda part: status.update(printable(part))
+
+
+def log_to_stderr(level: str) -> None:
+    """Send Phoebe's log records of this level ("INFO") and above to standard error, with UTC times.
+
+    Of the libraries' only warnings and errors: theirs tell of their own workings.
+    """
+    handler = logging.StreamHandler()
+    formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("rater_service").setLevel(level)
+
+
+def printable(text: str) -> str:
+    """Escape what could steer the terminal: names come from engines and files, and may hold any character."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def _console(stderr: bool) -> Console:
+    console = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _PIPE_COLUMNS
+    return console
+
+
+def _cell(value: str | int | Decimal | None) -> str:
+    if value is None:
+        return ""
+    return decimal_text(value) if isinstance(value, Decimal) else printable(str(value))
+
+
+def _json_value(value: object) -> str:
+    if isinstance(value, Decimal):
+        return decimal_text(value)
+    if isinstance(value, datetime):
+        return utc_text(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")

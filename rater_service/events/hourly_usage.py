@@ -1,0 +1,162 @@
+"""The hourly sums of the events: compared with the events, and made again where they differ.
+
+The database keeps them with every event it stores. They differ only where something other than Phoebe wrote
+to the tables, or data was put back while triggers were off.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import asyncpg
+
+from rater_service.database.database import Connection, Pool
+from rater_service.database.long_statements import STATEMENT_TIMEOUT_S
+from rater_service.hours import HOUR, require_window
+from rater_service.statements import statement
+
+DIFFERENCES_MAX = 100
+
+type OnProgress = Callable[[str], None]
+
+
+class EventsPrunedError(Exception):
+    """Some hours can't be rebuilt, as events of theirs were pruned. hours: UTC-aware."""
+
+    def __init__(self, hours: list[datetime]) -> None:
+        super().__init__(f"the events of {len(hours)} hours were pruned, first {hours[0].isoformat()}")
+        self.hours = hours
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Sums over events: how many, and their tokens."""
+
+    events: int
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    billable_prompt_tokens: int
+
+    def __str__(self) -> str:
+        """Write them out for a human."""
+        return (
+            f"{self.events} events, {self.prompt_tokens} prompt, {self.cached_tokens} cached, "
+            f"{self.completion_tokens} completion, {self.billable_prompt_tokens} billable prompt tokens"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SumsDifference:
+    """A key of the sums under which they differ from the events; UTC-aware.
+
+    summed: what was kept; metered: what the events make.
+    """
+
+    window_start: datetime
+    auth_id: str | None
+    resource_id: str | None
+    model_id: str | None
+    base_model: str | None
+    usage_found: bool
+    model_untrusted: bool
+    completed: bool
+    summed: Sums
+    metered: Sums
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """What a rebuild found. differences: the first; difference_count: of all keys that differed."""
+
+    hours: int = 0
+    hours_differing: int = 0
+    difference_count: int = 0
+    differences: list[SumsDifference] = field(default_factory=list)
+
+
+async def compare_hour(
+    connection: Connection, hour: datetime, limit: int
+) -> tuple[int, list[SumsDifference]]:
+    """Compare the sums of an hour with its events; give the number of keys that differ, and the first."""
+    rows = await connection.fetch(
+        statement("events/hourly_usage_differences"), hour, hour + HOUR, limit, timeout=STATEMENT_TIMEOUT_S
+    )
+    return (rows[0]["differences"] if rows else 0), [_difference(row) for row in rows]
+
+
+async def rebuild(
+    pool: Pool,
+    since: datetime | None,
+    until: datetime | None,
+    *,
+    dry_run: bool = False,
+    on_progress: OnProgress = lambda _: None,
+) -> Rebuilt:
+    """Make the sums of [since, until) agree with the events; whole UTC hours, None: as far as there are any.
+
+    Each hour is compared, and made again in a transaction of its own if it differs: batches wait only for the
+    reading of one such hour. Cut short, it leaves no hour half done. dry_run: compare only. Raises
+    InvalidWindow, and EventsPrunedError, before anything is changed.
+    """
+    require_window(since, until)
+    hours = await pool.fetch(
+        statement("events/hourly_usage_hours"), since, until, timeout=STATEMENT_TIMEOUT_S
+    )
+    if pruned := [row["window_start"] for row in hours if row["pruned"]]:
+        raise EventsPrunedError(pruned)
+    rebuilt = Rebuilt(hours=len(hours))
+    for row in hours:
+        hour: datetime = row["window_start"]
+        on_progress(f"comparing {hour.isoformat()}, {rebuilt.hours_differing} hours differ so far")
+        async with pool.acquire() as connection:
+            count, first = await compare_hour(connection, hour, DIFFERENCES_MAX)
+            if count and not dry_run:
+                count, first = await _rebuild_hour(connection, hour)
+        rebuilt.hours_differing += count > 0
+        rebuilt.difference_count += count
+        rebuilt.differences += first[: DIFFERENCES_MAX - len(rebuilt.differences)]
+    return rebuilt
+
+
+async def _rebuild_hour(connection: Connection, hour: datetime) -> tuple[int, list[SumsDifference]]:
+    """Give what differed once batches were held off, which may be less than before."""
+    async with connection.transaction(isolation="repeatable_read"):
+        # Before the snapshot is taken, and in the order in which batches lock. The first keeps partitions
+        # from being dropped meanwhile; the second makes batches wait that have not added to the sums yet, and
+        # whose events can't be seen.
+        for lock in ("billing_event IN ACCESS SHARE", "hourly_usage IN SHARE ROW EXCLUSIVE"):
+            await connection.execute(f"LOCK TABLE {lock} MODE", timeout=STATEMENT_TIMEOUT_S)
+        # Leaves hours out of which events were pruned since.
+        count, first = await compare_hour(connection, hour, DIFFERENCES_MAX)
+        if count:
+            await connection.execute(statement("events/hourly_usage_delete"), hour)
+            await connection.execute(
+                statement("events/hourly_usage_insert"), hour, hour + HOUR, timeout=STATEMENT_TIMEOUT_S
+            )
+    return count, first
+
+
+def _difference(row: asyncpg.Record) -> SumsDifference:
+    return SumsDifference(
+        window_start=row["window_start"],
+        auth_id=row["auth_id"],
+        resource_id=row["resource_id"],
+        model_id=row["model_id"],
+        base_model=row["base_model"],
+        usage_found=row["usage_found"],
+        model_untrusted=row["model_untrusted"],
+        completed=row["completed"],
+        summed=_sums(row, "summed"),
+        metered=_sums(row, "metered"),
+    )
+
+
+def _sums(row: asyncpg.Record, side: str) -> Sums:
+    return Sums(
+        events=row[f"{side}_events"],
+        prompt_tokens=int(row[f"{side}_prompt_tokens"]),
+        cached_tokens=int(row[f"{side}_cached_tokens"]),
+        completion_tokens=int(row[f"{side}_completion_tokens"]),
+        billable_prompt_tokens=int(row[f"{side}_billable_prompt_tokens"]),
+    )

@@ -1,0 +1,125 @@
+"""What producers, the spools of addons, say of themselves, and which hours are incomplete for that reason."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import asyncpg
+
+from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from rater_service.database.database import Connection, Pool
+from rater_service.events.producer_status import StatusRow
+from rater_service.hours import hour_of
+from rater_service.statements import statement
+
+INCOMPLETE_MAX = 100
+# Producers report every 10 seconds, and their clocks are not the rater's: an hour that ended just now is not
+# yet called incomplete.
+SETTLING = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Producer:
+    """A producer as it was last heard of; times are UTC-aware.
+
+    spooled_events: events it had that are not here. complete_until: every event before this is here, by the
+    producer's own clock; None: it can't say. retired: an operator said that it will never come back;
+    retired_at and retired_by tell of the last time one did.
+    """
+
+    producer_id: str
+    first_seen: datetime
+    last_seen: datetime
+    last_seq: int
+    spooled_events: int
+    open_exchanges: int
+    complete_until: datetime | None
+    stopped: bool
+    lost_rows: int
+    retired: bool
+    retired_at: datetime | None
+    retired_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class IncompleteProducer:
+    """A producer that may still have events of a time that has passed; fields as in `Producer`."""
+
+    producer_id: str
+    complete_until: datetime | None
+    spooled_events: int
+    open_exchanges: int
+    last_seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IncompleteProducers:
+    """The first of them, how many there are, and how many events and exchanges they all are known to have."""
+
+    first: tuple[IncompleteProducer, ...] = ()
+    count: int = 0
+    events: int = 0
+
+
+async def keep_status(
+    connection: Connection, status: StatusRow, events: Iterable[MeteringEvent], now: datetime
+) -> None:
+    """Keep a producer's status, which came with these events; to be called when they are answered for."""
+    brought = sum(
+        event.producer_id == status.producer_id and 0 < event.producer_seq <= status.last_seq
+        for event in events
+    )
+    await connection.execute(
+        statement("events/keep_producer"),
+        status.producer_id,
+        now,
+        status.last_seq,
+        max(status.spooled_events - brought, 0),
+        status.open_exchanges,
+        status.complete_until,
+        status.stopped,
+        status.lost_rows,
+    )
+
+
+async def list_producers(pool: Pool) -> list[Producer]:
+    """Read all producers that ever sent a status, those furthest behind first."""
+    return [Producer(**row) for row in await pool.fetch(statement("events/list_producers"))]
+
+
+async def retire_producer(pool: Pool, producer_id: str, by: str, now: datetime) -> bool:
+    """Note that a producer will never come back; it does if it reports again. False: no such producer."""
+    return bool(await pool.fetchval(statement("events/retire_producer"), producer_id, now, by))
+
+
+async def incomplete_producers(
+    connection: Connection, window_start: datetime, window_end: datetime, now: datetime
+) -> IncompleteProducers:
+    """Find the producers that may still have events for the window's complete hours.
+
+    Which hours are complete is decided by the rater's clock; whether a producer sent all of theirs by its
+    own, which also decided in which hour its events are.
+    """
+    complete = complete_hours_end(window_end, now)
+    if complete <= window_start:
+        return IncompleteProducers()
+    rows = await connection.fetch(statement("events/incomplete_producers"), complete, INCOMPLETE_MAX)
+    if not rows:
+        return IncompleteProducers()
+    return IncompleteProducers(tuple(map(_incomplete, rows)), rows[0]["producers"], rows[0]["events"])
+
+
+def complete_hours_end(window_end: datetime, now: datetime) -> datetime:
+    """Return the end of the window or, if that is earlier, of the last hour that has settled."""
+    settled = now - SETTLING
+    return min(window_end, hour_of(settled))
+
+
+def _incomplete(row: asyncpg.Record) -> IncompleteProducer:
+    return IncompleteProducer(
+        producer_id=row["producer_id"],
+        complete_until=row["complete_until"],
+        spooled_events=row["spooled_events"],
+        open_exchanges=row["open_exchanges"],
+        last_seen=row["last_seen"],
+    )

@@ -1,0 +1,207 @@
+"""Stores batches of metering events: each event once, and none dropped."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from operator import attrgetter
+from uuid import UUID
+
+import asyncpg
+
+from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from rater_service.database.database import Connection, Pool
+from rater_service.events.producer_status import StatusRow
+from rater_service.events.producers import keep_status
+from rater_service.events.pruned import were_stored
+from rater_service.events.validation import PRODUCER_SEQ_MAX, EventRow, InvalidEvent, validate
+from rater_service.statements import statement
+
+
+class Fate(StrEnum):
+    """What became of an event; the values of EventOutcome without their prefix."""
+
+    STORED = "STORED"
+    DUPLICATE = "DUPLICATE"
+    CONFLICT = "CONFLICT"
+    REJECTED = "REJECTED"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of an event, and for a conflict or a rejection why."""
+
+    fate: Fate
+    reason: str = ""
+
+
+STORED = Result(Fate.STORED)
+DUPLICATE = Result(Fate.DUPLICATE)
+CONFLICT = Result(
+    Fate.CONFLICT, "request_id: another event with this id was stored before, with other content"
+)
+TOO_LATE = Result(
+    Fate.REJECTED,
+    "event_time: the events of this time were pruned, and this one was not among them by its number",
+)
+
+# Four times what a valid producer_id may have, so that one that is cut is never taken for another.
+INDEXED_LENGTH_MAX = 256
+
+_COLUMNS = (*EventRow._fields, "stored_at")
+_request_id = attrgetter("request_id")
+
+# What the database says when it is one event that it can't take, and not the database that is in trouble.
+_REFUSALS = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
+
+
+type _StoreRows = Callable[[Connection, Sequence[EventRow], datetime], Awaitable[list[Result]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Events and what was made of them, one for one; the status that came with them; when they came."""
+
+    events: Sequence[MeteringEvent]
+    checked: Sequence[EventRow | InvalidEvent]
+    status: StatusRow | None
+    now: datetime
+
+
+async def store_events(
+    pool: Pool, events: Sequence[MeteringEvent], now: datetime, status: StatusRow | None = None
+) -> list[Result]:
+    """Store a batch, and the status that came with it, in one transaction; when this returns, it is
+    committed.
+
+    Returns one result for each event, in order. Of several events with one id the first wins. Database errors
+    are raised as asyncpg raises them; then nothing of the batch is stored.
+    """
+    batch = _Batch(events, [validate(event) for event in events], status, now)
+    async with pool.acquire() as connection:
+        try:
+            return await _store(connection, batch, _copy)
+        except _REFUSALS:
+            # An event was stored before, or is one that the database can't take.
+            return await _store(connection, batch, store_rows)
+
+
+async def _store(connection: Connection, batch: _Batch, store: _StoreRows) -> list[Result]:
+    """Store what belongs to a batch in one transaction, its valid events in this way."""
+    rows = [row for row in batch.checked if isinstance(row, EventRow)]
+    async with connection.transaction():
+        row_results = iter(await store(connection, rows, batch.now))
+        results = [
+            Result(Fate.REJECTED, row.reason) if isinstance(row, InvalidEvent) else next(row_results)
+            for row in batch.checked
+        ]
+        await _keep_refused(connection, batch.events, results, batch.now)
+        if batch.status is not None:
+            # Last, as the row is shared by all batches of the producer and stays locked until the commit.
+            await keep_status(connection, batch.status, batch.events, batch.now)
+    return results
+
+
+async def _copy(connection: Connection, rows: Sequence[EventRow], now: datetime) -> list[Result]:
+    """Store rows that are all new, as nearly all are, in less time than INSERT takes.
+
+    Raises one of _REFUSALS if one is not new, or if the database refuses it; the transaction is lost then. In
+    the order of the ids, as in `store_rows`.
+    """
+    if rows:
+        records = ((*row, now) for row in sorted(rows, key=_request_id))
+        await connection.copy_records_to_table("billing_event", columns=_COLUMNS, records=records)
+    return [STORED] * len(rows)
+
+
+async def store_rows(connection: Connection, rows: Sequence[EventRow], now: datetime) -> list[Result]:
+    """Store rows within the caller's transaction, whatever the database thinks of some of them; see
+    `store_events`.
+
+    If it refuses one, the halves are tried on their own: some twenty attempts find one bad event of a
+    thousand. They go in the order of their ids, as in every batch, so that batches never deadlock over
+    events. Over hourly sums they could, here only, as those of one half are locked before the other half's
+    events: PostgreSQL would end one batch, and its sender send it again.
+    """
+    if not rows:
+        return []
+    try:
+        async with connection.transaction():
+            return await _insert(connection, rows, now)
+    except _REFUSALS as error:
+        if len(rows) == 1:
+            return [Result(Fate.REJECTED, f"the database refused the event: {type(error).__name__}")]
+    by_id = sorted(range(len(rows)), key=lambda index: rows[index].request_id)
+    middle = len(rows) // 2
+    results: dict[int, Result] = {}
+    for half in (by_id[:middle], by_id[middle:]):
+        stored = await store_rows(connection, [rows[index] for index in half], now)
+        results.update(zip(half, stored, strict=True))
+    return [results[index] for index in range(len(rows))]
+
+
+async def _insert(connection: Connection, rows: Sequence[EventRow], now: datetime) -> list[Result]:
+    sent = [row.stored(now) for row in rows]
+    inserted: set[UUID] = {
+        record["request_id"] for record in await connection.fetch(statement("events/store_events"), sent)
+    }
+    results: list[Result | None] = []
+    for row in rows:
+        results.append(STORED if row.request_id in inserted else None)
+        inserted.discard(row.request_id)
+    left_out = [row for row, result in zip(rows, results, strict=True) if result is None]
+    found = iter(await _look_up(connection, left_out) if left_out else ())
+    return [result or next(found) for result in results]
+
+
+async def _look_up(connection: Connection, rows: Sequence[EventRow]) -> list[Result]:
+    """Say why events were not inserted: they are there, were there and are pruned since, or are too late."""
+    records = await connection.fetch(statement("events/first_stored"), [row.request_id for row in rows])
+    first = {record["request_id"]: record for record in records}
+    pruned = [row for row in rows if row.request_id not in first]
+    stored_once = iter(await were_stored(connection, pruned))
+    return [
+        (DUPLICATE if _is_same(row, first[row.request_id]) else CONFLICT)
+        if row.request_id in first
+        else (DUPLICATE if next(stored_once) else TOO_LATE)
+        for row in rows
+    ]
+
+
+def _is_same(row: EventRow, first: asyncpg.Record) -> bool:
+    """Tell whether a stored event is the one sent; when it was stored does not matter."""
+    return row.stored(first["stored_at"]) == tuple(first)
+
+
+async def _keep_refused(
+    connection: Connection, events: Sequence[MeteringEvent], results: Sequence[Result], now: datetime
+) -> None:
+    refused = [
+        (event, result)
+        for event, result in zip(events, results, strict=True)
+        if result.fate in (Fate.CONFLICT, Fate.REJECTED)
+    ]
+    if not refused:
+        return
+    await connection.execute(
+        statement("events/keep_rejected"),
+        [_indexable(event.request_id) for event, _ in refused],
+        [result.fate for _, result in refused],
+        [result.reason for _, result in refused],
+        [_indexable(event.producer_id) for event, _ in refused],
+        [event.producer_seq if event.producer_seq <= PRODUCER_SEQ_MAX else None for event, _ in refused],
+        [event.SerializeToString(deterministic=True) for event, _ in refused],
+        now,
+    )
+
+
+def _indexable(text: str) -> str | None:
+    """Make a text that PostgreSQL takes, in an index too; the message, which is kept whole, has it as it was.
+
+    It has no NUL in texts, and refuses a row of an index of some kilobytes: with it the whole batch.
+    """
+    return text.replace("\0", "")[:INDEXED_LENGTH_MAX] or None

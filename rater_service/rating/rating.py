@@ -1,0 +1,141 @@
+"""Rates a window: its events become rollups, in one transaction that counts every event once."""
+
+import json
+import logging
+from dataclasses import asdict
+from datetime import datetime
+
+import asyncpg
+
+from rater_service.database.database import Connection, Pool
+from rater_service.database.long_statements import fetch_one, run
+from rater_service.errors import NoPriceBookError
+from rater_service.events.producers import incomplete_producers
+from rater_service.money import decimal_text
+from rater_service.prices.store import load_history
+from rater_service.rating.findings import add_up_changes, find_anomalies
+from rater_service.rating.pricing import price_buckets
+from rater_service.rating.run import RateRequest, RateResult, refuse_invalid
+from rater_service.rating.turn import rating_turn
+from rater_service.statements import statement
+
+logger = logging.getLogger(__name__)
+
+# Runs don't meet; only a hand in the tables can get in the way of one, or one of an older Phoebe.
+ATTEMPTS_MAX = 3
+
+_KEY = "window_start, auth_id, resource_id, model_id"
+
+
+async def rate_window(pool: Pool, request: RateRequest, now: datetime) -> RateResult:
+    """Recompute every rollup in the window and make `rated_usage` agree.
+
+    `now` (UTC-aware) decides which hour is running. Raises InvalidWindow, before anything is touched, and
+    NoPriceBookError. Concurrent runs take turns.
+    """
+    refuse_invalid(request, now)
+    async with rating_turn(pool) as connection:
+        result = await _rate_with_patience(connection, request, now)
+    for anomaly in result.anomalies:
+        logger.error(
+            "run %d, %s to %s: %s: %d events, %d tokens, money at risk %s",
+            result.run_id,
+            request.window_start.isoformat(),
+            request.window_end.isoformat(),
+            anomaly.reason,
+            anomaly.events,
+            anomaly.tokens,
+            "unknown" if anomaly.money_at_risk is None else f"{decimal_text(anomaly.money_at_risk)} USD",
+        )
+    return result
+
+
+async def compute(connection: Connection, request: RateRequest) -> None:
+    """Fill the working tables of a run, from the snapshot of a transaction that is open; change nothing.
+
+    Raises NoPriceBookError.
+    """
+    history = await load_history(connection)
+    if not history:
+        raise NoPriceBookError
+    window = (request.window_start, request.window_end)
+    # The working tables have no statistics: the planner takes them for tiny, and would compare every row with
+    # every row. Gathering statistics takes a third of a run.
+    await connection.execute("SET LOCAL enable_nestloop = off")
+    await connection.execute(statement("rating/tables"))
+    await run(connection, "rating/buckets", *window)
+    await price_buckets(connection, history)
+    await run(connection, "rating/recorded", *window)
+    if not request.reprice:
+        await run(connection, "rating/keep_rates")
+    await run(connection, "rating/rollups")
+    await run(connection, "rating/changes", *window)
+    await run(connection, "rating/gone")
+
+
+async def _rate_with_patience(connection: Connection, request: RateRequest, now: datetime) -> RateResult:
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        try:
+            async with connection.transaction(isolation="repeatable_read"):
+                return await _rate(connection, request, now)
+        except asyncpg.TransactionRollbackError:
+            if attempt == ATTEMPTS_MAX:
+                raise
+            logger.warning("someone else changed what a run was about to change: it starts over")
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def _rate(connection: Connection, request: RateRequest, now: datetime) -> RateResult:
+    run_id, knowledge_at = await fetch_one(connection, "rating/begin")
+    await compute(connection, request)
+    window = (request.window_start, request.window_end)
+    counts = dict(await fetch_one(connection, "rating/counts", *window))
+    incomplete = await incomplete_producers(connection, *window, now)
+    anomalies = await find_anomalies(connection, request.mode, incomplete)
+    changes = await add_up_changes(connection)
+    if not request.dry_run and (counts["rollups_written"] or counts["reconciled_deletions"]):
+        await _apply(connection, run_id, now)
+    window_open = request.window_end > now
+    finished = await fetch_one(
+        connection,
+        "rating/store_run",
+        run_id,
+        request.mode,
+        *window,
+        window_open,
+        request.dry_run,
+        request.reprice,
+        request.requested_by,
+        knowledge_at,
+        now,
+        *counts.values(),
+        json.dumps([asdict(anomaly) for anomaly in anomalies], default=decimal_text),
+        incomplete.count,
+        json.dumps([asdict(producer) for producer in incomplete.first], default=datetime.isoformat),
+    )
+    return RateResult(
+        run_id=run_id,
+        window_start=request.window_start,
+        window_end=request.window_end,
+        window_open=window_open,
+        requested_by=request.requested_by,
+        knowledge_at=knowledge_at,
+        finished_at=finished["finished_at"],
+        price_books=tuple(counts.pop("price_books")),
+        anomalies=anomalies,
+        incomplete_producer_count=incomplete.count,
+        incomplete_producers=incomplete.first,
+        changes=changes,
+        **counts,
+    )
+
+
+async def _apply(connection: Connection, run_id: int, now: datetime) -> None:
+    """Make rated_usage what it must be, and keep what was changed for ever."""
+    # Here the planner is to know how few the changes are among the rollups of all the years.
+    await connection.execute(f"ANALYZE rating_change (kind, rollup, {_KEY})")
+    await connection.execute("SET LOCAL enable_nestloop = on")
+    await run(connection, "rating/delete")
+    await run(connection, "rating/update", run_id, now)
+    await run(connection, "rating/insert", run_id, now)
+    await run(connection, "rating/record", run_id)

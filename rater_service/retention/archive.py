@@ -1,0 +1,146 @@
+"""Writes old events to files before they are dropped, and proves that the files hold them.
+
+A file is what PostgreSQL's COPY reads: CSV with a header, compressed with gzip; beside it stands a manifest.
+The same events always make the same bytes.
+"""
+
+import asyncio
+import csv
+import gzip
+import hashlib
+import json
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from rater_service.database.database import Pool
+from rater_service.database.long_statements import STATEMENT_TIMEOUT_S
+from rater_service.errors import OperatorError
+from rater_service.hours import utc_text
+from rater_service.retention.old_events import OldEvents
+from rater_service.statements import statement
+
+TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
+_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedEvents:
+    """A file of events: where, how many, and the SHA-256 of the file, in hexadecimal."""
+
+    path: Path
+    event_count: int
+    sha256: str
+
+
+async def archive_events(pool: Pool, events: OldEvents, folder: Path, now: datetime) -> ArchivedEvents:
+    """Write events to a file of their own in a folder, read it back, and return what is in it.
+
+    It stands on disk when this returns. Raises OperatorError when it can't be written, does not hold exactly
+    these events, or when a file with other events has its name.
+    """
+    path = (folder / _name(events)).absolute()
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        try:
+            await _write(pool, events, draft)
+            archived = await asyncio.to_thread(_verified, draft, path, events)
+            await asyncio.to_thread(_publish, draft, archived, events, now)
+        finally:
+            await asyncio.to_thread(draft.unlink, missing_ok=True)
+    except OSError as error:
+        raise OperatorError(f"the events of {events.partition.name} can't be exported: {error}") from error
+    return archived
+
+
+def _name(events: OldEvents) -> str:
+    until = f"_before_{events.before:%Y-%m-%dT%H}" if events.partition.is_default else ""
+    return f"{events.partition.name}{until}.csv.gz"
+
+
+async def _write(pool: Pool, events: OldEvents, draft: Path) -> None:
+    query = statement("retention/export").format(partition=events.partition.name)
+    with ExitStack() as files:
+        file = files.enter_context(await asyncio.to_thread(draft.open, "wb"))
+        packed = files.enter_context(gzip.GzipFile("", "wb", 6, file, mtime=0))
+
+        async def keep(data: bytes) -> None:
+            await asyncio.to_thread(packed.write, data)
+
+        async with pool.acquire() as connection, connection.transaction(readonly=True):
+            # Otherwise the bytes would depend on where the server stands.
+            await connection.execute("SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'")
+            await connection.copy_from_query(
+                query, events.before, output=keep, format="csv", header=True, timeout=STATEMENT_TIMEOUT_S
+            )
+        packed.close()
+        await asyncio.to_thread(_sync, file)
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _verified(draft: Path, path: Path, events: OldEvents) -> ArchivedEvents:
+    count = 0
+    tokens = dict.fromkeys(TOKENS, 0)
+    # Raw texts of engines are as long as they like to be.
+    csv.field_size_limit(1 << 30)
+    with gzip.open(draft, "rt", encoding="utf-8", newline="") as text:
+        for row in csv.DictReader(text):
+            count += 1
+            for name in TOKENS:
+                tokens[name] += int(row[name] or 0)
+    expected = {name: int(getattr(events, name)) for name in TOKENS}
+    if (count, tokens) != (events.event_count, expected):
+        raise OperatorError(
+            f"{events.partition.name} stays: its export has {count} events with {tokens}, expected were "
+            f"{events.event_count} with {expected}; events came meanwhile, or the disk is damaged"
+        )
+    return ArchivedEvents(path, count, _sha256(draft))
+
+
+def _publish(draft: Path, archived: ArchivedEvents, events: OldEvents, now: datetime) -> None:
+    """Give the file its name, which it has already if an earlier attempt to drop the events came this far."""
+    path = archived.path
+    if path.exists() and _sha256(path) != archived.sha256:
+        raise OperatorError(f"{path} is there and holds other events; name another folder")
+    draft.replace(path)
+    manifest = path.with_name(path.name.removesuffix(".csv.gz") + ".json")
+    written = manifest.with_name(f".{manifest.name}.part")
+    with written.open("wb") as file:
+        file.write(json.dumps(_manifest(archived, events, now), indent=2).encode() + b"\n")
+        _sync(file)
+    written.replace(manifest)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _manifest(archived: ArchivedEvents, events: OldEvents, now: datetime) -> dict[str, object]:
+    assert events.first_event_time is not None
+    assert events.last_event_time is not None
+    return {
+        "file": archived.path.name,
+        "sha256": archived.sha256,
+        "partition": events.partition.name,
+        "first_id": None if events.partition.lower_id is None else str(events.partition.lower_id),
+        "first_id_after": None if events.partition.upper_id is None else str(events.partition.upper_id),
+        "events": archived.event_count,
+        **{name: str(getattr(events, name)) for name in TOKENS},
+        "first_event_time": utc_text(events.first_event_time),
+        "last_event_time": utc_text(events.last_event_time),
+        "exported_at": utc_text(now),
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

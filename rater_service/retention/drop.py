@@ -1,0 +1,104 @@
+"""Drops old events that may be dropped, and keeps in the same transaction what is to be known of them."""
+
+from datetime import datetime
+
+import asyncpg
+import tenacity
+
+from rater_service.database.database import Connection, Pool
+from rater_service.database.long_statements import STATEMENT_TIMEOUT_S
+from rater_service.errors import OperatorError
+from rater_service.events.partitions import LOCK_ATTEMPTS, LOCK_TIMEOUT_MS
+from rater_service.retention.archive import ArchivedEvents
+from rater_service.retention.old_events import OldEvents, fetch_of
+from rater_service.retention.retention import Verdict
+from rater_service.statements import statement
+
+
+class EventsCame(Exception):  # noqa: N818 - nothing failed
+    """Events were stored after the others were judged, which therefore stay as they are."""
+
+    def __init__(self, judged: int, found: int) -> None:
+        super().__init__(f"{judged} events were judged, {found} are there now")
+
+
+async def drop_events(
+    pool: Pool, verdict: Verdict, archived: ArchivedEvents | None, pruned_by: str, now: datetime
+) -> None:
+    """Drop events that were found to be free to go, in one transaction; no bill and no sum is touched.
+
+    Batches wait for the moment it takes; of the default partition, as long as the deletion. Raises EventsCame
+    if there are others by now, and OperatorError where the role may not, or others keep reading the events.
+    """
+    try:
+        async for attempt in tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(asyncpg.LockNotAvailableError),
+            wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
+            stop=tenacity.stop_after_attempt(LOCK_ATTEMPTS),
+            reraise=True,
+        ):
+            with attempt:
+                async with pool.acquire() as connection, connection.transaction():
+                    await _drop(connection, verdict, archived, pruned_by, now)
+    except asyncpg.LockNotAvailableError as error:
+        raise OperatorError(
+            f"{verdict.events.partition.name} stays: the events are being read, by an audit perhaps; "
+            "try again later"
+        ) from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise OperatorError(f"only the owner of billing_event can drop events: {error}") from error
+
+
+async def _drop(
+    connection: Connection,
+    verdict: Verdict,
+    archived: ArchivedEvents | None,
+    pruned_by: str,
+    now: datetime,
+) -> None:
+    events = verdict.events
+    await connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
+    # Nobody stores from here on; those that wait see afterwards what was pruned. Dropping a table needs that
+    # nobody reads either.
+    mode = "SHARE ROW EXCLUSIVE" if events.partition.is_default else "ACCESS EXCLUSIVE"
+    await connection.execute(f"LOCK TABLE billing_event IN {mode} MODE")
+    ((count,),) = await fetch_of(connection, "retention/count", events.partition, events.before)
+    if count != events.event_count:
+        raise EventsCame(events.event_count, count)
+    if count:
+        await _record(connection, verdict, archived, pruned_by, now)
+    if events.partition.is_default:
+        await connection.execute(
+            statement("retention/default_events"), events.before, timeout=STATEMENT_TIMEOUT_S
+        )
+    else:
+        await connection.execute(f"DROP TABLE {events.partition.name}")
+
+
+async def _record(
+    connection: Connection,
+    verdict: Verdict,
+    archived: ArchivedEvents | None,
+    pruned_by: str,
+    now: datetime,
+) -> None:
+    events: OldEvents = verdict.events
+    await connection.execute(
+        statement("retention/record"),
+        events.partition.name,
+        events.partition.lower_id,
+        events.partition.upper_id,
+        events.event_count,
+        events.prompt_tokens,
+        events.cached_tokens,
+        events.completion_tokens,
+        events.first_event_time,
+        events.last_event_time,
+        list(verdict.accepted),
+        str(archived.path) if archived else None,
+        archived.sha256 if archived else None,
+        pruned_by,
+        now,
+        [producer_id for producer_id, _ in events.numbers],
+        [numbers for _, numbers in events.numbers],
+    )

@@ -1,0 +1,82 @@
+"""Old events: of each partition those from before a time, and what is to be known of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import asyncpg
+
+from rater_service.database.database import Connection, Pool
+from rater_service.database.long_statements import STATEMENT_TIMEOUT_S
+from rater_service.events.partitions import Partition, first_id, list_partitions
+from rater_service.hours import HOUR, hour_of
+from rater_service.statements import statement
+
+type OnProgress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class OldEvents:
+    """The events of a partition from before a time, of which there may be none; token counts are sums.
+
+    numbers: for each producer those of its events, as the text of an int8multirange. Times are UTC-aware;
+    with events they are not None.
+    """
+
+    partition: Partition
+    before: datetime
+    event_count: int
+    prompt_tokens: Decimal
+    cached_tokens: Decimal
+    completion_tokens: Decimal
+    first_event_time: datetime | None
+    last_event_time: datetime | None
+    numbers: tuple[tuple[str, str], ...]
+
+    @property
+    def window(self) -> tuple[datetime, datetime]:
+        """The whole hours that hold all of them, [start, end)."""
+        assert self.first_event_time is not None
+        assert self.last_event_time is not None
+        return hour_of(self.first_event_time), hour_of(self.last_event_time) + HOUR
+
+
+async def read_old_events(pool: Pool, before: datetime, on_progress: OnProgress) -> list[OldEvents]:
+    """Read what is old, by the time of the last event: of partitions whose ids and events all are from before
+    a time, and of the default one, if any are. A partition without events comes first.
+    """
+    async with pool.acquire() as connection:
+        found = []
+        for partition in await list_partitions(connection):
+            if partition.is_default or (partition.upper_id and partition.upper_id <= first_id(before)):
+                on_progress(f"reading {partition.name}")
+                found += await _read(connection, partition, before)
+    return sorted(found, key=lambda events: events.last_event_time or datetime.min.replace(tzinfo=UTC))
+
+
+async def _read(connection: Connection, partition: Partition, before: datetime) -> list[OldEvents]:
+    """Return the partition's old events; nothing if it has later ones too and can't be dropped as a whole."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        (extent,) = await fetch_of(connection, "retention/extent", partition, before)
+        columns = dict(extent)
+        has_later = columns.pop("later_events") > 0
+        if has_later if not partition.is_default else not columns["event_count"]:
+            return []
+        numbers = await fetch_of(connection, "retention/numbers", partition, before)
+    return [
+        OldEvents(
+            partition=partition,
+            before=before,
+            numbers=tuple((row["producer_id"], row["numbers"]) for row in numbers),
+            **columns,
+        )
+    ]
+
+
+async def fetch_of(
+    connection: Connection, name: str, partition: Partition, *arguments: object
+) -> list[asyncpg.Record]:
+    """Run sql/<name>.sql on a partition and return its rows."""
+    text = statement(name).format(partition=partition.name)
+    return await connection.fetch(text, *arguments, timeout=STATEMENT_TIMEOUT_S)

@@ -1,0 +1,182 @@
+"""Which old events may be dropped: those that are billed, and proved to be."""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import asyncpg
+
+from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from rater_service.audit.audit import AuditRequest, audit
+from rater_service.audit.bills import Clock
+from rater_service.audit.findings import ADVICE, Kind
+from rater_service.database.database import Pool
+from rater_service.hours import InvalidWindow, require_whole_hour
+from rater_service.rating.run import RUN_OVERLAP
+from rater_service.retention.old_events import OldEvents, OnProgress, fetch_of, read_old_events
+from rater_service.statements import statement
+from rater_service.wire_time import to_datetime
+
+REJECTED_PAGE = 1000
+# Of each reason so many examples are named.
+EXAMPLES_MAX = 3
+
+
+class Obstacle(StrEnum):
+    """Why events can't be dropped, beside the differences that an audit finds."""
+
+    UNRATED_HOURS = "UNRATED_HOURS"
+    OPEN_REJECTED_EVENTS = "OPEN_REJECTED_EVENTS"
+    OLDER_EVENTS_STAY = "OLDER_EVENTS_STAY"
+    EVENTS_CAME = "EVENTS_CAME"
+
+
+ADVICE_ON_OBSTACLES = {
+    Obstacle.UNRATED_HOURS: "rate them: phoebe rate --since … --until …",
+    Obstacle.OPEN_REJECTED_EVENTS: "see phoebe rejected list, and retry them; or accept that they are never "
+    "billed",
+    Obstacle.OLDER_EVENTS_STAY: "mend what keeps the older ones",
+    Obstacle.EVENTS_CAME: "rate their hours, then prune again",
+}
+# What a human may look at and accept, because dropping the events hides nothing of it. There is no accepting
+# that a bill is wrong, or that events may still come.
+ACCEPTABLE: tuple[str, ...] = (
+    Kind.LOST_EVENTS,
+    Kind.UNEXPLAINED_GAP,
+    Kind.REPEATED_NUMBERS,
+    Kind.LOST_SPOOL_ROWS,
+    Obstacle.OPEN_REJECTED_EVENTS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why events stay: what kind of reason, what it is about, and what to do."""
+
+    kind: str
+    detail: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether events may be dropped. reasons: why not; none: they may. accepted: what a human accepted."""
+
+    events: OldEvents
+    reasons: tuple[Reason, ...]
+    accepted: tuple[str, ...] = ()
+
+
+def refuse_invalid_time(before: datetime, now: datetime) -> None:
+    """Raise InvalidWindow unless the time is a whole UTC hour whose past no routine run rates again."""
+    require_whole_hour("before", before)
+    latest = Clock.at(now).routine_from
+    if before > latest:
+        raise InvalidWindow(
+            "before",
+            f"must not be after {latest.astimezone(UTC):%Y-%m-%dT%H:%MZ}: routine runs rate what follows",
+        )
+
+
+async def judge_old_events(
+    pool: Pool, before: datetime, now: datetime, accepted: Collection[str], on_progress: OnProgress
+) -> AsyncIterator[Verdict]:
+    """Judge the partitions whose events all ended before a time, and those of the default one that did.
+
+    They come in the order in which they can be dropped, by the time of the last event: what is older than
+    something that must stay never keeps less than it. accepted: of ACCEPTABLE. Changes nothing.
+    """
+    refuse_invalid_time(before, now)
+    rejected = await _open_rejected(pool)
+    is_blocked = False
+    for events in await read_old_events(pool, before, on_progress):
+        on_progress(f"checking {events.partition.name}: {events.event_count} events")
+        if not events.event_count:
+            yield Verdict(events, ())
+            continue
+        reasons = [
+            *await _unrated(pool, events),
+            *await _differences(pool, events, now, on_progress),
+            *_rejected_within(rejected, events),
+        ]
+        kept = tuple(reason for reason in reasons if reason.kind not in accepted)
+        if not kept and is_blocked:
+            kept = (obstacle(Obstacle.OLDER_EVENTS_STAY, "events of earlier hours can't be dropped"),)
+        is_blocked = is_blocked or bool(kept)
+        yield Verdict(events, kept, tuple(reason.kind for reason in reasons if reason.kind in accepted))
+
+
+async def _unrated(pool: Pool, events: OldEvents) -> list[Reason]:
+    async with pool.acquire() as connection:
+        rows = await fetch_of(connection, "retention/unrated", events.partition, events.before, RUN_OVERLAP)
+    if not rows:
+        return []
+    examples = [
+        f"{row['window_start']:%Y-%m-%dT%H:%MZ} (the last run began before its last event was stored)"
+        if row["run"]
+        else f"{row['window_start']:%Y-%m-%dT%H:%MZ} (never)"
+        for row in rows[:EXAMPLES_MAX]
+    ]
+    return [obstacle(Obstacle.UNRATED_HOURS, _listed(f"{len(rows)} hours", examples, len(rows)))]
+
+
+async def _differences(pool: Pool, events: OldEvents, now: datetime, on_progress: OnProgress) -> list[Reason]:
+    result = await audit(pool, AuditRequest(*events.window), now, on_progress)
+    found = result.findings
+    return [
+        Reason(
+            kind,
+            _listed(
+                f"{count} found by the audit",
+                [
+                    f"{difference.subject}: {difference.detail}"
+                    for difference in found.differences
+                    if difference.kind is kind
+                ][:EXAMPLES_MAX],
+                count,
+            ),
+            ADVICE[kind],
+        )
+        for kind, count in found.difference_counts.items()
+    ]
+
+
+async def _open_rejected(pool: Pool) -> list[tuple[int, datetime]]:
+    """Read the events that are kept aside and not settled: their ids, and when they ended."""
+    found: list[tuple[int, datetime]] = []
+    after = 0
+    while rows := await pool.fetch(statement("events/list_rejected"), None, None, after, REJECTED_PAGE):
+        found += [(row["id"], _ended(row)) for row in rows]
+        after = rows[-1]["id"]
+    return found
+
+
+def _ended(row: asyncpg.Record) -> datetime:
+    """Return when a rejected event ended; if that is what is wrong with it, when it came."""
+    event = MeteringEvent.FromString(row["event"])
+    received_at: datetime = row["received_at"]
+    if not event.HasField("event_time"):
+        return received_at
+    try:
+        return to_datetime(event.event_time)
+    except ValueError:
+        return received_at
+
+
+def _rejected_within(rejected: Sequence[tuple[int, datetime]], events: OldEvents) -> list[Reason]:
+    start, end = events.window
+    ids = [str(number) for number, ended in rejected if start <= ended < end]
+    if not ids:
+        return []
+    detail = _listed(f"{len(ids)} are not settled", ids[:EXAMPLES_MAX], len(ids))
+    return [obstacle(Obstacle.OPEN_REJECTED_EVENTS, detail)]
+
+
+def obstacle(kind: Obstacle, detail: str) -> Reason:
+    """Make a reason of an obstacle, with what to do about it."""
+    return Reason(kind, detail, ADVICE_ON_OBSTACLES[kind])
+
+
+def _listed(count: str, examples: Sequence[str], total: int) -> str:
+    return f"{count}: {', '.join(examples)}{', …' if total > len(examples) else ''}"

@@ -1,0 +1,110 @@
+"""The gRPC service that takes metering events."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+
+import grpc
+
+from phoebe_proto.v1.metering_pb2 import EventOutcome, StreamEventsRequest, StreamEventsResponse
+from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceServicer
+from rater_service.database.database import Pool
+from rater_service.events.producer_status import InvalidStatus, StatusRow, validate_status
+from rater_service.events.store import Fate, Result, store_events
+from rater_service.service.metrics import Metrics
+from rater_service.service.rpc_errors import RpcError, answered_errors, invalid
+
+logger = logging.getLogger(__name__)
+
+BATCH_EVENTS_MAX = 1000
+BATCH_ID_LENGTH_MAX = 64
+# A refused id may be as long as a message; the event is kept whole elsewhere.
+_LOGGED_ID_LENGTH = 64
+_OUTCOMES = {fate: EventOutcome.Value(f"EVENT_OUTCOME_{fate}") for fate in Fate}
+
+type _Context = grpc.aio.ServicerContext[StreamEventsRequest, StreamEventsResponse]
+
+
+class MeteringService(MeteringServiceServicer):
+    """Stores batches of events. Once `stopping` is set, streams end after the batch they are at."""
+
+    def __init__(self, pool: Pool, stopping: asyncio.Event, metrics: Metrics) -> None:
+        self._pool = pool
+        self._stopping = stopping
+        self._metrics = metrics
+
+    async def StreamEvents(  # noqa: N802 - the name in the contract
+        self, request_iterator: AsyncIterator[StreamEventsRequest], context: _Context
+    ) -> AsyncIterator[StreamEventsResponse]:
+        """Answer each batch after its transaction has committed."""
+        async with answered_errors(context):
+            async for request in self._until_stopping(request_iterator):
+                yield await self._store(request)
+
+    async def _until_stopping(
+        self, requests: AsyncIterator[StreamEventsRequest]
+    ) -> AsyncIterator[StreamEventsRequest]:
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            while True:
+                read = asyncio.ensure_future(anext(requests, None))
+                # Nobody asks it once the stream ends for another reason.
+                read.add_done_callback(lambda done: done.cancelled() or done.exception())
+                await asyncio.wait({read, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if stopping.done():
+                    read.cancel()
+                    raise RpcError(
+                        grpc.StatusCode.UNAVAILABLE,
+                        "STOPPING",
+                        "the service is stopping; send again what was not answered",
+                    )
+                request = await read
+                if request is None:
+                    return
+                yield request
+        finally:
+            stopping.cancel()
+
+    async def _store(self, request: StreamEventsRequest) -> StreamEventsResponse:
+        if len(request.events) > BATCH_EVENTS_MAX:
+            raise invalid("events", f"must be at most {BATCH_EVENTS_MAX}, not {len(request.events)}")
+        if len(request.batch_id) > BATCH_ID_LENGTH_MAX:
+            raise invalid("batch_id", f"must be at most {BATCH_ID_LENGTH_MAX} characters")
+        status = self._status(request)
+        with self._metrics.batch():
+            results = await store_events(self._pool, request.events, datetime.now(UTC), status)
+        self._metrics.count_events(results)
+        _log_refused(request, results)
+        response = StreamEventsResponse(batch_id=request.batch_id)
+        for event, result in zip(request.events, results, strict=True):
+            response.results.add(
+                request_id=event.request_id, outcome=_OUTCOMES[result.fate], reason=result.reason
+            )
+        return response
+
+    def _status(self, request: StreamEventsRequest) -> StatusRow | None:
+        """Read the status. One that is wrong must not hold up events: without it hours get incomplete."""
+        if not request.HasField("status"):
+            return None
+        status = validate_status(request.status)
+        if isinstance(status, InvalidStatus):
+            self._metrics.statuses_refused.inc()
+            logger.error("the status of a producer is left out: %s", status.reason)
+            return None
+        return status
+
+
+def _log_refused(request: StreamEventsRequest, results: Sequence[Result]) -> None:
+    """Log which events were kept aside, one line for each reason: a batch may hold a thousand."""
+    refused: dict[str, list[str]] = {}
+    for event, result in zip(request.events, results, strict=True):
+        if result.reason:
+            refused.setdefault(f"{result.fate}: {result.reason}", []).append(event.request_id)
+    for reason, request_ids in refused.items():
+        logger.error(
+            "kept %d events aside, the first with request_id %r: %s",
+            len(request_ids),
+            request_ids[0][:_LOGGED_ID_LENGTH],
+            reason,
+        )

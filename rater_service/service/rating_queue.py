@@ -1,0 +1,41 @@
+"""The rating runs of one service: one after the other, timed and counted."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from rater_service.database.database import Pool
+from rater_service.rating.rating import rate_window
+from rater_service.rating.run import RateRequest, RateResult, refuse_invalid
+from rater_service.service.metrics import Metrics
+
+type Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Read the machine's clock."""
+    return datetime.now(UTC)
+
+
+class RatingQueue:
+    """Where the runs of a service wait for each other.
+
+    They take turns anyway; but each that waits for its turn in the database holds a connection meanwhile, and
+    those are for the events. So one of each service waits there, at most.
+    """
+
+    def __init__(self, pool: Pool, metrics: Metrics, now: Clock = utc_now) -> None:
+        self._pool = pool
+        self._metrics = metrics
+        self._now = now
+        self._turn = asyncio.Lock()
+
+    async def rate(self, request: RateRequest) -> RateResult:
+        """Rate a window at the time of its turn; see `rate_window`."""
+        # Whoever asks for what is impossible need not wait to hear it.
+        refuse_invalid(request, self._now())
+        with self._metrics.run(request.mode):
+            async with self._turn:
+                result = await rate_window(self._pool, request, self._now())
+        self._metrics.count_run(request, result)
+        return result

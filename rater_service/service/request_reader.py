@@ -1,0 +1,123 @@
+"""Answers a message that is none of its method's kind with a clear error.
+
+gRPC's own answer to such bytes is UNKNOWN, and a traceback in the log for every one of them.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from enum import Enum
+from typing import Any, Final
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from rater_service.service.rpc_errors import RpcError, abort
+
+type _Context = grpc.aio.ServicerContext[Any, Any]
+type _Handler = grpc.RpcMethodHandler[Any, Any]
+
+
+class _Unreadable(Enum):
+    """Stands in the place of a message that could not be read."""
+
+    MESSAGE = "not a message of this method"
+
+
+UNREADABLE: Final = _Unreadable.MESSAGE
+
+
+class RequestReader(grpc.aio.ServerInterceptor):
+    """Puts itself in front of every method of one server; what can be read passes as it is."""
+
+    def __init__(self) -> None:
+        self._reading: dict[str, _Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _Handler | None:
+        """Return the method that reads with care; a server's methods never change, so each is made once."""
+        method = handler_call_details.method
+        if method not in self._reading:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return None
+            self._reading[method] = _reading(handler)
+        return self._reading[method]
+
+
+def _reading(handler: _Handler) -> _Handler:
+    assert handler.request_deserializer is not None  # generated code always gives one
+    read, write = _careful(handler.request_deserializer), handler.response_serializer
+    if handler.unary_unary:
+        return grpc.unary_unary_rpc_method_handler(_one_for_one(handler.unary_unary), read, write)
+    if handler.unary_stream:
+        return grpc.unary_stream_rpc_method_handler(_many_for_one(handler.unary_stream), read, write)
+    assert handler.stream_stream is not None  # no service has a method of the fourth kind
+    return grpc.stream_stream_rpc_method_handler(_many_for_many(handler.stream_stream), read, write)
+
+
+def _careful(deserialize: Callable[[bytes], object]) -> Callable[[bytes], object]:
+    def read(message: bytes) -> object:
+        try:
+            return deserialize(message)
+        except DecodeError:
+            # An exception here would be gRPC's to answer.
+            return UNREADABLE
+
+    return read
+
+
+def _one_for_one(behaviour: Callable[..., Any]) -> Callable[[object, _Context], Awaitable[object]]:
+    async def answer(request: object, context: _Context) -> object:
+        if request is UNREADABLE:
+            await abort(context, _unreadable())
+        return await behaviour(request, context)
+
+    return answer
+
+
+def _many_for_one(behaviour: Callable[..., Any]) -> Callable[[object, _Context], Awaitable[None]]:
+    async def answer(request: object, context: _Context) -> None:
+        if request is UNREADABLE:
+            await abort(context, _unreadable())
+        await _write_all(behaviour(request, context), context)
+
+    return answer
+
+
+def _many_for_many(
+    behaviour: Callable[..., Any],
+) -> Callable[[AsyncIterator[object], _Context], Awaitable[None]]:
+    async def answer(requests: AsyncIterator[object], context: _Context) -> None:
+        try:
+            await _write_all(behaviour(_readable(requests), context), context)
+        except RpcError as error:
+            await abort(context, error)
+
+    return answer
+
+
+async def _write_all(answering: Any, context: _Context) -> None:
+    if not isinstance(answering, AsyncGenerator):
+        await answering
+        return
+    async with aclosing(answering) as responses:
+        async for response in responses:
+            await context.write(response)
+
+
+async def _readable(requests: AsyncIterator[object]) -> AsyncIterator[object]:
+    async for request in requests:
+        if request is UNREADABLE:
+            raise _unreadable()
+        yield request
+
+
+def _unreadable() -> RpcError:
+    return RpcError(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "UNREADABLE_MESSAGE",
+        "a message is not of the kind the method takes, or is damaged",
+    )

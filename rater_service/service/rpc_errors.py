@@ -1,0 +1,125 @@
+"""How the RPCs fail: a status with google.rpc.ErrorInfo, so that programs need not read the message."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import wraps
+from typing import Never
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+from rater_service.database.database import UNAVAILABLE_ERRORS
+from rater_service.errors import NoPriceBookError
+
+logger = logging.getLogger(__name__)
+
+DOMAIN = "phoebe"
+
+
+class RpcError(Exception):
+    """An expected failure of a call.
+
+    `reason` is the machine-readable word for it, in capitals; `field` the request's field that is wrong, if
+    one is.
+    """
+
+    def __init__(self, code: grpc.StatusCode, reason: str, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.field = field
+
+
+def invalid(field: str, fault: str, reason: str = "INVALID_REQUEST") -> RpcError:
+    """Make the error for a field of the request that breaks a rule."""
+    return RpcError(grpc.StatusCode.INVALID_ARGUMENT, reason, f"{field} {fault}", field)
+
+
+@asynccontextmanager
+async def answered_errors[Request, Response](
+    context: grpc.aio.ServicerContext[Request, Response],
+) -> AsyncIterator[None]:
+    """End the call with the right status when its code raises; what nobody expected is logged, not told."""
+    try:
+        yield
+    except RpcError as error:
+        answer = error
+    except NoPriceBookError as error:
+        answer = RpcError(grpc.StatusCode.FAILED_PRECONDITION, "NO_PRICE_BOOK", str(error))
+    except UNAVAILABLE_ERRORS:
+        logger.exception("the database can't be used")
+        answer = RpcError(
+            grpc.StatusCode.UNAVAILABLE,
+            "DATABASE_UNAVAILABLE",
+            "the database can't be used now; try again later",
+        )
+    except Exception:
+        logger.exception("a call failed in an unexpected way")
+        answer = RpcError(
+            grpc.StatusCode.INTERNAL, "INTERNAL", "an unexpected error, described in the log of the service"
+        )
+    else:
+        return
+    await abort(context, answer)
+
+
+async def abort[Request, Response](
+    context: grpc.aio.ServicerContext[Request, Response], error: RpcError
+) -> Never:
+    """End the call with the status and the details of the error."""
+    await context.abort_with_status(rpc_status.to_status(_status(error)))
+
+
+class NoCallersGone(logging.Filter):
+    """Leaves out of gRPC's log the calls whose caller, or gRPC itself, ended them before the answer.
+
+    They are no errors of the service, and callers must not be able to fill a disk with tracebacks.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether to log it."""
+        return not (record.exc_info and isinstance(record.exc_info[1], grpc.aio.InternalError))
+
+
+def quiet_about_callers_gone() -> None:
+    """Put the filter where gRPC logs."""
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_NO_CALLERS_GONE)
+
+
+_NO_CALLERS_GONE = NoCallersGone()
+
+
+def answering_errors[Service, Request, Response](
+    method: Callable[[Service, Request, grpc.aio.ServicerContext[Request, Response]], Awaitable[Response]],
+) -> Callable[[Service, Request, grpc.aio.ServicerContext[Request, Response]], Awaitable[Response]]:
+    """Decorate a method that answers one request with one response; see `answered_errors`."""
+
+    @wraps(method)
+    async def answering(
+        service: Service, request: Request, context: grpc.aio.ServicerContext[Request, Response]
+    ) -> Response:
+        async with answered_errors(context):
+            return await method(service, request, context)
+        raise AssertionError("aborting a call raises")
+
+    return answering
+
+
+def _status(error: RpcError) -> Status:
+    status = Status(code=error.code.value[0], message=error.message)
+    status.details.append(_packed(ErrorInfo(reason=error.reason, domain=DOMAIN)))
+    if error.field is not None:
+        violation = BadRequest.FieldViolation(field=error.field, description=error.message)
+        status.details.append(_packed(BadRequest(field_violations=[violation])))
+    return status
+
+
+def _packed(detail: ErrorInfo | BadRequest) -> AnyMessage:
+    packed = AnyMessage()
+    packed.Pack(detail)
+    return packed

@@ -1,0 +1,86 @@
+"""Rates the trailing hours again and again, in the service itself."""
+
+import asyncio
+import logging
+from datetime import datetime
+
+import asyncpg
+
+from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
+from rater_service.errors import NoPriceBookError
+from rater_service.hours import InvalidWindow, trailing_window
+from rater_service.rating.run import Mode, RateRequest
+from rater_service.rating.schedule import RatingSchedule
+from rater_service.service.rating_queue import Clock, RatingQueue, utc_now
+from rater_service.statements import statement
+
+logger = logging.getLogger(__name__)
+
+# Also how long a change of the machine's clock goes unnoticed.
+RETRY_S = 60.0
+
+
+class ScheduledRating:
+    """A routine run over the trailing 24 complete hours for each turn of a schedule.
+
+    Of several services on one database the first does it and the others find it done; if they start at once
+    they take turns, and the later ones change nothing.
+    """
+
+    def __init__(
+        self, pool: Pool, queue: RatingQueue, schedule: RatingSchedule, now: Clock = utc_now
+    ) -> None:
+        self._pool = pool
+        self._queue = queue
+        self._schedule = schedule
+        self._now = now
+        self._done: datetime | None = None
+
+    async def keep_rating(self) -> None:
+        """Rate whenever a run is due, also one that was missed before the start, until cancelled.
+
+        A run that fails is logged and tried again after RETRY_S.
+        """
+        while True:
+            await self._see_to(self._schedule.turn(self._now()))
+            await asyncio.sleep(min(self._schedule.until_next(self._now()).total_seconds(), RETRY_S))
+
+    async def _see_to(self, turn: datetime) -> None:
+        if turn == self._done:
+            return
+        try:
+            await self._rate(turn)
+        # A window is invalid when the clock was just set back.
+        except (NoPriceBookError, InvalidWindow, asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as error:
+            logger.error(
+                "the scheduled run of %s failed and will be tried again: %r", turn.isoformat(), error
+            )
+            return
+        self._done = turn
+
+    async def _rate(self, turn: datetime) -> None:
+        start, end = trailing_window(turn)
+        found = await self._pool.fetchrow(
+            statement("service/scheduled_run"), start, end, self._schedule.due(turn), timeout=RETRY_S
+        )
+        assert found is not None
+        if found["run"] is not None:
+            logger.info("the scheduled run of %s is done: run %d", turn.isoformat(), found["run"])
+            return
+        if found["rated_until"] is not None and found["rated_until"] < start:
+            logger.error(
+                "no run ever rated the hours from %s to %s: phoebe rate --since %s --until %s",
+                *[found["rated_until"].isoformat(), start.isoformat()] * 2,
+            )
+        result = await self._queue.rate(
+            RateRequest(start, end, f"serve --rate-every {self._schedule.words}", Mode.ROUTINE)
+        )
+        logger.info(
+            "run %d rated %s to %s: %d events, %d rollups written, total %s USD",
+            result.run_id,
+            start.isoformat(),
+            end.isoformat(),
+            result.events_in_window,
+            result.rollups_written,
+            result.total_cost,
+        )

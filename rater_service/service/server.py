@@ -1,0 +1,228 @@
+"""Runs the service: database, price file, gRPC server, from start to a clean stop."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from phoebe_proto.v1 import metering_pb2, metering_pb2_grpc, rating_pb2, rating_pb2_grpc
+from rater_service.database.database import Pool, open_database, open_pool
+from rater_service.database.schema import migrate, require_current_schema
+from rater_service.errors import OperatorError
+from rater_service.events.partitions import keep_making_partitions, try_to_make_partitions
+from rater_service.limits import CALLS_MAX, CHANNEL_OPTIONS
+from rater_service.prices.watch import PriceWatch
+from rater_service.rating.schedule import RatingSchedule
+from rater_service.service.call_guard import CallGuard
+from rater_service.service.exposure import Exposure, refuse_exposure
+from rater_service.service.health import HealthService
+from rater_service.service.metering import MeteringService
+from rater_service.service.metrics import Metrics
+from rater_service.service.metrics_endpoint import metrics_endpoint
+from rater_service.service.protection import (
+    NO_FILES,
+    UNPROTECTED,
+    Protection,
+    ProtectionFiles,
+    open_protection,
+)
+from rater_service.service.rating import RatingService
+from rater_service.service.rating_queue import RatingQueue
+from rater_service.service.request_reader import RequestReader
+from rater_service.service.rpc_errors import quiet_about_callers_gone
+from rater_service.service.scheduled_rating import ScheduledRating
+
+logger = logging.getLogger(__name__)
+
+# Batches end in milliseconds; this is for a rating run and for clients that keep a stream open for nothing.
+STOP_GRACE_S = 10
+
+SERVICES = (
+    metering_pb2.DESCRIPTOR.services_by_name["MeteringService"].full_name,
+    rating_pb2.DESCRIPTOR.services_by_name["RatingService"].full_name,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What `serve` needs to know.
+
+    listen: HOST:PORT, port 0 for any free one. prices: the price file; None: the ones loaded earlier.
+    database_url: None for the embedded PostgreSQL in data_dir. allow_plaintext, allow_anonymous: listen
+    beyond loopback without encryption, without asking callers who they are. protection: what there is of
+    both. metrics: HOST:PORT for Prometheus; None: nowhere. rating: when to rate without being asked; None:
+    never.
+    """
+
+    listen: str
+    prices: Path | None
+    # It may hold a password.
+    database_url: str | None = field(repr=False)
+    data_dir: Path
+    allow_plaintext: bool
+    allow_anonymous: bool = False
+    protection: ProtectionFiles = NO_FILES
+    metrics: str | None = None
+    rating: RatingSchedule | None = None
+
+
+async def serve(settings: ServerSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is running and stop.
+
+    Raises OperatorError when it can't start. Logs `listening on HOST:PORT` once calls are answered.
+    """
+    refuse_exposure(
+        settings.listen,
+        Exposure(
+            encrypted=settings.protection.encrypts,
+            authenticated=settings.protection.authenticates,
+            allow_plaintext=settings.allow_plaintext,
+            allow_anonymous=settings.allow_anonymous,
+        ),
+    )
+    protection = open_protection(settings.protection)
+    stopping = asyncio.Event()
+    with _stop_signals(stopping):
+        async with open_database(settings.database_url, settings.data_dir) as url:
+            if settings.database_url is None:
+                await migrate(url)
+            async with open_pool(url) as pool:
+                await require_current_schema(pool)
+                async with (
+                    metrics_endpoint(settings.metrics, pool) as metrics,
+                    _prices(pool, settings.prices, metrics),
+                    _partitions(pool),
+                    running_server(pool, settings.listen, stopping, protection, metrics, settings.rating),
+                ):
+                    await stopping.wait()
+                    logger.info("stopping")
+
+
+@contextmanager
+def _stop_signals(stopping: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    stops = (signal.SIGTERM, signal.SIGINT)
+    for stop in stops:
+        loop.add_signal_handler(stop, stopping.set)
+    try:
+        yield
+    finally:
+        for stop in stops:
+            loop.remove_signal_handler(stop)
+
+
+@asynccontextmanager
+async def _prices(pool: Pool, file: Path | None, metrics: Metrics) -> AsyncIterator[None]:
+    """Load the price file, and follow its changes as long as the context lasts."""
+    if file is None:
+        if not await pool.fetchval("SELECT EXISTS (SELECT FROM price_book)"):
+            logger.warning(
+                "no price file was ever loaded: events are stored, but can't be rated; use --prices FILE"
+            )
+        yield
+        return
+    watch = PriceWatch(pool, file)
+    await watch.load()
+    metrics.tell_price_file_refused(lambda: watch.is_refused)
+    following = _in_background(watch.keep_fresh(), "changes of the price file are not noticed")
+    try:
+        yield
+    finally:
+        following.cancel()
+
+
+@asynccontextmanager
+async def _partitions(pool: Pool) -> AsyncIterator[None]:
+    """Make the partitions that events will need, now and as long as the context lasts."""
+    await try_to_make_partitions(pool, datetime.now(UTC))
+    making = _in_background(keep_making_partitions(pool), "no partitions are made for coming weeks")
+    try:
+        yield
+    finally:
+        making.cancel()
+
+
+@asynccontextmanager
+async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
+    pool: Pool,
+    listen: str,
+    stopping: asyncio.Event,
+    protection: Protection = UNPROTECTED,
+    metrics: Metrics | None = None,
+    rating: RatingSchedule | None = None,
+) -> AsyncIterator[int]:
+    """Answer calls on HOST:PORT and give the port; when the context ends, stop gracefully.
+
+    Setting `stopping` ends the streams. Raises OperatorError when the address can't be had.
+    """
+    metrics = metrics or Metrics()
+    quiet_about_callers_gone()
+    server = grpc.aio.server(
+        options=CHANNEL_OPTIONS,
+        maximum_concurrent_rpcs=CALLS_MAX,
+        interceptors=_interceptors(protection),
+    )
+    metering_pb2_grpc.add_MeteringServiceServicer_to_server(MeteringService(pool, stopping, metrics), server)
+    queue = RatingQueue(pool, metrics)
+    rating_pb2_grpc.add_RatingServiceServicer_to_server(RatingService(pool, queue), server)
+    status = HealthService(SERVICES)
+    health_pb2_grpc.add_HealthServicer_to_server(status, server)
+    reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    port = _open_port(server, listen, protection)
+    await server.start()
+    background = [
+        _in_background(protection.keep_fresh(), "changes of certificates and tokens are not noticed")
+    ]
+    if rating:
+        work = ScheduledRating(pool, queue, rating).keep_rating()
+        background.append(_in_background(work, "nothing is rated without being asked"))
+    try:
+        for service in SERVICES:
+            await status.set(service, health_pb2.HealthCheckResponse.SERVING)
+        logger.info("listening on %s:%d", listen.rpartition(":")[0], port)
+        yield port
+    finally:
+        stopping.set()
+        for task in background:
+            task.cancel()
+        await status.enter_graceful_shutdown()
+        await server.stop(STOP_GRACE_S)
+
+
+def _interceptors(protection: Protection) -> list[grpc.aio.ServerInterceptor]:
+    access = protection.access
+    guards = [CallGuard(lambda: access.access)] if access else []
+    # Who may not call learns nothing about messages.
+    return [*guards, RequestReader()]
+
+
+def _open_port(server: grpc.aio.Server, listen: str, protection: Protection) -> int:
+    try:
+        if protection.certificates:
+            return server.add_secure_port(listen, protection.certificates.server_credentials())
+        return server.add_insecure_port(listen)
+    except RuntimeError as error:
+        raise OperatorError(
+            f"can't listen on {listen}: the address is in use or not this machine's"
+            + (f", or gRPC can't use {protection.certificates}" if protection.certificates else "")
+        ) from error
+
+
+def _in_background(work: Coroutine[None, None, None], without_it: str) -> asyncio.Task[None]:
+    """Start what goes on until it is cancelled, and shout if it ends before, with what is amiss then."""
+
+    def report_crash(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            logger.critical("%s any more: restart", without_it, exc_info=error)
+
+    task = asyncio.create_task(work)
+    task.add_done_callback(report_crash)
+    return task
