@@ -78,7 +78,7 @@ async def make_report(
     async with reading(pool) as connection:
         past = None if as_of is None else await find_as_of(connection, as_of)
         records = await connection.fetch(
-            over_rollups("report"),
+            over_rollups("bills/report"),
             *rollup_arguments(selection, past),
             list(by),
             timeout=STATEMENT_TIMEOUT_S,

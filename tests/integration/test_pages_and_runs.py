@@ -161,7 +161,7 @@ async def test_a_later_page_reads_its_index_and_the_changes_since_the_first(busy
 
 async def test_a_window_is_reported_and_exported_from_the_index_of_hours(busy: Ledger) -> None:
     past = AsOf(HOUR, None)
-    for name, extra in (("report", (["day", "customer"],)), ("bills/rollups_in_order", ())):
+    for name, extra in (("bills/report", (["day", "customer"],)), ("bills/rollups_in_order", ())):
         now = await plan(busy.pool, over_rollups(name), *rollup_arguments(WINDOW, None), *extra)
         assert "rated_usage_rollup" in now
         assert "rated_usage_change" not in now

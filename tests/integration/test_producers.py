@@ -145,7 +145,7 @@ async def test_a_silent_producer_makes_its_hours_incomplete(ledger: Ledger) -> N
     )
     assert kept is not None
     assert kept["incomplete_producer_count"] == 1
-    assert json.loads(kept["events/incomplete_producers"])[0]["producer_id"] == "spool-1"
+    assert json.loads(kept["incomplete_producers"])[0]["producer_id"] == "spool-1"
 
 
 async def test_a_producer_that_never_said_how_far_it_is_makes_all_hours_incomplete(ledger: Ledger) -> None:

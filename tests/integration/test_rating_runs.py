@@ -76,7 +76,7 @@ async def test_a_run_is_kept_with_everything_it_answered(ledger: Ledger) -> None
     kept = await ledger.pool.fetchrow("SELECT *, anomalies -> 0 ->> 'reason' AS reason FROM rating_run")
     assert kept is not None
     for field in RateResult.__slots__:
-        if field not in ("anomalies", "run_id", "price_books", "events/incomplete_producers", "changes"):
+        if field not in ("anomalies", "run_id", "price_books", "incomplete_producers", "changes"):
             assert kept[field] == getattr(result, field)
     assert (kept["id"], kept["mode"], kept["reprice"], kept["reason"]) == (
         result.run_id,
