@@ -1,0 +1,226 @@
+"""Events by week: partitions are made ahead of time, by several at once, and never in the way of events."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from rater_service.database.database import Pool, open_pool
+from rater_service.events import partitions
+from rater_service.events.partitions import (
+    MadePartitions,
+    keep_making_partitions,
+    list_partitions,
+    make_partitions,
+    try_to_make_partitions,
+)
+from rater_service.events.store import Fate
+from tests.harness.ledger import PRICES
+from tests.harness.old_events import (
+    NOW,
+    OLDEST_WEEK,
+    WEEK,
+    make_weeks,
+    partition_of,
+    store,
+    timed_event,
+    timed_id,
+)
+from tests.integration.rater.cli.test_cli_with_database import phoebe
+from tests.integration.rater.service.test_server import served
+
+type Logs = pytest.LogCaptureFixture
+
+
+async def make(pool: Pool, now: datetime = OLDEST_WEEK) -> MadePartitions:
+    async with pool.acquire() as connection:
+        return await make_partitions(connection, now)
+
+
+async def names(pool: Pool) -> list[str]:
+    async with pool.acquire() as connection:
+        return [partition.name for partition in await list_partitions(connection)]
+
+
+async def sums(pool: Pool) -> list[asyncpg.Record]:
+    return await pool.fetch("SELECT * FROM hourly_usage ORDER BY 1, 2, 3, 4")
+
+
+async def test_the_running_week_and_eight_more_get_partitions_and_again_nothing_is_made(pool: Pool) -> None:
+    assert await names(pool) == ["billing_event_default"]
+    result = await make(pool, datetime(2026, 12, 24, 23, 59, tzinfo=UTC))
+    weeks = ("2026w52", "2026w53", *(f"2027w0{week}" for week in range(1, 8)))
+    assert result == MadePartitions(made=tuple(f"billing_event_{week}" for week in weeks))
+    assert await make(pool, datetime(2026, 12, 21, tzinfo=UTC)) == MadePartitions()
+    assert await make(pool, datetime(2026, 12, 28, tzinfo=UTC)) == MadePartitions(("billing_event_2027w08",))
+
+
+async def test_of_several_at_once_each_partition_is_made_by_one(pool: Pool) -> None:
+    results = await asyncio.gather(*(make(pool) for _ in range(6)))
+    made = [name for result in results for name in result.made]
+    assert sorted(made) == sorted(set(made))
+    assert len(made) == 9
+
+
+async def test_an_event_is_stored_in_the_week_of_its_id_and_no_other_partition_is_touched(pool: Pool) -> None:
+    await make_weeks(pool)
+    late = timed_event(OLDEST_WEEK + WEEK - timedelta(milliseconds=1), 1)
+    early = timed_event(OLDEST_WEEK + WEEK, 2)
+    assert await store(pool, late, early, at=NOW) == [Fate.STORED] * 2
+    assert await partition_of(pool, late.request_id) == "billing_event_2026w45"
+    assert await partition_of(pool, early.request_id) == "billing_event_2026w46"
+
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(
+            "INSERT INTO billing_event SELECT (jsonb_populate_record(e, jsonb_build_object('request_id',"
+            " $1::text))).* FROM billing_event_2026w45 AS e",
+            timed_id(OLDEST_WEEK + 2 * WEEK, 3),
+        )
+        locked = await connection.fetch(
+            "SELECT DISTINCT relname FROM pg_locks JOIN pg_class ON pg_class.oid = relation"
+            " WHERE pid = pg_backend_pid() AND mode = 'RowExclusiveLock' AND relkind IN ('r', 'p')"
+            " AND relname LIKE 'billing%'"
+        )
+    assert {row["relname"] for row in locked} == {"billing_event", "billing_event_2026w47"}
+
+
+async def test_an_id_is_looked_up_in_one_partition(pool: Pool) -> None:
+    await make_weeks(pool)
+    plan = await pool.fetch(
+        f"EXPLAIN SELECT * FROM billing_event WHERE request_id = '{timed_id(OLDEST_WEEK, 1)}'"
+    )
+    text = "\n".join(row[0] for row in plan)
+    assert "billing_event_2026w45_pkey" in text
+    assert "2026w46" not in text
+    assert "default" not in text
+
+
+async def test_ids_of_no_week_go_to_the_default_partition(pool: Pool) -> None:
+    await make_weeks(pool)
+    odd = timed_event(OLDEST_WEEK, 1, request_id="6d9c8b1e-7c57-4d0e-9f0a-3b1f0e2d4c5b")
+    future = timed_event(OLDEST_WEEK + 60 * WEEK, 2)
+    assert await store(pool, odd, future, at=NOW) == [Fate.STORED] * 2
+    assert await store(pool, odd, future, at=NOW) == [Fate.DUPLICATE] * 2
+    for event in (odd, future):
+        assert await partition_of(pool, event.request_id) == "billing_event_default"
+
+
+async def test_events_that_came_before_their_partition_move_into_it_and_sums_stay(pool: Pool) -> None:
+    moving, staying = timed_event(OLDEST_WEEK, 1), timed_event(OLDEST_WEEK - WEEK, 2)
+    await store(pool, moving, staying, at=NOW)
+    before = await sums(pool)
+    assert len((await make(pool)).made) == 9
+    assert await partition_of(pool, moving.request_id) == "billing_event_2026w45"
+    assert await partition_of(pool, staying.request_id) == "billing_event_default"
+    assert await sums(pool) == before
+    assert await store(pool, moving, staying, at=NOW) == [Fate.DUPLICATE] * 2
+
+
+async def test_a_week_with_too_many_events_to_move_stays_in_the_default_partition_and_that_is_told(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, caplog: Logs
+) -> None:
+    monkeypatch.setattr(partitions, "MOVED_EVENTS_MAX", 2)
+    events = [timed_event(OLDEST_WEEK + WEEK, number) for number in range(1, 4)]
+    await store(pool, *events, at=NOW)
+    result = await try_to_make_partitions(pool, OLDEST_WEEK)
+    assert (len(result.made), result.left) == (8, ("billing_event_2026w46",))
+    assert "billing_event_2026w46" in caplog.text
+    assert await partition_of(pool, events[0].request_id) == "billing_event_default"
+
+
+async def test_whoever_reads_events_for_long_only_puts_partitions_off(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, caplog: Logs
+) -> None:
+    monkeypatch.setattr(partitions, "LOCK_TIMEOUT_MS", 20)
+    monkeypatch.setattr(partitions, "LOCK_ATTEMPTS", 2)
+    async with pool.acquire() as connection:
+        async with connection.transaction():
+            await connection.fetchval("SELECT count(*) FROM billing_event")
+            assert await try_to_make_partitions(pool, OLDEST_WEEK) == MadePartitions()
+            assert "will be tried again" in caplog.text
+            assert await store(pool, timed_event(OLDEST_WEEK, 1), at=NOW) == [Fate.STORED]
+        assert len((await make(pool)).made) == 9
+
+
+async def test_a_service_that_may_not_make_tables_says_so_and_goes_on(
+    pool: Pool, database_url: str, caplog: Logs
+) -> None:
+    await pool.execute(
+        "DROP ROLE IF EXISTS phoebe_meter; CREATE ROLE phoebe_meter LOGIN;"
+        " GRANT ALL ON ALL TABLES IN SCHEMA public TO phoebe_meter"
+    )
+    try:
+        async with open_pool(database_url.replace("//postgres", "//phoebe_meter")) as theirs:
+            assert await theirs.fetchval("SELECT current_user") == "phoebe_meter"
+            assert await try_to_make_partitions(theirs, OLDEST_WEEK) == MadePartitions()
+            (record,) = caplog.records
+            assert record.levelno == logging.WARNING
+            assert "run `phoebe migrate` as the owner" in record.getMessage()
+            event = timed_event(OLDEST_WEEK, 1)
+            assert await store(theirs, event, at=NOW) == [Fate.STORED]
+            assert await partition_of(pool, event.request_id) == "billing_event_default"
+    finally:
+        await pool.execute("DROP OWNED BY phoebe_meter; DROP ROLE phoebe_meter")
+
+
+async def test_events_that_come_while_partitions_are_made_are_all_stored(pool: Pool) -> None:
+    numbers = count(1)
+    is_done = asyncio.Event()
+    fates: list[Fate] = []
+
+    async def send() -> None:
+        while not is_done.is_set():
+            batch = [timed_event(OLDEST_WEEK + next(numbers) % 30 * WEEK, next(numbers)) for _ in range(20)]
+            fates.extend(await store(pool, *batch, at=NOW))
+
+    async def part() -> None:
+        for week in range(0, 30, 5):
+            for _ in range(20):  # a transaction that is under way may put it off
+                await try_to_make_partitions(pool, OLDEST_WEEK + week * WEEK)
+        is_done.set()
+
+    await asyncio.gather(part(), *(send() for _ in range(4)))
+    assert set(fates) == {Fate.STORED}
+    assert await pool.fetchval("SELECT count(*) FROM billing_event") == len(fates)
+    assert await pool.fetchval("SELECT sum(event_count) FROM hourly_usage") == len(fates)
+    assert len(await names(pool)) > 30
+    misplaced = "SELECT count(*) FROM billing_event_default WHERE request_id >= $1 AND request_id < $2"
+    bounds = (partitions.first_id(OLDEST_WEEK), partitions.first_id(OLDEST_WEEK + 30 * WEEK))
+    assert await pool.fetchval(misplaced, *bounds) == 0
+
+
+async def test_migrating_makes_the_partitions_of_the_coming_weeks(
+    pool: Pool, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await phoebe(database_url, "migrate") == 0
+    assert "made partitions: billing_event_20" in capsys.readouterr().out
+    event = timed_event(datetime.now(UTC), 1)
+    await store(pool, event, at=NOW)
+    assert await partition_of(pool, event.request_id) != "billing_event_default"
+
+
+async def test_a_service_makes_partitions_before_it_answers(
+    pool: Pool, database_url: str, tmp_path: Path
+) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_bytes(PRICES)
+    async with served(database_url, tmp_path, prices):
+        assert len(await names(pool)) == 10
+
+
+async def test_a_running_service_goes_on_making_partitions(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "CHECK_PERIOD_S", 0)
+    making = asyncio.create_task(keep_making_partitions(pool))
+    async with asyncio.timeout(60):
+        while len(await names(pool)) < 10:
+            assert not making.done()
+        await pool.execute(f"DROP TABLE {(await names(pool))[8]}")
+        while len(await names(pool)) < 10:
+            assert not making.done()
+    making.cancel()

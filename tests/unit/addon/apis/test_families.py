@@ -1,0 +1,332 @@
+"""What the families state fits together, and a new one is found by itself."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from phoebe_addon.apis.engines import find_engine
+from phoebe_addon.apis.families import FAMILIES, find_family
+from phoebe_addon.apis.family import (
+    EACH,
+    Ask,
+    Family,
+    Fold,
+    Mark,
+    Streams,
+    TakeOut,
+    at,
+    has_mark,
+    mark,
+    value_at,
+)
+from phoebe_addon.apis.usage import COUNT_NAMES
+from phoebe_addon.gate.routes import built_in_routes, make_route
+
+ROOT = Path(__file__).parents[4]
+
+each_family = pytest.mark.parametrize(
+    "family", FAMILIES, ids=lambda family: f"{family.api} {family.routes[0]}"
+)
+
+
+@each_family
+def test_the_name_of_an_api_is_one_that_an_event_can_carry(family: Family) -> None:
+    assert re.fullmatch(r"[a-z]+\.[a-z]+", family.api)
+    assert len(family.api) <= 64
+
+
+@each_family
+def test_a_family_is_found_by_its_name(family: Family) -> None:
+    found = find_family(family.api)
+
+    assert found is not None
+    assert found.api == family.api
+
+
+def test_an_api_that_no_family_has_is_none() -> None:
+    assert find_family("openai.chats") is None
+    assert find_family("") is None
+
+
+@each_family
+def test_routes_are_written_as_routes_and_change_something(family: Family) -> None:
+    assert family.routes
+    for name in family.routes:
+        route = make_route(name)
+
+        assert f"{route.method} {route.path}" == name
+        assert route.method in {"POST", "PUT"}
+
+
+@each_family
+def test_no_family_states_a_route_twice(family: Family) -> None:
+    assert len(set(family.routes)) == len(family.routes)
+
+
+def test_families_that_share_a_path_can_be_told_apart_by_the_body() -> None:
+    for route in built_in_routes():
+        requests = [family.request for family in route.families]
+
+        assert sum(not request.members for request in requests) <= 1
+        for first, second in combinations(requests, 2):
+            assert not first.members & second.members
+        if any(request.form for request in requests):
+            assert len(requests) == 1
+
+
+@each_family
+def test_a_model_in_the_path_has_its_place_there(family: Family) -> None:
+    for name in family.routes:
+        assert ("{model}" in name) is family.request.model_in_path
+
+
+def asks() -> list[tuple[Family, Ask]]:
+    return [(family, ask) for family in FAMILIES for ask in family.request.asks]
+
+
+each_ask = pytest.mark.parametrize(
+    ("family", "ask"), asks(), ids=[f"{family.api} {ask.member}" for family, ask in asks()]
+)
+
+
+@each_ask
+def test_an_ask_is_for_members_that_are_read(family: Family, ask: Ask) -> None:
+    places = [path for place in family.answer.usage for path in place.places]
+    members = [name for place in family.answer.usage for name in place.counts.names()]
+
+    assert ask.answer_members
+    for name in ask.answer_members:
+        assert (name,) in places or (() in places and name in members)
+
+
+@each_ask
+def test_chunks_are_taken_out_only_of_answers_that_have_chunks(family: Family, ask: Ask) -> None:
+    if ask.take_out in {TakeOut.CHUNK, TakeOut.RUNNING}:
+        assert family.answer.fold is Fold.CHOICES
+        assert ask.streams_only
+        assert ask.answer_members == ("usage",)
+    assert ask.continuous is (ask.take_out is TakeOut.RUNNING)
+
+
+@each_ask
+def test_an_ask_has_a_place_in_the_request(family: Family, ask: Ask) -> None:
+    assert re.fullmatch("[a-z_]+", ask.member)
+    assert ask.member == ask.member.casefold()
+    if family.request.form:
+        assert ask.parent is None
+    if ask.streams_only:
+        assert family.request.streams is not Streams.NEVER or family.api == "tgi.generate"
+
+
+@each_ask
+def test_the_engines_an_ask_is_for_exist(family: Family, ask: Ask) -> None:
+    for name in ask.engines:
+        engine = find_engine(name)
+
+        assert engine is not None
+        assert engine.name == name
+
+
+@each_ask
+def test_an_ask_is_not_stated_twice(family: Family, ask: Ask) -> None:
+    places = [(each.parent, each.member) for each in family.request.asks]
+
+    assert places.count((ask.parent, ask.member)) == 1
+    assert (None, ask.parent) not in places
+
+
+@each_family
+def test_every_place_of_usage_has_counts(family: Family) -> None:
+    assert family.answer.usage
+    for place in family.answer.usage:
+        assert place.places
+        assert place.counts.read({}).is_empty()
+        assert place.counts.names()
+
+
+@each_family
+def test_counts_among_other_things_are_cut_out_for_the_raw_usage(family: Family) -> None:
+    for place in family.answer.usage:
+        if () in place.places:
+            assert set(place.counts.names()) <= set(place.members)
+        if place.members:
+            assert set(place.members) & set(place.counts.names())
+
+
+@each_family
+def test_only_a_merge_adds_counts_up_by_itself(family: Family) -> None:
+    for place in family.answer.usage:
+        assert place.added <= set(COUNT_NAMES)
+        if place.added:
+            assert family.answer.fold is Fold.MERGE
+
+
+@each_family
+def test_usage_and_results_stand_at_one_place_each(family: Family) -> None:
+    answer = family.answer
+    for path in [path for place in answer.usage for path in place.places] + list(answer.results):
+        assert EACH not in path
+        assert all(step for step in path if isinstance(step, str))
+
+
+@each_family
+def test_the_headers_that_are_read_are_named_in_lower_case(family: Family) -> None:
+    counts = family.answer.header_usage
+    for name in (*family.answer.header_documents, *(counts.names() if counts else ())):
+        assert name == name.lower()
+
+
+@each_family
+def test_an_answer_that_may_be_a_stream_has_an_end(family: Family) -> None:
+    answer = family.answer
+    if family.request.streams is not Streams.NEVER:
+        assert answer.ends or answer.ends_with_body or answer.fold is Fold.CHOICES or answer.finish_reasons
+
+
+@each_family
+def test_an_error_is_seen_where_every_engine_puts_it(family: Family) -> None:
+    assert has_mark({"error": {"message": "no"}}, family.answer.failures)
+    assert not has_mark({"error": None}, family.answer.failures)
+    assert not has_mark({}, family.answer.failures)
+
+
+@each_family
+def test_marks_are_looked_for_among_texts_and_flags(family: Family) -> None:
+    for each in (*family.answer.ends, *family.answer.failures):
+        assert each.place
+        assert all(isinstance(value, str | bool) for value in each.values)
+
+
+NEW_FAMILY = """
+from phoebe_addon.apis.family import AnswerFormat, Family, Fold, RequestFormat, mark, usage_at
+from phoebe_addon.apis.usage import Counts
+
+FAMILIES = (
+    Family(
+        "acme.think",
+        ("POST /think", "POST /v1/rooms/{room}/think"),
+        RequestFormat(),
+        AnswerFormat(
+            usage=(usage_at(Counts(prompt=("in",), completion=("out",)), "spent"),),
+            fold=Fold.LAST,
+            ends=(mark("over", True),),
+        ),
+    ),
+)
+"""
+PROGRAM = """
+import json
+from phoebe_addon.answer.reader import AnswerReader, Asked
+from phoebe_addon.gate.request_body import Asking, read_request
+from phoebe_addon.gate.routes import Match, RouteTable, built_in_routes
+
+match = RouteTable(built_in_routes()).find("POST", "/v1/rooms/a/think")
+assert isinstance(match, Match)
+body = read_request(b'{"model":"m"}', "", match, Asking())
+reader = AnswerReader((body.family.answer,), Asked())
+reader.read_chunk(b'{"model":"m","spent":{"in":3,"out":2},"over":true}')
+answer = reader.answer()
+print(json.dumps([body.family.api, answer.usage.prompt, answer.usage.completion, answer.finished]))
+"""
+
+
+def test_a_module_that_is_put_among_the_families_is_found_without_any_other_change(tmp_path: Path) -> None:
+    package = tmp_path / "phoebe_addon"
+    shutil.copytree(ROOT / "addon/phoebe_addon", package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "apis" / "families" / "acme.py").write_text(NEW_FAMILY)
+
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env=os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == ["acme.think", 3, 2, True]
+
+
+@pytest.mark.parametrize(
+    ("place", "path"),
+    [
+        ("", ()),
+        ("usage", ("usage",)),
+        ("response.usage", ("response", "usage")),
+        ("choices.0.usage", ("choices", 0, "usage")),
+        ("choices.*.finish_reason", ("choices", EACH, "finish_reason")),
+    ],
+)
+def test_a_place_is_written_with_dots(place: str, path: tuple[str | int, ...]) -> None:
+    assert at(place) == path
+
+
+DOCUMENT: dict[str, object] = {
+    "a": {"b": 7},
+    "l": [{"x": ""}, {"x": "first"}, {"x": "last"}, {}, 7],
+    "n": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("", DOCUMENT),
+        ("a.b", 7),
+        ("a.b.c", None),
+        ("a.x", None),
+        ("n", None),
+        ("n.x", None),
+        ("l.1.x", "first"),
+        ("l.5.x", None),
+        ("l.4.x", None),
+        ("l.*.x", "last"),
+        ("l.*.y", None),
+        ("a.*", None),
+        ("a.0", None),
+        ("l.x", None),
+    ],
+)
+def test_the_value_at_a_place_is_found_or_there_is_none(place: str, value: object) -> None:
+    assert value_at(DOCUMENT, at(place)) == value
+
+
+@pytest.mark.parametrize("document", [None, 7, "text", [], [[]], True])
+def test_there_is_nothing_in_what_has_no_members(document: object) -> None:
+    assert value_at(document, at("a.b")) is None
+    assert value_at(document, at("0.b")) is None
+    assert value_at(document, at("*.b")) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "value", "marked"),
+    [
+        (mark("m"), "x", True),
+        (mark("m"), {"x": 1}, True),
+        (mark("m"), 1, True),
+        (mark("m"), "", False),
+        (mark("m"), {}, False),
+        (mark("m"), None, False),
+        (mark("m"), False, False),
+        (mark("m", "x", "y"), "y", True),
+        (mark("m", "x", "y"), "z", False),
+        (mark("m", "x"), {"x": 1}, False),
+        (mark("m", "x"), ["x"], False),
+        (mark("m", "x"), None, False),
+        (mark("m", True), True, True),
+        (mark("m", True), False, False),
+        (mark("m", True), "true", False),
+    ],
+)
+def test_a_mark_is_one_of_its_values_or_any_but_an_empty_one(
+    wanted: Mark, value: object, marked: bool
+) -> None:
+    assert has_mark({"m": value}, (mark("other"), wanted)) is marked

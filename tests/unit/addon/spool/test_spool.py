@@ -1,0 +1,269 @@
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from phoebe_addon.spool.spool import Spool, SpoolFullError
+from tests.harness.spooled import NOW, admit, event, finish, spool_file, waiting
+
+type Open = Callable[..., Spool]
+
+
+async def test_an_admitted_exchange_is_on_disk_and_no_event_yet(open_spool: Open, tmp_path: Path) -> None:
+    spool = open_spool()
+    await admit(spool, "a")
+
+    assert waiting(spool) == []
+    spool.close()
+    with sqlite3.connect(spool_file(tmp_path / "spool")) as connection:
+        ((record,),) = connection.execute("SELECT record FROM admitted").fetchall()
+    connection.close()
+    assert event("a", "proxy_error") in record
+
+
+async def test_an_ended_exchange_is_an_event_that_outlives_the_process(open_spool: Open) -> None:
+    spool = open_spool()
+    await admit(spool, "a")
+    finish(spool, "a")
+    spool.close()
+
+    again = open_spool()
+
+    assert again.recovered == 0
+    assert waiting(again) == [(1, "a", "completed")]
+
+
+async def test_exchanges_cut_off_by_a_stop_become_events_at_the_next_start(open_spool: Open) -> None:
+    spool = open_spool()
+    for name in ("b", "a", "c"):
+        await admit(spool, name)
+    finish(spool, "c")
+    spool.close()
+
+    again = open_spool()
+
+    assert again.recovered == 2
+    assert waiting(again) == [(1, "c", "completed"), (2, "b", "proxy_error"), (3, "a", "proxy_error")]
+    again.close()
+    assert open_spool().recovered == 0
+
+
+KILLED = """
+import asyncio, os, sys
+from pathlib import Path
+from phoebe_addon.spool.spool import open_own
+from tests.harness.spooled import admit, finish
+
+async def main():
+    spool = open_own(Path(sys.argv[1]), 10**9)
+    await admit(spool, "a")
+    await admit(spool, "b")
+    finish(spool, "a")
+    print(spool.producer_id, flush=True)
+    os._exit(9)
+
+asyncio.run(main())
+"""
+
+
+def test_a_process_that_is_killed_loses_nothing(open_spool: Open, tmp_path: Path) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, tmp_path / "spool"],
+        check=False,
+        capture_output=True,
+        cwd=Path(__file__).parents[4],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        text=True,
+        timeout=60,
+    )
+    assert killed.returncode == 9, killed.stderr
+
+    spool = open_spool()
+
+    assert spool.producer_id == killed.stdout.strip()
+    assert spool.recovered == 1
+    assert waiting(spool) == [(1, "a", "completed"), (2, "b", "proxy_error")]
+
+
+def test_events_are_numbered_without_gaps_by_one_producer_over_all_starts(open_spool: Open) -> None:
+    producers, numbers = set(), []
+    for _ in range(3):
+        spool = open_spool()
+        for name in ("a", "b"):
+            finish(spool, name)
+        read = spool.read(10)
+        numbers += [spooled.producer_seq for spooled in read]
+        producers |= {spooled.producer_id for spooled in read}
+        asyncio.run(spool.forget(read))
+        spool.close()
+
+    assert numbers == [1, 2, 3, 4, 5, 6]
+    assert producers == {spool.producer_id}
+
+
+async def test_only_forgotten_events_go(open_spool: Open) -> None:
+    spool = open_spool()
+    for name in "abc":
+        finish(spool, name)
+    first, _, third = spool.read(10)
+    await spool.forget([first, third])
+    await spool.forget([])
+    assert spool.depth() == 1
+    spool.close()
+
+    again = open_spool()
+    assert waiting(again) == [(2, "b", "completed")]
+    assert again.depth() == 1
+
+
+def test_events_are_read_oldest_first_up_to_a_number_and_a_size(open_spool: Open) -> None:
+    spool = open_spool()
+    for name in "abc":
+        finish(spool, name, size=1000)
+
+    assert [spooled.producer_seq for spooled in spool.read(2)] == [1, 2]
+    assert [spooled.producer_seq for spooled in spool.read(10, 2500)] == [1, 2]
+    assert [spooled.producer_seq for spooled in spool.read(10, 1)] == [1]
+
+
+def test_the_folder_is_for_its_owner_only(open_spool: Open, tmp_path: Path) -> None:
+    open_spool()
+
+    assert (tmp_path / "spool").stat().st_mode & 0o777 == 0o700
+
+
+async def test_all_that_is_asked_for_at_once_is_done(open_spool: Open) -> None:
+    spool = open_spool()
+    names = [str(number) for number in range(3000)]
+    await asyncio.gather(*(admit(spool, name) for name in names))
+    await asyncio.gather(*(asyncio.wrap_future(spool.finish(name, event(name), NOW)) for name in names))
+    spool.close()
+
+    again = open_spool()
+
+    assert again.recovered == 0
+    assert waiting(again) == [(number + 1, name, "completed") for number, name in enumerate(names)]
+
+
+def test_changes_that_wait_together_are_committed_together(open_spool: Open) -> None:
+    spool = open_spool()
+    statements: list[str] = []
+    spool._file.connection.set_trace_callback(statements.append)
+
+    with spool._lock:
+        futures = [spool.finish(str(number), event(str(number)), NOW) for number in range(500)]
+    for future in futures:
+        future.result(timeout=10)
+
+    # One for what the writer had taken already, one for the rest.
+    assert statements.count("COMMIT") <= 2
+
+
+def test_what_was_asked_for_before_closing_is_still_written(open_spool: Open) -> None:
+    spool = open_spool()
+    futures = [spool.finish(str(number), event(str(number)), NOW) for number in range(100)]
+    spool.close()
+
+    assert all(future.done() for future in futures)
+    assert len(waiting(open_spool())) == 100
+
+
+async def test_the_state_tells_what_is_given_waits_and_is_open(open_spool: Open) -> None:
+    spool = open_spool()
+    for name in "abc":
+        await admit(spool, name)
+    finish(spool, "a")
+    finish(spool, "b")
+    (first, _) = spool.read(10)
+    await spool.forget([first])
+
+    state = spool.state()
+
+    assert (state.producer_id, state.last_seq) == (spool.producer_id, 2)
+    assert (state.spooled_events, state.open_exchanges, state.lost_rows) == (1, 1, 0)
+
+
+async def test_nothing_of_a_time_is_still_to_come_once_it_is_all_acknowledged(open_spool: Open) -> None:
+    spool = open_spool()
+    before = datetime.now(UTC)
+    assert before <= spool.state().complete_until <= datetime.now(UTC)
+
+    await admit(spool, "open", NOW + timedelta(seconds=9))
+    for seconds in (7, 5, 8):
+        finish(spool, str(seconds), time=NOW + timedelta(seconds=seconds))
+    assert spool.state().complete_until == NOW + timedelta(seconds=5)
+
+    # The first two are part of the message that tells it.
+    batch = spool.read(2)
+    assert spool.state(batch[-1].id).complete_until == NOW + timedelta(seconds=8)
+    await spool.forget(spool.read(10))
+    assert spool.state().complete_until == NOW + timedelta(seconds=9)
+    finish(spool, "open", time=NOW + timedelta(seconds=10))
+    await spool.forget(spool.read(10))
+    assert spool.state().complete_until >= before
+
+
+async def test_an_admission_that_was_not_recorded_is_not_open(open_spool: Open) -> None:
+    spool = open_spool(bytes_max=1)
+    try:
+        await admit(spool, "a")
+    except SpoolFullError:
+        assert spool.state().open_exchanges == 0
+    else:
+        raise AssertionError("a full spool admitted")
+
+
+BUSY = """
+import asyncio, itertools, sys
+from pathlib import Path
+from phoebe_addon.spool.spool import open_own
+from tests.harness.spooled import NOW, admit, event
+
+async def serve(spool, worker):
+    for number in itertools.count():
+        name = f"{worker}-{number}"
+        await admit(spool, name)
+        print("admitted", name, flush=True)
+        await asyncio.wrap_future(spool.finish(name, event(name, size=number % 7 * 1000), NOW))
+        print("ended", name, flush=True)
+
+async def main():
+    spool = open_own(Path(sys.argv[1]), 10**9)
+    await asyncio.gather(*(serve(spool, worker) for worker in range(4)))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("lines", [1, 2, 7, 40, 150])
+def test_whenever_a_process_is_killed_all_that_it_said_was_done_is_there(
+    open_spool: Open, tmp_path: Path, lines: int
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", BUSY, tmp_path / "spool"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[4],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as process:
+        assert process.stdout
+        said = [process.stdout.readline() for _ in range(lines)]
+        process.kill()
+        said += process.stdout.readlines()
+    words = [line.split() for line in said if line.endswith("\n")]
+
+    spool = open_spool()
+
+    found = waiting(spool)
+    ended = {name for word, name in words if word == "ended"}
+    assert ended <= {name for _, name, outcome in found if outcome == "completed"}
+    assert {name for _, name in words} <= {name for _, name, _ in found}
+    assert [number for number, _, _ in found] == list(range(1, len(found) + 1))
+    assert len({name for _, name, _ in found}) == len(found)
+    assert spool.damaged_files == 0
