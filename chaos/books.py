@@ -10,7 +10,7 @@ import asyncpg
 
 from chaos.ledger import Ledger, Rollup, Stamp, StoredEvent
 from chaos.rater import PRICES
-from chaos.rating import Window
+from chaos.rating import DrawnWindow
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.audit.audit import AuditRequest, audit
 from rater_service.database.database import Pool, open_pool
@@ -55,7 +55,7 @@ async def find_differences(url: str, now: datetime) -> list[str]:
 
 
 async def store_in_other_order(
-    url: str, events: Iterable[MeteringEvent], order_seed: int, window: Window, now: datetime
+    url: str, events: Iterable[MeteringEvent], order_seed: int, window: DrawnWindow, now: datetime
 ) -> Ledger:
     """Store events in an empty database in an order of their own, some of them twice, and rate them.
 

@@ -12,7 +12,7 @@ import grpc.aio
 from chaos.books import find_differences, read_ledger, store_in_other_order
 from chaos.ledger import Ledger
 from chaos.plan import Plan
-from chaos.rating import HOUR, Window, rate, unaccounted, whole_window
+from chaos.rating import HOUR, DrawnWindow, rate, unaccounted, whole_window
 from chaos.relay import Relay
 from phoebe_proto.v1.rating_pb2 import RateWindowResponse
 
@@ -80,11 +80,11 @@ class Inquiry:
         if cost != Decimal(whole.total_cost):
             self.problems.append(f"total_cost is {whole.total_cost}, and {cost} over its parts")
 
-    def _parts(self) -> list[Window]:
+    def _parts(self) -> list[DrawnWindow]:
         hours = int((self._window.end - self._window.start) / HOUR)
         cuts = Random(self._plan.order_seed).sample(range(1, hours), PARTS_MAX - 1)
         bounds = [self._window.start + timedelta(hours=hour) for hour in (0, *sorted(cuts), hours)]
-        return [Window(start, end) for start, end in pairwise(bounds)]
+        return [DrawnWindow(start, end) for start, end in pairwise(bounds)]
 
     async def _compare_orders(self, ledger: Ledger) -> None:
         """Compare with what the same events come to in another order, some of them twice."""
@@ -99,7 +99,7 @@ class Inquiry:
         if other.rollups != ledger.rollups:
             self.problems.append("the bill is another when the events come in another order")
 
-    async def _rate(self, window: Window, *, dry_run: bool = False) -> RateWindowResponse:
+    async def _rate(self, window: DrawnWindow, *, dry_run: bool = False) -> RateWindowResponse:
         for attempt in range(ATTEMPTS_MAX):
             try:
                 run = await rate(self._relay.target, window, dry_run=dry_run)

@@ -22,20 +22,20 @@ _PASSING = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class DrawnWindow:
     """A half-open span of whole UTC hours."""
 
     start: datetime
     end: datetime
 
 
-def whole_window(now: datetime) -> Window:
+def whole_window(now: datetime) -> DrawnWindow:
     """The hours in which events of a run can be, up to and with the running one."""
     hour = now.replace(minute=0, second=0, microsecond=0)
-    return Window(hour - timedelta(seconds=CLOCK_BEHIND_MAX_S) - HOUR, hour + HOUR)
+    return DrawnWindow(hour - timedelta(seconds=CLOCK_BEHIND_MAX_S) - HOUR, hour + HOUR)
 
 
-async def rate(target: str, window: Window, *, dry_run: bool = False) -> RateWindowResponse:
+async def rate(target: str, window: DrawnWindow, *, dry_run: bool = False) -> RateWindowResponse:
     """Rate a window once. AioRpcError as gRPC raises it."""
     request = RateWindowRequest(
         window_start=_timestamp(window.start),

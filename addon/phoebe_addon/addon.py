@@ -20,7 +20,7 @@ import uuid_utils
 from mitmproxy import addonmanager, connection, ctx, exceptions, http
 
 from phoebe_addon.answer.body import Removal
-from phoebe_addon.answer.reader import Asked
+from phoebe_addon.answer.reader import RequestFacts
 from phoebe_addon.apis.family import ErrorShape
 from phoebe_addon.exchange import Admission, Ending, Exchange
 from phoebe_addon.gate import gate
@@ -29,7 +29,7 @@ from phoebe_addon.gate.request_body import RequestBody
 from phoebe_addon.gate.upstreams import Upstream, Upstreams
 from phoebe_addon.meter import Meter
 from phoebe_addon.proxy import flows, guard, lean, modes, startup_errors, stopping
-from phoebe_addon.proxy.open_files import Crowd, allow_open_files
+from phoebe_addon.proxy.open_files import ClientLimits, allow_open_files
 from phoebe_addon.proxy.watched_answer import read_buffered, watcher
 from phoebe_addon.settings.followed_files import FollowedFiles
 from phoebe_addon.settings.options import OPTIONS, add_options
@@ -66,7 +66,7 @@ class PhoebeAddon:
         self._exchanges: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
         self._refreshing: asyncio.Task[None] | None = None
         self._stopping: stopping.Stopping | None = None
-        self._crowd = Crowd(1, 1)
+        self._client_limits = ClientLimits(1, 1)
 
     def load(self, loader: addonmanager.Loader) -> None:
         """Declare the options and put the guard in place, before anything can be served."""
@@ -92,7 +92,7 @@ class PhoebeAddon:
         guard.set_rules(settings.rules)
         guard.set_engine_timeout(settings.engine_timeout_s)
         guard.set_request_timeout(settings.request_timeout_s)
-        self._crowd = _crowd_of(settings)
+        self._client_limits = _client_limits(settings)
 
     def running(self) -> None:
         """Open the spool and begin to deliver; become a reverse proxy if mitmproxy is not one."""
@@ -187,9 +187,11 @@ class PhoebeAddon:
 
     def client_connected(self, client: connection.Client) -> None:
         """Close a connection beyond the limit at once."""
-        if len(ctx.master.addons.get("proxyserver").connections) > self._crowd.connections_max:
+        if len(ctx.master.addons.get("proxyserver").connections) > self._client_limits.connections_max:
             client.error = "too many connections"
-            logger.warning("phoebe: a connection was closed: %d are open", self._crowd.connections_max)
+            logger.warning(
+                "phoebe: a connection was closed: %d are open", self._client_limits.connections_max
+            )
             if self._meter:
                 self._meter.metrics.connections_refused.inc()
 
@@ -221,7 +223,7 @@ class PhoebeAddon:
         body = gate.check_body(flow.request.raw_content or b"", passed, self._settings.rules)
         if isinstance(body, Refusal):
             return body
-        if self._meter.under_way >= self._crowd.exchanges_max:
+        if self._meter.under_way >= self._client_limits.exchanges_max:
             return gate.too_busy()
         admission = self._admission(flow, passed, body)
         try:
@@ -249,8 +251,8 @@ class PhoebeAddon:
             identity=passed.identity,
             families=(body.family, *others),
             requested_model=body.models[-1] if body.models else None,
-            asked=Asked(body.prompts, body.samples, passed.upstream.engine),
-            removal=Removal(body.unasked),
+            request_facts=RequestFacts(body.prompts, body.samples, passed.upstream.engine),
+            removal=Removal(body.added_switches),
             served_models=passed.upstream.models,
             start_time=datetime.fromtimestamp(flow.request.timestamp_start, UTC),
         )
@@ -309,8 +311,8 @@ class PhoebeAddon:
         await self._meter.finish(deadline_s)
 
 
-def _crowd_of(settings: Settings) -> Crowd:
-    wanted = Crowd(settings.connections_max, settings.exchanges_max)
+def _client_limits(settings: Settings) -> ClientLimits:
+    wanted = ClientLimits(settings.connections_max, settings.exchanges_max)
     crowd = wanted.within(allow_open_files(wanted.files()))
     if crowd != wanted:
         logger.warning(

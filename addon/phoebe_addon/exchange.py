@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import Enum, StrEnum, auto
 
 from phoebe_addon.answer.body import AnswerBody, Removal, UnreadableBody, open_body
-from phoebe_addon.answer.reader import Answer, AnswerReader, Asked
+from phoebe_addon.answer.reader import Answer, AnswerReader, RequestFacts
 from phoebe_addon.apis.family import Family
 from phoebe_addon.apis.usage import COUNT_NAMES, Usage
 from phoebe_addon.formats.content_coding import ContentCodingError
@@ -53,7 +53,7 @@ class Admission:
     identity: Identity
     families: tuple[Family, ...]
     requested_model: str | None
-    asked: Asked
+    request_facts: RequestFacts
     removal: Removal
     served_models: tuple[str, ...]
     start_time: datetime
@@ -87,7 +87,9 @@ class Exchange:
         self._admission = admission
         self.connection_id = connection_id
         self._status_code: int | None = None
-        self._reader = AnswerReader(tuple(family.answer for family in admission.families), admission.asked)
+        self._reader = AnswerReader(
+            tuple(family.answer for family in admission.families), admission.request_facts
+        )
         self._answer_body: AnswerBody | None = None
         self._first_byte_time: datetime | None = None
         self._ended = False
@@ -187,7 +189,7 @@ class Exchange:
             _put_text(event, "model_id", only, MODEL_LENGTH_MAX)
             return
         _put_text(event, "model_id", answer.model, MODEL_LENGTH_MAX)
-        echoed = not served and self._admission.asked.engine.echoes(self._admission.api)
+        echoed = not served and self._admission.request_facts.engine.echoes(self._admission.api)
         undeclared = bool(served) and answer.model not in served
         event.model_untrusted = echoed or undeclared or len(answer.model) > MODEL_LENGTH_MAX
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from phoebe_addon.answer.body import Removal
-from phoebe_addon.answer.reader import Asked
+from phoebe_addon.answer.reader import RequestFacts
 from phoebe_addon.apis.engines import Engine
-from phoebe_addon.apis.family import Ask
+from phoebe_addon.apis.family import UsageSwitch
 from phoebe_addon.exchange import Admission, Ending, Exchange
 from phoebe_addon.gate.gate import GateRules, Pass, check_body
 from phoebe_addon.gate.identity import HeaderNames, Identity
@@ -58,7 +58,7 @@ class Metered:
     event: MeteringEvent
     seen: bytes
     malformed: bool
-    unasked: tuple[Ask, ...]
+    added_switches: tuple[UsageSwitch, ...]
     hung_up: bool
     said: str
 
@@ -109,7 +109,7 @@ class Meter:
         served = 200 <= head.status_code < 300
         said = "" if served else self._line.said(bytes(seen))
         require_willing(head.status_code, f"POST {question.path}", said)
-        return Metered(event, bytes(seen), exchange.usage_malformed, body.unasked, heard.hung_up, said)
+        return Metered(event, bytes(seen), exchange.usage_malformed, body.added_switches, heard.hung_up, said)
 
     def _admitted(self, match: Match, content: bytes) -> RequestBody:
         passed = Pass(_NOBODY, self._upstream, match, _JSON, "")
@@ -126,8 +126,8 @@ class Meter:
             identity=_NOBODY,
             families=(body.family, *others),
             requested_model=body.models[-1] if body.models else None,
-            asked=Asked(body.prompts, body.samples, self._upstream.engine),
-            removal=Removal(body.unasked),
+            request_facts=RequestFacts(body.prompts, body.samples, self._upstream.engine),
+            removal=Removal(body.added_switches),
             served_models=self._upstream.models,
             start_time=datetime.now(UTC),
         )

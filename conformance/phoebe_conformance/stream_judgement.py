@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from phoebe_addon.apis.family import Ask, TakeOut
+from phoebe_addon.apis.family import TakeOut, UsageSwitch
 from phoebe_addon.formats.sse import SseParser
 
 from . import advice
@@ -17,6 +17,7 @@ _EVENT_BYTES_MAX = 8 * 1024 * 1024
 
 def judge_streamed(case: Case, metered: Metered, plain: Metered) -> Finding:
     """Judge a stream that answers the prompt that a plain answer did."""
+    taken_out = ", asked for and taken out" if metered.added_switches else ""
     return (
         _refused(case, metered)
         or case.usage_fault("streamed", metered)
@@ -26,8 +27,7 @@ def judge_streamed(case: Case, metered: Metered, plain: Metered) -> Finding:
         or _odd(case, metered)
         or case.ok(
             "streamed",
-            f"The stream is complete and has usage{', asked for and taken out' if metered.unasked else ''}: "
-            f"{counts(metered.event)}.",
+            f"The stream is complete and has usage{taken_out}: {counts(metered.event)}.",
         )
     )
 
@@ -42,7 +42,7 @@ def judge_aborted(case: Case, metered: Metered) -> Finding:
         return case.malformed("aborted", metered)
     if event.prompt_tokens and event.completion_tokens:
         return case.ok("aborted", f"When the client left, the counts were known: {counts(event)}.")
-    if any(ask.continuous for ask in metered.unasked):
+    if any(ask.continuous for ask in metered.added_switches):
         return case.failed(
             "aborted",
             "Usage on every chunk was asked for and did not come: aborted streams would not be billed.",
@@ -87,7 +87,7 @@ def _differs(case: Case, metered: Metered, plain: Metered) -> Finding | None:
 
 
 def _left_over(case: Case, metered: Metered) -> Finding | None:
-    if not any(_shows_usage(document, metered.unasked) for document in _documents(metered.seen)):
+    if not any(_shows_usage(document, metered.added_switches) for document in _documents(metered.seen)):
         return None
     return case.failed(
         "streamed",
@@ -111,7 +111,7 @@ def _odd(case: Case, metered: Metered) -> Finding | None:
 
 def _continuous_hint(case: Case) -> str | None:
     engine = case.terms.engine
-    if not engine.name or not any(ask.continuous for ask in case.family.request.asks):
+    if not engine.name or not any(ask.continuous for ask in case.family.request.usage_switches):
         return None
     if not engine.continuous_usage:
         return f"{engine.name} can't report usage before the end." if case.terms.continuous else None
@@ -131,9 +131,9 @@ def _documents(stream: bytes) -> Iterator[dict[str, object]]:
             yield document
 
 
-def _shows_usage(document: dict[str, object], unasked: tuple[Ask, ...]) -> bool:
+def _shows_usage(document: dict[str, object], added_switches: tuple[UsageSwitch, ...]) -> bool:
     """Whether a document has the usage that the client did not ask for."""
     if not isinstance(document.get("usage"), dict):
         return False
-    ways = {ask.take_out for ask in unasked}
+    ways = {ask.take_out for ask in added_switches}
     return TakeOut.RUNNING in ways or (TakeOut.CHUNK in ways and not document.get("choices"))

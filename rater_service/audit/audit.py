@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rater_service.audit.bills import BillAudit, Clock, audit_runs
+from rater_service.audit.bills import AuditTimes, BillAudit, audit_runs
 from rater_service.audit.findings import AuditResult, Findings
 from rater_service.audit.numbers import audit_producer, number_window
 from rater_service.database.database import Connection, Pool
@@ -64,7 +64,7 @@ async def _audit(
     start = max(request.window_start or extent["first_hour"], extent["first_hour"])
     end = min(request.window_end or extent["last_hour"] + HOUR, extent["last_hour"] + HOUR)
     history = await load_history(connection)
-    bills = BillAudit(connection, history, Clock.at(now), findings)
+    bills = BillAudit(connection, history, AuditTimes.at(now), findings)
     day = start
     while day < end:
         on_progress(f"checking bills of {day.date().isoformat()}, up to {end.date().isoformat()}")

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import asyncpg
 
-from rater_service.audit.findings import DIFFERENCES_MAX, Findings, Kind
+from rater_service.audit.findings import DIFFERENCES_MAX, Finding, Findings
 from rater_service.database.database import Connection
 from rater_service.database.long_statements import fetch, fetch_one
 from rater_service.events.hourly_usage import SumsDifference, compare_hour
@@ -15,7 +15,7 @@ from rater_service.rating.run import RUN_OVERLAP
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class AuditTimes:
     """The moments an audit decides by; UTC-aware whole hours.
 
     running: the running hour. routine_from: hours from here on are rated again by routine runs.
@@ -25,7 +25,7 @@ class Clock:
     routine_from: datetime
 
     @classmethod
-    def at(cls, moment: datetime) -> "Clock":
+    def at(cls, moment: datetime) -> "AuditTimes":
         """Read the clock once, for all of an audit."""
         running = hour_of(moment)
         return cls(running, running - TRAILING)
@@ -37,7 +37,7 @@ class BillAudit:
 
     connection: Connection
     history: PriceHistory
-    clock: Clock
+    clock: AuditTimes
     findings: Findings
 
     async def audit_part(self, start: datetime, end: datetime) -> None:
@@ -76,7 +76,7 @@ class BillAudit:
             examples = [
                 (_sum(sum_), f"the sum has {sum_.summed}; its events make {sum_.metered}") for sum_ in first
             ]
-            self.findings.differ(Kind.SUMS_DIFFER, examples, count)
+            self.findings.differ(Finding.SUMS_DIFFER, examples, count)
         return not count
 
     async def _audit_rollups(
@@ -89,7 +89,7 @@ class BillAudit:
                 self.findings.late_events += row["events"] if is_first else 0
             else:
                 example = (_rollup(hour, row), row["detail"])
-                self.findings.differ(Kind(row["kind"]), [example], row["rollups"] if is_first else 0)
+                self.findings.differ(Finding(row["kind"]), [example], row["rollups"] if is_first else 0)
 
     async def _audit_unbilled(
         self, hour: datetime, late_from: datetime | None, is_routine: bool, sums_hold: bool
@@ -105,7 +105,7 @@ class BillAudit:
                 f"{row['events']} events under {row['rollups']} keys have a price, by book "
                 f"{quote.book.content_hash[:12]}, and no rollup"
             )
-            self.findings.differ(Kind.ROLLUP_MISSING, [(_rollup(hour, row), detail)], row["rollups"])
+            self.findings.differ(Finding.ROLLUP_MISSING, [(_rollup(hour, row), detail)], row["rollups"])
 
 
 def _rollup(hour: datetime, row: asyncpg.Record) -> str:
@@ -136,5 +136,5 @@ async def audit_runs(connection: Connection, start: datetime, end: datetime, fin
         if faults:
             window = f"{row['window_start'].isoformat()} to {row['window_end'].isoformat()}"
             findings.differ(
-                Kind.RUN_DIFFERS_FROM_ROLLUPS, [(f"run {row['id']}, {window}", "; ".join(faults))]
+                Finding.RUN_DIFFERS_FROM_ROLLUPS, [(f"run {row['id']}, {window}", "; ".join(faults))]
             )

@@ -11,7 +11,7 @@ DIFFERENCES_MAX = 10
 PRODUCERS_MAX = 100
 
 
-class Kind(StrEnum):
+class Finding(StrEnum):
     """Kinds of differences."""
 
     LOST_EVENTS = "LOST_EVENTS"
@@ -31,23 +31,23 @@ class Kind(StrEnum):
 _RATE_AGAIN = "rate the hour again; phoebe rate --dry-run --since … --until … shows what would change"
 _TAMPERED = "something other than Phoebe wrote to the tables: compare with a backup, then rate again"
 ADVICE = {
-    Kind.LOST_EVENTS: "look for the spool folder of this producer: a copy or backup of it can be sent again; "
-    "otherwise these exchanges will never be billed",
-    Kind.UNEXPLAINED_GAP: "the producer sends no status, so its spool may still hold these: look "
+    Finding.LOST_EVENTS: "look for the spool folder of this producer: a copy or backup of it can be sent "
+    "again; otherwise these exchanges will never be billed",
+    Finding.UNEXPLAINED_GAP: "the producer sends no status, so its spool may still hold these: look "
     "there, and renew the addon",
-    Kind.REPEATED_NUMBERS: "two spools have one producer id, one of them a copy or a restored backup: give "
-    "one a new folder; a loss among these numbers would not show",
-    Kind.LOST_SPOOL_ROWS: "the spool's file was damaged: replace the disk; the addon's log has the rows",
-    Kind.INCOMPLETE_PRODUCER: "look whether the addon runs and reaches the rater; if it never comes back: "
+    Finding.REPEATED_NUMBERS: "two spools have one producer id, one of them a copy or a restored backup: "
+    "give one a new folder; a loss among these numbers would not show",
+    Finding.LOST_SPOOL_ROWS: "the spool's file was damaged: replace the disk; the addon's log has the rows",
+    Finding.INCOMPLETE_PRODUCER: "look whether the addon runs and reaches the rater; if it never comes back: "
     "phoebe producers retire ID",
-    Kind.SUMS_DIFFER: "something other than Phoebe wrote to the tables: phoebe sums rebuild --since … "
+    Finding.SUMS_DIFFER: "something other than Phoebe wrote to the tables: phoebe sums rebuild --since … "
     "--until … makes the hourly sums again from the events; then rate the hour again",
-    Kind.COST_NOT_EXPLAINED: _TAMPERED,
-    Kind.ROLLUP_WITHOUT_EVENTS: _TAMPERED,
-    Kind.ROLLUP_DIFFERS_FROM_EVENTS: _RATE_AGAIN,
-    Kind.ROLLUP_WITHOUT_RUN: _TAMPERED,
-    Kind.ROLLUP_MISSING: _RATE_AGAIN,
-    Kind.RUN_DIFFERS_FROM_ROLLUPS: _TAMPERED,
+    Finding.COST_NOT_EXPLAINED: _TAMPERED,
+    Finding.ROLLUP_WITHOUT_EVENTS: _TAMPERED,
+    Finding.ROLLUP_DIFFERS_FROM_EVENTS: _RATE_AGAIN,
+    Finding.ROLLUP_WITHOUT_RUN: _TAMPERED,
+    Finding.ROLLUP_MISSING: _RATE_AGAIN,
+    Finding.RUN_DIFFERS_FROM_ROLLUPS: _TAMPERED,
 }
 
 
@@ -55,7 +55,7 @@ ADVICE = {
 class Difference:
     """Something that was found wrong. subject: which one; detail: what was found and what was expected."""
 
-    kind: Kind
+    kind: Finding
     subject: str
     detail: str
 
@@ -114,9 +114,9 @@ class Findings:
     producer_count: int = 0
     producers: list[AuditedProducer] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
-    difference_counts: dict[Kind, int] = field(default_factory=dict)
+    difference_counts: dict[Finding, int] = field(default_factory=dict)
 
-    def differ(self, kind: Kind, examples: Iterable[tuple[str, str]], count: int | None = None) -> None:
+    def differ(self, kind: Finding, examples: Iterable[tuple[str, str]], count: int | None = None) -> None:
         """Note differences of a kind: the first as (subject, detail), and how many there are in all."""
         found = list(examples)
         noted = sum(difference.kind is kind for difference in self.differences)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import asyncpg
 
-from rater_service.audit.findings import DIFFERENCES_MAX, AuditedProducer, Findings, Kind
+from rater_service.audit.findings import DIFFERENCES_MAX, AuditedProducer, Finding, Findings
 from rater_service.database.database import Connection
 from rater_service.database.long_statements import fetch, fetch_one
 
@@ -105,7 +105,7 @@ async def audit_producer(
     await _note_lost(connection, producer, known, findings)
     if producer.repeated:
         ranges = await _ranges(connection, "audit/repeated", producer_id, first, producer.last_seq)
-        findings.differ(Kind.REPEATED_NUMBERS, _subjects(producer_id, ranges), producer.repeated)
+        findings.differ(Finding.REPEATED_NUMBERS, _subjects(producer_id, ranges), producer.repeated)
     _note_what_it_said(producer, complete_until, findings)
 
 
@@ -164,7 +164,7 @@ async def _note_lost(
     if not producer.lost:
         return
     ranges = await _ranges(connection, "audit/gaps", producer.producer_id, known.first, known.last)
-    kind = Kind.UNEXPLAINED_GAP if producer.last_seen is None else Kind.LOST_EVENTS
+    kind = Finding.UNEXPLAINED_GAP if producer.last_seen is None else Finding.LOST_EVENTS
     findings.differ(
         kind, _subjects(producer.producer_id, _first_numbers(ranges, producer.lost)), producer.lost
     )
@@ -201,10 +201,10 @@ def _note_what_it_said(
     subject = f"producer {producer.producer_id}"
     if producer.lost_rows:
         detail = f"its spool can't read {producer.lost_rows} events any more"
-        findings.differ(Kind.LOST_SPOOL_ROWS, [(subject, detail)], producer.lost_rows)
+        findings.differ(Finding.LOST_SPOOL_ROWS, [(subject, detail)], producer.lost_rows)
     if complete_until is None or producer.last_seen is None or producer.stopped or producer.retired:
         return
     if producer.complete_until is None or producer.complete_until < complete_until:
         said = "never said" if producer.complete_until is None else producer.complete_until.isoformat()
         detail = f"complete until {said}, last heard of {producer.last_seen.isoformat()}"
-        findings.differ(Kind.INCOMPLETE_PRODUCER, [(subject, detail)])
+        findings.differ(Finding.INCOMPLETE_PRODUCER, [(subject, detail)])

@@ -7,10 +7,10 @@ from uuid import UUID
 import asyncpg
 
 from rater_service.bills.explanation import (
-    Change,
     EventSums,
     Explanation,
     RateOrigin,
+    RollupChange,
     RollupKey,
     RunStamp,
     Version,
@@ -105,8 +105,8 @@ def _version(record: asyncpg.Record, prefix: str = "") -> Version:
     return Version(**{name: record[prefix + name] for name in _VALUES})
 
 
-def _change(record: asyncpg.Record) -> Change:
-    return Change(
+def _change(record: asyncpg.Record) -> RollupChange:
+    return RollupChange(
         run=RunStamp(id=record["run"], **{name: record[name] for name in _STAMP}),
         rollup=record["rollup"],
         old=None if record["kind"] == "INSERT" else _version(record, "old_"),

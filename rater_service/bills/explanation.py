@@ -89,7 +89,7 @@ class RunStamp:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RollupChange:
     """What a run did to the rollup. old: None where it inserted it; new: None where it deleted it."""
 
     run: RunStamp
@@ -160,7 +160,7 @@ class Explanation:
     now: Version | None
     run: RunStamp | None
     origin: RateOrigin | None
-    changes: tuple[Change, ...]
+    changes: tuple[RollupChange, ...]
     events: EventSums
 
     @property
@@ -169,7 +169,7 @@ class Explanation:
         return tuple(_disagreements(self))
 
 
-def found_changed(changes: Sequence[Change]) -> tuple[Change, ...]:
+def found_changed(changes: Sequence[RollupChange]) -> tuple[RollupChange, ...]:
     """Name the changes of runs that found something else than the run before them had left."""
     return tuple(later for earlier, later in pairwise(changes) if later.old != earlier.new)
 

@@ -17,7 +17,7 @@ class Rollup(Protocol):
         """Return the value of a column."""
 
 
-class Kind(Enum):
+class ColumnKind(Enum):
     """What a column holds; every kind can be absent (None)."""
 
     TEXT = auto()
@@ -36,7 +36,7 @@ class Column:
     """A column of an export. is_required: no row leaves it blank."""
 
     name: str
-    kind: Kind
+    kind: ColumnKind
     is_required: bool = True
 
 
@@ -49,25 +49,25 @@ class Layout:
 
 
 _RATED_USAGE = (
-    Column("id", Kind.INTEGER),
-    Column("auth_id", Kind.TEXT),
-    Column("resource_id", Kind.TEXT),
-    Column("model_id", Kind.TEXT),
-    Column("window_start", Kind.TIME),
-    Column("window_end", Kind.TIME),
-    Column("prompt_tokens", Kind.INTEGER),
-    Column("cached_tokens", Kind.INTEGER),
-    Column("completion_tokens", Kind.INTEGER),
-    Column("billable_prompt_tokens", Kind.INTEGER),
-    Column("cost", Kind.MONEY),
-    Column("applied_prompt_rate", Kind.RATE),
-    Column("applied_cached_rate", Kind.RATE),
-    Column("applied_completion_rate", Kind.RATE),
-    Column("event_count", Kind.INTEGER),
-    Column("base_model", Kind.TEXT, is_required=False),
-    Column("price_book", Kind.TEXT),
-    Column("run", Kind.INTEGER),
-    Column("rated_at", Kind.TIME),
+    Column("id", ColumnKind.INTEGER),
+    Column("auth_id", ColumnKind.TEXT),
+    Column("resource_id", ColumnKind.TEXT),
+    Column("model_id", ColumnKind.TEXT),
+    Column("window_start", ColumnKind.TIME),
+    Column("window_end", ColumnKind.TIME),
+    Column("prompt_tokens", ColumnKind.INTEGER),
+    Column("cached_tokens", ColumnKind.INTEGER),
+    Column("completion_tokens", ColumnKind.INTEGER),
+    Column("billable_prompt_tokens", ColumnKind.INTEGER),
+    Column("cost", ColumnKind.MONEY),
+    Column("applied_prompt_rate", ColumnKind.RATE),
+    Column("applied_cached_rate", ColumnKind.RATE),
+    Column("applied_completion_rate", ColumnKind.RATE),
+    Column("event_count", ColumnKind.INTEGER),
+    Column("base_model", ColumnKind.TEXT, is_required=False),
+    Column("price_book", ColumnKind.TEXT),
+    Column("run", ColumnKind.INTEGER),
+    Column("rated_at", ColumnKind.TIME),
 )
 
 

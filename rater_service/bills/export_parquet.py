@@ -6,15 +6,15 @@ from typing import BinaryIO
 import pyarrow as pa
 from pyarrow import parquet
 
-from rater_service.bills.export_layout import Cell, Column, Kind
+from rater_service.bills.export_layout import Cell, Column, ColumnKind
 from rater_service.errors import OperatorError
 
 _TYPES = {
-    Kind.TEXT: pa.string(),
-    Kind.INTEGER: pa.int64(),
-    Kind.MONEY: pa.decimal128(38, 9),
-    Kind.RATE: pa.decimal128(20, 9),
-    Kind.TIME: pa.timestamp("us", tz="UTC"),
+    ColumnKind.TEXT: pa.string(),
+    ColumnKind.INTEGER: pa.int64(),
+    ColumnKind.MONEY: pa.decimal128(38, 9),
+    ColumnKind.RATE: pa.decimal128(20, 9),
+    ColumnKind.TIME: pa.timestamp("us", tz="UTC"),
 }
 # Enough rows for a group to compress well, and few enough to hold in memory.
 _GROUP_ROWS = 20_000

@@ -33,7 +33,7 @@ class Grouping(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class BillSums:
     """What some rollups add up to, exactly. prompt_tokens include cached_tokens; cost is in USD."""
 
     rollups: int
@@ -50,7 +50,7 @@ class ReportRow:
     """The sums of the rollups that share these names and times."""
 
     names: Mapping[Grouping, str | datetime]
-    sums: Sums
+    sums: BillSums
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Report:
     by: tuple[Grouping, ...]
     as_of: AsOf | None
     rows: tuple[ReportRow, ...]
-    total: Sums
+    total: BillSums
 
 
 async def make_report(
@@ -93,8 +93,8 @@ def _row(record: asyncpg.Record, by: Sequence[Grouping]) -> ReportRow:
     return ReportRow({grouping: record[grouping] for grouping in by}, _sums(record))
 
 
-def _sums(record: asyncpg.Record) -> Sums:
-    return Sums(
+def _sums(record: asyncpg.Record) -> BillSums:
+    return BillSums(
         rollups=record["rollups"],
         events=int(record["events"]),
         prompt_tokens=int(record["prompt_tokens"]),

@@ -8,10 +8,10 @@ import asyncpg
 
 from rater_service.bills.explain import EventPage
 from rater_service.bills.explanation import (
-    Change,
     EventSums,
     Explanation,
     RateOrigin,
+    RollupChange,
     RunStamp,
     Version,
     found_changed,
@@ -151,7 +151,7 @@ def _show_changes(told: Explanation) -> None:
     )
 
 
-def _change_row(change: Change, was_tampered: bool) -> tuple[str | int | Decimal | None, ...]:
+def _change_row(change: RollupChange, was_tampered: bool) -> tuple[str | int | Decimal | None, ...]:
     what = "inserted" if change.old is None else "deleted" if change.new is None else "changed"
     return (
         change.run.id,
@@ -164,7 +164,7 @@ def _change_row(change: Change, was_tampered: bool) -> tuple[str | int | Decimal
     )
 
 
-def _differences(change: Change) -> Iterator[str]:
+def _differences(change: RollupChange) -> Iterator[str]:
     if change.old is None or change.new is None:
         return
     old, new = asdict(change.old), asdict(change.new)

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from rater_service.bills.report import Grouping, Report, ReportRow, Sums, make_report
+from rater_service.bills.report import BillSums, Grouping, Report, ReportRow, make_report
 from rater_service.bills.rollups import AsOf, Selection
 from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store
 from rater_service.cli.period import (
@@ -148,7 +148,7 @@ def _name(grouping: Grouping, value: str | datetime) -> str:
     return value.astimezone(UTC).date().isoformat() if grouping is Grouping.DAY else utc_text(value)
 
 
-def _sum_cells(sums: Sums) -> tuple[int | Decimal, ...]:
+def _sum_cells(sums: BillSums) -> tuple[int | Decimal, ...]:
     return tuple(asdict(sums)[name] for name in _SUMS)
 
 

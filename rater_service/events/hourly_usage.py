@@ -29,7 +29,7 @@ class EventsPrunedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class TokenSums:
     """Sums over events: how many, and their tokens."""
 
     events: int
@@ -61,8 +61,8 @@ class SumsDifference:
     usage_found: bool
     model_untrusted: bool
     completed: bool
-    summed: Sums
-    metered: Sums
+    summed: TokenSums
+    metered: TokenSums
 
 
 @dataclass(slots=True)
@@ -152,8 +152,8 @@ def _difference(row: asyncpg.Record) -> SumsDifference:
     )
 
 
-def _sums(row: asyncpg.Record, side: str) -> Sums:
-    return Sums(
+def _sums(row: asyncpg.Record, side: str) -> TokenSums:
+    return TokenSums(
         events=row[f"{side}_events"],
         prompt_tokens=int(row[f"{side}_prompt_tokens"]),
         cached_tokens=int(row[f"{side}_cached_tokens"]),

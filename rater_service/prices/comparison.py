@@ -10,7 +10,7 @@ from rater_service.prices.pricebook import FINE_TUNE_PREFIX, PriceBook
 from rater_service.prices.resolution import Price, resolve
 
 
-class Change(StrEnum):
+class PriceChange(StrEnum):
     """What happened to the price of a model."""
 
     ADDED = "ADDED"
@@ -30,13 +30,13 @@ class ModelChange:
 
     model_id: str
     any_fine_tune: bool
-    change: Change
+    change: PriceChange
     before: Price | None
     after: Price | None
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class ModelUsage:
     """Tokens of one customer under one model in a window; sums over exchanges, each 0 or more.
 
     `billable_prompt`: prompt tokens that did not come from the cache, summed per exchange.
@@ -79,12 +79,12 @@ def compare_books(before: PriceBook, after: PriceBook) -> tuple[ModelChange, ...
     )
 
 
-def impact(before: PriceBook, after: PriceBook, usage: Iterable[Usage]) -> tuple[CustomerImpact, ...]:
+def impact(before: PriceBook, after: PriceBook, usage: Iterable[ModelUsage]) -> tuple[CustomerImpact, ...]:
     """Price the same usage by two books, each of them as if it had held all the time.
 
     Returns one entry for each customer, those with the largest difference first.
     """
-    by_customer: dict[str, list[Usage]] = {}
+    by_customer: dict[str, list[ModelUsage]] = {}
     for each in usage:
         by_customer.setdefault(each.auth_id, []).append(each)
     impacts = [_customer(auth_id, used, before, after) for auth_id, used in by_customer.items()]
@@ -105,15 +105,15 @@ def _changes(
             yield ModelChange(shown_as, any_fine_tune, change, old, new)
 
 
-def _change(old: Price | None, new: Price | None) -> Change | None:
+def _change(old: Price | None, new: Price | None) -> PriceChange | None:
     if old is None or new is None:
         if old is new:
             return None
-        return Change.ADDED if old is None else Change.REMOVED
+        return PriceChange.ADDED if old is None else PriceChange.REMOVED
     if old.billed != new.billed:
-        return Change.CHANGED
+        return PriceChange.CHANGED
     same_place = (old.source, old.derived_from) == (new.source, new.derived_from)
-    return None if same_place else Change.MOVED
+    return None if same_place else PriceChange.MOVED
 
 
 def _price(book: PriceBook, model_id: str, base_model: str | None) -> Price | None:
@@ -126,7 +126,7 @@ def _name_of_no_fine_tune(*books: PriceBook) -> str:
     return FINE_TUNE_PREFIX + "x" * longest
 
 
-def _customer(auth_id: str, used: list[Usage], before: PriceBook, after: PriceBook) -> CustomerImpact:
+def _customer(auth_id: str, used: list[ModelUsage], before: PriceBook, after: PriceBook) -> CustomerImpact:
     costs_before, unpriced_before = _priced(before, used)
     costs_after, unpriced_after = _priced(after, used)
     return CustomerImpact(
@@ -134,7 +134,7 @@ def _customer(auth_id: str, used: list[Usage], before: PriceBook, after: PriceBo
     )
 
 
-def _priced(book: PriceBook, used: list[Usage]) -> tuple[Decimal, int]:
+def _priced(book: PriceBook, used: list[ModelUsage]) -> tuple[Decimal, int]:
     costs: list[Decimal] = []
     unpriced = 0
     for each in used:
@@ -146,5 +146,5 @@ def _priced(book: PriceBook, used: list[Usage]) -> tuple[Decimal, int]:
     return exact_sum(costs), unpriced
 
 
-def _cost(used: Usage, rates: Rates) -> Decimal:
+def _cost(used: ModelUsage, rates: Rates) -> Decimal:
     return cost_of_sums(used.billable_prompt, used.cached, used.completion, rates)

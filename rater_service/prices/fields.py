@@ -11,15 +11,15 @@ _NAME_CHARS_MAX = 256  # what an event's model_id holds
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FieldPlace:
     """Where in the file something stands: the model, and the path of keys below it."""
 
     model: str | None = None
     field: str | None = None
 
-    def member(self, key: str) -> "Place":
+    def member(self, key: str) -> "FieldPlace":
         """Return the place of a key below this one."""
-        return Place(self.model, key if self.field is None else f"{self.field}.{key}")
+        return FieldPlace(self.model, key if self.field is None else f"{self.field}.{key}")
 
 
 class FieldReader:
@@ -28,11 +28,11 @@ class FieldReader:
     def __init__(self) -> None:
         self.faults: list[Fault] = []
 
-    def fault(self, line: int | None, message: str, place: Place = Place()) -> None:
+    def fault(self, line: int | None, message: str, place: FieldPlace = FieldPlace()) -> None:
         """Note one thing that is wrong."""
         self.faults.append(Fault(line, place.model, place.field, message))
 
-    def value[T](self, read: Callable[[Node], T], node: Node, place: Place) -> T | None:
+    def value[T](self, read: Callable[[Node], T], node: Node, place: FieldPlace) -> T | None:
         """Read a single value with one of the readers of values."""
         if isinstance(node, Refused):
             return None
@@ -43,7 +43,7 @@ class FieldReader:
             return None
 
     def fields(
-        self, node: Node, place: Place, required: Sequence[str], known: Sequence[str]
+        self, node: Node, place: FieldPlace, required: Sequence[str], known: Sequence[str]
     ) -> dict[str, Node]:
         """Read a mapping whose keys are given by the format."""
         fields: dict[str, Node] = {}
@@ -60,7 +60,9 @@ class FieldReader:
                     self.fault(node.line, "is missing", place.member(name))
         return fields
 
-    def named_entries(self, node: Node | None, place: Place, place_of: Callable[[str], Place]) -> list[Entry]:
+    def named_entries(
+        self, node: Node | None, place: FieldPlace, place_of: Callable[[str], FieldPlace]
+    ) -> list[Entry]:
         """Read a mapping whose keys are names of models or devices."""
         if node is None:
             return []
@@ -70,7 +72,7 @@ class FieldReader:
                 self.fault(entry.line, message, place_of(entry.key))
         return entries
 
-    def _entries(self, node: Node, place: Place, place_of: Callable[[str], Place]) -> list[Entry]:
+    def _entries(self, node: Node, place: FieldPlace, place_of: Callable[[str], FieldPlace]) -> list[Entry]:
         if not isinstance(node, Mapping):
             if not isinstance(node, Refused):
                 self.fault(node.line, "must be a mapping of keys to values", place)

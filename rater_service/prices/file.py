@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from rater_service.money import Rates, billed_rate, decimal_text, rounds_badly
 from rater_service.prices.faults import Fault, PriceFileError, shown
-from rater_service.prices.fields import FieldReader, Place
+from rater_service.prices.fields import FieldPlace, FieldReader
 from rater_service.prices.file_yaml import Entry, Mapping, Node, Refused, Scalar, read_tree
 from rater_service.prices.pricebook import (
     FINE_TUNE_PREFIX,
@@ -75,7 +75,7 @@ class _PriceFileReader:
             "gpu_floor_rates",
             "effective_from",
         )
-        sections = self.read.fields(root, Place(), required=("version", "base_models"), known=known)
+        sections = self.read.fields(root, FieldPlace(), required=("version", "base_models"), known=known)
         self._version(sections.get("version"))
         base_models = self._base_models(sections.get("base_models"))
         premium = self._premium(sections.get("fine_tune_premium"))
@@ -104,10 +104,10 @@ class _PriceFileReader:
         if node is None or isinstance(node, Refused):
             return
         if not isinstance(node, Scalar) or node.quoted or node.text != "1":
-            self.read.fault(node.line, "the version must be 1, without quotes", Place(field="version"))
+            self.read.fault(node.line, "the version must be 1, without quotes", FieldPlace(field="version"))
 
     def _base_models(self, node: Node | None) -> dict[str, Rates]:
-        place = Place(field="base_models")
+        place = FieldPlace(field="base_models")
         base_models: dict[str, Rates] = {}
         for entry in self.read.named_entries(node, place, _model_place):
             model = _model_place(entry.key)
@@ -123,7 +123,7 @@ class _PriceFileReader:
     def _fine_tunes(self, node: Node | None, base_models: Node | None) -> dict[str, FineTune]:
         bases = {entry.key for entry in base_models.entries} if isinstance(base_models, Mapping) else set()
         fine_tunes: dict[str, FineTune] = {}
-        for entry in self.read.named_entries(node, Place(field="fine_tunes"), _model_place):
+        for entry in self.read.named_entries(node, FieldPlace(field="fine_tunes"), _model_place):
             if not entry.key.startswith(FINE_TUNE_PREFIX):
                 message = f"the name of a fine-tune starts with {shown(FINE_TUNE_PREFIX)}"
                 self.read.fault(entry.line, message, _model_place(entry.key))
@@ -145,7 +145,7 @@ class _PriceFileReader:
             return self._derived(fields["derived_from"], place.member("derived_from"), bases)
         return None
 
-    def _derived(self, node: Node, place: Place, bases: set[str]) -> FineTune | None:
+    def _derived(self, node: Node, place: FieldPlace, bases: set[str]) -> FineTune | None:
         base = self.read.value(text, node, place)
         if base is None:
             return None
@@ -158,7 +158,7 @@ class _PriceFileReader:
         return DerivedFineTune(base)
 
     def _premium(self, node: Node | None) -> Premium:
-        place = Place(field="fine_tune_premium")
+        place = FieldPlace(field="fine_tune_premium")
         if node is None:
             return Identity()
         fields = self.read.fields(node, place, required=("policy",), known=("policy", "factor", "markup"))
@@ -173,7 +173,7 @@ class _PriceFileReader:
             return Identity()
         return self._premium_of(policy, fields, place)
 
-    def _premium_of(self, policy: str, fields: dict[str, Node], place: Place) -> Premium:
+    def _premium_of(self, policy: str, fields: dict[str, Node], place: FieldPlace) -> Premium:
         wanted = _PREMIUM_PARAMETER[policy]
         for name in fields.keys() - {"policy", wanted}:
             self.read.fault(fields[name].line, f"does not belong to the policy {policy}", place.member(name))
@@ -194,7 +194,7 @@ class _PriceFileReader:
         for model, rates in base_models.items():
             derived = premium.apply(rates).by_component()
             for component, base in rates.by_component().items():
-                exact, place = derived[component], Place(model, component)
+                exact, place = derived[component], FieldPlace(model, component)
                 after = f"after the premium ({premium.describe()}) "
                 if base and not billed_rate(exact):
                     message = f"{after}{decimal_text(exact)} rounds to zero at 9 decimals; raise one of them"
@@ -203,7 +203,7 @@ class _PriceFileReader:
                     self._warn_of_rounding(self._lines[model], exact, place, after)
 
     def _gpu_floor_rates(self, node: Node | None) -> dict[str, Decimal]:
-        place = Place(field="gpu_floor_rates")
+        place = FieldPlace(field="gpu_floor_rates")
         read = {
             entry.key: self._rate(entry.value, place.member(entry.key))
             for entry in self.read.named_entries(node, place, place.member)
@@ -211,9 +211,9 @@ class _PriceFileReader:
         return {name: value for name, value in read.items() if value is not None}
 
     def _effective_from(self, node: Node | None) -> datetime | None:
-        return None if node is None else self.read.value(whole_hour, node, Place(field="effective_from"))
+        return None if node is None else self.read.value(whole_hour, node, FieldPlace(field="effective_from"))
 
-    def _rates(self, node: Node, place: Place) -> Rates | None:
+    def _rates(self, node: Node, place: FieldPlace) -> Rates | None:
         fields = self.read.fields(node, place, required=_COMPONENTS, known=_COMPONENTS)
         read = {name: self._rate(value, place.member(name)) for name, value in fields.items()}
         prompt, cached, completion = (read.get(name) for name in _COMPONENTS)
@@ -221,18 +221,18 @@ class _PriceFileReader:
             return None
         return Rates(prompt, cached, completion)
 
-    def _rate(self, node: Node, place: Place) -> Decimal | None:
+    def _rate(self, node: Node, place: FieldPlace) -> Decimal | None:
         value = self.read.value(rate, node, place)
         if value is not None:
             self._warn_of_rounding(node.line, value, place)
         return value
 
-    def _warn_of_rounding(self, line: int, exact: Decimal, place: Place, after: str = "") -> None:
+    def _warn_of_rounding(self, line: int, exact: Decimal, place: FieldPlace, after: str = "") -> None:
         if rounds_badly(exact):
             billed = decimal_text(billed_rate(exact))
             message = f"{after}{decimal_text(exact)} is billed as {billed}, which differs by more than 0.1 %"
             self.warnings.append(Fault(line, place.model, place.field, message))
 
 
-def _model_place(model: str) -> Place:
-    return Place(model=model)
+def _model_place(model: str) -> FieldPlace:
+    return FieldPlace(model=model)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from rater_service.database.database import Pool
 from rater_service.database.long_statements import STATEMENT_TIMEOUT_S
-from rater_service.prices.comparison import Usage
+from rater_service.prices.comparison import ModelUsage
 from rater_service.statements import statement
 
 
@@ -13,7 +13,7 @@ from rater_service.statements import statement
 class WindowUsage:
     """What was used in a window; no price helps `unbillable_events`: they lack payer, usage or model."""
 
-    usage: tuple[Usage, ...]
+    usage: tuple[ModelUsage, ...]
     unbillable_events: int
 
 
@@ -37,7 +37,7 @@ async def read_usage(pool: Pool, window_start: datetime, window_end: datetime) -
             await transaction.rollback()
     return WindowUsage(
         tuple(
-            Usage(
+            ModelUsage(
                 row["auth_id"],
                 row["model_id"],
                 row["base_model"],

@@ -26,7 +26,7 @@ def parse_every(written: str) -> timedelta:
 
 @dataclass(frozen=True, slots=True)
 class RatingSchedule:
-    """Turns that begin at whole multiples of `every` in UTC, each with a run that is due `delay` later."""
+    """Slots that begin at whole multiples of `every` in UTC, each with a run that is due `delay` later."""
 
     every: timedelta
     delay: timedelta = timedelta(seconds=DELAY_DEFAULT_S)
@@ -36,14 +36,14 @@ class RatingSchedule:
         """The interval as `parse_every` reads it."""
         return "hour" if self.every == HOUR else f"{self.every // timedelta(minutes=1)}m"
 
-    def turn(self, now: datetime) -> datetime:
-        """Return the beginning of the last turn whose run is due at `now`."""
+    def slot(self, now: datetime) -> datetime:
+        """Return the beginning of the last slot whose run is due at `now`."""
         return _EPOCH + (now - self.delay - _EPOCH) // self.every * self.every
 
-    def due(self, turn: datetime) -> datetime:
-        """Return when the run of a turn is due."""
-        return turn + self.delay
+    def due(self, slot: datetime) -> datetime:
+        """Return when the run of a slot is due."""
+        return slot + self.delay
 
     def until_next(self, now: datetime) -> timedelta:
         """Return how long it is from `now` until the next run is due; more than nothing."""
-        return self.due(self.turn(now) + self.every) - now
+        return self.due(self.slot(now) + self.every) - now

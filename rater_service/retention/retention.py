@@ -9,8 +9,8 @@ import asyncpg
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.audit.audit import AuditRequest, audit
-from rater_service.audit.bills import Clock
-from rater_service.audit.findings import ADVICE, Kind
+from rater_service.audit.bills import AuditTimes
+from rater_service.audit.findings import ADVICE, Finding
 from rater_service.database.database import Pool
 from rater_service.hours import InvalidWindow, require_whole_hour
 from rater_service.rating.run import RUN_OVERLAP
@@ -42,10 +42,10 @@ ADVICE_ON_OBSTACLES = {
 # What a human may look at and accept, because dropping the events hides nothing of it. There is no accepting
 # that a bill is wrong, or that events may still come.
 ACCEPTABLE: tuple[str, ...] = (
-    Kind.LOST_EVENTS,
-    Kind.UNEXPLAINED_GAP,
-    Kind.REPEATED_NUMBERS,
-    Kind.LOST_SPOOL_ROWS,
+    Finding.LOST_EVENTS,
+    Finding.UNEXPLAINED_GAP,
+    Finding.REPEATED_NUMBERS,
+    Finding.LOST_SPOOL_ROWS,
     Obstacle.OPEN_REJECTED_EVENTS,
 )
 
@@ -71,7 +71,7 @@ class Verdict:
 def refuse_invalid_time(before: datetime, now: datetime) -> None:
     """Raise InvalidWindow unless the time is a whole UTC hour whose past no routine run rates again."""
     require_whole_hour("before", before)
-    latest = Clock.at(now).routine_from
+    latest = AuditTimes.at(now).routine_from
     if before > latest:
         raise InvalidWindow(
             "before",

@@ -21,7 +21,7 @@ RETRY_S = 60.0
 
 
 class ScheduledRating:
-    """A routine run over the trailing 24 complete hours for each turn of a schedule.
+    """A routine run over the trailing 24 complete hours for each slot of a schedule.
 
     Of several services on one database the first does it and the others find it done; if they start at once
     they take turns, and the later ones change nothing.
@@ -42,30 +42,30 @@ class ScheduledRating:
         A run that fails is logged and tried again after RETRY_S.
         """
         while True:
-            await self._see_to(self._schedule.turn(self._now()))
+            await self._see_to(self._schedule.slot(self._now()))
             await asyncio.sleep(min(self._schedule.until_next(self._now()).total_seconds(), RETRY_S))
 
-    async def _see_to(self, turn: datetime) -> None:
-        if turn == self._done:
+    async def _see_to(self, slot: datetime) -> None:
+        if slot == self._done:
             return
         try:
-            await self._rate(turn)
+            await self._rate(slot)
         # A window is invalid when the clock was just set back.
         except (NoPriceBookError, InvalidWindow, asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as error:
             logger.error(
-                "the scheduled run of %s failed and will be tried again: %r", turn.isoformat(), error
+                "the scheduled run of %s failed and will be tried again: %r", slot.isoformat(), error
             )
             return
-        self._done = turn
+        self._done = slot
 
-    async def _rate(self, turn: datetime) -> None:
-        start, end = trailing_window(turn)
+    async def _rate(self, slot: datetime) -> None:
+        start, end = trailing_window(slot)
         found = await self._pool.fetchrow(
-            statement("service/scheduled_run"), start, end, self._schedule.due(turn), timeout=RETRY_S
+            statement("service/scheduled_run"), start, end, self._schedule.due(slot), timeout=RETRY_S
         )
         assert found is not None
         if found["run"] is not None:
-            logger.info("the scheduled run of %s is done: run %d", turn.isoformat(), found["run"])
+            logger.info("the scheduled run of %s is done: run %d", slot.isoformat(), found["run"])
             return
         if found["rated_until"] is not None and found["rated_until"] < start:
             logger.error(

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from phoebe_addon.proxy.open_files import Crowd
+from phoebe_addon.proxy.open_files import ClientLimits
 from tests.e2e.conftest import IDENTITY
 from tests.harness import engine as engines
 from tests.harness import hostile_http2
@@ -310,4 +310,4 @@ def test_the_process_lets_itself_open_the_files_that_its_clients_need(proxy: Pro
         10**9 if word == "unlimited" else int(word)
         for word in limits.partition("Max open files")[2].split()[:2]
     )
-    assert soft >= min(hard, Crowd(10_000, 10_000).files())
+    assert soft >= min(hard, ClientLimits(10_000, 10_000).files())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from phoebe_addon.answer.reader import AnswerReader, ChunkUsage
-from phoebe_addon.apis.family import Ask, TakeOut
+from phoebe_addon.apis.family import TakeOut, UsageSwitch
 from phoebe_addon.formats.content_coding import ContentCodingError, Decoder, open_decoder
 from phoebe_addon.formats.json_members import with_null_member, without_member
 from phoebe_addon.formats.json_skimmer import JsonSkimmer
@@ -57,29 +57,31 @@ _LEFT_IN: dict[ChunkUsage, frozenset[TakeOut]] = {
 class Removal:
     """What is taken out of an answer, because the client did not ask for it but Phoebe did."""
 
-    asks: tuple[Ask, ...] = ()
+    usage_switches: tuple[UsageSwitch, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether anything is taken out."""
-        return bool(self.asks)
+        return bool(self.usage_switches)
 
     def drops(self, usage: ChunkUsage) -> bool:
         """Whether a chunk is left out whole."""
-        return usage is ChunkUsage.FINAL and any(ask.take_out is TakeOut.CHUNK for ask in self.asks)
+        return usage is ChunkUsage.FINAL and any(
+            switch.take_out is TakeOut.CHUNK for switch in self.usage_switches
+        )
 
-    def edits(self, usage: ChunkUsage) -> list[Ask]:
+    def edits(self, usage: ChunkUsage) -> list[UsageSwitch]:
         """List what may have to be taken out of a chunk or document that stays."""
         skipped = _LEFT_IN[usage]
-        return [ask for ask in self.asks if ask.take_out not in skipped]
+        return [switch for switch in self.usage_switches if switch.take_out not in skipped]
 
 
-def _edited(content: bytes, asks: list[Ask]) -> bytes:
+def _edited(content: bytes, usage_switches: list[UsageSwitch]) -> bytes:
     """Take what was added out of a JSON object; what is none stays as it is."""
     try:
         text = content.decode()
-        for ask in asks:
-            for name in ask.answer_members:
-                text = (with_null_member if ask.take_out is TakeOut.NULL else without_member)(text, name)
+        for switch in usage_switches:
+            for name in switch.answer_members:
+                text = (with_null_member if switch.take_out is TakeOut.NULL else without_member)(text, name)
     except (ValueError, RecursionError):
         return content
     return text.encode()
@@ -124,7 +126,11 @@ class EventStreamBody:
             return piece.raw
         if self._removal.drops(usage):
             return b""
-        edited = _edited(piece.data, asks) if (asks := self._removal.edits(usage)) else piece.data
+        edited = (
+            _edited(piece.data, usage_switches)
+            if (usage_switches := self._removal.edits(usage))
+            else piece.data
+        )
         if edited == piece.data:
             return piece.raw
         bom = _BOM if at_start and piece.raw.startswith(_BOM) else b""

@@ -52,7 +52,7 @@ class ChunkUsage(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestFacts:
     """What was asked, and of which engine, as far as the answer is read by it.
 
     prompts: how many, 1 or more. samples: answers for each prompt, 1 or more.
@@ -69,8 +69,8 @@ class AnswerReader:
     formats: those its path allows, the one the request was made for first. The answer's own shape decides.
     """
 
-    def __init__(self, formats: tuple[AnswerFormat, ...], asked: Asked) -> None:
-        self._readers = [_FormatReader(each, asked) for each in formats]
+    def __init__(self, formats: tuple[AnswerFormat, ...], request_facts: RequestFacts) -> None:
+        self._readers = [_FormatReader(each, request_facts) for each in formats]
         self._relevances = [relevance_of(each) for each in formats]
         self._done = False
         self._unreadable = False
@@ -150,12 +150,15 @@ class AnswerReader:
 class _FormatReader:
     """Reads the documents of one answer by the facts of one format."""
 
-    def __init__(self, form: AnswerFormat, asked: Asked) -> None:
+    def __init__(self, form: AnswerFormat, request_facts: RequestFacts) -> None:
         self._format = form
-        self._asked = asked
-        per_prompt = None if form.fold is Fold.CHOICES and asked.prompts == 1 else asked.samples
+        self._asked = request_facts
+        per_prompt = (
+            None if form.fold is Fold.CHOICES and request_facts.prompts == 1 else request_facts.samples
+        )
         self._ledgers = [
-            UsageLedger(_place_for(place, asked.engine), form.fold, per_prompt) for place in form.usage
+            UsageLedger(_place_for(place, request_facts.engine), form.fold, per_prompt)
+            for place in form.usage
         ]
         self._header_ledger: UsageLedger | None = None
         self._final_usages = 0

@@ -24,7 +24,7 @@ class Engine:
     echoing_apis: frozenset[str] = frozenset()
     usage_per_result: bool = False
     cached_in_prompt: bool = False
-    default_asks: frozenset[str] = frozenset()
+    default_switches: frozenset[str] = frozenset()
     aliases: tuple[str, ...] = ()
 
     def echoes(self, api: str) -> bool:
@@ -42,7 +42,7 @@ ENGINES = (
         "TensorRT-LLM",
         continuous_usage=True,
         echoes_model=True,
-        default_asks=frozenset({"include_usage"}),
+        default_switches=frozenset({"include_usage"}),
         aliases=("TRT-LLM",),
     ),
     Engine("Dynamo", continuous_usage=True),

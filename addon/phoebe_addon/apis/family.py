@@ -58,7 +58,7 @@ class TakeOut(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class UsageSwitch:
     """A member of the request that is set to true to be told usage.
 
     member: of the request, or of its member `parent`. streams_only: only in requests for a stream.
@@ -98,7 +98,7 @@ class RequestFormat:
     """
 
     streams: Streams = Streams.IF_ASKED
-    asks: tuple[Ask, ...] = ()
+    usage_switches: tuple[UsageSwitch, ...] = ()
     members: frozenset[str] = frozenset()
     form: bool = False
     names_model: bool = True

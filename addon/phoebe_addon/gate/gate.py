@@ -9,7 +9,7 @@ from phoebe_addon.formats.content_coding import ContentCodingError, open_decoder
 from phoebe_addon.gate.edge_secrets import SECRET_HEADER, EdgeSecrets
 from phoebe_addon.gate.identity import HeaderNames, Identity, read_identity
 from phoebe_addon.gate.refusal import Refusal, RefusalReason
-from phoebe_addon.gate.request_body import Asking, BadBodyError, RequestBody, read_request
+from phoebe_addon.gate.request_body import BadBodyError, RequestBody, UsagePolicy, read_request
 from phoebe_addon.gate.routes import Match, RouteTable
 from phoebe_addon.gate.upstreams import Upstream, Upstreams
 
@@ -115,7 +115,9 @@ def check_body(content: bytes, passed: Pass, rules: GateRules) -> RequestBody | 
         decoded = _decoded(content, passed.content_encoding, rules.body_bytes_max)
         if decoded is None or len(decoded) > rules.body_bytes_max:
             return body_too_large(rules.body_bytes_max)
-        body = read_request(decoded, passed.content_type, passed.match, Asking(upstream.engine, continuous))
+        body = read_request(
+            decoded, passed.content_type, passed.match, UsagePolicy(upstream.engine, continuous)
+        )
     except (BadBodyError, ContentCodingError) as error:
         return Refusal(400, RefusalReason.BAD_BODY, str(error))
     return _check_models(body, upstream.models) or body

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from phoebe_addon.apis.engines import UNDECLARED, Engine
-from phoebe_addon.apis.family import Ask, Family, RequestFormat, Streams, value_at
+from phoebe_addon.apis.family import Family, RequestFormat, Streams, UsageSwitch, value_at
 from phoebe_addon.formats.json_members import Member, document_members, last_member, object_members, replaced
 from phoebe_addon.formats.multipart_body import FormError, read_form, with_fields
 from phoebe_addon.gate.routes import Match
@@ -19,7 +19,7 @@ class BadBodyError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class UsagePolicy:
     """How usage is asked for. continuous: on every chunk, where the engine can."""
 
     engine: Engine = UNDECLARED
@@ -38,13 +38,13 @@ class RequestBody:
     family: Family
     models: tuple[str, ...]
     streaming: bool
-    unasked: tuple[Ask, ...]
+    added_switches: tuple[UsageSwitch, ...]
     prompts: int
     samples: int
     content: bytes
 
 
-def read_request(content: bytes, content_type: str, match: Match, asking: Asking) -> RequestBody:
+def read_request(content: bytes, content_type: str, match: Match, usage_policy: UsagePolicy) -> RequestBody:
     """Read the body of a metered request and ask for usage in it.
 
     Raises BadBodyError when it is not what its path needs: one JSON object in UTF-8, or a form.
@@ -52,7 +52,7 @@ def read_request(content: bytes, content_type: str, match: Match, asking: Asking
     families = match.route.families
     path_model = match.parameters.get("model")
     if families[0].request.form:
-        return _read_form_request(content, content_type, families[0], asking)
+        return _read_form_request(content, content_type, families[0], usage_policy)
     text, members = _parse(content)
     names = {member.name for member in members}
     family = next(
@@ -62,35 +62,39 @@ def read_request(content: bytes, content_type: str, match: Match, asking: Asking
     form = family.request
     _refuse_unbillable(form, members)
     streaming = _streams(form, members)
-    asks = _applicable(form, asking, streaming=streaming)
+    usage_switches = _applicable(form, usage_policy, streaming=streaming)
     values = {member.name: member.value for member in members}
-    unasked = tuple(ask for ask in asks if not _is_wanted(ask, values, asking.engine))
+    added_switches = tuple(
+        switch for switch in usage_switches if not _client_switches_on(switch, values, usage_policy.engine)
+    )
     return RequestBody(
         family=family,
         models=(path_model,) if form.model_in_path and path_model else _models(members),
         streaming=streaming,
-        unasked=unasked,
+        added_switches=added_switches,
         prompts=_count_prompts(form, values),
         samples=_count_samples(form, values),
-        content=_asked(content, text, asks),
+        content=_with_switches_on(content, text, usage_switches),
     )
 
 
-def _read_form_request(content: bytes, content_type: str, family: Family, asking: Asking) -> RequestBody:
+def _read_form_request(
+    content: bytes, content_type: str, family: Family, usage_policy: UsagePolicy
+) -> RequestBody:
     try:
         form = read_form(content, content_type)
     except FormError as error:
         raise BadBodyError(f"The request body is not a form (multipart/form-data): {error}.") from None
     streaming = any(_is_true(value) for value in form.fields.get("stream", ()))
-    unasked = tuple(
-        ask
-        for ask in _applicable(family.request, asking, streaming=streaming)
-        if not _is_true(form.fields.get(ask.member, ("",))[-1])
+    added_switches = tuple(
+        switch
+        for switch in _applicable(family.request, usage_policy, streaming=streaming)
+        if not _is_true(form.fields.get(switch.member, ("",))[-1])
     )
-    if unasked:
-        content = with_fields(content, form, {ask.member: "true" for ask in unasked})
+    if added_switches:
+        content = with_fields(content, form, {switch.member: "true" for switch in added_switches})
     models = tuple(model for model in form.fields.get("model", ()) if model)
-    return RequestBody(family, models, streaming, unasked, prompts=1, samples=1, content=content)
+    return RequestBody(family, models, streaming, added_switches, prompts=1, samples=1, content=content)
 
 
 def _parse(content: bytes) -> tuple[str, list[Member]]:
@@ -145,21 +149,23 @@ def _models(members: list[Member]) -> tuple[str, ...]:
     return tuple(value for value in values if isinstance(value, str) and value)
 
 
-def _applicable(form: RequestFormat, asking: Asking, *, streaming: bool) -> list[Ask]:
-    continuous = asking.continuous and asking.engine.continuous_usage
+def _applicable(form: RequestFormat, usage_policy: UsagePolicy, *, streaming: bool) -> list[UsageSwitch]:
+    continuous = usage_policy.continuous and usage_policy.engine.continuous_usage
     return [
-        ask
-        for ask in form.asks
-        if (streaming or not ask.streams_only)
-        and (continuous or not ask.continuous)
-        and (not ask.engines or asking.engine.name in ask.engines)
+        switch
+        for switch in form.usage_switches
+        if (streaming or not switch.streams_only)
+        and (continuous or not switch.continuous)
+        and (not switch.engines or usage_policy.engine.name in switch.engines)
     ]
 
 
-def _is_wanted(ask: Ask, values: Mapping[str, object], engine: Engine) -> bool:
+def _client_switches_on(switch: UsageSwitch, values: Mapping[str, object], engine: Engine) -> bool:
     """Whether the client asks for it itself."""
-    place = values.get(ask.parent) if ask.parent else values
-    return isinstance(place, Mapping) and _is_true(place.get(ask.member, ask.member in engine.default_asks))
+    place = values.get(switch.parent) if switch.parent else values
+    return isinstance(place, Mapping) and _is_true(
+        place.get(switch.member, switch.member in engine.default_switches)
+    )
 
 
 def _count_prompts(form: RequestFormat, values: Mapping[str, object]) -> int:
@@ -178,34 +184,34 @@ def _count_samples(form: RequestFormat, values: Mapping[str, object]) -> int:
     return int(samples) if isinstance(samples, int | float) and 1 <= samples <= 65_536 else 1
 
 
-type _Wanted = dict[str, "_Wanted | None"]
+type _Switches = dict[str, "_Switches | None"]
 """Members to set to true (None), and what to set inside members that are objects."""
 
 
-def _asked(content: bytes, text: str, asks: list[Ask]) -> bytes:
+def _with_switches_on(content: bytes, text: str, usage_switches: list[UsageSwitch]) -> bytes:
     """Ask for usage, also where the client asks: another engine may take another member for the one meant."""
-    asking = _ask(text, asks) if asks else text
-    return content if asking == text else asking.encode()
+    usage_policy = _switched_on(text, usage_switches) if usage_switches else text
+    return content if usage_policy == text else usage_policy.encode()
 
 
-def _ask(text: str, asks: list[Ask]) -> str:
-    wanted: _Wanted = {}
-    for ask in asks:
-        if ask.parent is None:
-            wanted[ask.member] = None
+def _switched_on(text: str, usage_switches: list[UsageSwitch]) -> str:
+    switches: _Switches = {}
+    for switch in usage_switches:
+        if switch.parent is None:
+            switches[switch.member] = None
         else:
-            inside = wanted.setdefault(ask.parent, {})
+            inside = switches.setdefault(switch.parent, {})
             assert inside is not None
-            inside[ask.member] = None
-    return _set(text, wanted)
+            inside[switch.member] = None
+    return _set(text, switches)
 
 
-def _set(text: str, wanted: _Wanted) -> str:
+def _set(text: str, switches: _Switches) -> str:
     """Set members of a text that is a JSON object."""
     members, end = object_members(text)
     changes: list[tuple[int, int, str]] = []
     missing: list[str] = []
-    for name, inside in wanted.items():
+    for name, inside in switches.items():
         found = _all_named(members, name)
         for member in found:
             value = _new_value(text[member.start : member.end], member, inside)
@@ -218,7 +224,7 @@ def _set(text: str, wanted: _Wanted) -> str:
     return replaced(text, sorted(changes))
 
 
-def _new_value(text: str, member: Member, inside: _Wanted | None) -> str:
+def _new_value(text: str, member: Member, inside: _Switches | None) -> str:
     if inside is None:
         return text if _is_true(member.value) else "true"
     if member.value is None:
@@ -228,7 +234,7 @@ def _new_value(text: str, member: Member, inside: _Wanted | None) -> str:
     return _set(text, inside)
 
 
-def _new_text(inside: _Wanted | None) -> str:
+def _new_text(inside: _Switches | None) -> str:
     if inside is None:
         return "true"
     return "{" + ",".join(f'"{name}":{_new_text(each)}' for name, each in inside.items()) + "}"

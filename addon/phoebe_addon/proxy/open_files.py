@@ -12,7 +12,7 @@ _OWN_FILES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class ClientLimits:
     """How many connections of clients, and exchanges, may be there at a time."""
 
     connections_max: int
@@ -26,12 +26,12 @@ class Crowd:
         """
         return 2 * self.connections_max + self.exchanges_max + _OWN_FILES
 
-    def within(self, files_max: int) -> "Crowd":
+    def within(self, files_max: int) -> "ClientLimits":
         """Return as many of them as there are files for, at least one each."""
         if self.files() <= files_max:
             return self
         each = max(1, (files_max - _OWN_FILES) // 3)
-        return Crowd(min(self.connections_max, each), min(self.exchanges_max, each))
+        return ClientLimits(min(self.connections_max, each), min(self.exchanges_max, each))
 
 
 def allow_open_files(wanted: int) -> int:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from phoebe_addon.spool.salvage import PAGE_SIZE
-from phoebe_addon.spool.sealed_record import DamagedRecordError, Kind, Record, seal, unseal
+from phoebe_addon.spool.sealed_record import DamagedRecordError, Record, RecordKind, seal, unseal
 
 SCHEMA_VERSION = 2
 SCHEMA = """
@@ -127,7 +127,7 @@ class SpoolFile:
 
     def admit(self, admitted: Admitted) -> None:
         """Record that an exchange is admitted."""
-        record = Record(Kind.ADMISSION, self.producer_id, 0, admitted.time_us, admitted.event)
+        record = Record(RecordKind.ADMISSION, self.producer_id, 0, admitted.time_us, admitted.event)
         values = (admitted.number, seal(record))
         # It is there already if the file was replaced while this was asked for.
         self.connection.execute("INSERT OR REPLACE INTO admitted (id, record) VALUES (?, ?)", values)
@@ -139,7 +139,7 @@ class SpoolFile:
     def append(self, time_us: int, event: bytes) -> None:
         """Add an event; it gets the next number."""
         self.last_number += 1
-        self.put(Record(Kind.EVENT, self.producer_id, self.last_number, time_us, event))
+        self.put(Record(RecordKind.EVENT, self.producer_id, self.last_number, time_us, event))
 
     def put(self, record: Record) -> None:
         """Add an event that has its number."""
@@ -225,7 +225,7 @@ class SpoolFile:
     def put_producer(self) -> None:
         """Write down who the producer is and how far it has come."""
         content = str(self.lost).encode()
-        record = Record(Kind.PRODUCER, self.producer_id, self.last_number, int(self.stopped), content)
+        record = Record(RecordKind.PRODUCER, self.producer_id, self.last_number, int(self.stopped), content)
         self.connection.execute("INSERT OR REPLACE INTO producer (id, record) VALUES (1, ?)", (seal(record),))
 
 
@@ -242,4 +242,4 @@ def _opened(row_id: int, sealed: bytes) -> Waiting | int:
         record = unseal(sealed)
     except DamagedRecordError:
         return row_id
-    return Waiting(row_id, record) if record.kind is Kind.EVENT else row_id
+    return Waiting(row_id, record) if record.kind is RecordKind.EVENT else row_id

@@ -8,16 +8,16 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from phoebe_addon.spool.file import SCHEMA, SCHEMA_VERSION, SpoolFile
-from phoebe_addon.spool.sealed_record import Kind, Record, seal
+from phoebe_addon.spool.sealed_record import Record, RecordKind, seal
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 
 logger = logging.getLogger(__name__)
 
 _QUERIES = (
-    (Kind.EVENT, "SELECT producer_seq, event FROM event ORDER BY producer_seq"),
-    (Kind.EVENT, "SELECT producer_seq, event FROM event ORDER BY producer_seq DESC"),
-    (Kind.ADMISSION, "SELECT 0, event FROM admission ORDER BY request_id"),
-    (Kind.ADMISSION, "SELECT 0, event FROM admission ORDER BY request_id DESC"),
+    (RecordKind.EVENT, "SELECT producer_seq, event FROM event ORDER BY producer_seq"),
+    (RecordKind.EVENT, "SELECT producer_seq, event FROM event ORDER BY producer_seq DESC"),
+    (RecordKind.ADMISSION, "SELECT 0, event FROM admission ORDER BY request_id"),
+    (RecordKind.ADMISSION, "SELECT 0, event FROM admission ORDER BY request_id DESC"),
 )
 
 
@@ -30,13 +30,13 @@ def upgrade(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
     new = SpoolFile(Path(), connection, producer_id, given[0] if given else 0, 0)
     for row in connection.execute("SELECT producer_seq, event FROM event ORDER BY producer_seq"):
-        record = _record(Kind.EVENT, producer_id, *row)
+        record = _record(RecordKind.EVENT, producer_id, *row)
         if record:
             new.put(record)
         else:
             new.quarantine_content(row[1])
     for (event,) in connection.execute("SELECT event FROM admission ORDER BY request_id").fetchall():
-        record = _record(Kind.ADMISSION, producer_id, 0, event)
+        record = _record(RecordKind.ADMISSION, producer_id, 0, event)
         if record:
             connection.execute("INSERT INTO admitted (record) VALUES (?)", (seal(record),))
         else:
@@ -67,7 +67,9 @@ def readable_records(path: Path) -> list[Record]:
     return records
 
 
-def _rows(connection: sqlite3.Connection, query: tuple[Kind, str], producer_id: str) -> Iterator[Record]:
+def _rows(
+    connection: sqlite3.Connection, query: tuple[RecordKind, str], producer_id: str
+) -> Iterator[Record]:
     kind, statement = query
     try:
         for number, event in connection.execute(statement):
@@ -78,7 +80,7 @@ def _rows(connection: sqlite3.Connection, query: tuple[Kind, str], producer_id: 
         return  # as far as it can be read from this end
 
 
-def _record(kind: Kind, producer_id: str, number: int, event: object) -> Record | None:
+def _record(kind: RecordKind, producer_id: str, number: int, event: object) -> Record | None:
     """Make a record of a row of the first version; None if it can't be read."""
     if not isinstance(event, bytes):
         return None

@@ -25,14 +25,14 @@ from phoebe_addon.spool.file import (
     is_damage,
 )
 from phoebe_addon.spool.first_version import upgrade
-from phoebe_addon.spool.rescue import beside, log_of, rescue
+from phoebe_addon.spool.replacement import beside, fill_replacement, log_of
 from phoebe_addon.spool.salvage import FILE_START, PAGE_SIZE, log_is_damaged
 from phoebe_addon.spool.sealed_record import DamagedRecordError, unseal
 
 logger = logging.getLogger(__name__)
 
 # A file that is to take the place of a damaged one, and one that is not complete.
-_RESCUED = ".rescued"
+_REPLACEMENT = ".replacement"
 _DRAFT = ".new"
 
 
@@ -64,10 +64,10 @@ def replace_file(path: Path, damage: str, under_way: Mapping[str, Admitted] | No
 
     def fill(new: SpoolFile) -> None:
         nonlocal recovered
-        recovered = rescue(path, new, under_way or {})
+        recovered = fill_replacement(path, new, under_way or {})
 
     with _as_spool_errors(path):
-        _make(beside(path, _RESCUED), fill)
+        _make(beside(path, _REPLACEMENT), fill)
         aside = _finish_replacing(path)
         try:
             opened = _open_sound(path, recover=under_way is None)
@@ -83,12 +83,12 @@ def replace_file(path: Path, damage: str, under_way: Mapping[str, Admitted] | No
 
 def is_there(path: Path) -> bool:
     """Whether there is a spool file of this name, or what is left of one."""
-    return any(beside(path, name).exists() for name in ("", "-wal", _RESCUED))
+    return any(beside(path, name).exists() for name in ("", "-wal", _REPLACEMENT))
 
 
 def remove_file(path: Path) -> None:
     """Remove a spool file and what is kept beside it."""
-    drafts = [f"{of}{_DRAFT}{beside_it}" for of in ("", _RESCUED) for beside_it in ("", "-wal", "-journal")]
+    drafts = [f"{of}{_DRAFT}{log}" for of in ("", _REPLACEMENT) for log in ("", "-wal", "-journal")]
     for name in ("-wal", "-shm", "-journal", *drafts, ""):
         beside(path, name).unlink(missing_ok=True)
 
@@ -246,10 +246,10 @@ def _put_nothing(_: SpoolFile) -> None:
 
 def _finish_replacing(path: Path) -> Path | None:
     """Let a file that was made to replace a damaged one take its place. Returns what that is called now."""
-    rescued = beside(path, _RESCUED)
-    if not rescued.exists():
+    replacement = beside(path, _REPLACEMENT)
+    if not replacement.exists():
         return None
     aside = set_aside(path)
-    rescued.rename(path)
+    replacement.rename(path)
     _sync_folder(path.parent)
     return aside

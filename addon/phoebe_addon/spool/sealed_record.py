@@ -21,7 +21,7 @@ _SEALED_FROM = len(MAGIC) + _DIGEST_SIZE
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Kind(Enum):
+class RecordKind(Enum):
     """What a record is of: an event, an admission, the spool's producer, a producer that is no more."""
 
     EVENT = b"E"
@@ -44,7 +44,7 @@ class Record:
     producer is 1 if the rater was told that it stopped.
     """
 
-    kind: Kind
+    kind: RecordKind
     producer_id: str
     number: int
     time_us: int
@@ -67,7 +67,7 @@ def unseal(sealed: bytes) -> Record:
     magic, digest, kind, producer, number, time_us, length = _HEAD.unpack_from(sealed)
     if magic != MAGIC or length != len(sealed) - _HEAD.size or digest != _digest(sealed[_SEALED_FROM:]):
         raise DamagedRecordError("its checksum does not fit")
-    return Record(Kind(kind), str(UUID(bytes=producer)), number, time_us, sealed[_HEAD.size :])
+    return Record(RecordKind(kind), str(UUID(bytes=producer)), number, time_us, sealed[_HEAD.size :])
 
 
 def sealed_size(start: bytes) -> int | None:
@@ -83,7 +83,7 @@ def claimed_event(start: bytes) -> tuple[str, int] | None:
     if len(start) < _HEAD.size:
         return None
     _, _, kind, producer, number, _, _ = _HEAD.unpack_from(start)
-    return (str(UUID(bytes=producer)), number) if kind == Kind.EVENT.value else None
+    return (str(UUID(bytes=producer)), number) if kind == RecordKind.EVENT.value else None
 
 
 def find_magic(data: bytes) -> Iterator[int]:

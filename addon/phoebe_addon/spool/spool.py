@@ -68,7 +68,7 @@ class ProducerState:
 
 
 @dataclass(slots=True, eq=False)
-class _Change:
+class _Write:
     """What to do in one transaction, and whom to tell. urgent: fails at once instead of waiting."""
 
     apply: Callable[[SpoolFile], None]
@@ -117,7 +117,7 @@ class Spool:
     def __init__(self, claim: Claim, bytes_max: int) -> None:
         self._claim = claim
         self._bytes_max = bytes_max
-        self._queue: queue.SimpleQueue[_Change | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._file = claim.open()
         self.recovered = self._file.recovered
         self.damaged_files = int(self._file.damage is not None)
@@ -283,7 +283,7 @@ class Spool:
                 raise SpoolError(f"the spool can't be read: {error}") from error
 
     def _submit(self, apply: Callable[[SpoolFile], None], *, urgent: bool = False) -> Future[None]:
-        change = _Change(apply, urgent)
+        change = _Write(apply, urgent)
         # From here on nobody who waits for it can cancel it.
         change.done.set_running_or_notify_cancel()
         if self._closed or not self._thread.is_alive():
@@ -294,13 +294,13 @@ class Spool:
 
     def _write(self) -> None:
         """Commit changes until told to stop: the writer thread."""
-        waiting: list[_Change] = []
+        waiting: list[_Write] = []
         stopping = False
         while not stopping:
             stopping = self._gather(waiting)
             waiting = self._commit(waiting, last_chance=stopping)
 
-    def _gather(self, waiting: list[_Change]) -> bool:
+    def _gather(self, waiting: list[_Write]) -> bool:
         """Wait for changes and take all there are, up to a limit. Returns whether to stop."""
         try:
             change = self._queue.get(timeout=RETRY_AFTER_S if waiting else None)
@@ -313,7 +313,7 @@ class Spool:
             return False
         return True
 
-    def _commit(self, changes: list[_Change], *, last_chance: bool) -> list[_Change]:
+    def _commit(self, changes: list[_Write], *, last_chance: bool) -> list[_Write]:
         """Commit changes in one transaction. Returns those to try again."""
         try:
             with self._lock:
@@ -328,7 +328,7 @@ class Spool:
             change.done.set_result(None)
         return []
 
-    def _run(self, changes: list[_Change]) -> None:
+    def _run(self, changes: list[_Write]) -> None:
         def apply(file: SpoolFile) -> int:
             with file.transaction():
                 for change in changes:

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from phoebe_addon.answer.body import Removal
-from phoebe_addon.answer.reader import Asked
+from phoebe_addon.answer.reader import RequestFacts
 from phoebe_addon.apis.families.openai_chat import STREAM_USAGE
 from phoebe_addon.exchange import Admission, Ending, Exchange, admission_event
 from phoebe_addon.gate.identity import Identity
@@ -24,7 +24,7 @@ ADMISSION = Admission(
     identity=Identity("auth-1", "res-1", "base", "user-1", "group-1", "deployment"),
     families=(family("openai.chat"),),
     requested_model="asked",
-    asked=Asked(),
+    request_facts=RequestFacts(),
     removal=Removal(),
     served_models=(),
     start_time=START,
@@ -240,7 +240,10 @@ def test_a_model_that_an_engine_merely_repeats_is_trusted_only_if_it_is_declared
     name: str, api: str, served: tuple[str, ...], untrusted: bool
 ) -> None:
     admission = replace(
-        ADMISSION, families=(family(api),), asked=Asked(engine=engine(name)), served_models=served
+        ADMISSION,
+        families=(family(api),),
+        request_facts=RequestFacts(engine=engine(name)),
+        served_models=served,
     )
 
     assert ended(COMPLETE, body=NAMED, admission=admission).model_untrusted is untrusted

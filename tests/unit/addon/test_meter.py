@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from phoebe_addon.answer.body import Removal
-from phoebe_addon.answer.reader import Asked
+from phoebe_addon.answer.reader import RequestFacts
 from phoebe_addon.exchange import Admission, Ending
 from phoebe_addon.gate.gate import GateRules
 from phoebe_addon.gate.identity import HeaderNames, Identity
@@ -46,7 +46,7 @@ def admission(number: int) -> Admission:
     now = datetime.now(UTC)
     identity = Identity("auth", "resource")
     return Admission(
-        f"r{number}", None, identity, (family("openai.chat"),), None, Asked(), Removal(), (), now
+        f"r{number}", None, identity, (family("openai.chat"),), None, RequestFacts(), Removal(), (), now
     )
 
 
@@ -122,13 +122,13 @@ async def test_an_admission_is_counted_by_its_api(meter: Meter) -> None:
 
 async def test_an_exchange_that_never_ends_ended_when_it_was_admitted(settings: Settings) -> None:
     meter = Meter(settings)
-    asked = admission(1)  # its request took a while to arrive
+    request_facts = admission(1)  # its request took a while to arrive
     before = datetime.now(UTC)
-    await meter.admit(asked, "connection")
+    await meter.admit(request_facts, "connection")
     state = meter._spool.state()
 
     assert before <= state.complete_until <= datetime.now(UTC)
-    assert asked.start_time < state.complete_until
+    assert request_facts.start_time < state.complete_until
     assert state.open_exchanges == 1
     meter._spool.close()  # as if it had been killed
     meter.close()

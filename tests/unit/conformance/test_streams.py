@@ -4,7 +4,7 @@ import pytest
 
 from phoebe_addon.apis.engines import UNDECLARED, find_engine
 from phoebe_addon.apis.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
-from phoebe_addon.apis.family import Ask
+from phoebe_addon.apis.family import UsageSwitch
 from phoebe_conformance.case import Case
 from phoebe_conformance.metering import Earshot, Metered, Terms
 from phoebe_conformance.questions import QUESTIONS
@@ -25,8 +25,8 @@ CASE = Case(QUESTIONS[0], "m", Terms(UNDECLARED))
 STREAM = b': hi\n\ndata: {"n":1}\n\nevent: x\ndata: {"n":2}\n\ndata: {"n":3}\n\ndata: [DONE]\n\n'
 
 
-def metered(seen: bytes, *unasked: Ask) -> Metered:
-    return Metered(EVENT, seen, malformed=False, unasked=unasked, hung_up=False, said="")
+def metered(seen: bytes, *added_switches: UsageSwitch) -> Metered:
+    return Metered(EVENT, seen, malformed=False, added_switches=added_switches, hung_up=False, said="")
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
@@ -47,7 +47,7 @@ def test_a_client_that_stays_hears_everything(documents_max: int | None) -> None
 
 
 @pytest.mark.parametrize(
-    ("seen", "unasked", "shown"),
+    ("seen", "added_switches", "shown"),
     [
         (b'{"choices":[],"usage":{"prompt_tokens":1}}', (STREAM_USAGE,), True),
         (b'{"usage":{"prompt_tokens":1}}', (STREAM_USAGE,), True),
@@ -61,9 +61,9 @@ def test_a_client_that_stays_hears_everything(documents_max: int | None) -> None
 )
 @pytest.mark.parametrize("end", [b"\n\n", b""])
 def test_usage_that_a_client_sees_without_having_asked_fails(
-    seen: bytes, unasked: tuple[Ask, ...], shown: bool, end: bytes
+    seen: bytes, added_switches: tuple[UsageSwitch, ...], shown: bool, end: bytes
 ) -> None:
-    stream = metered(b"data: " + seen + end, *unasked)
+    stream = metered(b"data: " + seen + end, *added_switches)
     finding = judge_streamed(CASE, stream, metered(b""))
 
     assert finding.result is (Result.FAILED if shown else Result.OK)
@@ -76,10 +76,10 @@ def test_a_stream_is_not_compared_with_a_plain_answer_that_has_no_usage() -> Non
     assert judge_streamed(CASE, metered(b""), plain).result is Result.OK
 
 
-def left(*unasked: Ask, malformed: bool = False, **counts: int) -> Metered:
+def left(*added_switches: UsageSwitch, malformed: bool = False, **counts: int) -> Metered:
     """Make a stream that the client left."""
     event = MeteringEvent(status_code=200, outcome="aborted", streamed=True, **counts)  # type: ignore[arg-type]
-    return Metered(event, b"", malformed, unasked, hung_up=True, said="")
+    return Metered(event, b"", malformed, added_switches, hung_up=True, said="")
 
 
 @pytest.mark.parametrize(

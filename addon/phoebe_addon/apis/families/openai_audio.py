@@ -7,11 +7,11 @@ Sources: the OpenAI API reference; vLLM `entrypoints/speech_to_text`.
 
 from phoebe_addon.apis.family import (
     AnswerFormat,
-    Ask,
     Family,
     Fold,
     RequestFormat,
     TakeOut,
+    UsageSwitch,
     at,
     mark,
     usage_at,
@@ -33,9 +33,9 @@ FAMILIES = (
         ("POST /v1/audio/transcriptions", "POST /v1/audio/translations"),
         RequestFormat(
             form=True,
-            asks=(
-                Ask("stream_include_usage", None, ("usage",), TakeOut.CHUNK, engines=_VLLM),
-                Ask(
+            usage_switches=(
+                UsageSwitch("stream_include_usage", None, ("usage",), TakeOut.CHUNK, engines=_VLLM),
+                UsageSwitch(
                     "stream_continuous_usage_stats",
                     None,
                     ("usage",),

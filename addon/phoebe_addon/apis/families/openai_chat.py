@@ -6,11 +6,11 @@ llama.cpp `tools/server`; TensorRT-LLM `serve`; Dynamo `lib/llm`.
 
 from phoebe_addon.apis.family import (
     AnswerFormat,
-    Ask,
     Family,
     Fold,
     RequestFormat,
     TakeOut,
+    UsageSwitch,
     at,
     mark,
     usage_at,
@@ -46,14 +46,14 @@ CHOICES_ANSWER = AnswerFormat(
 )
 
 # Streams of the OpenAI APIs report usage only if they are asked to, and then on a chunk of its own.
-STREAM_USAGE = Ask("include_usage", "stream_options", ("usage",), TakeOut.CHUNK)
+STREAM_USAGE = UsageSwitch("include_usage", "stream_options", ("usage",), TakeOut.CHUNK)
 # vLLM, SGLang and others then report it on every chunk, which is exact also when the client goes away.
-CONTINUOUS_USAGE = Ask(
+CONTINUOUS_USAGE = UsageSwitch(
     "continuous_usage_stats", "stream_options", ("usage",), TakeOut.RUNNING, continuous=True
 )
 
 CHOICES_REQUEST = RequestFormat(
-    asks=(STREAM_USAGE, CONTINUOUS_USAGE),
+    usage_switches=(STREAM_USAGE, CONTINUOUS_USAGE),
     prompts=("prompt",),
     samples=(at("n"),),
 )

@@ -8,21 +8,21 @@ from dataclasses import replace
 
 from phoebe_addon.apis.family import (
     AnswerFormat,
-    Ask,
     ErrorShape,
     Family,
     Fold,
     RequestFormat,
     Streams,
     TakeOut,
+    UsageSwitch,
     at,
     mark,
     usage_at,
 )
 from phoebe_addon.apis.usage import Counts
 
-_DETAILS = Ask("details", "parameters", ("details",), TakeOut.NULL)
-_REQUEST = RequestFormat(members=frozenset({"inputs"}), names_model=False, asks=(_DETAILS,))
+_DETAILS = UsageSwitch("details", "parameters", ("details",), TakeOut.NULL)
+_REQUEST = RequestFormat(members=frozenset({"inputs"}), names_model=False, usage_switches=(_DETAILS,))
 _ANSWER = AnswerFormat(
     usage=(usage_at(Counts(prompt=("input_length",), completion=("generated_tokens",)), "details"),),
     fold=Fold.LAST,

@@ -9,13 +9,13 @@ from dataclasses import replace
 
 from phoebe_addon.apis.family import (
     AnswerFormat,
-    Ask,
     ErrorShape,
     Family,
     Fold,
     RequestFormat,
     Streams,
     TakeOut,
+    UsageSwitch,
     at,
     counts_among,
     mark,
@@ -26,9 +26,13 @@ _COUNTS = Counts(prompt=("num_input_tokens",), completion=("num_output_tokens",)
 _REQUEST = RequestFormat(
     streams=Streams.NEVER,
     model_in_path=True,
-    asks=(
-        Ask("return_num_input_tokens", None, ("num_input_tokens",), TakeOut.MEMBER, streams_only=False),
-        Ask("return_num_output_tokens", None, ("num_output_tokens",), TakeOut.MEMBER, streams_only=False),
+    usage_switches=(
+        UsageSwitch(
+            "return_num_input_tokens", None, ("num_input_tokens",), TakeOut.MEMBER, streams_only=False
+        ),
+        UsageSwitch(
+            "return_num_output_tokens", None, ("num_output_tokens",), TakeOut.MEMBER, streams_only=False
+        ),
     ),
 )
 _ANSWER = AnswerFormat(

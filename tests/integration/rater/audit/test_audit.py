@@ -15,7 +15,7 @@ from phoebe_proto.v1 import rating_pb2
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.audit import numbers as audit_numbers
 from rater_service.audit.audit import AuditRequest, audit
-from rater_service.audit.findings import AuditedProducer, AuditResult, Kind
+from rater_service.audit.findings import AuditedProducer, AuditResult, Finding
 from rater_service.database.database import Pool
 from rater_service.events.producer_status import StatusRow
 from rater_service.events.producers import retire_producer
@@ -62,7 +62,7 @@ async def check(
     return result
 
 
-def counts(result: AuditResult) -> dict[Kind, int]:
+def counts(result: AuditResult) -> dict[Finding, int]:
     return result.findings.difference_counts
 
 
@@ -122,7 +122,7 @@ async def test_numbers_that_neither_came_nor_wait_are_lost(ledger: Ledger) -> No
     events = numbered(1, 2, 5, 6, 9)
     await report(ledger.pool, status(last_seq=10, spooled=6), *events)
     result = await check(ledger.pool)
-    assert counts(result) == {Kind.LOST_EVENTS: 4}
+    assert counts(result) == {Finding.LOST_EVENTS: 4}
     assert details(result) == ["numbers 3 to 4", "numbers 7 to 8"]
     producer = the_producer(result)
     assert (producer.stored, producer.spooled, producer.lost) == (5, 1, 4)
@@ -131,7 +131,7 @@ async def test_numbers_that_neither_came_nor_wait_are_lost(ledger: Ledger) -> No
 async def test_numbers_that_wait_in_the_spool_are_no_loss(ledger: Ledger) -> None:
     await report(ledger.pool, status(last_seq=6, spooled=5, running=2), *numbered(1, 3))
     result = await check(ledger.pool)
-    assert (counts(result), the_producer(result).spooled) == ({Kind.LOST_EVENTS: 1}, 3)
+    assert (counts(result), the_producer(result).spooled) == ({Finding.LOST_EVENTS: 1}, 3)
     await report(ledger.pool, status(last_seq=6, spooled=4, running=2))
     result = await check(ledger.pool)
     assert (counts(result), the_producer(result).spooled) == ({}, 4)
@@ -154,14 +154,14 @@ async def test_numbers_given_since_its_last_word_may_still_come(ledger: Ledger) 
 async def test_a_gap_of_a_sender_without_status_is_not_explained(ledger: Ledger) -> None:
     await ledger.store(*numbered(1, 4))
     result = await check(ledger.pool)
-    assert (counts(result), details(result)) == ({Kind.UNEXPLAINED_GAP: 2}, ["numbers 2 to 3"])
+    assert (counts(result), details(result)) == ({Finding.UNEXPLAINED_GAP: 2}, ["numbers 2 to 3"])
 
 
 async def test_what_a_retired_producer_still_had_is_lost(ledger: Ledger) -> None:
     await report(ledger.pool, status(last_seq=4, spooled=4), *numbered(1))
     await retire_producer(ledger.pool, "spool-1", "ops", NOW)
     result = await check(ledger.pool)
-    assert (counts(result), details(result)) == ({Kind.LOST_EVENTS: 3}, ["numbers 2 to 4"])
+    assert (counts(result), details(result)) == ({Finding.LOST_EVENTS: 3}, ["numbers 2 to 4"])
 
 
 async def test_rejected_and_conflicting_events_are_here(ledger: Ledger) -> None:
@@ -178,7 +178,7 @@ async def test_numbers_that_several_events_have_are_found(ledger: Ledger) -> Non
         ledger.pool, status(last_seq=3), *numbered(1, 2, 2, 3), make_event(producer_seq=3, outcome="?")
     )
     result = await check(ledger.pool)
-    assert (counts(result), details(result)) == ({Kind.REPEATED_NUMBERS: 2}, ["number 2"])
+    assert (counts(result), details(result)) == ({Finding.REPEATED_NUMBERS: 2}, ["number 2"])
 
 
 async def test_a_conflict_under_one_number_repeats_nothing(ledger: Ledger) -> None:
@@ -190,12 +190,12 @@ async def test_a_conflict_under_one_number_repeats_nothing(ledger: Ledger) -> No
 
 async def test_rows_the_spool_lost_are_told(ledger: Ledger) -> None:
     await report(ledger.pool, status(lost_rows=3))
-    assert counts(await check(ledger.pool)) == {Kind.LOST_SPOOL_ROWS: 3}
+    assert counts(await check(ledger.pool)) == {Finding.LOST_SPOOL_ROWS: 3}
 
 
 async def test_a_silent_producer_leaves_nothing_proven(ledger: Ledger) -> None:
     await report(ledger.pool, status(complete_until=HOUR))
-    assert counts(await check(ledger.pool)) == {Kind.INCOMPLETE_PRODUCER: 1}
+    assert counts(await check(ledger.pool)) == {Finding.INCOMPLETE_PRODUCER: 1}
     assert counts(await check(ledger.pool, end=HOUR)) == {}
 
 
@@ -214,7 +214,7 @@ async def test_long_histories_are_counted_in_stretches(
 
 async def test_the_highest_number_there_can_be_takes_no_longer(ledger: Ledger) -> None:
     await report(ledger.pool, status(last_seq=2**53), *numbered(1, 2**53))
-    assert counts(await check(ledger.pool)) == {Kind.LOST_EVENTS: 2**53 - 2}
+    assert counts(await check(ledger.pool)) == {Finding.LOST_EVENTS: 2**53 - 2}
 
 
 async def test_every_number_belongs_to_one_window_even_if_it_is_missing(ledger: Ledger) -> None:
@@ -239,9 +239,9 @@ async def test_a_window_in_which_everything_was_lost_shows_it(ledger: Ledger) ->
 async def test_one_producer_can_be_asked_for(ledger: Ledger) -> None:
     await report(ledger.pool, status("a", last_seq=1))
     await report(ledger.pool, status("b", last_seq=2))
-    assert counts(await check(ledger.pool)) == {Kind.LOST_EVENTS: 3}
-    assert counts(await check(ledger.pool, producer_id="a")) == {Kind.LOST_EVENTS: 1}
-    assert counts(await check(ledger.pool, HOUR, producer_id="b")) == {Kind.LOST_EVENTS: 2}
+    assert counts(await check(ledger.pool)) == {Finding.LOST_EVENTS: 3}
+    assert counts(await check(ledger.pool, producer_id="a")) == {Finding.LOST_EVENTS: 1}
+    assert counts(await check(ledger.pool, HOUR, producer_id="b")) == {Finding.LOST_EVENTS: 2}
 
 
 async def test_of_many_producers_those_that_lost_most_are_kept(pool: Pool) -> None:
@@ -250,41 +250,41 @@ async def test_of_many_producers_those_that_lost_most_are_kept(pool: Pool) -> No
     found = (await check(pool)).findings
     assert (found.producer_count, len(found.producers), len(found.differences)) == (110, 100, 10)
     assert min(producer.lost for producer in found.producers) == 10
-    assert found.difference_counts[Kind.LOST_EVENTS] == sum(range(110))
+    assert found.difference_counts[Finding.LOST_EVENTS] == sum(range(110))
 
 
 @pytest.mark.parametrize(
     ("tampering", "kinds"),
     [
         ("UPDATE rated_usage SET cost = cost + 1 WHERE auth_id = 'bob'",
-         {Kind.COST_NOT_EXPLAINED, Kind.RUN_DIFFERS_FROM_ROLLUPS}),
+         {Finding.COST_NOT_EXPLAINED, Finding.RUN_DIFFERS_FROM_ROLLUPS}),
         ("UPDATE rated_usage SET event_count = event_count + 1 WHERE auth_id = 'bob'",
-         {Kind.ROLLUP_DIFFERS_FROM_EVENTS, Kind.RUN_DIFFERS_FROM_ROLLUPS}),
+         {Finding.ROLLUP_DIFFERS_FROM_EVENTS, Finding.RUN_DIFFERS_FROM_ROLLUPS}),
         ("UPDATE rated_usage SET event_count = event_count + 9 WHERE model_id = 'ft:new'",
-         {Kind.ROLLUP_DIFFERS_FROM_EVENTS, Kind.RUN_DIFFERS_FROM_ROLLUPS}),
+         {Finding.ROLLUP_DIFFERS_FROM_EVENTS, Finding.RUN_DIFFERS_FROM_ROLLUPS}),
         ("UPDATE rated_usage SET prompt_tokens = prompt_tokens + 1 WHERE auth_id = 'bob'",
-         {Kind.ROLLUP_DIFFERS_FROM_EVENTS}),
+         {Finding.ROLLUP_DIFFERS_FROM_EVENTS}),
         ("DELETE FROM rated_usage WHERE auth_id = 'bob'",
-         {Kind.ROLLUP_MISSING, Kind.RUN_DIFFERS_FROM_ROLLUPS}),
+         {Finding.ROLLUP_MISSING, Finding.RUN_DIFFERS_FROM_ROLLUPS}),
         ("DELETE FROM rated_usage WHERE model_id = 'ft:new'",
-         {Kind.ROLLUP_MISSING, Kind.RUN_DIFFERS_FROM_ROLLUPS}),
+         {Finding.ROLLUP_MISSING, Finding.RUN_DIFFERS_FROM_ROLLUPS}),
         ("UPDATE rated_usage SET auth_id = 'mallory' WHERE auth_id = 'bob'",
-         {Kind.ROLLUP_WITHOUT_EVENTS, Kind.ROLLUP_MISSING}),
+         {Finding.ROLLUP_WITHOUT_EVENTS, Finding.ROLLUP_MISSING}),
         ("DELETE FROM billing_event WHERE auth_id = 'bob'",
-         {Kind.ROLLUP_WITHOUT_EVENTS, Kind.LOST_EVENTS, Kind.RUN_DIFFERS_FROM_ROLLUPS}),
+         {Finding.ROLLUP_WITHOUT_EVENTS, Finding.LOST_EVENTS, Finding.RUN_DIFFERS_FROM_ROLLUPS}),
         ("UPDATE billing_event SET completion_tokens = 1 WHERE auth_id = 'bob'",
-         {Kind.ROLLUP_DIFFERS_FROM_EVENTS}),
-        ("UPDATE rating_run SET dry_run = true", {Kind.ROLLUP_WITHOUT_RUN}),
-        ("UPDATE rating_run SET price_books = '{}'", {Kind.ROLLUP_WITHOUT_RUN}),
+         {Finding.ROLLUP_DIFFERS_FROM_EVENTS}),
+        ("UPDATE rating_run SET dry_run = true", {Finding.ROLLUP_WITHOUT_RUN}),
+        ("UPDATE rating_run SET price_books = '{}'", {Finding.ROLLUP_WITHOUT_RUN}),
         ("UPDATE rating_run SET window_end = window_end - interval '1 hour', total_cost = 0",
-         {Kind.ROLLUP_WITHOUT_RUN, Kind.RUN_DIFFERS_FROM_ROLLUPS}),
+         {Finding.ROLLUP_WITHOUT_RUN, Finding.RUN_DIFFERS_FROM_ROLLUPS}),
         ("UPDATE rating_run SET unpriced_events = unpriced_events + 1",
-         {Kind.RUN_DIFFERS_FROM_ROLLUPS}),
+         {Finding.RUN_DIFFERS_FROM_ROLLUPS}),
         ("DELETE FROM billing_event WHERE NOT usage_found",
-         {Kind.RUN_DIFFERS_FROM_ROLLUPS, Kind.LOST_EVENTS}),
+         {Finding.RUN_DIFFERS_FROM_ROLLUPS, Finding.LOST_EVENTS}),
     ],
 )  # fmt: skip
-async def test_tampering_is_found(billed: Ledger, tampering: str, kinds: set[Kind]) -> None:
+async def test_tampering_is_found(billed: Ledger, tampering: str, kinds: set[Finding]) -> None:
     for table, constraint in (
         ("rated_usage", "rated_usage_cost_explained"),
         ("rating_run", "rating_run_every_event_once"),
@@ -301,7 +301,7 @@ async def test_of_a_kind_ten_are_shown_and_all_are_counted(ledger: Ledger) -> No
     await ledger.rate(end=HOUR + 3 * ONE_HOUR, now=NOW)
     await ledger.pool.execute("UPDATE rated_usage SET prompt_tokens = prompt_tokens + 1")
     result = await check(ledger.pool)
-    assert counts(result) == {Kind.ROLLUP_DIFFERS_FROM_EVENTS: 60}
+    assert counts(result) == {Finding.ROLLUP_DIFFERS_FROM_EVENTS: 60}
     assert len(result.findings.differences) == 10
 
 
@@ -312,9 +312,9 @@ async def test_events_after_the_last_run_are_late_while_a_routine_run_will_take_
     assert (result.proven, result.findings.late_events) == (True, 2)
     result = await check(billed.pool, now=NEXT_DAY + 5 * ONE_HOUR)
     assert set(counts(result)) == {
-        Kind.ROLLUP_DIFFERS_FROM_EVENTS,
-        Kind.ROLLUP_MISSING,
-        Kind.INCOMPLETE_PRODUCER,
+        Finding.ROLLUP_DIFFERS_FROM_EVENTS,
+        Finding.ROLLUP_MISSING,
+        Finding.INCOMPLETE_PRODUCER,
     }
 
 
@@ -331,7 +331,7 @@ async def test_hours_nobody_rated_yet_are_told(ledger: Ledger) -> None:
 async def test_a_price_that_came_later_shows_what_is_to_be_rated_again(billed: Ledger) -> None:
     more = PRICES.replace(b"free/free", b"nobody/knows")
     await billed.load(more, at=NOW)
-    assert counts(await check(billed.pool)) == {Kind.ROLLUP_MISSING: 1}
+    assert counts(await check(billed.pool)) == {Finding.ROLLUP_MISSING: 1}
     await billed.rate(end=HOUR + 3 * ONE_HOUR, now=NOW)
     assert (await check(billed.pool)).proven
 
@@ -342,7 +342,7 @@ async def test_only_the_last_run_over_an_hour_is_held_against_the_rollups(billed
     assert (await check(billed.pool)).proven
     await billed.rate(end=HOUR + 3 * ONE_HOUR, now=NOW)
     await billed.force("UPDATE rating_run SET total_cost = 99 WHERE id = (SELECT max(id) FROM rating_run)")
-    assert counts(await check(billed.pool)) == {Kind.RUN_DIFFERS_FROM_ROLLUPS: 1}
+    assert counts(await check(billed.pool)) == {Finding.RUN_DIFFERS_FROM_ROLLUPS: 1}
 
 
 async def test_a_window_leaves_out_what_is_outside(billed: Ledger) -> None:

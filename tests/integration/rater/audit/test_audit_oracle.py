@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rater_service.audit import numbers as audit_numbers
 from rater_service.audit.audit import AuditRequest, audit
-from rater_service.audit.findings import Kind
+from rater_service.audit.findings import Finding
 from rater_service.events.producer_status import StatusRow
 from rater_service.events.store import store_events
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
@@ -83,7 +83,7 @@ async def check(ledger: Ledger, case: Case) -> None:
     assert whole.lost == len(lost_numbers(case))
     assert whole.repeated == len(case.rejected & case.stored.keys())
     assert highest == whole.stored + whole.rejected + whole.spooled + whole.lost
-    assert result.findings.difference_counts.get(Kind.LOST_EVENTS, 0) == whole.lost
+    assert result.findings.difference_counts.get(Finding.LOST_EVENTS, 0) == whole.lost
 
     parts = []
     for hour in range(HOURS + 1):

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rater_service.bills.report import Grouping, Report, Sums, make_report
+from rater_service.bills.report import BillSums, Grouping, Report, make_report
 from rater_service.bills.rollups import LedgerTooYoungError, Selection
 from rater_service.cli import main
 from rater_service.database.database import Pool
@@ -51,10 +51,10 @@ def costs(made: Report) -> dict[tuple[object, ...], Decimal]:
     return {tuple(row.names.values()): row.sums.cost for row in made.rows}
 
 
-def add_up(parts: Sequence[Sums]) -> Sums:
+def add_up(parts: Sequence[BillSums]) -> BillSums:
     """The sums of sums, money in nano-dollars."""
     nanos = sum(int(part.cost.scaleb(9)) for part in parts)
-    return Sums(
+    return BillSums(
         rollups=sum(part.rollups for part in parts),
         events=sum(part.events for part in parts),
         prompt_tokens=sum(part.prompt_tokens for part in parts),
@@ -89,7 +89,7 @@ async def test_a_report_adds_up_what_was_rated_by_what_it_is_asked_for(ledger: L
     )
     (row,) = (await report(ledger.pool, Grouping.HOUR, Grouping.MODEL, selection=hour)).rows
     assert row.names == {Grouping.HOUR: HOUR, Grouping.MODEL: "meta/base-a"}
-    assert row.sums == Sums(1, 1, 100, 20, 80, 10, one)
+    assert row.sums == BillSums(1, 1, 100, 20, 80, 10, one)
 
 
 async def test_the_bounds_of_a_report_are_half_open(ledger: Ledger) -> None:

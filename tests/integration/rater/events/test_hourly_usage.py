@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from rater_service.audit.findings import Kind
+from rater_service.audit.findings import Finding
 from rater_service.database.database import Pool
 from rater_service.events.hourly_usage import EventsPrunedError, rebuild
 from rater_service.events.rejected import retry_rejected
@@ -229,7 +229,7 @@ async def test_sums_that_are_wrong_are_found_and_made_again(ledger: Ledger, stat
     await store_events(ledger.pool, unnumbered("alice", "bob", "bob"), LONG_AGO)
     await ledger.rate()
     await damage(ledger.pool, statement)
-    assert Kind.SUMS_DIFFER in counts(await check(ledger.pool))
+    assert Finding.SUMS_DIFFER in counts(await check(ledger.pool))
 
     dry = await rebuild(ledger.pool, None, None, dry_run=True)
     assert await kept_sums(ledger.pool) != await counted_sums(ledger.pool)
@@ -245,7 +245,7 @@ async def test_the_audit_holds_bills_against_the_events_where_the_sums_are_wrong
     await ledger.pool.execute("UPDATE hourly_usage SET completion_tokens = 11 WHERE auth_id = 'bob'")
     await ledger.rate()
     result = await check(ledger.pool)
-    assert counts(result) == {Kind.SUMS_DIFFER: 1, Kind.ROLLUP_DIFFERS_FROM_EVENTS: 1}
+    assert counts(result) == {Finding.SUMS_DIFFER: 1, Finding.ROLLUP_DIFFERS_FROM_EVENTS: 1}
     assert details(result)[0] == (
         "the sum has 1 events, 100 prompt, 20 cached, 11 completion, 80 billable prompt tokens; "
         "its events make 1 events, 100 prompt, 20 cached, 10 completion, 80 billable prompt tokens"
@@ -314,7 +314,7 @@ async def test_hours_of_which_events_were_pruned_keep_their_sums(ledger: Ledger)
     assert (await rebuild(ledger.pool, HOUR + ONE_HOUR, None)).difference_count == 0
     assert await kept_sums(ledger.pool) == before
     assert nonzero(await ledger.rate()) == {"rated": 1}
-    assert Kind.SUMS_DIFFER not in counts(await check(ledger.pool))
+    assert Finding.SUMS_DIFFER not in counts(await check(ledger.pool))
 
 
 @pytest.mark.parametrize(

@@ -69,15 +69,15 @@ async def runs(pool: Pool, count: int) -> None:
 
 async def test_the_trailing_24_complete_hours_are_rated_at_once_and_after_every_hour(ledger: Ledger) -> None:
     clock = Clock(datetime.now(UTC))
-    turn = HOURLY.turn(clock.now)
-    await ledger.store(make_event(turn - timedelta(minutes=1)), make_event(turn - 25 * ONE_HOUR))
+    slot = HOURLY.slot(clock.now)
+    await ledger.store(make_event(slot - timedelta(minutes=1)), make_event(slot - 25 * ONE_HOUR))
     metrics = Metrics()
     async with rating(ledger.pool, clock, metrics):
         await runs(ledger.pool, 1)
         clock.now += ONE_HOUR
         await runs(ledger.pool, 2)
     kept = await ledger.pool.fetch("SELECT * FROM rating_run ORDER BY id")
-    end = turn.replace(minute=0)
+    end = slot.replace(minute=0)
     assert [(run["window_start"], run["window_end"]) for run in kept] == [
         (end - 24 * ONE_HOUR, end),
         (end - 23 * ONE_HOUR, end + ONE_HOUR),
@@ -110,12 +110,12 @@ async def test_what_another_service_has_done_is_not_done_again(
 @pytest.mark.parametrize("other", ["dry", "backfill", "earlier", "elsewhere"])
 async def test_another_kind_of_run_does_not_count_as_done(ledger: Ledger, other: str) -> None:
     now = datetime.now(UTC)
-    turn = HOURLY.turn(now)
-    end = turn.replace(minute=0)
+    slot = HOURLY.slot(now)
+    end = slot.replace(minute=0)
     await ledger.rate(
         end - (24 if other != "elsewhere" else 23) * ONE_HOUR,
         end,
-        now=HOURLY.due(turn) - timedelta(seconds=1) if other == "earlier" else now,
+        now=HOURLY.due(slot) - timedelta(seconds=1) if other == "earlier" else now,
         mode=Mode.BACKFILL if other == "backfill" else Mode.ROUTINE,
         dry_run=other == "dry",
     )
@@ -125,7 +125,7 @@ async def test_another_kind_of_run_does_not_count_as_done(ledger: Ledger, other:
 
 async def test_services_that_start_at_once_bill_once(ledger: Ledger) -> None:
     now = datetime.now(UTC)
-    await ledger.store(make_event(HOURLY.turn(now) - timedelta(minutes=1)))
+    await ledger.store(make_event(HOURLY.slot(now) - timedelta(minutes=1)))
 
     async def billed() -> bool:
         return bool(await ledger.rollups())

@@ -8,10 +8,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from phoebe_addon.answer.body import Removal, open_body
-from phoebe_addon.answer.reader import Answer, AnswerReader, Asked
+from phoebe_addon.answer.reader import Answer, AnswerReader, RequestFacts
 from phoebe_addon.apis.engines import ENGINES, UNDECLARED
 from phoebe_addon.apis.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
-from phoebe_addon.apis.family import Ask, Family, TakeOut, has_mark, value_at
+from phoebe_addon.apis.family import Family, TakeOut, UsageSwitch, has_mark, value_at
 from phoebe_addon.apis.usage import COUNT_MAX, COUNT_NAMES
 from phoebe_addon.exchange import Admission, Ending, Exchange
 from phoebe_addon.formats.sse import SseParser
@@ -33,13 +33,17 @@ OPENAI_REMOVALS = [
     Removal((CONTINUOUS_USAGE,)),
     Removal((STREAM_USAGE, CONTINUOUS_USAGE)),
 ]
-ALL_ASKS: tuple[Ask, ...] = tuple({ask: None for each in FORMATS for ask in each.request.asks})
+ALL_ASKS: tuple[UsageSwitch, ...] = tuple(
+    {ask: None for each in FORMATS for ask in each.request.usage_switches}
+)
 
 stream_names = st.sampled_from(sorted(STREAMS))
 types = st.sampled_from(TYPES)
-removals = st.lists(st.sampled_from(ALL_ASKS), unique=True, max_size=3).map(lambda asks: Removal(tuple(asks)))
+removals = st.lists(st.sampled_from(ALL_ASKS), unique=True, max_size=3).map(
+    lambda usage_switches: Removal(tuple(usage_switches))
+)
 engines = st.sampled_from([UNDECLARED, *ENGINES])
-asked = st.builds(Asked, st.integers(1, 3), st.integers(1, 3), engines)
+request_facts = st.builds(RequestFacts, st.integers(1, 3), st.integers(1, 3), engines)
 each_format = pytest.mark.parametrize("answering", FORMATS, ids=lambda each: each.api)
 
 
@@ -48,9 +52,9 @@ def pass_through(
     removal: Removal,
     answering: Family = CHAT,
     content_type: str = SSE,
-    asked: Asked | None = None,
+    request_facts: RequestFacts | None = None,
 ) -> tuple[bytes, Answer]:
-    reader = AnswerReader((answering.answer,), asked or Asked())
+    reader = AnswerReader((answering.answer,), request_facts or RequestFacts())
     body = open_body(content_type, "", reader, removal)
     passed = b"".join([*(body.feed(chunk) for chunk in chunks), body.finish()])
     return passed, reader.answer()
@@ -83,7 +87,7 @@ def test_what_is_found_and_passed_on_does_not_depend_on_the_cuts(
     answering: Family, data: st.DataObject
 ) -> None:
     body = data.draw(bodies(answering.answer))
-    content_type, removal, how = data.draw(types), data.draw(removals), data.draw(asked)
+    content_type, removal, how = data.draw(types), data.draw(removals), data.draw(request_facts)
     whole = pass_through([body], removal, answering, content_type, how)
 
     for chunks in (cut(body, data.draw(places)), single_bytes(body), [b"", *single_bytes(body), b""]):
@@ -129,7 +133,7 @@ def test_a_coded_body_goes_on_as_the_very_bytes_even_if_it_is_damaged(
     place, change = damage
     coded = bytearray(encode(coding, body))
     coded[place % len(coded)] ^= change
-    reader = AnswerReader((answering.answer,), Asked())
+    reader = AnswerReader((answering.answer,), RequestFacts())
     opened = open_body(content_type, ENCODERS[coding][0], reader, Removal())
 
     passed = [opened.feed(chunk) for chunk in cut(bytes(coded), at)]
@@ -146,7 +150,7 @@ def test_a_coded_body_comes_out_as_the_plain_one_would(
 ) -> None:
     answering, body = answer
     removal = removal or Removal((STREAM_USAGE,))
-    reader = AnswerReader((answering.answer,), Asked())
+    reader = AnswerReader((answering.answer,), RequestFacts())
     opened = open_body(content_type, ENCODERS[coding][0], reader, removal)
 
     passed = b"".join([*(opened.feed(chunk) for chunk in cut(encode(coding, body), at)), opened.finish()])
@@ -155,9 +159,9 @@ def test_a_coded_body_comes_out_as_the_plain_one_would(
 
 
 @settings(max_examples=120)
-@given(answers(), types, removals, asked)
+@given(answers(), types, removals, request_facts)
 def test_what_is_found_does_not_depend_on_what_is_taken_out(
-    answer: tuple[Family, bytes], content_type: str, removal: Removal, how: Asked
+    answer: tuple[Family, bytes], content_type: str, removal: Removal, how: RequestFacts
 ) -> None:
     answering, body = answer
 
@@ -174,7 +178,7 @@ def test_counts_are_counts_or_none_and_what_is_malformed_is_no_usage(
     answering: Family, data: st.DataObject
 ) -> None:
     body, content_type = data.draw(bodies(answering.answer)), data.draw(types)
-    answer = pass_through([body], Removal(), answering, content_type, data.draw(asked))[1]
+    answer = pass_through([body], Removal(), answering, content_type, data.draw(request_facts))[1]
 
     if answer.usage:
         assert answer.usage.is_billable()
@@ -187,14 +191,14 @@ def test_counts_are_counts_or_none_and_what_is_malformed_is_no_usage(
 
 
 @settings(max_examples=150)
-@given(st.data(), st.sampled_from([each for each in FORMATS if each.request.asks]))
+@given(st.data(), st.sampled_from([each for each in FORMATS if each.request.usage_switches]))
 def test_what_is_taken_out_of_events_is_what_was_asked_for_and_nothing_else(
     data: st.DataObject, answering: Family
 ) -> None:
-    removal = Removal(answering.request.asks)
+    removal = Removal(answering.request.usage_switches)
     pieces = [b"data: %s\n\n" % text.replace(b"\n", b"\ndata: ") for text in data.draw(_texts(answering))]
     passed: list[bytes] = []
-    reader = AnswerReader((answering.answer,), Asked())
+    reader = AnswerReader((answering.answer,), RequestFacts())
     body = open_body(SSE, "", reader, removal)
     for piece in pieces:
         passed.append(body.feed(piece))
@@ -215,14 +219,14 @@ def check_taken_out(answering: Family, document: dict[str, object], passed: list
     is_error = has_mark(document, answering.answer.failures)
     rest = passed[0] if passed else None
     taken: set[str] = set()
-    for ask in answering.request.asks:
+    for ask in answering.request.usage_switches:
         if ask.take_out is TakeOut.CHUNK:
             assert (rest is None) is (has_usage and not has_choices and not is_error)
         if ask.take_out is not TakeOut.RUNNING or (has_usage and has_choices):
             taken |= set(ask.answer_members)
     if isinstance(rest, dict):
         assert _others(rest, taken) == _others(document, taken)
-        for ask in answering.request.asks:
+        for ask in answering.request.usage_switches:
             if ask.take_out is TakeOut.MEMBER or (
                 ask.take_out is TakeOut.RUNNING and has_usage and has_choices
             ):
@@ -314,7 +318,7 @@ def test_without_anything_to_take_out_bytes_go_on_as_they_come(
     answer: tuple[Family, bytes], content_type: str, at: list[int]
 ) -> None:
     answering, body = answer
-    opened = open_body(content_type, "", AnswerReader((answering.answer,), Asked()), Removal())
+    opened = open_body(content_type, "", AnswerReader((answering.answer,), RequestFacts()), Removal())
     held = b""
     for chunk in cut(body, at):
         held = (held + chunk).removeprefix(opened.feed(chunk))
@@ -323,10 +327,12 @@ def test_without_anything_to_take_out_bytes_go_on_as_they_come(
 
 
 @settings(max_examples=120)
-@given(answers(), types, removals, asked)
-@example((CHAT, b'data: {"choices":[1],\ndata: "usage":{}}\n\n'), SSE, Removal((CONTINUOUS_USAGE,)), Asked())
+@given(answers(), types, removals, request_facts)
+@example(
+    (CHAT, b'data: {"choices":[1],\ndata: "usage":{}}\n\n'), SSE, Removal((CONTINUOUS_USAGE,)), RequestFacts()
+)
 def test_reading_never_fails_whenever_it_is_asked_what_it_knows(
-    answer: tuple[Family, bytes], content_type: str, removal: Removal, how: Asked
+    answer: tuple[Family, bytes], content_type: str, removal: Removal, how: RequestFacts
 ) -> None:
     answering, content = answer
     reader = AnswerReader((answering.answer, CHAT.answer), how)
@@ -340,14 +346,14 @@ def test_reading_never_fails_whenever_it_is_asked_what_it_knows(
     reader.answer()
 
 
-def admission(answering: Family, how: Asked, removal: Removal) -> Admission:
+def admission(answering: Family, how: RequestFacts, removal: Removal) -> Admission:
     return Admission(
         request_id="01939f2e-0000-7000-8000-000000000000",
         client_request_id=None,
         identity=Identity("auth-1", "res-1"),
         families=(answering, CHAT),
         requested_model=None,
-        asked=how,
+        request_facts=how,
         removal=removal,
         served_models=("only",),
         start_time=NOW,
@@ -370,22 +376,24 @@ header_names = st.sampled_from(["metadata", "x-prompt-tokens", "x-generated-toke
     st.tuples(types, st.dictionaries(header_names, header_values, max_size=3)),
     st.one_of(st.just(200), st.integers(0, 999)),
     st.sampled_from(Ending),
-    st.tuples(asked, removals),
+    st.tuples(request_facts, removals),
 )
-@example((CHAT, b"{}"), (SSE, {"content-encoding": "\udcff"}), 200, Ending.CLIENT_GONE, (Asked(), Removal()))
+@example(
+    (CHAT, b"{}"), (SSE, {"content-encoding": "\udcff"}), 200, Ending.CLIENT_GONE, (RequestFacts(), Removal())
+)
 @example(
     (family("openai.embeddings"), b"{}"),
     ("", {"metadata": "\udcff"}),
     200,
     Ending.ANSWER_COMPLETE,
-    (Asked(), Removal()),
+    (RequestFacts(), Removal()),
 )
 def test_the_event_of_any_answer_can_be_stored(
     answer: tuple[Family, bytes],
     head: tuple[str, dict[str, str]],
     status_code: int,
     ending: Ending,
-    asking: tuple[Asked, Removal],
+    asking: tuple[RequestFacts, Removal],
 ) -> None:
     (answering, content), (content_type, headers) = answer, head
     exchange = Exchange(admission(answering, *asking), "connection-1")

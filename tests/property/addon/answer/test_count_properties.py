@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from phoebe_addon.answer.reader import AnswerReader, Asked
+from phoebe_addon.answer.reader import AnswerReader, RequestFacts
 from phoebe_addon.apis.families.openai_chat import OPENAI_COUNTS
 from phoebe_addon.apis.usage import COUNT_MAX, MalformedUsageError, Usage, add_counts, read_count
 from tests.harness.documents import Json, bad_counts, good_counts, scalars, values
@@ -78,7 +78,7 @@ def test_one_bad_count_anywhere_in_a_block_makes_it_malformed(
 
     with pytest.raises(MalformedUsageError):
         OPENAI_COUNTS.read(block)
-    reader = AnswerReader((family("openai.chat").answer,), Asked())
+    reader = AnswerReader((family("openai.chat").answer,), RequestFacts())
     text = json.dumps(block)
     reader.read_document(f'{{"usage": {text} }}'.encode())
     answer = reader.answer()
@@ -103,7 +103,7 @@ def test_what_a_block_says_besides_does_not_matter(good: dict[tuple[str, ...], f
 @given(st.integers(1, 2**53 - 1), st.sampled_from([".0", "", "e0", "E+0", "00e-2"]))
 def test_how_a_number_is_written_does_not_matter(number: int, end: str) -> None:
     written = f"{number}{end}"
-    reader = AnswerReader((family("openai.chat").answer,), Asked())
+    reader = AnswerReader((family("openai.chat").answer,), RequestFacts())
     reader.read_document(f'{{"usage":{{"prompt_tokens":{written}}}}}'.encode())
 
     assert reader.answer().usage == Usage(prompt=number)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from phoebe_addon.answer.reader import Answer, AnswerReader, Asked, ChunkUsage
+from phoebe_addon.answer.reader import Answer, AnswerReader, ChunkUsage, RequestFacts
 from phoebe_addon.answer.relevance import relevance_of
 from phoebe_addon.apis.family import Family
 from tests.harness.documents import FORMATS, texts, values
@@ -23,7 +23,7 @@ chunks = st.sampled_from(FORMATS).flatmap(
 
 def read(each: Family, chunk: bytes) -> tuple[ChunkUsage, Answer]:
     """Read a chunk by a reader that knows no model yet, and so leaves nothing unread."""
-    reader = AnswerReader((each.answer,), Asked())
+    reader = AnswerReader((each.answer,), RequestFacts())
     return reader.read_chunk(chunk), reader.answer()
 
 
@@ -51,7 +51,7 @@ streams = st.sampled_from(FORMATS).flatmap(
 @given(streams)
 def test_a_stream_says_the_same_however_soon_its_model_is_known(drawn: tuple[Family, list[bytes]]) -> None:
     each, stream = drawn
-    named, unnamed = (AnswerReader((each.answer,), Asked()) for _ in range(2))
+    named, unnamed = (AnswerReader((each.answer,), RequestFacts()) for _ in range(2))
     model = json.dumps(
         {"model": "m", "model_name": "m", "response": {"model": "m"}, "message": {"model": "m"}}
     )

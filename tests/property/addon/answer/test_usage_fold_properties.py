@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from phoebe_addon.answer.reader import AnswerReader, Asked
+from phoebe_addon.answer.reader import AnswerReader, RequestFacts
 from phoebe_addon.apis.engines import UNDECLARED, Engine
 from phoebe_addon.apis.usage import COUNT_MAX, Usage
 from tests.harness.known import engine, family
@@ -41,7 +41,7 @@ class Statement:
 statements = st.lists(
     st.builds(Statement, st.sampled_from("ab"), st.sampled_from([None, 0, 0, 1, 2, 3]), counts), max_size=8
 )
-asked = st.tuples(st.integers(1, 3), st.integers(1, 3))
+request_facts = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 
 def is_bad(counts: Counts) -> bool:
@@ -102,7 +102,7 @@ def openai(counts: Counts) -> dict[str, object]:
 
 
 @settings(max_examples=300)
-@given(statements, asked, st.sampled_from([UNDECLARED, LLAMA_CPP]))
+@given(statements, request_facts, st.sampled_from([UNDECLARED, LLAMA_CPP]))
 @example([Statement("a", None, {"prompt": 3}), Statement("b", None, {"prompt": 3})], (2, 1), UNDECLARED)
 @example(
     [Statement("a", 0, {"prompt": 3, "cached": 1}), Statement("a", 1, {"completion": 3})], (1, 2), UNDECLARED
@@ -114,7 +114,7 @@ def test_chunks_with_choices_count_until_one_without_comes(
     prompts, samples = how
     final: dict[tuple[str, int], Counts] = {}
     running: dict[tuple[str, int], Counts] = {}
-    reader = AnswerReader((family("openai.chat").answer,), Asked(prompts, samples, server))
+    reader = AnswerReader((family("openai.chat").answer,), RequestFacts(prompts, samples, server))
     finals = 0
     for each in stated:
         document: dict[str, object] = {"id": each.id, "usage": openai(each.counts)}
@@ -149,11 +149,11 @@ def says_nothing(counts: Counts) -> bool:
 
 
 @settings(max_examples=200)
-@given(statements, asked)
+@given(statements, request_facts)
 def test_of_each_result_the_last_word_counts(stated: list[Statement], how: tuple[int, int]) -> None:
     prompts, samples = how
     known: dict[tuple[str, int], Counts] = {}
-    reader = AnswerReader((family("sglang.generate").answer,), Asked(prompts, samples))
+    reader = AnswerReader((family("sglang.generate").answer,), RequestFacts(prompts, samples))
     for each in stated:
         key = "", each.index or 0
         if not says_nothing(each.counts) and (key in known or not is_placeholder(each.counts)):
@@ -166,10 +166,10 @@ def test_of_each_result_the_last_word_counts(stated: list[Statement], how: tuple
 
 
 @settings(max_examples=200)
-@given(st.lists(counts, max_size=6), asked)
+@given(st.lists(counts, max_size=6), request_facts)
 def test_the_results_of_an_array_are_all_there_is(stated: list[Counts], how: tuple[int, int]) -> None:
     prompts, samples = how
-    reader = AnswerReader((family("sglang.generate").answer,), Asked(prompts, samples))
+    reader = AnswerReader((family("sglang.generate").answer,), RequestFacts(prompts, samples))
     reader.read_document(json.dumps([{"meta_info": sglang(each)} for each in stated]).encode())
 
     known = {("", index): each for index, each in enumerate(stated) if not says_nothing(each)}
@@ -180,7 +180,7 @@ def test_the_results_of_an_array_are_all_there_is(stated: list[Counts], how: tup
 @settings(max_examples=200)
 @given(statements)
 def test_for_each_count_of_a_merge_the_last_word_holds(stated: list[Statement]) -> None:
-    reader = AnswerReader((family("anthropic.messages").answer,), Asked())
+    reader = AnswerReader((family("anthropic.messages").answer,), RequestFacts())
     merged: Counts = {}
     bad = begun = False
     for each in stated:
@@ -210,7 +210,7 @@ def test_for_each_count_of_a_merge_the_last_word_holds(stated: list[Statement]) 
 @settings(max_examples=200)
 @given(st.lists(st.tuples(numbers, numbers), max_size=8))
 def test_counts_of_what_came_new_are_added_up(stated: list[tuple[int | None, int | None]]) -> None:
-    reader = AnswerReader((family("triton.generate").answer,), Asked())
+    reader = AnswerReader((family("triton.generate").answer,), RequestFacts())
     prompt: int | None = None
     new: list[int | None] = []
     for prompt_tokens, completion_tokens in stated:

@@ -5,7 +5,7 @@ import json
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from phoebe_addon.answer.reader import AnswerReader, Asked
+from phoebe_addon.answer.reader import AnswerReader, RequestFacts
 from phoebe_addon.apis.family import Family
 from phoebe_addon.formats.json_skimmer import JsonSkimmer
 from tests.harness.documents import FORMATS, Json, cut, places, single_bytes, texts, values
@@ -99,7 +99,7 @@ def test_no_more_is_kept_than_the_limit(text: bytes, at: list[int], kept_bytes_m
 def test_an_answer_says_the_same_short_or_whole(answer: tuple[Family, bytes]) -> None:
     """But for what it says below `predictions`, which may be too long to be kept."""
     answering, text = answer
-    whole, short = (AnswerReader((answering.answer,), Asked()) for _ in range(2))
+    whole, short = (AnswerReader((answering.answer,), RequestFacts()) for _ in range(2))
     whole.read_document(text)
     skimmer = JsonSkimmer(short.member_names(), KEPT_MAX)
     skimmer.feed(text)

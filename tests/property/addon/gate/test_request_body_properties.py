@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from phoebe_addon.apis.engines import ENGINES, UNDECLARED
 from phoebe_addon.apis.families import FAMILIES
-from phoebe_addon.apis.family import Ask, Family, Streams
-from phoebe_addon.gate.request_body import Asking, BadBodyError, RequestBody, read_request
+from phoebe_addon.apis.family import Family, Streams, UsageSwitch
+from phoebe_addon.gate.request_body import BadBodyError, RequestBody, UsagePolicy, read_request
 from phoebe_addon.gate.routes import Match, RouteTable, built_in_routes
 from tests.harness.known import engine, family
 
@@ -153,31 +153,31 @@ class Drawn:
 
     family: Family
     path: str
-    asking: Asking
+    usage_policy: UsagePolicy
     streaming: bool
     body: Written
 
     def read(self) -> RequestBody:
-        return read(self.body.sent.encode(), self.path, self.asking)
+        return read(self.body.sent.encode(), self.path, self.usage_policy)
 
 
-def read(content: bytes, path: str, asking: Asking) -> RequestBody:
+def read(content: bytes, path: str, usage_policy: UsagePolicy) -> RequestBody:
     match = ROUTES.find("POST", path)
     assert isinstance(match, Match)
-    return read_request(content, "application/json", match, asking)
+    return read_request(content, "application/json", match, usage_policy)
 
 
-def asks_of(each: Family, asking: Asking, *, streaming: bool) -> list[Ask]:
+def asks_of(each: Family, usage_policy: UsagePolicy, *, streaming: bool) -> list[UsageSwitch]:
     """List what is asked for, by what a family says of its asks."""
-    asks = [ask for ask in each.request.asks if streaming or not ask.streams_only]
-    if not (asking.continuous and asking.engine.continuous_usage):
-        asks = [ask for ask in asks if not ask.continuous]
-    return [ask for ask in asks if not ask.engines or asking.engine.name in ask.engines]
+    usage_switches = [ask for ask in each.request.usage_switches if streaming or not ask.streams_only]
+    if not (usage_policy.continuous and usage_policy.engine.continuous_usage):
+        usage_switches = [ask for ask in usage_switches if not ask.continuous]
+    return [ask for ask in usage_switches if not ask.engines or usage_policy.engine.name in ask.engines]
 
 
-def wanted_of(asks: list[Ask]) -> Wanted:
+def wanted_of(usage_switches: list[UsageSwitch]) -> Wanted:
     wanted: Wanted = {}
-    for ask in asks:
+    for ask in usage_switches:
         if ask.parent is None:
             wanted[ask.member] = None
         else:
@@ -188,13 +188,13 @@ def wanted_of(asks: list[Ask]) -> Wanted:
 
 
 askings = st.builds(
-    Asking, st.sampled_from([UNDECLARED, *ENGINES, *[engine("TensorRT-LLM")] * 5]), st.booleans()
+    UsagePolicy, st.sampled_from([UNDECLARED, *ENGINES, *[engine("TensorRT-LLM")] * 5]), st.booleans()
 )
 
 
 @st.composite
 def requests(draw: st.DrawFn, each: Family) -> Drawn:
-    asking = draw(askings)
+    usage_policy = draw(askings)
     path = draw(st.sampled_from([name for name in each.routes if name.startswith("POST ")]))
     path = path.removeprefix("POST ").format(model="m", version="1")
     match = ROUTES.find("POST", path)
@@ -212,8 +212,8 @@ def requests(draw: st.DrawFn, each: Family) -> Drawn:
         | {each.member for each in each.request.unbillable}
         | {name for other in match.route.families for name in other.request.members}
     )
-    wanted = wanted_of(asks_of(each, asking, streaming=streaming))
-    return Drawn(each, path, asking, streaming, draw(written(wanted, tuple(required), taboo)))
+    wanted = wanted_of(asks_of(each, usage_policy, streaming=streaming))
+    return Drawn(each, path, usage_policy, streaming, draw(written(wanted, tuple(required), taboo)))
 
 
 each_family = pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_body_goes_on_byte_for_byte_but_for_what_is_asked(each: Family, data: 
     assert body.streaming is drawn.streaming
 
 
-asking_families = st.sampled_from([each for each in JSON_FAMILIES if each.request.asks])
+asking_families = st.sampled_from([each for each in JSON_FAMILIES if each.request.usage_switches])
 
 
 @settings(max_examples=200)
@@ -247,15 +247,15 @@ def test_what_the_client_did_not_ask_for_is_known(drawn: Drawn) -> None:
     assume(drawn.body.goes_on is not None)
     document = json.loads(drawn.body.sent, parse_int=float)
 
-    def is_wanted(ask: Ask) -> bool:
+    def is_wanted(ask: UsageSwitch) -> bool:
         place = document.get(ask.parent) if ask.parent else document
         if not isinstance(place, dict):
             return False
-        value = place.get(ask.member, ask.member in drawn.asking.engine.default_asks)
+        value = place.get(ask.member, ask.member in drawn.usage_policy.engine.default_switches)
         return value in {True, "true", "ON", "1"} if isinstance(value, str | int | float) else False
 
-    asks = asks_of(drawn.family, drawn.asking, streaming=drawn.streaming)
-    assert list(drawn.read().unasked) == [ask for ask in asks if not is_wanted(ask)]
+    usage_switches = asks_of(drawn.family, drawn.usage_policy, streaming=drawn.streaming)
+    assert list(drawn.read().added_switches) == [ask for ask in usage_switches if not is_wanted(ask)]
 
 
 @settings(max_examples=150)
@@ -263,11 +263,11 @@ def test_what_the_client_did_not_ask_for_is_known(drawn: Drawn) -> None:
 def test_asking_twice_is_asking_once(drawn: Drawn) -> None:
     assume(drawn.body.goes_on is not None)
     once = drawn.read()
-    twice = read(once.content, drawn.path, drawn.asking)
+    twice = read(once.content, drawn.path, drawn.usage_policy)
 
     assert twice.content is once.content
-    assert twice.unasked == ()
-    assert replace(twice, unasked=once.unasked) == once
+    assert twice.added_switches == ()
+    assert replace(twice, added_switches=once.added_switches) == once
 
 
 type Pairs = list[tuple[str, object]]
@@ -284,7 +284,7 @@ def parse(text: str) -> Pairs:
 @given(asking_families.flatmap(requests))
 def test_members_that_are_not_asked_about_stay_in_number_order_and_value(drawn: Drawn) -> None:
     assume(drawn.body.goes_on is not None)
-    wanted = wanted_of(asks_of(drawn.family, drawn.asking, streaming=drawn.streaming))
+    wanted = wanted_of(asks_of(drawn.family, drawn.usage_policy, streaming=drawn.streaming))
 
     def others(text: str) -> Pairs:
         return [(name, value) for name, value in parse(text) if name.casefold() not in wanted]
@@ -300,20 +300,20 @@ def test_members_that_are_not_asked_about_stay_in_number_order_and_value(drawn: 
 
 @settings(max_examples=150)
 @given(st.sampled_from(JSON_FAMILIES), objects(values), askings)
-@example(CHAT, '{"stream":false,"stream_options":{"include_usage":false}}', Asking())
+@example(CHAT, '{"stream":false,"stream_options":{"include_usage":false}}', UsagePolicy())
 def test_a_body_in_which_nothing_is_asked_goes_on_as_the_same_object(
-    each: Family, text: str, asking: Asking
+    each: Family, text: str, usage_policy: UsagePolicy
 ) -> None:
     content = text.encode()
     path = each.routes[0].split(" ")[1].format(model="m", version="1")
     try:
-        body = read(content, path, asking)
+        body = read(content, path, usage_policy)
     except BadBodyError:
         assume(False)
 
-    assume(not asks_of(body.family, asking, streaming=body.streaming))
+    assume(not asks_of(body.family, usage_policy, streaming=body.streaming))
     assert body.content is content
-    assert body.unasked == ()
+    assert body.added_switches == ()
 
 
 any_body = st.one_of(
@@ -326,15 +326,15 @@ any_body = st.one_of(
 
 @settings(max_examples=200)
 @given(st.sampled_from(FAMILIES), any_body, askings, st.text(max_size=20))
-@example(CHAT, b'{"stream":true,"stream_options":{"include_usage":' + b"[" * 100_000, Asking(), "")
-@example(CHAT, b'{"stream":true,"stream_options":7}', Asking(), "")
+@example(CHAT, b'{"stream":true,"stream_options":{"include_usage":' + b"[" * 100_000, UsagePolicy(), "")
+@example(CHAT, b'{"stream":true,"stream_options":7}', UsagePolicy(), "")
 def test_any_bytes_are_read_or_refused_as_bad(
-    each: Family, content: bytes, asking: Asking, content_type: str
+    each: Family, content: bytes, usage_policy: UsagePolicy, content_type: str
 ) -> None:
     match = ROUTES.find(*each.routes[0].format(model="m", version="1").split(" "))
     assert isinstance(match, Match)
     try:
-        outcome: RequestBody | BadBodyError = read_request(content, content_type, match, asking)
+        outcome: RequestBody | BadBodyError = read_request(content, content_type, match, usage_policy)
     except BadBodyError as error:
         outcome = error
 

@@ -14,7 +14,7 @@ from phoebe_addon.answer.body import (
     UntypedBody,
     open_body,
 )
-from phoebe_addon.answer.reader import Answer, AnswerReader, Asked
+from phoebe_addon.answer.reader import Answer, AnswerReader, RequestFacts
 from phoebe_addon.apis.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
 from phoebe_addon.apis.usage import Usage
 from phoebe_addon.formats.content_coding import ContentCodingError
@@ -35,13 +35,13 @@ VLLM_CONTINUOUS = (
 )
 
 
-def reader_of(api: str = "openai.chat", asked: Asked | None = None) -> AnswerReader:
-    return AnswerReader((family(api).answer,), asked or Asked())
+def reader_of(api: str = "openai.chat", request_facts: RequestFacts | None = None) -> AnswerReader:
+    return AnswerReader((family(api).answer,), request_facts or RequestFacts())
 
 
 def removal_of(api: str) -> Removal:
     """What is taken out where a client asked for nothing."""
-    return Removal(family(api).request.asks)
+    return Removal(family(api).request.usage_switches)
 
 
 def opened(
@@ -52,9 +52,9 @@ def opened(
 
 
 def pass_through(
-    stream: bytes, removal: Removal, asked: Asked | None = None, api: str = "openai.chat"
+    stream: bytes, removal: Removal, request_facts: RequestFacts | None = None, api: str = "openai.chat"
 ) -> tuple[bytes, Answer]:
-    reader = reader_of(api, asked)
+    reader = reader_of(api, request_facts)
     body = open_body(SSE, "", reader, removal)
     passed = body.feed(stream) + body.finish()
     return passed, reader.answer()
@@ -140,13 +140,13 @@ def test_the_usage_of_each_engine_is_found(name: str, usage: Usage | None) -> No
 
 
 def test_tensorrt_llm_reports_final_usage_for_each_prompt() -> None:
-    _, answer = pass_through(b"".join(STREAMS["TensorRT-LLM"]), FINAL, Asked(prompts=2))
+    _, answer = pass_through(b"".join(STREAMS["TensorRT-LLM"]), FINAL, RequestFacts(prompts=2))
 
     assert answer.usage == Usage(prompt=7, cached=1, completion=3)
 
 
 def test_tgi_reports_usage_with_the_last_chunk_of_each_prompt() -> None:
-    _, answer = pass_through(b"".join(STREAMS["TGI"]), NOTHING, Asked(prompts=2))
+    _, answer = pass_through(b"".join(STREAMS["TGI"]), NOTHING, RequestFacts(prompts=2))
 
     assert answer.usage == Usage(prompt=7, completion=10)
     assert answer.finish_reason == "length"

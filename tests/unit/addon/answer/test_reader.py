@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from phoebe_addon.answer.reader import Answer, AnswerReader, Asked, ChunkUsage
+from phoebe_addon.answer.reader import Answer, AnswerReader, ChunkUsage, RequestFacts
 from phoebe_addon.answer.usage_ledger import USAGE_RAW_BYTES_MAX
 from phoebe_addon.apis.usage import Usage
 from tests.harness.known import engine, family
@@ -15,19 +15,19 @@ def chunk(**members: object) -> bytes:
     return json.dumps(members).encode()
 
 
-def reader_of(*apis: str, asked: Asked | None = None) -> AnswerReader:
-    return AnswerReader(tuple(family(api).answer for api in apis or (CHAT,)), asked or Asked())
+def reader_of(*apis: str, request_facts: RequestFacts | None = None) -> AnswerReader:
+    return AnswerReader(tuple(family(api).answer for api in apis or (CHAT,)), request_facts or RequestFacts())
 
 
-def read_chunks(*chunks: bytes, api: str = CHAT, asked: Asked | None = None) -> Answer:
-    reader = reader_of(api, asked=asked)
+def read_chunks(*chunks: bytes, api: str = CHAT, request_facts: RequestFacts | None = None) -> Answer:
+    reader = reader_of(api, request_facts=request_facts)
     for data in chunks:
         reader.read_chunk(data)
     return reader.answer()
 
 
-def read_document(content: bytes, api: str = CHAT, asked: Asked | None = None) -> Answer:
-    reader = reader_of(api, asked=asked)
+def read_document(content: bytes, api: str = CHAT, request_facts: RequestFacts | None = None) -> Answer:
+    reader = reader_of(api, request_facts=request_facts)
     reader.read_document(content)
     return reader.answer()
 
@@ -282,7 +282,7 @@ def test_final_usages_of_several_prompts_are_added_up() -> None:
     answer = read_chunks(
         chunk(id="a", choices=[], usage=usage(3, 1)),
         chunk(id="b", choices=[], usage=usage(5, 7)),
-        asked=Asked(prompts=2),
+        request_facts=RequestFacts(prompts=2),
     )
 
     assert answer.usage == Usage(prompt=8, completion=8)
@@ -308,12 +308,14 @@ def test_a_final_usage_that_comes_again_for_the_same_id_replaces_the_first() -> 
 def test_llamacpp_sends_the_final_usages_of_all_results_under_one_id() -> None:
     chunks = [chunk(id="a", choices=[], usage=usage(3, completion)) for completion in (1, 2, 4, 8)]
 
-    assert read_chunks(*chunks, asked=Asked(engine=engine("llama.cpp"))).usage == Usage(
+    assert read_chunks(*chunks, request_facts=RequestFacts(engine=engine("llama.cpp"))).usage == Usage(
         prompt=3, completion=15
     )
-    two = Asked(prompts=2, samples=2, engine=engine("llama.cpp"))
-    assert read_chunks(*chunks, asked=two).usage == Usage(prompt=6, completion=15)
-    assert read_chunks(*chunks, asked=Asked(engine=engine("vLLM"))).usage == Usage(prompt=3, completion=8)
+    two = RequestFacts(prompts=2, samples=2, engine=engine("llama.cpp"))
+    assert read_chunks(*chunks, request_facts=two).usage == Usage(prompt=6, completion=15)
+    assert read_chunks(*chunks, request_facts=RequestFacts(engine=engine("vLLM"))).usage == Usage(
+        prompt=3, completion=8
+    )
 
 
 def test_running_usage_of_several_choices_has_the_prompt_once() -> None:
@@ -336,7 +338,7 @@ def test_running_usage_of_one_prompt_is_that_of_its_choices_should_every_chunk_h
 def test_running_usage_of_several_prompts_is_added_up() -> None:
     chunks = [chunk(id="a", choices=[{"index": index}], usage=usage(3, 2)) for index in (0, 1)]
 
-    assert read_chunks(*chunks, asked=Asked(prompts=2)).usage == Usage(prompt=6, completion=4)
+    assert read_chunks(*chunks, request_facts=RequestFacts(prompts=2)).usage == Usage(prompt=6, completion=4)
 
 
 def test_running_usage_of_several_samples_of_several_prompts_has_each_prompt_once() -> None:
@@ -344,7 +346,9 @@ def test_running_usage_of_several_samples_of_several_prompts_has_each_prompt_onc
         chunk(id="a", choices=[{"index": index}], usage=usage(10 + index // 3, 1)) for index in range(6)
     ]
 
-    assert read_chunks(*chunks, asked=Asked(prompts=2, samples=3)).usage == Usage(prompt=21, completion=6)
+    assert read_chunks(*chunks, request_facts=RequestFacts(prompts=2, samples=3)).usage == Usage(
+        prompt=21, completion=6
+    )
 
 
 def test_one_malformed_part_makes_the_whole_malformed() -> None:
@@ -367,7 +371,7 @@ def test_a_malformed_running_usage_counts_for_nothing_once_the_final_one_came() 
 def test_parts_whose_sum_is_no_count_are_malformed() -> None:
     parts = [chunk(id=name, choices=[], usage=usage(2**53, 1)) for name in ("a", "b")]
 
-    assert read_chunks(*parts, asked=Asked(prompts=2)).malformed
+    assert read_chunks(*parts, request_facts=RequestFacts(prompts=2)).malformed
 
 
 def test_raw_usage_beyond_16_kib_is_not_kept_but_counts() -> None:
@@ -460,9 +464,9 @@ def test_the_number_of_a_content_block_says_nothing_about_usage() -> None:
 
 
 def test_dashscope_counts_cached_tokens_in_the_prompt() -> None:
-    assert read_chunks(START, DELTA, api=ANTHROPIC, asked=Asked(engine=engine("DashScope"))).usage == Usage(
-        prompt=25, cached=5, completion=15
-    )
+    assert read_chunks(
+        START, DELTA, api=ANTHROPIC, request_facts=RequestFacts(engine=engine("DashScope"))
+    ).usage == Usage(prompt=25, cached=5, completion=15)
 
 
 RESPONSES = "openai.responses"
@@ -526,9 +530,9 @@ def meta(prompt: int, completion: int, **more: object) -> dict[str, object]:
 def test_the_results_of_an_array_are_added_up_by_prompt() -> None:
     results = json.dumps([meta(3, 1), meta(3, 2), meta(5, 4), meta(5, 8)]).encode()
 
-    one_each = read_document(results, SGLANG, Asked(prompts=4))
+    one_each = read_document(results, SGLANG, RequestFacts(prompts=4))
     assert one_each.usage == Usage(prompt=16, completion=15)
-    two_each = read_document(results, SGLANG, Asked(prompts=2, samples=2))
+    two_each = read_document(results, SGLANG, RequestFacts(prompts=2, samples=2))
     assert two_each.usage == Usage(prompt=8, completion=15)
     assert json.loads(one_each.usage_raw or "")[1] == usage(3, 2)
 
@@ -539,7 +543,7 @@ def test_the_results_of_a_stream_are_told_apart_by_their_index() -> None:
         for index, completion in ((0, 1), (1, 1), (0, 5), (1, 7))
     ]
 
-    answer = read_chunks(*chunks, b"[DONE]", api=SGLANG, asked=Asked(samples=2))
+    answer = read_chunks(*chunks, b"[DONE]", api=SGLANG, request_facts=RequestFacts(samples=2))
     assert answer.usage == Usage(prompt=3, completion=12)
     assert (answer.finish_reason, answer.finished) == ("length", True)
 
@@ -547,7 +551,7 @@ def test_the_results_of_a_stream_are_told_apart_by_their_index() -> None:
 def test_the_results_among_predictions_are_read() -> None:
     content = chunk(predictions=[meta(3, 1), meta(4, 2)])
 
-    assert read_document(content, SGLANG, Asked(prompts=2)).usage == Usage(prompt=7, completion=3)
+    assert read_document(content, SGLANG, RequestFacts(prompts=2)).usage == Usage(prompt=7, completion=3)
 
 
 @pytest.mark.parametrize("api", ["vllm.classify", "jina.rerank", "sglang.encode"])

@@ -10,7 +10,7 @@ import pytest
 
 from phoebe_addon.answer import body as answer_body
 from phoebe_addon.answer.body import AnswerBody, Removal, open_body
-from phoebe_addon.answer.reader import AnswerReader, Asked
+from phoebe_addon.answer.reader import AnswerReader, RequestFacts
 from phoebe_addon.answer.usage_ledger import USAGE_RAW_BYTES_MAX
 from phoebe_addon.apis.usage import Usage
 from tests.harness.known import family
@@ -23,13 +23,13 @@ LIMIT = 32 * 1024
 HELD_BYTES_MAX = 12 * LIMIT
 SENT_BYTES = 30 * LIMIT
 CHUNK_BYTES = 1024
-ALL_ASKS = Removal(family("openai.chat").request.asks)
+ALL_ASKS = Removal(family("openai.chat").request.usage_switches)
 
 
 def opened(
     content_type: str, removal: Removal = ALL_ASKS, api: str = "openai.chat", coding: str = ""
 ) -> tuple[AnswerBody, AnswerReader]:
-    reader = AnswerReader((family(api).answer,), Asked())
+    reader = AnswerReader((family(api).answer,), RequestFacts())
     return open_body(content_type, coding, reader, removal), reader
 
 
@@ -169,7 +169,7 @@ def test_fifty_thousand_events_in_one_piece_are_read() -> None:
 def test_the_results_of_a_large_batch_are_added_up() -> None:
     """To read the whole document for every result would take hours."""
     results = [{"text": "x" * 50, "meta_info": {"prompt_tokens": 2, "completion_tokens": 3}}] * 20_000
-    reader = AnswerReader((family("sglang.generate").answer,), Asked(prompts=20_000))
+    reader = AnswerReader((family("sglang.generate").answer,), RequestFacts(prompts=20_000))
 
     reader.read_document(json.dumps(results).encode())
 

@@ -15,12 +15,12 @@ from phoebe_addon.apis.engines import find_engine
 from phoebe_addon.apis.families import FAMILIES, find_family
 from phoebe_addon.apis.family import (
     EACH,
-    Ask,
     Family,
     Fold,
     Mark,
     Streams,
     TakeOut,
+    UsageSwitch,
     at,
     has_mark,
     mark,
@@ -87,17 +87,19 @@ def test_a_model_in_the_path_has_its_place_there(family: Family) -> None:
         assert ("{model}" in name) is family.request.model_in_path
 
 
-def asks() -> list[tuple[Family, Ask]]:
-    return [(family, ask) for family in FAMILIES for ask in family.request.asks]
+def usage_switches() -> list[tuple[Family, UsageSwitch]]:
+    return [(family, ask) for family in FAMILIES for ask in family.request.usage_switches]
 
 
 each_ask = pytest.mark.parametrize(
-    ("family", "ask"), asks(), ids=[f"{family.api} {ask.member}" for family, ask in asks()]
+    ("family", "ask"),
+    usage_switches(),
+    ids=[f"{family.api} {ask.member}" for family, ask in usage_switches()],
 )
 
 
 @each_ask
-def test_an_ask_is_for_members_that_are_read(family: Family, ask: Ask) -> None:
+def test_an_ask_is_for_members_that_are_read(family: Family, ask: UsageSwitch) -> None:
     places = [path for place in family.answer.usage for path in place.places]
     members = [name for place in family.answer.usage for name in place.counts.names()]
 
@@ -107,7 +109,7 @@ def test_an_ask_is_for_members_that_are_read(family: Family, ask: Ask) -> None:
 
 
 @each_ask
-def test_chunks_are_taken_out_only_of_answers_that_have_chunks(family: Family, ask: Ask) -> None:
+def test_chunks_are_taken_out_only_of_answers_that_have_chunks(family: Family, ask: UsageSwitch) -> None:
     if ask.take_out in {TakeOut.CHUNK, TakeOut.RUNNING}:
         assert family.answer.fold is Fold.CHOICES
         assert ask.streams_only
@@ -116,7 +118,7 @@ def test_chunks_are_taken_out_only_of_answers_that_have_chunks(family: Family, a
 
 
 @each_ask
-def test_an_ask_has_a_place_in_the_request(family: Family, ask: Ask) -> None:
+def test_an_ask_has_a_place_in_the_request(family: Family, ask: UsageSwitch) -> None:
     assert re.fullmatch("[a-z_]+", ask.member)
     assert ask.member == ask.member.casefold()
     if family.request.form:
@@ -126,7 +128,7 @@ def test_an_ask_has_a_place_in_the_request(family: Family, ask: Ask) -> None:
 
 
 @each_ask
-def test_the_engines_an_ask_is_for_exist(family: Family, ask: Ask) -> None:
+def test_the_engines_an_ask_is_for_exist(family: Family, ask: UsageSwitch) -> None:
     for name in ask.engines:
         engine = find_engine(name)
 
@@ -135,8 +137,8 @@ def test_the_engines_an_ask_is_for_exist(family: Family, ask: Ask) -> None:
 
 
 @each_ask
-def test_an_ask_is_not_stated_twice(family: Family, ask: Ask) -> None:
-    places = [(each.parent, each.member) for each in family.request.asks]
+def test_an_ask_is_not_stated_twice(family: Family, ask: UsageSwitch) -> None:
+    places = [(each.parent, each.member) for each in family.request.usage_switches]
 
     assert places.count((ask.parent, ask.member)) == 1
     assert (None, ask.parent) not in places
@@ -223,14 +225,14 @@ FAMILIES = (
 """
 PROGRAM = """
 import json
-from phoebe_addon.answer.reader import AnswerReader, Asked
-from phoebe_addon.gate.request_body import Asking, read_request
+from phoebe_addon.answer.reader import AnswerReader, RequestFacts
+from phoebe_addon.gate.request_body import UsagePolicy, read_request
 from phoebe_addon.gate.routes import Match, RouteTable, built_in_routes
 
 match = RouteTable(built_in_routes()).find("POST", "/v1/rooms/a/think")
 assert isinstance(match, Match)
-body = read_request(b'{"model":"m"}', "", match, Asking())
-reader = AnswerReader((body.family.answer,), Asked())
+body = read_request(b'{"model":"m"}', "", match, UsagePolicy())
+reader = AnswerReader((body.family.answer,), RequestFacts())
 reader.read_chunk(b'{"model":"m","spent":{"in":3,"out":2},"over":true}')
 answer = reader.answer()
 print(json.dumps([body.family.api, answer.usage.prompt, answer.usage.completion, answer.finished]))

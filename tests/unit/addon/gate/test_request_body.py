@@ -4,31 +4,31 @@ from collections.abc import Sequence
 import pytest
 
 from phoebe_addon.apis.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
-from phoebe_addon.gate.request_body import Asking, BadBodyError, RequestBody, read_request
+from phoebe_addon.gate.request_body import BadBodyError, RequestBody, UsagePolicy, read_request
 from phoebe_addon.gate.routes import Match, RouteTable, built_in_routes
 from tests.harness.known import engine
 
 ASKED = '"stream_options":{"include_usage":true}'
-CONTINUOUS = Asking(continuous=True)
+CONTINUOUS = UsagePolicy(continuous=True)
 ROUTES = RouteTable(built_in_routes())
 CHAT = "/v1/chat/completions"
 
 
 def read(
-    sent: str | bytes, path: str = CHAT, asking: Asking | None = None, content_type: str = ""
+    sent: str | bytes, path: str = CHAT, usage_policy: UsagePolicy | None = None, content_type: str = ""
 ) -> RequestBody:
     match = ROUTES.find("POST", path)
     assert isinstance(match, Match)
     content = sent.encode() if isinstance(sent, str) else sent
-    return read_request(content, content_type, match, asking or Asking())
+    return read_request(content, content_type, match, usage_policy or UsagePolicy())
 
 
-def forwarded(text: str, path: str = CHAT, asking: Asking | None = None) -> str:
-    return read(text, path, asking).content.decode()
+def forwarded(text: str, path: str = CHAT, usage_policy: UsagePolicy | None = None) -> str:
+    return read(text, path, usage_policy).content.decode()
 
 
-def asking(name: str, *, continuous: bool = True) -> Asking:
-    return Asking(engine(name), continuous)
+def usage_policy(name: str, *, continuous: bool = True) -> UsagePolicy:
+    return UsagePolicy(engine(name), continuous)
 
 
 @pytest.mark.parametrize(
@@ -85,15 +85,17 @@ def test_a_client_that_asks_for_usage_itself_is_left_alone(value: str) -> None:
     body = read(sent)
 
     assert body.content is sent
-    assert body.unasked == ()
+    assert body.added_switches == ()
 
 
 def test_continuous_usage_is_asked_for_beside_the_final_one() -> None:
     both = '"stream_options":{"include_usage":true,"continuous_usage_stats":true}'
 
-    assert forwarded('{"stream":true}', asking=CONTINUOUS) == f'{{"stream":true,{both}}}'
+    assert forwarded('{"stream":true}', usage_policy=CONTINUOUS) == f'{{"stream":true,{both}}}'
     assert (
-        forwarded('{"stream":true,"stream_options":{"continuous_usage_stats":false}}', asking=CONTINUOUS)
+        forwarded(
+            '{"stream":true,"stream_options":{"continuous_usage_stats":false}}', usage_policy=CONTINUOUS
+        )
         == '{"stream":true,"stream_options":{"continuous_usage_stats":true,"include_usage":true}}'
     )
 
@@ -103,15 +105,15 @@ def test_continuous_usage_is_asked_for_beside_the_final_one() -> None:
     [("vLLM", True), ("SGLang", True), ("Dynamo", True), ("TGI", False), ("OpenAI", False)],
 )
 def test_continuous_usage_is_asked_only_of_engines_that_know_it(name: str, asked: bool) -> None:
-    body = read('{"stream":true}', asking=asking(name))
+    body = read('{"stream":true}', usage_policy=usage_policy(name))
 
     assert (b"continuous_usage_stats" in body.content) is asked
-    assert (CONTINUOUS_USAGE in body.unasked) is asked
-    assert STREAM_USAGE in body.unasked
+    assert (CONTINUOUS_USAGE in body.added_switches) is asked
+    assert STREAM_USAGE in body.added_switches
 
 
 @pytest.mark.parametrize(
-    ("options", "unasked"),
+    ("options", "added_switches"),
     [
         ('{"include_usage":false,"continuous_usage_stats":true}', (STREAM_USAGE,)),
         ('{"include_usage":true}', (CONTINUOUS_USAGE,)),
@@ -120,15 +122,15 @@ def test_continuous_usage_is_asked_only_of_engines_that_know_it(name: str, asked
     ],
 )
 def test_what_the_client_wanted_is_told_apart_from_what_is_asked_for(
-    options: str, unasked: tuple[object, ...]
+    options: str, added_switches: tuple[object, ...]
 ) -> None:
-    body = read(f'{{"stream":true,"stream_options":{options}}}', asking=CONTINUOUS)
+    body = read(f'{{"stream":true,"stream_options":{options}}}', usage_policy=CONTINUOUS)
 
-    assert body.unasked == unasked
+    assert body.added_switches == added_switches
 
 
 @pytest.mark.parametrize(
-    ("options", "name", "unasked"),
+    ("options", "name", "added_switches"),
     [
         ("{}", "TensorRT-LLM", ()),
         ('{"include_usage":false}', "TensorRT-LLM", (STREAM_USAGE,)),
@@ -137,11 +139,13 @@ def test_what_the_client_wanted_is_told_apart_from_what_is_asked_for(
     ],
 )
 def test_what_an_engine_does_unless_told_otherwise_was_asked_for_by_the_client(
-    options: str, name: str, unasked: tuple[object, ...]
+    options: str, name: str, added_switches: tuple[object, ...]
 ) -> None:
-    body = read(f'{{"stream":true,"stream_options":{options}}}', asking=asking(name, continuous=False))
+    body = read(
+        f'{{"stream":true,"stream_options":{options}}}', usage_policy=usage_policy(name, continuous=False)
+    )
 
-    assert body.unasked == unasked
+    assert body.added_switches == added_switches
     assert ASKED in body.content.decode()
 
 
@@ -158,7 +162,7 @@ def test_anything_else_makes_no_stream_and_goes_on_as_the_same_bytes(stream: str
 
     assert not body.streaming
     assert body.content is sent
-    assert body.unasked == ()
+    assert body.added_switches == ()
 
 
 @pytest.mark.parametrize(
@@ -415,8 +419,8 @@ def form(*fields: tuple[str, str]) -> bytes:
     return ("".join(parts) + "--b--\r\n").encode()
 
 
-def read_form_request(content: bytes, asking: Asking | None = None) -> RequestBody:
-    return read(content, TRANSCRIPTIONS, asking, FORM_TYPE)
+def read_form_request(content: bytes, usage_policy: UsagePolicy | None = None) -> RequestBody:
+    return read(content, TRANSCRIPTIONS, usage_policy, FORM_TYPE)
 
 
 def test_a_form_names_its_models_and_says_whether_it_wants_a_stream() -> None:
@@ -434,21 +438,21 @@ def test_vllm_is_asked_for_usage_in_a_form_that_wants_a_stream() -> None:
     sent = form(("stream", "true"))
 
     for each, more in (
-        (asking("vLLM"), [("stream_include_usage", "true"), ("stream_continuous_usage_stats", "true")]),
-        (asking("vLLM", continuous=False), [("stream_include_usage", "true")]),
-        (asking("OpenAI"), []),
+        (usage_policy("vLLM"), [("stream_include_usage", "true"), ("stream_continuous_usage_stats", "true")]),
+        (usage_policy("vLLM", continuous=False), [("stream_include_usage", "true")]),
+        (usage_policy("OpenAI"), []),
         (CONTINUOUS, []),
     ):
         body = read_form_request(sent, each)
 
         assert body.content == form(("stream", "true"), *more)
-        assert [ask.member for ask in body.unasked] == [name for name, _ in more]
+        assert [ask.member for ask in body.added_switches] == [name for name, _ in more]
 
 
 def test_a_form_that_wants_no_stream_goes_on_as_the_same_bytes() -> None:
     sent = form(("stream", "false"), ("model", "m"))
 
-    assert read_form_request(sent, asking("vLLM")).content is sent
+    assert read_form_request(sent, usage_policy("vLLM")).content is sent
 
 
 @pytest.mark.parametrize(
@@ -457,9 +461,9 @@ def test_a_form_that_wants_no_stream_goes_on_as_the_same_bytes() -> None:
 def test_a_form_asks_for_usage_if_its_last_word_does(wants: list[str], wanted: bool) -> None:
     sent = form(("stream", "true"), *(("stream_include_usage", want) for want in wants))
 
-    body = read_form_request(sent, asking("vLLM", continuous=False))
+    body = read_form_request(sent, usage_policy("vLLM", continuous=False))
 
-    assert bool(body.unasked) is not wanted
+    assert bool(body.added_switches) is not wanted
     assert (body.content == sent) is wanted
 
 

@@ -249,7 +249,7 @@ async def test_damage_found_while_running_costs_no_exchange_under_way(open_spool
 async def test_a_replacement_that_was_broken_off_is_completed(open_spool: Open, folder: Path) -> None:
     await leave(open_spool)
     path = spool_file(folder)
-    path.rename(path.with_name(path.name + ".rescued"))
+    path.rename(path.with_name(path.name + ".replacement"))
     path.write_bytes(b"the damaged one")
 
     spool = open_spool()

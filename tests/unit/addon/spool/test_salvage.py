@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from phoebe_addon.spool.salvage import Damaged, log_is_damaged, salvage
-from phoebe_addon.spool.sealed_record import Kind, Record, seal
+from phoebe_addon.spool.sealed_record import Record, RecordKind, seal
 from phoebe_addon.spool.spool import open_own
 from tests.harness.spooled import spool_file
 
@@ -22,12 +22,12 @@ def written(tmp_path: Path) -> tuple[bytes, list[Record]]:
     open_own(tmp_path, 10**9).close()
     records = [
         Record(kind, PRODUCER, number, 1_795_136_523_456_789, bytes(size))
-        for kind in (Kind.EVENT, Kind.ADMISSION)
+        for kind in (RecordKind.EVENT, RecordKind.ADMISSION)
         for number, size in enumerate(SIZES)
     ]
     with closing(sqlite3.connect(spool_file(tmp_path))) as connection:
         for record in records:
-            if record.kind is Kind.EVENT:
+            if record.kind is RecordKind.EVENT:
                 values = (record.time_us, seal(record))
                 connection.execute("INSERT INTO waiting (event_time, record) VALUES (?, ?)", values)
             else:
@@ -46,7 +46,7 @@ def test_records_of_all_sizes_are_found(written: tuple[bytes, list[Record]]) -> 
 
 
 def test_of_a_record_whose_rest_is_gone_only_the_claim_is_left(tmp_path: Path) -> None:
-    sealed = seal(Record(Kind.EVENT, PRODUCER, 7, 0, bytes(10_000)))
+    sealed = seal(Record(RecordKind.EVENT, PRODUCER, 7, 0, bytes(10_000)))
 
     assert list(salvage(sealed[:4096], b"")) == [Damaged((PRODUCER, 7))]
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from phoebe_addon.spool.sealed_record import (
     MAGIC,
     DamagedRecordError,
-    Kind,
     Record,
+    RecordKind,
     claimed_event,
     find_magic,
     seal,
@@ -23,7 +23,7 @@ PRODUCER = "01995cdd-0000-7000-8000-000000000001"
 
 records = st.builds(
     Record,
-    kind=st.sampled_from(Kind),
+    kind=st.sampled_from(RecordKind),
     producer_id=st.uuids().map(str),
     number=st.integers(0, 2**63 - 1),
     time_us=st.integers(-(2**63), 2**63 - 1),
@@ -58,12 +58,12 @@ def test_a_record_that_was_cut_or_grew_does_not_open(record: Record, data: st.Da
 
 
 def test_a_damaged_event_still_claims_its_producer_and_number() -> None:
-    sealed = seal(Record(Kind.EVENT, PRODUCER, 7, 0, b"content"))
+    sealed = seal(Record(RecordKind.EVENT, PRODUCER, 7, 0, b"content"))
 
     assert claimed_event(sealed[:-1]) == (PRODUCER, 7)
     assert claimed_event(sealed[:20]) is None
     assert sealed_size(sealed[:20]) is None
-    assert claimed_event(seal(Record(Kind.ADMISSION, PRODUCER, 0, 0, b""))) is None
+    assert claimed_event(seal(Record(RecordKind.ADMISSION, PRODUCER, 0, 0, b""))) is None
 
 
 def test_beginnings_of_records_are_found() -> None:
@@ -79,7 +79,7 @@ def test_times_keep_their_microseconds() -> None:
 
 
 def test_the_layout_stays_what_files_on_disks_have() -> None:
-    sealed = seal(Record(Kind.EVENT, PRODUCER, 7, 9, b"content"))
+    sealed = seal(Record(RecordKind.EVENT, PRODUCER, 7, 9, b"content"))
 
     assert (
         sealed[24:].hex()

@@ -5,7 +5,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rater_service.prices.comparison import Change, ModelChange, Usage, compare_books, impact
+from rater_service.prices.comparison import ModelChange, ModelUsage, PriceChange, compare_books, impact
 from rater_service.prices.file import parse_price_file
 from rater_service.prices.pricebook import PriceBook
 
@@ -24,13 +24,13 @@ def book(
     return parse_price_file(text.encode(), "prices.yaml").book
 
 
-def summary(changes: tuple[ModelChange, ...]) -> dict[tuple[str, bool], Change]:
+def summary(changes: tuple[ModelChange, ...]) -> dict[tuple[str, bool], PriceChange]:
     return {(each.model_id, each.any_fine_tune): each.change for each in changes}
 
 
-def use(model_id: str, base_model: str | None = None, auth_id: str = "alice", **tokens: int) -> Usage:
+def use(model_id: str, base_model: str | None = None, auth_id: str = "alice", **tokens: int) -> ModelUsage:
     counts = {"billable_prompt": 0, "cached": 0, "completion": 0} | tokens
-    return Usage(auth_id, model_id, base_model, events=1, **counts)
+    return ModelUsage(auth_id, model_id, base_model, events=1, **counts)
 
 
 def test_equal_prices_are_no_difference_whatever_the_files_look_like() -> None:
@@ -41,12 +41,12 @@ def test_models_are_added_removed_and_changed_and_their_unnamed_fine_tunes_with_
     changes = compare_books(book({"a": 1, "b": 2, "c": 3}), book({"b": 5, "c": 3, "d": 4}))
 
     assert summary(changes) == {
-        ("a", False): Change.REMOVED,
-        ("b", False): Change.CHANGED,
-        ("d", False): Change.ADDED,
-        ("a", True): Change.REMOVED,
-        ("b", True): Change.CHANGED,
-        ("d", True): Change.ADDED,
+        ("a", False): PriceChange.REMOVED,
+        ("b", False): PriceChange.CHANGED,
+        ("d", False): PriceChange.ADDED,
+        ("a", True): PriceChange.REMOVED,
+        ("b", True): PriceChange.CHANGED,
+        ("d", True): PriceChange.ADDED,
     }
 
 
@@ -56,7 +56,7 @@ def test_another_premium_changes_fine_tunes_only() -> None:
         book({"a": 2}, '"ft:x": { derived_from: a }', '{ policy: multiplier, factor: "1.5" }'),
     )
 
-    assert summary(changes) == {("ft:x", False): Change.CHANGED, ("a", True): Change.CHANGED}
+    assert summary(changes) == {("ft:x", False): PriceChange.CHANGED, ("a", True): PriceChange.CHANGED}
 
 
 def test_a_premium_that_rounds_to_the_same_rates_changes_nothing() -> None:
@@ -68,7 +68,7 @@ def test_a_price_that_stands_elsewhere_with_the_same_rates_is_told_apart() -> No
         book({"a": 2}, '"ft:x": { derived_from: a }'), book({"a": 2}, f'"ft:x": {{ rate: {rates(2)} }}')
     )
 
-    assert summary(changes) == {("ft:x", False): Change.MOVED}
+    assert summary(changes) == {("ft:x", False): PriceChange.MOVED}
 
 
 def test_a_named_fine_tune_is_not_taken_for_an_unnamed_one() -> None:

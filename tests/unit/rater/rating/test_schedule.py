@@ -42,7 +42,7 @@ def test_an_interval_is_written_as_it_is_read(schedule: RatingSchedule) -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "turn"),
+    ("now", "slot"),
     [
         (NOON + 2 * MINUTE, NOON),
         (NOON + 2 * MINUTE - timedelta(microseconds=1), NOON - 60 * MINUTE),
@@ -50,16 +50,16 @@ def test_an_interval_is_written_as_it_is_read(schedule: RatingSchedule) -> None:
         (NOON + 62 * MINUTE, NOON + 60 * MINUTE),
     ],
 )
-def test_a_run_is_due_some_time_after_the_hour(now: datetime, turn: datetime) -> None:
-    assert RatingSchedule(60 * MINUTE, 2 * MINUTE).turn(now) == turn
+def test_a_run_is_due_some_time_after_the_hour(now: datetime, slot: datetime) -> None:
+    assert RatingSchedule(60 * MINUTE, 2 * MINUTE).slot(now) == slot
 
 
 @given(schedules, moments)
 def test_at_every_moment_one_turn_is_the_last_that_is_due(schedule: RatingSchedule, now: datetime) -> None:
-    turn = schedule.turn(now)
-    assert schedule.due(turn) <= now < schedule.due(turn + schedule.every)
-    assert now + schedule.until_next(now) == schedule.due(turn + schedule.every)
-    assert schedule.turn(now + schedule.until_next(now)) == turn + schedule.every
+    slot = schedule.slot(now)
+    assert schedule.due(slot) <= now < schedule.due(slot + schedule.every)
+    assert now + schedule.until_next(now) == schedule.due(slot + schedule.every)
+    assert schedule.slot(now + schedule.until_next(now)) == slot + schedule.every
 
 
 @given(moments)

@@ -8,11 +8,11 @@ from pathlib import Path
 from phoebe_addon.spool.file import Admitted, SpoolFile
 from phoebe_addon.spool.first_version import readable_records
 from phoebe_addon.spool.salvage import Content, Damaged, salvage
-from phoebe_addon.spool.sealed_record import Kind, Record, seal
+from phoebe_addon.spool.sealed_record import Record, RecordKind, seal
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 
 
-def rescue(path: Path, new: SpoolFile, under_way: Mapping[str, Admitted]) -> int:
+def fill_replacement(path: Path, new: SpoolFile, under_way: Mapping[str, Admitted]) -> int:
     """Put what can be read of a damaged file into a new one. Returns how many exchanges were cut off."""
     found = _Found(new)
     with _content(path) as content:
@@ -61,9 +61,9 @@ class _Found:
         if isinstance(found, Damaged):
             if found.event:
                 self._claimed.add(found.event)
-        elif found.kind is Kind.EVENT:
+        elif found.kind is RecordKind.EVENT:
             self._take_event(found)
-        elif found.kind is Kind.ADMISSION:
+        elif found.kind is RecordKind.ADMISSION:
             self._admissions[_request_id(found)] = found
         else:
             known = self._producers.get(found.producer_id)
@@ -98,7 +98,7 @@ class _Found:
         # Numbers are without gaps: from the first event that is there, each that is missing is lost.
         first = min(numbers | claimed, default=last + 1)
         lost = last - first + 1 - len(numbers) + (int(known.content) if known else 0)
-        record = Record(Kind.DEPARTED, producer_id, last, 0, str(lost).encode())
+        record = Record(RecordKind.DEPARTED, producer_id, last, 0, str(lost).encode())
         self._new.connection.execute("INSERT INTO departed (record) VALUES (?)", (seal(record),))
 
 
