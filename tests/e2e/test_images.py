@@ -1,7 +1,8 @@
 """Each image installs what its half needs and nothing of the other half.
 
 There need not be a container engine: the build stage of each Dockerfile is carried out line by line in a
-folder of its own, with the environment in the place of /opt/phoebe.
+folder of its own, with what .dockerignore leaves of the project as the context, and with the environment in
+the place of /opt/phoebe.
 """
 
 import os
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.harness.build_context import copy_context
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 
@@ -42,14 +45,15 @@ class Image:
 
 def build(name: str, folder: Path) -> Image:
     """Carries out the build stage of Dockerfile.`name`."""
-    source, environment = folder / "src", folder / "phoebe"
+    context, source, environment = folder / "context", folder / "src", folder / "phoebe"
+    copy_context(PROJECT, f"Dockerfile.{name}", context)
     source.mkdir()
     text = (PROJECT / f"Dockerfile.{name}").read_text()
     stage = text[text.index("FROM ") : text.index("\nFROM ", text.index("FROM ") + 1)]
     for line in stage.splitlines():
         instruction, _, rest = line.partition(" ")
         if instruction == "COPY":
-            copy(rest.split(), source)
+            copy([context / origin for origin in rest.split()[:-1]], source / rest.split()[-1])
         elif instruction == "RUN":
             execute(rest.replace("/opt/phoebe", str(environment)), source)
         else:
@@ -57,14 +61,13 @@ def build(name: str, folder: Path) -> Image:
     return Image(environment)
 
 
-def copy(paths: list[str], source: Path) -> None:
-    *origins, target = paths
-    for origin in map(PROJECT.joinpath, origins):
+def copy(origins: list[Path], target: Path) -> None:
+    for origin in origins:
         if origin.is_dir():
-            shutil.copytree(origin, source / target, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(origin, target)
         else:
-            (source / target).mkdir(parents=True, exist_ok=True)
-            shutil.copy(origin, source / target)
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy(origin, target)
 
 
 def execute(command: str, source: Path) -> None:
