@@ -29,6 +29,7 @@ from phoebe_addon.gate.request_body import RequestBody
 from phoebe_addon.gate.upstreams import Upstream, Upstreams
 from phoebe_addon.meter import Meter
 from phoebe_addon.proxy import flows, guard, lean, modes, startup_errors, stopping
+from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.open_files import ClientLimits, allow_open_files
 from phoebe_addon.proxy.watched_answer import read_buffered, watcher
 from phoebe_addon.settings.followed_files import FollowedFiles
@@ -89,9 +90,12 @@ class PhoebeAddon:
             return
         self._settings = settings
         self._files.use(upstreams, settings.edge_secrets)
-        guard.set_rules(settings.rules)
-        guard.set_engine_timeout(settings.engine_timeout_s)
-        guard.set_request_timeout(settings.request_timeout_s)
+        GuardRules.in_force = GuardRules(
+            body_bytes_max=settings.rules.body_bytes_max,
+            routes=settings.rules.routes,
+            engine_timeout_s=settings.engine_timeout_s,
+            request_timeout_s=settings.request_timeout_s,
+        )
         self._client_limits = _client_limits(settings)
 
     def running(self) -> None:

@@ -12,7 +12,7 @@ break off before their answer or are silent for too long.
 
 import time
 from collections.abc import Generator
-from typing import Any, ClassVar, override
+from typing import Any, override
 from weakref import WeakKeyDictionary
 
 from mitmproxy import flow as mitmproxy_flow
@@ -36,8 +36,8 @@ from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHeaders
 from phoebe_addon.apis.family import ErrorShape
 from phoebe_addon.gate import gate
 from phoebe_addon.gate.refusal import INTERNAL_ERROR, Refusal, RefusalReason, error_body
-from phoebe_addon.gate.routes import RouteTable, built_in_routes
 from phoebe_addon.proxy import flows
+from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.http1 import BoundedHttp1Client, BoundedHttp1Server, make_body_reader
 from phoebe_addon.proxy.http2 import BoundedHttp2Server
 from phoebe_addon.proxy.silence import TimedHttpStream
@@ -86,8 +86,6 @@ def response_of(refusal: Refusal, shape: ErrorShape) -> http.Response:
 class GuardedHttpStream(TimedHttpStream):
     """mitmproxy's HTTP stream, with the guard in it."""
 
-    body_bytes_max: ClassVar[int] = 16 * 1024 * 1024
-    routes: ClassVar[RouteTable] = RouteTable(built_in_routes())
     _path = ""
     """What the client asked for; an engine may be asked for it below a prefix."""
 
@@ -129,7 +127,7 @@ class GuardedHttpStream(TimedHttpStream):
     @override
     def refuse_slow_request(self) -> layer.CommandGenerator[None]:
         client = self.context.client
-        yield from self._refuse(gate.too_slow(self.request_timeout_s))
+        yield from self._refuse(gate.too_slow(GuardRules.in_force.request_timeout_s))
         if self._speaks_http1():
             yield commands.CloseConnection(client)
         else:
@@ -140,11 +138,12 @@ class GuardedHttpStream(TimedHttpStream):
     @override
     def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
         # Answers are never too large. Requests are answered at once, and what still comes is not kept.
-        if not request or self._request_bytes() <= self.body_bytes_max:
+        body_bytes_max = GuardRules.in_force.body_bytes_max
+        if not request or self._request_bytes() <= body_bytes_max:
             return False
         if not self.request_body_buf:
             yield HttpRequestHeadersHook(self.flow)
-        yield from self._refuse(gate.body_too_large(self.body_bytes_max))
+        yield from self._refuse(gate.body_too_large(body_bytes_max))
         return True
 
     @override
@@ -192,7 +191,7 @@ class GuardedHttpStream(TimedHttpStream):
         yield from self._send(response)
 
     def _response_of(self, refusal: Refusal) -> http.Response:
-        return response_of(refusal, self.routes.error_shape(self._path))
+        return response_of(refusal, GuardRules.in_force.routes.error_shape(self._path))
 
     def _request_bytes(self) -> int:
         if self.request_body_buf:
@@ -243,22 +242,6 @@ def _error_response(status_code: int, message: str = "") -> bytes:
     response = response_of(Refusal(status_code, RefusalReason.BAD_HTTP, message), ErrorShape.OPENAI)
     response.headers["Connection"] = "close"
     return bytes(http1.assemble_response(response))
-
-
-def set_rules(rules: gate.GateRules) -> None:
-    """Set the largest request body, and the routes, which tell what the errors of a path look like."""
-    GuardedHttpStream.body_bytes_max = BoundedHttp1Server.request_bytes_max = rules.body_bytes_max
-    GuardedHttpStream.routes = rules.routes
-
-
-def set_engine_timeout(engine_timeout_s: float) -> None:
-    """Set for how long an engine that owes an answer may send nothing, in seconds; 0: for ever."""
-    TimedHttpStream.engine_timeout_s = engine_timeout_s
-
-
-def set_request_timeout(request_timeout_s: float) -> None:
-    """Set how long a request may take from its beginning to its end, in seconds; 0: for ever."""
-    TimedHttpStream.request_timeout_s = request_timeout_s
 
 
 def install() -> None:

@@ -7,7 +7,7 @@ An engine's interim answers (100, 103) are dropped: mitmproxy would take one for
 
 import re
 import time
-from typing import ClassVar, override
+from typing import override
 
 import h11
 from h11._readers import ChunkedReader
@@ -23,6 +23,8 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
 )
 
+from phoebe_addon.proxy.guard_rules import GuardRules
+
 # An interim answer, but for 101, which ends the talk in HTTP.
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9]{2}[ \r\n]")
 _HEAD_BYTES_MAX = 64 * 1024
@@ -30,13 +32,12 @@ _MALFORMED = commands.Log("a client's request is not well-formed or is cut short
 
 
 class BoundedHttp1Server(_http1.Http1Server):
-    """A client's connection. request_bytes_max: the longest body of a request.
+    """A client's connection.
 
     head_began_s: since when the head of a request is awaited, on the monotonic clock: the first of a
     connection from its beginning, any other from its first byte. None: none is.
     """
 
-    request_bytes_max: ClassVar[int] = 16 * 1024 * 1024
     _answer_is_chunked = False
 
     def __init__(self, context: Context) -> None:
@@ -72,7 +73,7 @@ class BoundedHttp1Server(_http1.Http1Server):
     @override
     def wait(self, event: events.Event) -> layer.CommandGenerator[None]:
         yield from super().wait(event)
-        if len(self.buf) > _HEAD_BYTES_MAX + self.request_bytes_max:
+        if len(self.buf) > _HEAD_BYTES_MAX + GuardRules.in_force.body_bytes_max:
             yield commands.CloseConnection(self.conn)
 
 

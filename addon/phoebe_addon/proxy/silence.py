@@ -9,14 +9,15 @@ watchdog of a connection, the one timer that mitmproxy has for it anyway, looks 
     an engine owes an answer, or more of it                     the engine is silent
     none of these                                               the client is idle
 
-A client may be idle for `tcp_timeout`, an engine silent for `engine_timeout_s`, and a request on its way for
-`request_timeout_s`, however much comes of it. What passes leaves no more than its time behind; the watchdog
-works out from it when to look again.
+A client may be idle for `tcp_timeout`. The guard's rules say how long an engine may be silent, and how long a
+request may be on its way, however much comes of it. Of what passes only the time is kept; the watchdog works
+out from it when to look again.
 """
 
+import math
 import time
 from abc import abstractmethod
-from typing import ClassVar, override
+from typing import override
 
 from mitmproxy.connection import Server
 from mitmproxy.proxy import events, layer
@@ -25,19 +26,16 @@ from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http._events import ErrorCode, RequestProtocolError, ResponseProtocolError
 
 from phoebe_addon.proxy.backpressure import held_bytes
+from phoebe_addon.proxy.guard_rules import GuardRules
 
 
 class TimedHttpStream(http_layers.HttpStream):
     """mitmproxy's HTTP stream; its engine may not be silent for ever, nor its client slow.
 
-    engine_timeout_s: seconds without anything from an engine that owes an answer; 0: no limit.
-    request_timeout_s: seconds from the beginning of a request to its end; 0: no limit.
-    engine_timed_out: whether the first was too long. client_left: whether the client has taken nothing of its
-    answer for too long.
+    engine_timed_out: whether its engine was. client_left: whether the client has taken nothing of its answer
+    for too long.
     """
 
-    engine_timeout_s: ClassVar[float] = 600.0
-    request_timeout_s: ClassVar[float] = 300.0
     engine_timed_out = False
     client_left = False
     _asked = False
@@ -60,7 +58,7 @@ class TimedHttpStream(http_layers.HttpStream):
 
     def request_patience_s(self) -> float:
         """Seconds until the request has been on its way for too long; 0 or less: it has."""
-        return self._began_s + self.request_timeout_s - time.monotonic()
+        return time_left_s(self._began_s, GuardRules.in_force.request_timeout_s)
 
     def heard(self) -> None:
         """Take the engine for heard just now, as it is when it has not been listened to."""
@@ -80,7 +78,7 @@ class TimedHttpStream(http_layers.HttpStream):
 
     def patience_s(self) -> float:
         """Seconds until the engine has been silent for too long; 0 or less: it has."""
-        return self._heard_at_s + self.engine_timeout_s - time.monotonic()
+        return time_left_s(self._heard_at_s, GuardRules.in_force.engine_timeout_s)
 
     def connecting(self) -> Server | None:
         """Return the connection to the engine that this stream waits for, if it does."""
@@ -112,7 +110,7 @@ class TimedHttpStream(http_layers.HttpStream):
     def _woken(self) -> layer.CommandGenerator[None]:
         if self.client_left:
             yield from self._leave()
-        elif self.awaits_client() and self.request_timeout_s and self.request_patience_s() <= 0:
+        elif self.awaits_client() and self.request_patience_s() <= 0:
             yield from self.refuse_slow_request()
         else:
             yield from self._give_up()
@@ -138,3 +136,8 @@ class TimedHttpStream(http_layers.HttpStream):
             yield http_layers.SendHttp(
                 RequestProtocolError(self.stream_id, message, ErrorCode.CANCEL), engine
             )
+
+
+def time_left_s(since_s: float, limit_s: float) -> float:
+    """Return how much is left of a time that began then, on the monotonic clock. limit_s: 0: no limit."""
+    return since_s + limit_s - time.monotonic() if limit_s else math.inf

@@ -1,6 +1,7 @@
 """The watchdog of a client's connection: mitmproxy's one timer for it, which looks at all its exchanges."""
 
 import asyncio
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from mitmproxy.proxy import commands, events, server
 from mitmproxy.proxy.layers import http as http_layers
 
 from phoebe_addon.proxy.backpressure import PacedConnectionHandler, http_layer_of
+from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.http1 import BoundedHttp1Server
-from phoebe_addon.proxy.silence import TimedHttpStream
+from phoebe_addon.proxy.silence import TimedHttpStream, time_left_s
 
 # Before a look is repeated that was due and changed nothing.
 _LOOK_AGAIN_S = 5.0
@@ -37,26 +39,25 @@ class Watchdog(server.TimeoutWatchdog):
                 return
 
     def _next_look_s(self) -> float:
-        left = [self._client_patience_s()]
+        rules = GuardRules.in_force
         # A stream that begins now is due no sooner than these.
-        if limit := TimedHttpStream.engine_timeout_s:
-            left += [limit, *(stream.patience_s() for stream in self._awaiting_engine())]
-        if limit := TimedHttpStream.request_timeout_s:
-            left += [limit, *(stream.request_patience_s() for stream in self._awaiting_client())]
-            left += [began_s + limit - time.monotonic() for began_s in self._head_began_s()]
+        limits_s = [limit_s for limit_s in (rules.engine_timeout_s, rules.request_timeout_s) if limit_s]
+        left = [self._client_patience_s(), self._head_patience_s(), *limits_s]
+        left += [stream.patience_s() for stream in self._awaiting_engine()]
+        left += [stream.request_patience_s() for stream in self._awaiting_client()]
         return min(seconds if seconds > 0 else _LOOK_AGAIN_S for seconds in left)
 
     async def _look(self) -> bool:
         """Give up what has been silent for too long. Returns whether that was the client."""
         awaiting = [] if self._client_is_stuck() else list(self._awaiting_engine())
-        if (not awaiting and self._client_patience_s() <= 0) or self._head_is_late():
+        if (not awaiting and self._client_patience_s() <= 0) or self._head_patience_s() <= 0:
             await self.callback()
             return True
         for stream in awaiting:
-            if stream.engine_timeout_s and stream.patience_s() <= 0:
+            if stream.patience_s() <= 0:
                 await self._give_up(stream)
         for stream in list(self._awaiting_client()):
-            if stream.request_timeout_s and stream.request_patience_s() <= 0:
+            if stream.request_patience_s() <= 0:
                 await wake(self._handler, stream)
         return False
 
@@ -75,18 +76,18 @@ class Watchdog(server.TimeoutWatchdog):
     def _awaiting_client(self) -> Iterator[TimedHttpStream]:
         return (stream for stream in _streams(self._handler) if stream.awaits_client())
 
-    def _head_began_s(self) -> Iterator[float]:
+    def _head_patience_s(self) -> float:
+        """Return the seconds until the head of a request is late; 0 or less: it is."""
+        began_s = self._head_began_s()
+        return math.inf if began_s is None else time_left_s(began_s, GuardRules.in_force.request_timeout_s)
+
+    def _head_began_s(self) -> float | None:
         """Say since when the head of a request is awaited, if one is; on a new connection, HTTP itself."""
         layer = http_layer_of(self._handler)
         speaking = layer.connections.get(self._handler.client) if layer else None
         if speaking is None:
-            yield self._began_s
-        elif isinstance(speaking, BoundedHttp1Server) and speaking.head_began_s is not None:
-            yield speaking.head_began_s
-
-    def _head_is_late(self) -> bool:
-        limit_s = TimedHttpStream.request_timeout_s
-        return limit_s > 0 and any(began_s + limit_s <= time.monotonic() for began_s in self._head_began_s())
+            return self._began_s
+        return speaking.head_began_s if isinstance(speaking, BoundedHttp1Server) else None
 
     def _client_patience_s(self) -> float:
         return self.last_activity + self.timeout - time.time()
