@@ -15,7 +15,7 @@ from pathlib import Path
 from phoebe_addon.spool.salvage import PAGE_SIZE
 from phoebe_addon.spool.sealed_record import DamagedRecordError, Record, RecordKind, seal, unseal
 
-SCHEMA_VERSION = 2
+FORMAT = 1
 SCHEMA = """
 -- The producer, and the highest number it has given.
 CREATE TABLE producer (id INTEGER PRIMARY KEY CHECK (id = 1), record BLOB NOT NULL);
@@ -30,6 +30,8 @@ CREATE INDEX waiting_event_time ON waiting (event_time);
 -- Rows that can't be read any more, for whoever looks into it.
 CREATE TABLE quarantined (id INTEGER PRIMARY KEY, found_time TEXT NOT NULL, record BLOB NOT NULL);
 """
+# Kept in the file as SQLite's application_id, to which the format is added: "PhS".
+_APPLICATION = 0x50685300
 # SQLite's result codes that tell of the disk, the memory or another process, not of what is in the file.
 _NOT_DAMAGE = {
     sqlite3.SQLITE_PERM,
@@ -52,6 +54,17 @@ class SpoolError(Exception):
 
 class SpoolBusyError(SpoolError):
     """Another process has the file open."""
+
+
+class UnknownFormatError(SpoolError):
+    """A later version of Phoebe wrote the file. It is left as it is, with the events in it."""
+
+    def __init__(self, path: Path, found: int) -> None:
+        super().__init__(
+            f"the spool file {path} has the format {found}, and this version of Phoebe knows formats up to "
+            f"{FORMAT}. It stays as it is, with the events in it: start the later version that wrote it on "
+            "this folder, and they are delivered"
+        )
 
 
 class DamageError(Exception):
@@ -227,6 +240,23 @@ class SpoolFile:
         content = str(self.lost).encode()
         record = Record(RecordKind.PRODUCER, self.producer_id, self.last_number, int(self.stopped), content)
         self.connection.execute("INSERT OR REPLACE INTO producer (id, record) VALUES (1, ?)", (seal(record),))
+
+
+def write_format(connection: sqlite3.Connection, number: int = FORMAT) -> None:
+    """Note a file's format, twice: a flipped bit must not make it look like one of a later version."""
+    connection.execute(f"PRAGMA user_version = {number}")
+    connection.execute(f"PRAGMA application_id = {_APPLICATION + number}")
+
+
+def check_format(path: Path, connection: sqlite3.Connection) -> None:
+    """Raise UnknownFormatError for a format that a later version gave, DamageError if there is none."""
+    ((number,), (application,)) = (
+        connection.execute(f"PRAGMA {name}").fetchone() for name in ("user_version", "application_id")
+    )
+    if number < FORMAT or application != _APPLICATION + number:
+        raise DamageError(f"the format noted in it, {number} and {application:#x}, is none of Phoebe's")
+    if number > FORMAT:
+        raise UnknownFormatError(path, number)
 
 
 def is_damage(error: Exception) -> bool:

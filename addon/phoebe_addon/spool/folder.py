@@ -72,7 +72,7 @@ def free(folder: Path) -> Iterator[Claim]:
     """Claim, one by one, the spool files that no process has. Raises SpoolError."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # An older version's file has no lock; of a damaged one nothing but its log may be left.
+        # A file that was brought here by hand has no lock; of a damaged one nothing but its log may be left.
         names = {path.name.removesuffix(_LOCK) for path in folder.glob(f"{_PATTERN}{_LOCK}")}
         for name in sorted(names | {path.name for path in folder.glob(_PATTERN)}):
             claim = _claim(folder / name)

@@ -16,15 +16,15 @@ import uuid_utils
 
 from phoebe_addon.spool.file import (
     SCHEMA,
-    SCHEMA_VERSION,
     Admitted,
     DamageError,
     SpoolBusyError,
     SpoolError,
     SpoolFile,
+    check_format,
     is_damage,
+    write_format,
 )
-from phoebe_addon.spool.first_version import upgrade
 from phoebe_addon.spool.replacement import beside, fill_replacement, log_of
 from phoebe_addon.spool.salvage import FILE_START, PAGE_SIZE, log_is_damaged
 from phoebe_addon.spool.sealed_record import DamagedRecordError, unseal
@@ -39,8 +39,8 @@ _DRAFT = ".new"
 def open_file(path: Path) -> SpoolFile:
     """Open a spool file, or make it; what it holds of exchanges cut off become events.
 
-    A damaged one is set aside and replaced by one with what can be read. Raises SpoolBusyError, or SpoolError
-    when the disk or the folder can't be used.
+    A damaged one is set aside and replaced by one with what can be read. Raises SpoolBusyError,
+    UnknownFormatError, or SpoolError when the disk or the folder can't be used.
     """
     with _as_spool_errors(path):
         _finish_replacing(path)
@@ -125,7 +125,7 @@ def _make(path: Path, fill: Callable[[SpoolFile], None]) -> None:
         connection.execute("BEGIN")
         for statement in SCHEMA.split(";")[:-1]:
             connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        write_format(connection)
         connection.execute("COMMIT")
         new = SpoolFile(draft, connection, str(uuid_utils.uuid7()), 0, 0)
         with new.transaction():
@@ -202,14 +202,10 @@ def _open_sound(path: Path, *, recover: bool = True) -> SpoolFile:
 
 
 def _read_sound(path: Path, connection: sqlite3.Connection) -> SpoolFile:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version not in {1, SCHEMA_VERSION}:
-        raise DamageError(f"its format, {version}, is not one of this version of Phoebe")
+    check_format(path, connection)
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
         raise DamageError(found)
-    if version == 1:
-        upgrade(connection)
     row = connection.execute("SELECT CAST(record AS BLOB) FROM producer").fetchone()
     try:
         producer = unseal(row[0] if row else b"")

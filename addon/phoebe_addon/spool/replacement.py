@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from phoebe_addon.spool.file import Admitted, SpoolFile
-from phoebe_addon.spool.first_version import readable_records
 from phoebe_addon.spool.salvage import Content, Damaged, salvage
 from phoebe_addon.spool.sealed_record import Record, RecordKind, seal
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
@@ -16,8 +15,7 @@ def fill_replacement(path: Path, new: SpoolFile, under_way: Mapping[str, Admitte
     """Put what can be read of a damaged file into a new one. Returns how many exchanges were cut off."""
     found = _Found(new)
     with _content(path) as content:
-        log = log_of(path)
-        for record in readable_records(path) or salvage(content, log):
+        for record in salvage(content, log_of(path)):
             found.take(record)
     for admitted in under_way.values():
         new.admit(admitted)

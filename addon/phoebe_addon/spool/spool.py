@@ -20,7 +20,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from phoebe_addon.spool.file import Admitted, SpoolBusyError, SpoolError, SpoolFile, is_damage
+from phoebe_addon.spool.file import (
+    Admitted,
+    SpoolBusyError,
+    SpoolError,
+    SpoolFile,
+    UnknownFormatError,
+    is_damage,
+)
 from phoebe_addon.spool.folder import Claim, free, take
 from phoebe_addon.spool.opening import replace_file
 from phoebe_addon.spool.sealed_record import Record, to_time, to_us
@@ -85,7 +92,10 @@ def open_own(folder: Path, bytes_max: int) -> "Spool":
         try:
             spool = Spool(claim, bytes_max)
         except SpoolBusyError:
-            continue  # a process of an older version has it, which knows no claims
+            continue  # whoever looks into it with SQLite's own tools makes no claim
+        except UnknownFormatError as error:
+            logger.error("phoebe: %s", error)
+            continue
         spool.note_stopped(stopped=False)
         return spool
     raise AssertionError("a new spool is nobody else's")

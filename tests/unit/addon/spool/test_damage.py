@@ -3,13 +3,14 @@
 import logging
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from phoebe_addon.spool.file import FORMAT, write_format
 from phoebe_addon.spool.sealed_record import MAGIC
-from phoebe_addon.spool.spool import Spool
-from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from phoebe_addon.spool.spool import Spool, adopt
 from tests.harness.spooled import admit, damaged_files, event, finish, spool_file, waiting
 
 type Open = Callable[..., Spool]
@@ -32,6 +33,11 @@ async def leave(open_spool: Open) -> str:
 
 
 ALL = [(1, "a", "completed"), (2, "b", "completed"), (1, "open", "proxy_error")]
+
+
+def note_format(path: Path, number: int) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        write_format(connection, number)
 
 
 def overwrite(path: Path, position: int, content: bytes) -> None:
@@ -77,10 +83,12 @@ def not_to_be_written(path: Path) -> None:
     overwrite(path, 18, b"\x03")
 
 
-def another_version(path: Path) -> None:
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 99")
-    connection.close()
+def no_format(path: Path) -> None:
+    note_format(path, 0)
+
+
+def half_a_later_format(path: Path) -> None:
+    overwrite(path, 60, b"\x01")  # where the header of a file of SQLite has user_version
 
 
 def no_table(path: Path) -> None:
@@ -102,7 +110,15 @@ def lost_top_of_the_tables(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [no_sqlite_file, not_to_be_written, another_version, no_table, no_producer, lost_top_of_the_tables],
+    [
+        no_sqlite_file,
+        not_to_be_written,
+        no_format,
+        half_a_later_format,
+        no_table,
+        no_producer,
+        lost_top_of_the_tables,
+    ],
 )
 async def test_a_file_sqlite_cannot_use_is_set_aside_and_all_its_events_are_kept(
     open_spool: Open, folder: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], None]
@@ -258,52 +274,23 @@ async def test_a_replacement_that_was_broken_off_is_completed(open_spool: Open, 
     assert [aside.read_bytes() for aside in damaged_files(folder)] == [b"the damaged one"]
 
 
-def write_first_version(folder: Path, events: list[bytes], admissions: list[tuple[str, bytes]]) -> Path:
-    """Write a spool as the first version of Phoebe left it."""
-    folder.mkdir()
-    path = folder / "spool.sqlite3"
-    connection = sqlite3.connect(path)
-    connection.executescript("""
-        PRAGMA journal_mode = WAL;
-        CREATE TABLE spool (producer_id TEXT NOT NULL);
-        CREATE TABLE admission (request_id TEXT PRIMARY KEY, event BLOB NOT NULL) WITHOUT ROWID;
-        CREATE TABLE event (producer_seq INTEGER PRIMARY KEY AUTOINCREMENT, event BLOB NOT NULL);
-        INSERT INTO spool VALUES ('01995cdd-0000-7000-8000-000000000001');
-        PRAGMA user_version = 1;
-    """)
-    connection.executemany("INSERT INTO event (event) VALUES (?)", [(content,) for content in events])
-    connection.execute("DELETE FROM event WHERE producer_seq = 1")
-    connection.executemany("INSERT INTO admission VALUES (?, ?)", admissions)
-    connection.commit()
-    connection.close()
-    return path
+async def test_a_file_of_a_later_version_is_left_to_it_as_it_is(
+    open_spool: Open, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    producer = await leave(open_spool)
+    later = spool_file(folder)
+    note_format(later, FORMAT + 1)
+    content = later.read_bytes()
 
+    own = open_spool()
+    finish(own, "mine")
 
-def test_a_folder_of_the_first_version_is_taken_as_it_is(open_spool: Open, folder: Path) -> None:
-    path = write_first_version(
-        folder, [event("sent"), event("a"), b"\xff\xff"], [("open", event("open", "proxy_error"))]
-    )
-
-    spool = open_spool()
-
-    assert spool.producer_id == "01995cdd-0000-7000-8000-000000000001"
-    assert waiting(spool) == [(2, "a", "completed"), (4, "open", "proxy_error")]
-    assert (spool.recovered, spool.lost_rows, damaged_files(folder)) == (1, 1, [])
-    spool.close()
-    assert len(waiting(open_spool())) == 2
-    assert spool_file(folder) == path
-
-
-def test_of_a_damaged_file_of_the_first_version_both_ends_are_read(open_spool: Open, folder: Path) -> None:
-    path = write_first_version(folder, [event(f"r{number:03}", size=200) for number in range(200)], [])
-    middle = path.read_bytes().index(MeteringEvent(request_id="r100").SerializeToString()) // 4096 * 4096
-    overwrite(path, middle, bytes(4096))
-
-    spool = open_spool()
-
-    found = {name for _, name, _ in waiting(spool)}
-    assert {"r001", "r199"} <= found
-    assert "r100" not in found
-    assert len(found) > 170
-    assert spool.lost_rows == 199 - len(found)
-    assert len(damaged_files(folder)) == 1
+    (told,) = caplog.records
+    assert (told.levelno, str(later) in told.message) == (logging.ERROR, True)
+    assert "start the later version" in told.message
+    assert adopt(folder, 10**9) is None
+    assert own.producer_id != producer
+    assert (waiting(own), later.read_bytes()) == ([(1, "mine", "completed")], content)
+    note_format(later, FORMAT)
+    with closing(adopt(folder, 10**9) or pytest.fail("nothing to adopt")) as adopted:
+        assert (adopted.producer_id, waiting(adopted)) == (producer, [*ALL[:2], (3, "open", "proxy_error")])

@@ -195,14 +195,16 @@ def test_damaged_rows_are_kept_when_their_spool_goes(open_spool: Open, folder: P
         assert connection.execute("SELECT count(*) FROM quarantined").fetchone() == (1,)
 
 
-def test_a_spool_that_an_older_version_has_open_is_left_to_it(open_spool: Open, folder: Path) -> None:
+def test_a_spool_that_is_open_without_a_claim_is_left_to_whoever_has_it(
+    open_spool: Open, folder: Path
+) -> None:
     open_spool().close()
-    with closing(sqlite3.connect(spool_file(folder), isolation_level=None)) as older:
-        older.execute("PRAGMA locking_mode = EXCLUSIVE")
-        older.execute("BEGIN IMMEDIATE")
+    with closing(sqlite3.connect(spool_file(folder), isolation_level=None)) as looking:
+        looking.execute("PRAGMA locking_mode = EXCLUSIVE")
+        looking.execute("BEGIN IMMEDIATE")
 
         assert adopt_one(folder) is None
-        assert open_spool()._file.path != Path(older.execute("PRAGMA database_list").fetchone()[2])
+        assert open_spool()._file.path != Path(looking.execute("PRAGMA database_list").fetchone()[2])
 
 
 def test_a_file_whose_making_was_broken_off_leaves_nothing(open_spool: Open, folder: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness.build_context import copied_sources, copy_context, files_sent, is_ignored, read_rules
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 
 
 def ignored(rules: str, path: str) -> bool:
