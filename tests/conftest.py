@@ -2,8 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 # As in the command line: gRPC's fork handlers break child processes now and then.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
@@ -17,6 +19,7 @@ from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceStub
 from phoebe_proto.v1.rating_pb2_grpc import RatingServiceStub
 from rater_service.database.database import Pool, open_pool
 from rater_service.service.server import running_server
+from tests.harness.isolation import isolated
 from tests.harness.ledger import Ledger, make_event
 from tests.harness.postgres import (
     TEMPLATE,
@@ -34,6 +37,27 @@ settings.register_profile(
     "phoebe", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("phoebe")
+
+
+# The kinds of tests that stay within their process.
+ISOLATED = tuple(Path(__file__).with_name(kind) for kind in ("unit", "property"))
+
+
+def isolation_of(item: pytest.Item) -> AbstractContextManager[None]:
+    return isolated() if any(map(item.path.is_relative_to, ISOLATED)) else nullcontext()
+
+
+# Not at the end of a test: after the last one the servers of other tests may be stopped.
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    with isolation_of(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    with isolation_of(item):
+        return (yield)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

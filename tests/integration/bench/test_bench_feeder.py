@@ -4,7 +4,7 @@ import pytest
 
 from bench.batches import BATCH_EVENTS
 from bench.errors import BenchError
-from bench.feeder import TURN_BATCHES, WARM_UP_TURNS, feed
+from bench.feeder import TURN_BATCHES, WARM_UP_TURNS, feed, main
 from rater_service.database.database import open_pool
 from tests.harness.postgres import TEMPLATE, PostgresServer, database
 from tests.harness.rater import Rater
@@ -30,3 +30,10 @@ async def test_a_rater_that_does_not_store_what_it_is_sent_ends_the_benchmark(
     # With one database for both sides, each stores what the other has stored already.
     with pytest.raises(BenchError, match="did not answer every event as it should"):
         await feed(f"127.0.0.1:{rater.port}", database_url, rounds=0)
+
+
+def test_a_feeder_that_can_not_reach_a_side_says_so_in_one_line() -> None:
+    nowhere = ["--rater=127.0.0.1:1", "--reference=postgresql://nobody@127.0.0.1:1/none", "--rounds=1"]
+    with pytest.raises(SystemExit) as ended:
+        main(nowhere)
+    assert str(ended.value.code).startswith("feeder failed: ")

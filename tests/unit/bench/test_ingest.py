@@ -2,10 +2,8 @@
 
 from datetime import UTC, datetime
 
-import pytest
-
 from bench.batches import BATCH_EVENTS, COLUMNS, make_batch
-from bench.feeder import Fed, main
+from bench.feeder import Fed
 from bench.ingest import result_of
 from phoebe_addon.delivery import delivery
 from phoebe_proto.v1.metering_pb2 import StreamEventsRequest
@@ -49,10 +47,3 @@ def test_the_ratio_is_of_the_events_in_a_second() -> None:
     assert (result.ratio.low, result.ratio.median, result.ratio.high) == (0.5, 0.8, 1.0)
     assert (result.ratio.phoebe, result.ratio.reference) == (800, 1000)
     assert "duplicates: 1,500 events/s" in result.note
-
-
-def test_a_feeder_that_can_not_reach_a_side_says_so_in_one_line() -> None:
-    nowhere = ["--rater=127.0.0.1:1", "--reference=postgresql://nobody@127.0.0.1:1/none", "--rounds=1"]
-    with pytest.raises(SystemExit) as ended:
-        main(nowhere)
-    assert str(ended.value.code).startswith("feeder failed: ")

@@ -1,11 +1,6 @@
 """What the families state fits together, and a new one is found by itself."""
 
-import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from itertools import combinations
 from pathlib import Path
 
@@ -204,57 +199,6 @@ def test_marks_are_looked_for_among_texts_and_flags(family: Family) -> None:
     for each in (*family.answer.ends, *family.answer.failures):
         assert each.place
         assert all(isinstance(value, str | bool) for value in each.values)
-
-
-NEW_FAMILY = """
-from phoebe_addon.apis.family import AnswerFormat, Family, Fold, RequestFormat, mark, usage_at
-from phoebe_addon.apis.usage import Counts
-
-FAMILIES = (
-    Family(
-        "acme.think",
-        ("POST /think", "POST /v1/rooms/{room}/think"),
-        RequestFormat(),
-        AnswerFormat(
-            usage=(usage_at(Counts(prompt=("in",), completion=("out",)), "spent"),),
-            fold=Fold.LAST,
-            ends=(mark("over", True),),
-        ),
-    ),
-)
-"""
-PROGRAM = """
-import json
-from phoebe_addon.answer.reader import AnswerReader, RequestFacts
-from phoebe_addon.gate.request_body import UsagePolicy, read_request
-from phoebe_addon.gate.routes import Match, RouteTable, built_in_routes
-
-match = RouteTable(built_in_routes()).find("POST", "/v1/rooms/a/think")
-assert isinstance(match, Match)
-body = read_request(b'{"model":"m"}', "", match, UsagePolicy())
-reader = AnswerReader((body.family.answer,), RequestFacts())
-reader.read_chunk(b'{"model":"m","spent":{"in":3,"out":2},"over":true}')
-answer = reader.answer()
-print(json.dumps([body.family.api, answer.usage.prompt, answer.usage.completion, answer.finished]))
-"""
-
-
-def test_a_module_that_is_put_among_the_families_is_found_without_any_other_change(tmp_path: Path) -> None:
-    package = tmp_path / "phoebe_addon"
-    shutil.copytree(ROOT / "addon/phoebe_addon", package, ignore=shutil.ignore_patterns("__pycache__"))
-    (package / "apis" / "families" / "acme.py").write_text(NEW_FAMILY)
-
-    ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        env=os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-    assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout) == ["acme.think", 3, 2, True]
 
 
 @pytest.mark.parametrize(

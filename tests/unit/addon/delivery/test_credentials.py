@@ -1,8 +1,5 @@
-import socket
 from pathlib import Path
 
-import grpc
-import grpc.aio
 import pytest
 from mitmproxy import options
 
@@ -173,27 +170,3 @@ def test_no_option_takes_the_token_itself() -> None:
     about_tokens = [option.name for option in OPTIONS if "token" in option.name]
 
     assert about_tokens == ["phoebe_rater_token_file"]
-
-
-async def test_a_connection_does_not_wait_because_another_one_could_not_connect() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        target = f"127.0.0.1:{free.getsockname()[1]}"
-
-    async def ask(channel: grpc.aio.Channel) -> grpc.StatusCode:
-        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/no.Service/Method")
-        with pytest.raises(grpc.aio.AioRpcError) as answered:
-            await call(b"", timeout=10)
-        return answered.value.code()
-
-    credentials = PLAINTEXT.read()
-    async with credentials.open_channel(target) as waiting:
-        assert await ask(waiting) is grpc.StatusCode.UNAVAILABLE
-        server = grpc.aio.server()
-        server.add_insecure_port(target)
-        await server.start()
-        try:
-            async with credentials.open_channel(target) as fresh:
-                assert await ask(fresh) is grpc.StatusCode.UNIMPLEMENTED
-        finally:
-            await server.stop(None)

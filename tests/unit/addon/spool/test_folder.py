@@ -2,11 +2,8 @@
 
 import asyncio
 import fcntl
-import os
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -89,49 +86,6 @@ def test_who_starts_again_takes_an_old_spool_and_not_a_new_one(open_spool: Open,
 
     assert len(list(folder.glob("*.sqlite3"))) == 2
     assert open_spool().producer_id in producers
-
-
-OWNER = """
-import sys, time
-from pathlib import Path
-from phoebe_addon.spool.spool import open_own
-from tests.harness.spooled import finish
-spool = open_own(Path(sys.argv[1]), 10**9)
-finish(spool, "theirs")
-print(spool.producer_id, flush=True)
-sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def owner(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that has a spool with an event in it."""
-    with subprocess.Popen(
-        [sys.executable, "-c", OWNER, folder],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[4],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    ) as process:
-        yield process
-        process.kill()
-
-
-def test_what_another_process_has_is_adopted_only_once_it_is_gone(
-    folder: Path, owner: subprocess.Popen[str]
-) -> None:
-    assert owner.stdout
-    producer = owner.stdout.readline().strip()
-    assert adopt_one(folder) is None
-
-    owner.kill()
-    owner.wait()
-
-    with closing(adopt_one(folder) or pytest.fail("nothing to adopt")) as adopted:
-        assert adopted.producer_id == producer
-        assert waiting(adopted) == [(1, "theirs", "completed")]
-        assert adopt_one(folder) is None
 
 
 async def test_what_was_under_way_in_an_adopted_spool_becomes_an_event(

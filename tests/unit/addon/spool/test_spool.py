@@ -1,13 +1,8 @@
 import asyncio
-import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-import pytest
 
 from phoebe_addon.spool.spool import Spool, SpoolFullError
 from tests.harness.spooled import NOW, admit, event, finish, spool_file, waiting
@@ -52,43 +47,6 @@ async def test_exchanges_cut_off_by_a_stop_become_events_at_the_next_start(open_
     assert waiting(again) == [(1, "c", "completed"), (2, "b", "proxy_error"), (3, "a", "proxy_error")]
     again.close()
     assert open_spool().recovered == 0
-
-
-KILLED = """
-import asyncio, os, sys
-from pathlib import Path
-from phoebe_addon.spool.spool import open_own
-from tests.harness.spooled import admit, finish
-
-async def main():
-    spool = open_own(Path(sys.argv[1]), 10**9)
-    await admit(spool, "a")
-    await admit(spool, "b")
-    finish(spool, "a")
-    print(spool.producer_id, flush=True)
-    os._exit(9)
-
-asyncio.run(main())
-"""
-
-
-def test_a_process_that_is_killed_loses_nothing(open_spool: Open, tmp_path: Path) -> None:
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, tmp_path / "spool"],
-        check=False,
-        capture_output=True,
-        cwd=Path(__file__).parents[4],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        text=True,
-        timeout=60,
-    )
-    assert killed.returncode == 9, killed.stderr
-
-    spool = open_spool()
-
-    assert spool.producer_id == killed.stdout.strip()
-    assert spool.recovered == 1
-    assert waiting(spool) == [(1, "a", "completed"), (2, "b", "proxy_error")]
 
 
 def test_events_are_numbered_without_gaps_by_one_producer_over_all_starts(open_spool: Open) -> None:
@@ -217,53 +175,3 @@ async def test_an_admission_that_was_not_recorded_is_not_open(open_spool: Open) 
         assert spool.state().open_exchanges == 0
     else:
         raise AssertionError("a full spool admitted")
-
-
-BUSY = """
-import asyncio, itertools, sys
-from pathlib import Path
-from phoebe_addon.spool.spool import open_own
-from tests.harness.spooled import NOW, admit, event
-
-async def serve(spool, worker):
-    for number in itertools.count():
-        name = f"{worker}-{number}"
-        await admit(spool, name)
-        print("admitted", name, flush=True)
-        await asyncio.wrap_future(spool.finish(name, event(name, size=number % 7 * 1000), NOW))
-        print("ended", name, flush=True)
-
-async def main():
-    spool = open_own(Path(sys.argv[1]), 10**9)
-    await asyncio.gather(*(serve(spool, worker) for worker in range(4)))
-
-asyncio.run(main())
-"""
-
-
-@pytest.mark.parametrize("lines", [1, 2, 7, 40, 150])
-def test_whenever_a_process_is_killed_all_that_it_said_was_done_is_there(
-    open_spool: Open, tmp_path: Path, lines: int
-) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", BUSY, tmp_path / "spool"],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[4],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    ) as process:
-        assert process.stdout
-        said = [process.stdout.readline() for _ in range(lines)]
-        process.kill()
-        said += process.stdout.readlines()
-    words = [line.split() for line in said if line.endswith("\n")]
-
-    spool = open_spool()
-
-    found = waiting(spool)
-    ended = {name for word, name in words if word == "ended"}
-    assert ended <= {name for _, name, outcome in found if outcome == "completed"}
-    assert {name for _, name in words} <= {name for _, name, _ in found}
-    assert [number for number, _, _ in found] == list(range(1, len(found) + 1))
-    assert len({name for _, name, _ in found}) == len(found)
-    assert spool.damaged_files == 0

@@ -1,7 +1,5 @@
-"""Commands that other packages plug into the command line. What is imported shows in a process of its own."""
+"""Commands that other packages plug into the command line."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,12 +7,6 @@ import pytest
 from rater_service.cli import main
 
 URL = "http://127.0.0.1:9"
-
-
-def run(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
 
 
 def test_a_command_of_another_package_is_listed_with_the_others(
@@ -25,40 +17,6 @@ def test_a_command_of_another_package_is_listed_with_the_others(
     names = [line.split()[0] for line in capsys.readouterr().out.partition("Commands:")[2].splitlines()[1:]]
     assert names[0] == "serve"
     assert names[-1] == "conformance"
-
-
-def test_it_is_not_imported_by_other_commands() -> None:
-    ran = run(
-        "import sys; from rater_service.cli import main; code = main(['prices', 'check', '-h']);"
-        "print('httpx' in sys.modules, 'phoebe_conformance' in sys.modules, code, file=sys.stderr)"
-    )
-
-    assert ran.stderr == "False False 0\n"
-
-
-@pytest.mark.parametrize("arguments", [[URL, "--model", "m"], ["--help"], []])
-@pytest.mark.parametrize("missing", ["httpx", "zstandard"])
-def test_without_its_extra_it_says_in_one_line_what_to_install(arguments: list[str], missing: str) -> None:
-    ran = run(
-        f"import sys; sys.modules[{missing!r}] = None; from rater_service.cli import main;"
-        f"sys.exit(main(['conformance', *{arguments!r}]))"
-    )
-
-    assert ran.returncode == 1
-    assert ran.stdout == ""
-    assert ran.stderr == (
-        f"phoebe: `phoebe conformance` needs {missing}, which is not installed: "
-        "pip install 'phoebe[conformance]'\n"
-    )
-
-
-def test_without_its_extra_it_is_listed_all_the_same() -> None:
-    ran = run(
-        "import sys; sys.modules['httpx'] = None; from rater_service.cli import main; sys.exit(main(['-h']))"
-    )
-
-    assert ran.returncode == 0
-    assert "conformance  Not installed: pip install 'phoebe[conformance]'" in ran.stdout
 
 
 @pytest.mark.parametrize(

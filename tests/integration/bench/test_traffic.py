@@ -12,7 +12,7 @@ import pytest
 from bench import engine
 from bench.engine import CHUNKS_AROUND, STEP_S, Steps, plain_answer, start_engine, stream_writes
 from bench.errors import BenchError
-from bench.load import AnswerReader, Load, Seen, Work, request_bytes
+from bench.load import Load, Seen, Work
 from bench.traffic import TURN_S, arguments_of, do_work, main
 
 PLAIN = Work(connections=3, tokens=50, seconds=0.05)
@@ -141,91 +141,6 @@ async def test_a_plain_answer_is_a_chat_completion_of_a_kilobyte_with_usage() ->
     assert answer["model"] == engine.MODEL
     assert answer["usage"]["completion_tokens"] == 70
     assert answer["usage"]["total_tokens"] == answer["usage"]["prompt_tokens"] + 70
-
-
-def test_a_streamed_answer_has_its_tokens_then_usage_then_done() -> None:
-    writes = stream_writes(3)
-    assert len(writes) == 3 + CHUNKS_AROUND
-    data = [write.partition(b"data: ")[2].partition(b"\n\n")[0] for write in writes]
-    chunks = [json.loads(one) for one in data[:-1]]
-    assert [bool(chunk["choices"]) for chunk in chunks] == [True] * 5 + [False]
-    assert [chunk["choices"][0]["finish_reason"] for chunk in chunks[:-1]] == [None] * 4 + ["stop"]
-    assert chunks[-1]["usage"]["completion_tokens"] == 3
-    assert data[-1] == b"[DONE]"
-    assert all(200 <= len(write) <= 300 for write in writes[:-1])
-
-
-def test_the_same_request_goes_to_both_sides_and_names_no_port() -> None:
-    head, _, body = request_bytes(STREAMED, 7).partition(b"\r\n\r\n")
-    assert f"Content-Length: {len(body)}".encode() in head
-    assert b"Host: 127.0.0.1\r\n" in head
-    request = json.loads(body)
-    assert (request["stream"], request["max_tokens"], request["seed"]) == (True, 2, 7)
-    assert "stream" not in json.loads(request_bytes(PLAIN, 7).partition(b"\r\n\r\n")[2])
-
-
-class Written(asyncio.Transport):
-    """A transport that keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.writes: list[bytes] = []
-        self.changed = asyncio.Event()
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.writes.append(bytes(data))
-        self.changed.set()
-
-
-async def test_a_stream_waits_until_its_client_has_seen_what_was_written() -> None:
-    steps = Steps()
-    steps.turn = range(1, 3)
-    slow, other = Written(), Written()
-    steps.begin(1, slow, iter([b"a", b"b"]))
-    steps.begin(2, other, iter([b"x", b'"choices":[]', b"y"]))
-    await other.changed.wait()
-    steps.seen(2, 1)
-    while len(other.writes) < 3:  # the usage chunk may never be seen: the stream does not wait for it
-        other.changed.clear()
-        await other.changed.wait()
-    assert slow.writes == [b"a"]
-    slow.changed.clear()
-    steps.seen(1, 1)
-    await slow.changed.wait()
-    assert slow.writes == [b"a", b"b"]
-
-
-async def test_a_stream_whose_connection_is_gone_is_written_no_more() -> None:
-    steps = Steps()
-    steps.turn = range(1, 3)
-    gone, other = Written(), Written()
-    steps.begin(1, gone, iter([b"a"]))
-    steps.begin(2, other, iter([b"x"]))
-    steps.leave(gone)
-    await other.changed.wait()
-    assert gone.writes == []
-
-
-def test_an_answer_is_complete_however_it_is_cut() -> None:
-    answer = engine.STREAM_HEAD + b"".join(stream_writes(2))
-    for cut in range(1, len(answer)):
-        reader = AnswerReader()
-        assert not reader.feed(answer[:cut])
-        assert reader.feed(answer[cut:])
-        assert reader.events == 2 + CHUNKS_AROUND
-
-
-def test_a_head_that_ends_like_a_body_is_not_taken_for_one() -> None:
-    reader = AnswerReader()
-    assert not reader.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Request-Id: 10\r\n\r\n")
-    assert reader.feed(b"0\r\n\r\n")
-
-
-def test_a_body_with_a_length_is_complete_with_its_last_byte() -> None:
-    answer = plain_answer(50)
-    reader = AnswerReader()
-    assert not reader.feed(answer[:-1])
-    assert reader.feed(answer[-1:])
 
 
 async def test_an_answer_that_is_not_200_ends_the_work_with_its_text() -> None:

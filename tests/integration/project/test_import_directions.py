@@ -80,6 +80,9 @@ def test_the_import_directions_are_kept() -> None:
         ("addon/phoebe_addon/apis/families/ollama.py", "import socket", "middle is pure"),
         ("rater_service/prices/resolution.py", "import logging", "middle is pure"),
         ("rater_service/money.py", "from rater_service.prices import store", "middle is pure"),
+        ("addon/phoebe_addon/settings/routes_file.py", "import phoebe_addon.exchange", "floors of the addon"),
+        ("addon/phoebe_addon/spool/folder.py", "import phoebe_addon.meter", "floors of the addon"),
+        ("rater_service/events/store.py", "import rater_service.prices.store", "floors of the rater"),
     ],
 )
 def test_an_import_against_them_is_found(copy: Path, module: str, line: str, broken: str) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace as with_
 from pathlib import Path
 
 import grpc
+import grpc.aio
 import pytest
 import tenacity
 
@@ -247,3 +249,27 @@ async def test_secrets_that_others_can_read_are_warned_of_and_never_logged(
     assert caplog.text.count(f"{token_file} can be read by every user") == 1
     assert OLD not in caplog.text
     assert NEW not in caplog.text
+
+
+async def test_a_connection_does_not_wait_because_another_one_could_not_connect() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        target = f"127.0.0.1:{free.getsockname()[1]}"
+
+    async def ask(channel: grpc.aio.Channel) -> grpc.StatusCode:
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/no.Service/Method")
+        with pytest.raises(grpc.aio.AioRpcError) as answered:
+            await call(b"", timeout=10)
+        return answered.value.code()
+
+    credentials = PLAINTEXT.read()
+    async with credentials.open_channel(target) as waiting:
+        assert await ask(waiting) is grpc.StatusCode.UNAVAILABLE
+        server = grpc.aio.server()
+        server.add_insecure_port(target)
+        await server.start()
+        try:
+            async with credentials.open_channel(target) as fresh:
+                assert await ask(fresh) is grpc.StatusCode.UNIMPLEMENTED
+        finally:
+            await server.stop(None)

@@ -1,10 +1,8 @@
 import subprocess
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 COMMITTED = ROOT / "proto" / "phoebe_proto" / "v1"
-BIN = Path(sys.executable).parent
 
 
 def generated_files(folder: Path) -> dict[str, str]:
@@ -17,11 +15,3 @@ def test_the_generated_code_is_what_the_wire_contract_generates(tmp_path: Path) 
     generated = generated_files(tmp_path / "phoebe_proto" / "v1")
     assert len(generated) == 8
     assert generated == generated_files(COMMITTED), "run `make proto`"
-
-
-def test_the_wire_contract_keeps_the_rules_of_buf() -> None:
-    linted = subprocess.run(
-        [BIN / "buf", "lint", "proto"], cwd=ROOT, check=False, capture_output=True, text=True, timeout=120
-    )
-
-    assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")
