@@ -31,6 +31,7 @@ from phoebe_addon.meter import Meter
 from phoebe_addon.proxy import flows, guard, lean, modes, startup_errors, stopping
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.open_files import ClientLimits, allow_open_files
+from phoebe_addon.proxy.unasked import Unasked
 from phoebe_addon.proxy.watched_answer import read_buffered, watcher
 from phoebe_addon.settings.followed_files import FollowedFiles
 from phoebe_addon.settings.options import OPTIONS, add_options
@@ -199,6 +200,17 @@ class PhoebeAddon:
             if self._meter:
                 self._meter.metrics.connections_refused.inc()
 
+    def engine_spoke_unasked(self, unasked: Unasked) -> None:
+        """Count what an engine sent that nobody asked for. The proxy has closed its connection."""
+        looks = f" (they look like an answer with the status {unasked.status})" if unasked.status else ""
+        logger.error(
+            "phoebe: the engine %s sent %d bytes that nobody asked for%s: they were given to no client, and "
+            "its connection was closed. Such an engine takes one request for two, or is broken",
+            *(unasked.engine, unasked.byte_count, looks),
+        )
+        if self._meter:
+            self._meter.metrics.unasked_bytes.inc(unasked.byte_count)
+
     async def client_disconnected(self, client: connection.Client) -> None:
         """End what is still open on a connection that is gone."""
         if self._meter:
@@ -221,9 +233,7 @@ class PhoebeAddon:
         if self._stopping and self._stopping.begun:
             return _STOPPING  # since its head came
         if passed.is_free():
-            self._meter.metrics.free.inc()
-            self._let_pass(flow, passed.upstream)
-            return None
+            return self._let_pass_free(flow, passed)
         body = gate.check_body(flow.request.raw_content or b"", passed, self._settings.rules)
         if isinstance(body, Refusal):
             return body
@@ -241,9 +251,18 @@ class PhoebeAddon:
         flow.request.headers[flows.REQUEST_ID_HEADER] = exchange.request_id
         # Usage must be readable on the way.
         flow.request.headers["Accept-Encoding"] = "identity"
-        if body.content is not flow.request.raw_content:
-            flow.request.headers.pop("content-encoding", None)
-            flow.request.content = body.content
+        flows.set_body(flow, body.content)
+        self._let_pass(flow, passed.upstream)
+        return None
+
+    def _let_pass_free(self, flow: http.HTTPFlow, passed: gate.Pass) -> Refusal | None:
+        assert self._settings
+        assert self._meter
+        body = gate.check_free_body(flow.request.raw_content or b"", passed, self._settings.rules)
+        if isinstance(body, Refusal):
+            return body
+        self._meter.metrics.free.inc()
+        flows.set_body(flow, body)
         self._let_pass(flow, passed.upstream)
         return None
 

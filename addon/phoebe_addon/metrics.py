@@ -33,6 +33,11 @@ class Metrics:
             "Connections of clients that were closed because too many were open.",
             registry=self.registry,
         )
+        self.unasked_bytes = Counter(
+            "phoebe_engine_bytes_unasked",
+            "Bytes that engines sent on connections on which nothing was asked.",
+            registry=self.registry,
+        )
         self.ended = Counter(
             "phoebe_exchanges_ended", "Admitted exchanges that ended.", ["outcome"], registry=self.registry
         )

@@ -55,9 +55,21 @@ class Http2Client:
 
         complete: whether the body ends with what is given.
         """
+        return self.ask("POST", path, headers, body, complete=complete)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]],
+        body: bytes,
+        *,
+        complete: bool = True,
+    ) -> Http2Stream:
+        """The same with any method."""
         stream = Http2Stream(self._connection.get_next_available_stream_id())
         self._streams[stream.stream_id] = stream
-        pseudo = {":method": "POST", ":scheme": "https", ":authority": self._authority, ":path": path}
+        pseudo = {":method": method, ":scheme": "https", ":authority": self._authority, ":path": path}
         given = headers.items() if isinstance(headers, Mapping) else headers
         fields = [(name.lower(), value) for name, value in (*pseudo.items(), *given)]
         self._connection.send_headers(stream.stream_id, fields)

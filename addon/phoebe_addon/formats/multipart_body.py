@@ -3,6 +3,7 @@
 Read with the parser that Starlette uses, and so engines written in Python: what it finds is what they find.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +13,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 # A form of these APIs has about ten fields; files are not kept.
 _PARTS_MAX = 1000
 _FIELD_BYTES_MAX = 64 * 1024
+# What RFC 2046 allows (5.1.1) but for the blank: with it, a form could begin like the line of a request.
+_BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=?-]+")
 
 
 class FormError(ValueError):
@@ -38,6 +41,8 @@ def read_form(content: bytes, content_type: str) -> Form:
     boundary = parameters.get(b"boundary")
     if media_type != b"multipart/form-data" or not boundary:
         raise FormError("its Content-Type is not multipart/form-data with a boundary")
+    if not _BOUNDARY.fullmatch(boundary):
+        raise FormError("its boundary has characters that a boundary can't have")
     if parameters.get(b"charset", b"utf-8").lower() not in {b"utf-8", b"utf8"}:
         # Engines decode the names of the fields by it, and would find others there than are found here.
         raise FormError("its charset is not UTF-8")
@@ -52,7 +57,12 @@ def read_form(content: bytes, content_type: str) -> Form:
         raise FormError("its last boundary is missing")
     fields = {name: tuple(values) for name, values in collector.fields.items()}
     # Not before what the parser took for content: a value may begin like the last boundary.
-    return Form(boundary, fields, content.find(b"--%s--" % boundary, collector.position))
+    last = b"--%s--" % boundary
+    end = content.find(last, collector.position)
+    if content[end + len(last) :].strip(b"\r\n"):
+        # A server that stops reading at the last boundary would find its next request there.
+        raise FormError("something stands behind its last boundary")
+    return Form(boundary, fields, end)
 
 
 def with_fields(content: bytes, form: Form, fields: Mapping[str, str]) -> bytes:

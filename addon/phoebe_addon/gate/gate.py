@@ -9,8 +9,14 @@ from phoebe_addon.formats.content_coding import ContentCodingError, open_decoder
 from phoebe_addon.gate.edge_secrets import SECRET_HEADER, EdgeSecrets
 from phoebe_addon.gate.identity import HeaderNames, Identity, read_identity
 from phoebe_addon.gate.refusal import Refusal, RefusalReason
-from phoebe_addon.gate.request_body import BadBodyError, RequestBody, UsagePolicy, read_request
-from phoebe_addon.gate.routes import Match, RouteTable
+from phoebe_addon.gate.request_body import (
+    BadBodyError,
+    RequestBody,
+    UsagePolicy,
+    check_body_kind,
+    read_request,
+)
+from phoebe_addon.gate.routes import BodyKind, Match, RouteTable
 from phoebe_addon.gate.upstreams import Upstream, Upstreams
 
 type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -115,12 +121,33 @@ def check_body(content: bytes, passed: Pass, rules: GateRules) -> RequestBody | 
         decoded = _decoded(content, passed.content_encoding, rules.body_bytes_max)
         if decoded is None or len(decoded) > rules.body_bytes_max:
             return body_too_large(rules.body_bytes_max)
+        if passed.match.route.body is BodyKind.NONE:
+            check_body_kind(decoded, passed.content_type, BodyKind.NONE)
         body = read_request(
             decoded, passed.content_type, passed.match, UsagePolicy(upstream.engine, continuous)
         )
     except (BadBodyError, ContentCodingError) as error:
         return Refusal(400, RefusalReason.BAD_BODY, str(error))
     return _check_models(body, upstream.models) or body
+
+
+def check_free_body(content: bytes, passed: Pass, rules: GateRules) -> bytes | Refusal:
+    """Check the body of a request that passes free. Returns it as the engine gets it, decoded.
+
+    An engine that leaves a body unread takes it for the next request, which nobody would have admitted. So no
+    body goes on that could be one: there is none, or it is all of the kind that the route takes.
+    """
+    kind = passed.match.route.body
+    try:
+        decoded: bytes | None = content
+        if kind is not BodyKind.NONE:
+            decoded = _decoded(content, passed.content_encoding, rules.body_bytes_max)
+        if decoded is None or len(decoded) > rules.body_bytes_max:
+            return body_too_large(rules.body_bytes_max)
+        check_body_kind(decoded, passed.content_type, kind)
+    except (BadBodyError, ContentCodingError) as error:
+        return Refusal(400, RefusalReason.BAD_BODY, str(error))
+    return decoded
 
 
 def _check_models(body: RequestBody, served: tuple[str, ...]) -> Refusal | None:

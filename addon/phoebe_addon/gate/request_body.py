@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from phoebe_addon.apis.engines import UNDECLARED, Engine
 from phoebe_addon.apis.family import Family, RequestFormat, Streams, UsageSwitch, value_at
 from phoebe_addon.formats.json_members import Member, document_members, last_member, object_members, replaced
-from phoebe_addon.formats.multipart_body import FormError, read_form, with_fields
-from phoebe_addon.gate.routes import Match
+from phoebe_addon.formats.multipart_body import Form, FormError, read_form, with_fields
+from phoebe_addon.gate.routes import BodyKind, Match
 
 
 class BadBodyError(ValueError):
@@ -78,13 +78,27 @@ def read_request(content: bytes, content_type: str, match: Match, usage_policy: 
     )
 
 
+def check_body_kind(content: bytes, content_type: str, kind: BodyKind) -> None:
+    """Check that a body is of a kind, from its first byte to its last. Raises BadBodyError."""
+    if kind is BodyKind.JSON:
+        _parse(content)
+    elif kind is BodyKind.FORM:
+        _parse_form(content, content_type)
+    elif content:
+        raise BadBodyError(f"A request of this kind has no body, but this one has {len(content)} bytes.")
+
+
+def _parse_form(content: bytes, content_type: str) -> Form:
+    try:
+        return read_form(content, content_type)
+    except FormError as error:
+        raise BadBodyError(f"The request body is not a form (multipart/form-data): {error}.") from None
+
+
 def _read_form_request(
     content: bytes, content_type: str, family: Family, usage_policy: UsagePolicy
 ) -> RequestBody:
-    try:
-        form = read_form(content, content_type)
-    except FormError as error:
-        raise BadBodyError(f"The request body is not a form (multipart/form-data): {error}.") from None
+    form = _parse_form(content, content_type)
     streaming = any(_is_true(value) for value in form.fields.get("stream", ()))
     added_switches = tuple(
         switch

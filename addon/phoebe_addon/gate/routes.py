@@ -8,6 +8,7 @@ one segment, `{name...}` one or more, as in a model's name that has slashes.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from urllib.parse import unquote
 
@@ -47,17 +48,43 @@ REFUSED_ROUTES = {
 """Requests that are known, and why they are not served."""
 
 
+class BodyKind(StrEnum):
+    """What the body of a request must be."""
+
+    NONE = "none"
+    JSON = "json"
+    FORM = "form"
+
+
+METHODS_WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
+"""Methods whose requests have a body. To the body of any other HTTP gives no meaning (RFC 9110, 9.3.1).
+
+Some servers leave such a body unread, and take it for the next request on the connection.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A route. families: those that can be meant, none if it passes free. why_refused: None if it is not.
 
-    A path with several families tells them apart by the members of the request's body.
+    A path with several families tells them apart by the members of the request's body. free_body: what the
+    body of a request must be that passes free; None: a JSON object where the method has a body.
     """
 
     method: str
     path: str
     families: tuple[Family, ...] = ()
     why_refused: str | None = None
+    free_body: BodyKind | None = None
+
+    @property
+    def body(self) -> BodyKind:
+        """What the body of a request must be."""
+        if self.method not in METHODS_WITH_BODY:
+            return BodyKind.NONE
+        if self.families:
+            return BodyKind.FORM if self.families[0].request.form else BodyKind.JSON
+        return self.free_body or BodyKind.JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +189,12 @@ def built_in_routes() -> tuple[Route, ...]:
     )
 
 
-def make_route(name: str, families: tuple[Family, ...] = (), why_refused: str | None = None) -> Route:
+def make_route(
+    name: str,
+    families: tuple[Family, ...] = (),
+    why_refused: str | None = None,
+    free_body: BodyKind | None = None,
+) -> Route:
     """Make a route of its name, `METHOD /path`. Raises RouteError."""
     match = _ROUTE.fullmatch(name)
     if match is None:
@@ -173,7 +205,7 @@ def make_route(name: str, families: tuple[Family, ...] = (), why_refused: str | 
     parameters = [parameter for parameter, _ in _PARAMETER.findall(path)]
     if len(parameters) > len(set(parameters)):
         raise RouteError(f"{_shown(name)}: two parameters have the same name")
-    return Route(method, path, families, why_refused)
+    return Route(method, path, families, why_refused, free_body)
 
 
 def _beginnings(path: str) -> list[str]:

@@ -6,6 +6,7 @@ an engine also waits here while one of its streams holds back more than a little
 """
 
 import asyncio
+import select
 from contextvars import ContextVar
 from typing import Any, override
 
@@ -13,6 +14,8 @@ from mitmproxy.connection import Connection
 from mitmproxy.proxy import mode_servers, server
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _http2
+
+from phoebe_addon.proxy.quiet_engines import know_sockets
 
 # What asyncio's own writers allow. An answer that is sent in one piece may be longer.
 _HELD_BYTES_MAX = 64 * 1024
@@ -27,6 +30,23 @@ class PacedConnectionHandler(mode_servers.ProxyConnectionHandler):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)  # type: ignore[no-untyped-call]
         self._client_spoke = asyncio.Event()
+        know_sockets(self.client, self)
+
+    def is_unread(self, connection: Connection) -> bool:
+        """Whether something came on a connection, be it only its end, that no layer has been shown.
+
+        Also if something that was sent on it has not left this process: it is in no state for a next request.
+        """
+        io = self.transports.get(connection)
+        if not io or not isinstance(io.reader, asyncio.StreamReader):
+            return True
+        assert isinstance(io.writer, asyncio.StreamWriter)
+        transport = io.writer.transport
+        if io.reader._buffer or transport.is_closing() or transport.get_write_buffer_size():  # type: ignore[attr-defined]
+            return True
+        poll = select.poll()
+        poll.register(transport.get_extra_info("socket"), select.POLLIN)
+        return bool(poll.poll(0))
 
     async def taken_again(self, stream: http_layers.HttpStream) -> None:
         """Called when a client takes again what a stream held back."""

@@ -46,6 +46,13 @@ def hide_secret(flow: http.HTTPFlow, forwarding: Forwarding) -> None:
     headers.fields = forwarding.without_secret(headers.fields)
 
 
+def set_body(flow: http.HTTPFlow, content: bytes) -> None:
+    """Give a request another body, without a content coding, unless it is the one it has."""
+    if content is not flow.request.raw_content:
+        flow.request.headers.pop("content-encoding", None)
+        flow.request.content = content
+
+
 def direct_to(flow: http.HTTPFlow, upstream: Upstream, forwarding: Forwarding) -> None:
     """Send a request to an upstream, with the headers that are for it."""
     request = flow.request

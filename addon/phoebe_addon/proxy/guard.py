@@ -39,7 +39,7 @@ from phoebe_addon.gate.refusal import INTERNAL_ERROR, Refusal, RefusalReason, er
 from phoebe_addon.proxy import flows
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.http1 import BoundedHttp1Client, BoundedHttp1Server, make_body_reader
-from phoebe_addon.proxy.http2 import BoundedHttp2Server
+from phoebe_addon.proxy.http2 import BoundedHttp2Client, BoundedHttp2Server
 from phoebe_addon.proxy.silence import TimedHttpStream
 from phoebe_addon.proxy.tls import BoundedClientTLSLayer
 from phoebe_addon.proxy.watchdog import WatchedConnectionHandler
@@ -257,6 +257,7 @@ def install() -> None:
         (http_layers, "Http1Server"),
         (http_layers, "Http1Client"),
         (http_layers, "Http2Server"),
+        (http_layers, "Http2Client"),
         (next_layer, "ClientTLSLayer"),
         (tls.ClientTLSLayer, "receive_handshake_data"),
         (_http1, "make_error_response"),
@@ -277,6 +278,7 @@ def install() -> None:
     http_layers.Http1Server = BoundedHttp1Server  # type: ignore[attr-defined]
     http_layers.Http1Client = BoundedHttp1Client  # type: ignore[attr-defined]
     http_layers.Http2Server = BoundedHttp2Server  # type: ignore[attr-defined]
+    http_layers.Http2Client = BoundedHttp2Client  # type: ignore[attr-defined]
     next_layer.ClientTLSLayer = BoundedClientTLSLayer  # type: ignore[attr-defined]
     _http1.make_error_response = _error_response
     _http1.make_body_reader = make_body_reader

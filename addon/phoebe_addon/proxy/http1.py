@@ -18,16 +18,21 @@ from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
+    RequestEndOfMessage,
+    RequestHeaders,
     ResponseData,
     ResponseHeaders,
     ResponseProtocolError,
 )
 
 from phoebe_addon.proxy.guard_rules import GuardRules
+from phoebe_addon.proxy.unasked import engine_spoke_unasked
 
 # An interim answer, but for 101, which ends the talk in HTTP.
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9]{2}[ \r\n]")
 _HEAD_BYTES_MAX = 64 * 1024
+# So much of a body is copied to go out in one piece with its head. The kernel hardly takes more at a time.
+_JOINED_BYTES_MAX = 64 * 1024
 _MALFORMED = commands.Log("a client's request is not well-formed or is cut short")
 
 
@@ -78,10 +83,77 @@ class BoundedHttp1Server(_http1.Http1Server):
 
 
 class BoundedHttp1Client(_http1.Http1Client):
-    """An engine's connection."""
+    """An engine's connection. request_count: how many requests went out on it.
+
+    It takes another request only after an answer that leaves no doubt about where the next one begins.
+    """
+
+    request_count = 0
+    _head = b""
+    """The head of a request that is not sent yet."""
+
+    @override
+    def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
+        if isinstance(event, RequestHeaders):
+            self.request_count += 1
+        elif isinstance(event, RequestEndOfMessage) and self._head:
+            yield from self._send_behind_head(b"")
+        for command in super().send(event):
+            if not isinstance(command, commands.SendData):
+                yield command
+            elif isinstance(event, RequestHeaders):
+                self._head = command.data
+            else:
+                yield from self._send_behind_head(command.data)
+
+    def _send_behind_head(self, body: bytes) -> layer.CommandGenerator[None]:
+        """Send a body, the beginning of it in one piece with the head, if that waits to be sent.
+
+        An engine that answers once it has the head, and drops what else has come, then drops the body too. If
+        it came later, the engine would read it as a request.
+        """
+        joined = 0
+        if self._head:
+            joined = _JOINED_BYTES_MAX
+            yield commands.SendData(self.conn, self._head + body[:joined])
+            self._head = b""
+        if len(body) > joined:
+            rest = memoryview(body)[joined:] if joined else body  # a slice would be a copy
+            yield commands.SendData(self.conn, rest)  # type: ignore[arg-type]
+
+    @override
+    def mark_done(self, *, request: bool = False, response: bool = False) -> layer.CommandGenerator[None]:
+        is_last = response and self._is_next_answer_in_doubt()
+        yield from super().mark_done(request=request, response=response)
+        if self.state == self.done:
+            # mitmproxy has closed the connection, and looks at nothing more.
+            if response and self.buf:
+                yield engine_spoke_unasked(self.conn, bytes(self.buf))
+        elif is_last and self.request is None:
+            yield commands.CloseConnection(self.conn)
+            self.state = self.done
+
+    def _is_next_answer_in_doubt(self) -> bool:
+        """Whether the engine may still send a body that is no answer's, or read one for a request.
+
+        Some engines send a body where an answer has none. One that answers with an error may have left the
+        body of the request unread.
+        """
+        assert self.request
+        assert self.response
+        status = self.response.status_code
+        has_no_body = self.request.method.upper() == "HEAD" or status in {204, 304}
+        return has_no_body or (status >= 400 and bool(self.request.raw_content))
 
     @override
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
+        if self.request is None and isinstance(event, events.DataReceived):
+            # mitmproxy would do the same, but write to the log what came, be it another customer's.
+            yield engine_spoke_unasked(self.conn, bytes(self.buf))
+            yield commands.CloseConnection(self.conn)
+            self.buf = ReceiveBuffer()
+            self.state = self.done
+            return
         if self.request:
             self._drop_interim_answers()
         yield from super().read_headers(event)

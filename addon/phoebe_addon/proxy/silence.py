@@ -27,9 +27,10 @@ from mitmproxy.proxy.layers.http._events import ErrorCode, RequestProtocolError,
 
 from phoebe_addon.proxy.backpressure import held_bytes
 from phoebe_addon.proxy.guard_rules import GuardRules
+from phoebe_addon.proxy.quiet_engines import QuietEngineStream
 
 
-class TimedHttpStream(http_layers.HttpStream):
+class TimedHttpStream(QuietEngineStream):
     """mitmproxy's HTTP stream; its engine may not be silent for ever, nor its client slow.
 
     engine_timed_out: whether its engine was. client_left: whether the client has taken nothing of its answer
@@ -44,13 +45,6 @@ class TimedHttpStream(http_layers.HttpStream):
     def __init__(self, context: Context, stream_id: int) -> None:
         super().__init__(context, stream_id)
         self._began_s = time.monotonic()
-
-    @property
-    def http_layer(self) -> http_layers.HttpLayer:
-        """The layer of the client's connection, which this stream belongs to."""
-        parent = self.context.layers[self.context.layers.index(self) - 1]
-        assert isinstance(parent, http_layers.HttpLayer)
-        return parent
 
     def awaits_client(self) -> bool:
         """Whether a part of the request has come and more of it is to come."""

@@ -4,16 +4,26 @@ metered:
   POST /team-a/v1/chat/completions: POST /v1/chat/completions   # metered like the built-in route
 free:
   - GET /docs
+  - POST /v1/files: form           # what its body must be: json (the default), form or none
 refused:
   POST /v1/audio/transcriptions: transcriptions are not offered here
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
 from phoebe_addon.formats.text_yaml import TextLoader
-from phoebe_addon.gate.routes import Route, RouteError, RouteTable, built_in_routes, make_route
+from phoebe_addon.gate.routes import (
+    METHODS_WITH_BODY,
+    BodyKind,
+    Route,
+    RouteError,
+    RouteTable,
+    built_in_routes,
+    make_route,
+)
 
 _KEYS = ("metered", "free", "refused")
 
@@ -64,15 +74,35 @@ class _Reader:
             like = self._built_in.get(model)
             if like is None or not like.families:
                 self._fault(f"metered: {name}: {model[:100]!a} is not a built-in metered route")
-            elif route := self._route(name):
+            elif (route := self._route(name)) and route.method not in METHODS_WITH_BODY:
+                self._fault(f"metered: {name}: a {route.method} has no body to read the model from")
+            elif route:
                 routes.append(Route(route.method, route.path, like.families))
         return routes
 
     def free(self, entries: object) -> list[Route]:
-        if not isinstance(entries, list) or not all(isinstance(each, str) for each in entries):
+        if not isinstance(entries, list):
             self._fault("free: must be a list of routes")
             return []
-        return [route for name in entries if (route := self._route(name))]
+        return [route for entry in entries if (route := self._free_route(entry))]
+
+    def _free_route(self, entry: object) -> Route | None:
+        """Read `METHOD /path`, or `METHOD /path: kind of body`."""
+        if isinstance(entry, str):
+            return self._route(entry)
+        name, word = next(iter(entry.items())) if isinstance(entry, dict) and len(entry) == 1 else ("", entry)
+        kind = next((kind for kind in BodyKind if kind == word), None)
+        if kind is None:
+            kinds, shown = ", ".join(BodyKind), ascii(str(word)[:100])
+            self._fault(
+                f"free: must be a list of routes, alone or with the kind of their body ({kinds}), not {shown}"
+            )
+            return None
+        route = self._route(name)
+        if route and route.method not in METHODS_WITH_BODY and kind is not BodyKind.NONE:
+            self._fault(f"free: {name}: a {route.method} has no body")
+            return None
+        return replace(route, free_body=kind) if route else None
 
     def refused(self, entries: object) -> list[Route]:
         pairs = self._pairs("refused", entries)

@@ -6,11 +6,19 @@ import pytest
 
 from phoebe_addon.apis.engines import UNDECLARED
 from phoebe_addon.gate.edge_secrets import EdgeSecrets, parse_secrets
-from phoebe_addon.gate.gate import GateRules, Pass, RequestHead, check_body, check_head, connect_refused
+from phoebe_addon.gate.gate import (
+    GateRules,
+    Pass,
+    RequestHead,
+    check_body,
+    check_free_body,
+    check_head,
+    connect_refused,
+)
 from phoebe_addon.gate.identity import HeaderNames, Identity
 from phoebe_addon.gate.refusal import Refusal, RefusalReason
 from phoebe_addon.gate.request_body import RequestBody
-from phoebe_addon.gate.routes import Match, RouteTable, built_in_routes
+from phoebe_addon.gate.routes import BodyKind, Match, RouteTable, built_in_routes, make_route
 from phoebe_addon.gate.upstreams import Upstream, Upstreams
 from tests.harness.content_codings import encode
 from tests.harness.known import engine
@@ -373,3 +381,84 @@ def test_a_refused_model_is_shown_bounded_and_printable() -> None:
     assert refusal.message.isascii()
     assert refusal.message.isprintable()
     assert len(refusal.message) < 400
+
+
+def free(name: str, body: BodyKind | None = None, content_type: str = "", coding: str = "") -> Pass:
+    return replace(
+        PASSED,
+        match=Match(make_route(name, free_body=body), {}),
+        content_type=content_type,
+        content_encoding=coding,
+    )
+
+
+FORM = "multipart/form-data; boundary=b"
+
+
+@pytest.mark.parametrize(
+    ("passed", "content"),
+    [
+        (free("GET /a"), b""),
+        (free("HEAD /a"), b""),
+        (free("POST /a"), b'{"a":1}'),
+        (free("PUT /a"), b" {} "),
+        (free("POST /a", BodyKind.NONE), b""),
+        (free("POST /a", BodyKind.FORM, FORM), b"--b--"),
+    ],
+)
+def test_a_free_body_that_is_what_its_route_takes_goes_on_as_it_is(passed: Pass, content: bytes) -> None:
+    assert check_free_body(content, passed, RULES) is content
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "ANY"])
+@pytest.mark.parametrize("content", [b"{}", b" ", b"GET /a HTTP/1.1\r\n\r\n"])
+def test_a_body_is_refused_where_the_method_has_none(method: str, content: bytes) -> None:
+    refusal = check_free_body(content, free(f"{method} /a"), RULES)
+
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, refusal.reason) == (400, RefusalReason.BAD_BODY)
+    assert f"has no body, but this one has {len(content)} bytes" in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("passed", "content"),
+    [
+        (free("POST /a"), b""),
+        (free("POST /a"), b"[]"),
+        (free("POST /a"), b"{}x"),
+        (free("POST /a"), b"\xff"),
+        (free("POST /a"), b"POST /v1/completions HTTP/1.1\r\n\r\n"),
+        (free("POST /a", content_type=FORM), b"--b--"),
+        (free("POST /a", BodyKind.NONE), b"{}"),
+        (free("POST /a", BodyKind.FORM, FORM), b"{}"),
+        (free("POST /a", BodyKind.FORM), b"--b--"),
+    ],
+)
+def test_a_free_body_of_another_kind_is_refused(passed: Pass, content: bytes) -> None:
+    refusal = check_free_body(content, passed, RULES)
+
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, refusal.reason) == (400, RefusalReason.BAD_BODY)
+
+
+def test_a_free_body_goes_on_decoded_within_the_limit() -> None:
+    zipped = free("POST /a", coding="gzip")
+
+    assert check_free_body(encode("gzip", b'{"a":1}'), zipped, RULES) == b'{"a":1}'
+    refusal = check_free_body(encode("gzip", b"{" + b" " * 99 + b"}"), zipped, RULES)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is RefusalReason.BODY_TOO_LARGE
+
+
+def test_what_is_empty_once_it_is_decoded_is_a_body_all_the_same() -> None:
+    refusal = check_free_body(encode("gzip", b""), free("GET /a", coding="gzip"), RULES)
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is RefusalReason.BAD_BODY
+
+
+def test_no_metered_body_passes_either_where_the_method_has_none() -> None:
+    chat = PASSED.match.route.families
+    passed = replace(PASSED, match=Match(make_route("GET /a", chat), {}))
+
+    assert isinstance(check_body(b'{"model":"m"}', passed, RULES), Refusal)

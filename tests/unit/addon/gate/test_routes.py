@@ -6,6 +6,7 @@ from phoebe_addon.gate.refusal import Refusal, RefusalReason
 from phoebe_addon.gate.routes import (
     FREE_ROUTES,
     REFUSED_ROUTES,
+    BodyKind,
     Match,
     Route,
     RouteError,
@@ -322,3 +323,9 @@ def test_a_route_is_made_of_its_name() -> None:
 
     assert make_route("POST /a/{b}", (chat,)) == Route("POST", "/a/{b}", (chat,))
     assert make_route("GET /a", why_refused="no") == Route("GET", "/a", (), "no")
+
+
+@pytest.mark.parametrize("route", built_in_routes(), ids=lambda route: f"{route.method} {route.path}")
+def test_every_built_in_route_knows_whether_it_has_a_body(route: Route) -> None:
+    assert (route.body is BodyKind.NONE) == (route.method in {"GET", "HEAD", "DELETE", "OPTIONS"})
+    assert (route.body is BodyKind.FORM) == any(family.request.form for family in route.families)

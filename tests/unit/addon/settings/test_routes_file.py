@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from phoebe_addon.gate.refusal import Refusal
-from phoebe_addon.gate.routes import Match, built_in_routes
+from phoebe_addon.gate.routes import BodyKind, Match, built_in_routes
 from phoebe_addon.settings.routes_file import RoutesFileError, parse_routes, read_routes
 
 FILE = """
@@ -14,6 +14,9 @@ metered:
 free:
   - GET /docs
   - GET /static/{file...}
+  - POST /object
+  - POST /upload: form
+  - POST /reload: none
 refused:
   POST /v1/audio/transcriptions: transcriptions are not offered here
   GET /v1/models: the list is ours
@@ -43,6 +46,49 @@ def test_the_parameters_of_a_metered_route_are_told() -> None:
 def test_a_free_route_passes_free() -> None:
     assert apis("GET", "/docs") == []
     assert apis("GET", "/static/css/a.css") == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/docs", BodyKind.NONE),
+        ("POST", "/object", BodyKind.JSON),
+        ("POST", "/upload", BodyKind.FORM),
+        ("POST", "/reload", BodyKind.NONE),
+    ],
+)
+def test_a_free_route_takes_the_body_it_names_or_the_usual_one(
+    method: str, path: str, body: BodyKind
+) -> None:
+    match = ROUTES.find(method, path)
+
+    assert isinstance(match, Match)
+    assert match.route.body is body
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        ("POST /a: xml", "the kind of their body (none, json, form), not 'xml'"),
+        ("GET /a: json", "GET /a: a GET has no body"),
+        ("DELETE /a: form", "DELETE /a: a DELETE has no body"),
+        ("POST /a: [json]", "must be a list of routes, alone or with the kind"),
+        ("{POST /a: json, POST /b: json}", "must be a list of routes, alone or with the kind"),
+        ("[POST /a]", "must be a list of routes, alone or with the kind"),
+        ("post /a: json", "must be a method and a path"),
+    ],
+)
+def test_a_free_route_with_a_body_that_it_can_not_have_is_named(entry: str, fault: str) -> None:
+    with pytest.raises(RoutesFileError) as raised:
+        parse_routes(f"free:\n  - {entry}\n  - GET /fine\n", "routes.yaml")
+
+    assert fault in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_a_route_without_a_body_can_not_be_metered() -> None:
+    with pytest.raises(RoutesFileError, match="GET /a: a GET has no body to read the model from"):
+        parse_routes("metered: { GET /a: POST /v1/chat/completions }", "routes.yaml")
 
 
 def test_a_refused_route_takes_the_place_of_the_built_in_one() -> None:
