@@ -76,16 +76,15 @@ class Charge:
 class RunStamp:
     """Which run wrote something. Times are UTC-aware.
 
-    requested_by: who asked for it. knowledge_at: what was committed later is not in it. Both are None for
-    runs from before they were kept.
+    requested_by: who asked for it. knowledge_at: what was committed later is not in it.
     """
 
     id: int
     mode: str
-    requested_by: str | None
+    requested_by: str
     started_at: datetime
     finished_at: datetime
-    knowledge_at: datetime | None
+    knowledge_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,9 +137,10 @@ def _frozen_text(origin: RateOrigin) -> str:
 
 
 def _run_text(run: RunStamp) -> str:
-    known = "" if run.knowledge_at is None else f", knowing what was stored by {utc_text(run.knowledge_at)}"
-    asked = "" if run.requested_by is None else f", asked for by {run.requested_by}"
-    return f"run {run.id} ({run.mode}{asked}), finished {utc_text(run.finished_at)}{known}"
+    return (
+        f"run {run.id} ({run.mode}, asked for by {run.requested_by}), finished {utc_text(run.finished_at)}, "
+        f"knowing what was stored by {utc_text(run.knowledge_at)}"
+    )
 
 
 def _show_changes(told: Explanation) -> None:

@@ -21,7 +21,7 @@ from rater_service.statements import statement
 
 logger = logging.getLogger(__name__)
 
-# Runs don't meet; only a hand in the tables can get in the way of one, or one of an older Phoebe.
+# Runs don't meet; only a hand in the tables can get in the way of one.
 ATTEMPTS_MAX = 3
 
 _KEY = "window_start, auth_id, resource_id, model_id"

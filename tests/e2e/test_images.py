@@ -117,6 +117,7 @@ def test_the_rater_image_has_the_command_line_and_no_proxy(rater: Image) -> None
 def test_the_rater_image_carries_its_migrations_and_statements(rater: Image) -> None:
     [package] = rater.environment.glob("lib/python3*/site-packages/rater_service")
     assert list(package.glob("migrations/versions/0001_*.py"))
+    assert list(package.glob("migrations/versions/0001_*/*.sql"))
     assert list(package.glob("rating/sql/*.sql"))
 
 

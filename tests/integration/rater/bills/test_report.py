@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rater_service.bills.report import BillSums, Grouping, Report, make_report
-from rater_service.bills.rollups import LedgerTooYoungError, Selection
+from rater_service.bills.rollups import Selection
 from rater_service.cli import main
 from rater_service.database.database import Pool
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
@@ -125,27 +125,6 @@ async def test_a_report_says_what_the_bills_said_at_a_moment(ledger: Ledger) -> 
     now = await report(pool, as_of=await database_time(pool))
     assert now.as_of is not None
     assert now.as_of.run_id == second.run_id, "a dry run has no word in it"
-
-
-async def test_a_moment_before_changes_were_kept_is_refused_with_the_time_from_which_they_are(
-    ledger: Ledger,
-) -> None:
-    await ledger.store(make_event())
-    before = await database_time(ledger.pool)
-    await ledger.rate()
-    between = await database_time(ledger.pool)
-    await ledger.rate()
-    await ledger.force(
-        "ALTER TABLE rating_run DROP CONSTRAINT rating_run_accountable;"
-        " UPDATE rating_run SET knowledge_at = NULL"
-    )
-    after = await database_time(ledger.pool)
-    await ledger.rate()
-
-    assert costs(await report(ledger.pool, as_of=before)) == {}
-    with pytest.raises(LedgerTooYoungError, match="kept since 20"):
-        await report(ledger.pool, as_of=between)
-    assert costs(await report(ledger.pool, as_of=after)) == costs(await report(ledger.pool))
 
 
 def test_parts_add_up_to_the_whole_in_every_grouping(

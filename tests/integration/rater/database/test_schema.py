@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from importlib import import_module
 
 import asyncpg
 import pytest
@@ -13,10 +12,7 @@ from rater_service.errors import OperatorError
 from rater_service.statements import statement
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 
-HEAD = "0006"
-ROLLUPS_AS_THEY_STAND = import_module(
-    "rater_service.migrations.versions.0004_rating_ledger"
-).ROLLUPS_AS_THEY_STAND
+HEAD = "0001"
 TABLES = {
     "billing_event",
     "billing_event_default",
@@ -29,6 +25,7 @@ TABLES = {
     "rated_usage_change",
     "hourly_usage",
     "producer",
+    "schema_revision",
     "alembic_version",
 }
 WITHOUT_USAGE = "usage_found = false, prompt_tokens = NULL, cached_tokens = NULL, completion_tokens = NULL"
@@ -240,6 +237,21 @@ async def plan(pool: Pool, name: str, *arguments: object) -> str:
     return "\n".join(row[0] for row in rows)
 
 
+LEDGER_OF_ROLLUPS = """
+INSERT INTO rated_usage_change
+    (run, kind, rollup, window_start, auth_id, resource_id, model_id,
+     new_prompt_tokens, new_cached_tokens, new_completion_tokens, new_billable_prompt_tokens, new_cost,
+     new_applied_prompt_rate, new_applied_cached_rate, new_applied_completion_rate, new_event_count,
+     new_base_model, new_price_book)
+SELECT
+    run, 'INSERT', id, window_start, auth_id, resource_id, model_id,
+    prompt_tokens, cached_tokens, completion_tokens, billable_prompt_tokens, cost,
+    applied_prompt_rate, applied_cached_rate, applied_completion_rate, event_count,
+    base_model, price_book
+FROM rated_usage
+"""
+
+
 @pytest.fixture
 async def busy(ledger: Ledger) -> Ledger:
     """A month of events and rollups, so that reading a part by index pays."""
@@ -259,7 +271,7 @@ async def busy(ledger: Ledger) -> Ledger:
         " FROM rated_usage u, generate_series(1, 100) n, generate_series(1, 60) a"
     )
     await ledger.force("DELETE FROM rated_usage_change")
-    await ledger.pool.execute(ROLLUPS_AS_THEY_STAND)
+    await ledger.pool.execute(LEDGER_OF_ROLLUPS)
     await ledger.pool.execute("ANALYZE")
     return ledger
 

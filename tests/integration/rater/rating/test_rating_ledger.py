@@ -147,18 +147,18 @@ async def test_a_wrong_change_is_refused(ledger: Ledger, change: str, constraint
 
 
 @pytest.mark.parametrize(
-    ("change", "constraint"),
+    ("change", "rule"),
     [
         ("requested_by = ''", "rating_run_no_empty_text"),
-        ("requested_by = NULL", "rating_run_accountable"),
-        ("knowledge_at = NULL", "rating_run_accountable"),
+        ("requested_by = NULL", "requested_by"),
+        ("knowledge_at = NULL", "knowledge_at"),
     ],
 )
-async def test_a_run_nobody_accounts_for_is_refused(ledger: Ledger, change: str, constraint: str) -> None:
+async def test_a_run_nobody_accounts_for_is_refused(ledger: Ledger, change: str, rule: str) -> None:
     await ledger.rate()
-    with pytest.raises(asyncpg.CheckViolationError) as refused:
+    with pytest.raises((asyncpg.CheckViolationError, asyncpg.NotNullViolationError)) as refused:
         await ledger.force(f"UPDATE rating_run SET {change}")
-    assert refused.value.constraint_name == constraint
+    assert rule in (refused.value.constraint_name, refused.value.column_name)
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 201, "line\nbreak", "nul\0"])

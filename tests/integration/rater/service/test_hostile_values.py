@@ -75,7 +75,7 @@ async def test_a_caller_who_refuses_the_answer_leaves_no_traceback(
 async def test_counts_that_add_up_to_more_than_64_bits_keep_nobody_from_rating_and_auditing(
     ledger: Ledger, rater: Rater
 ) -> None:
-    # An earlier version took these.
+    # The service would refuse these; the database does not.
     for name in ("one", "two"):
         await ledger.pool.execute(
             "INSERT INTO producer (producer_id, first_seen, last_seen, last_seq, spooled_events,"

@@ -1,0 +1,16 @@
+SELECT
+    -- Whole hours of UTC, whatever the session's time zone is.
+    date_trunc('hour', event_time, 'UTC') AS window_start,
+    auth_id, resource_id, model_id, base_model, usage_found, model_untrusted,
+    outcome = 'completed' AS completed,
+    count(*) AS event_count,
+    sum(coalesce(prompt_tokens, 0))::numeric(38, 0) AS prompt_tokens,
+    sum(coalesce(cached_tokens, 0))::numeric(38, 0) AS cached_tokens,
+    sum(coalesce(completion_tokens, 0))::numeric(38, 0) AS completion_tokens,
+    -- Per event: what one event has too many cached tokens must not shorten another's prompt.
+    sum(greatest(coalesce(prompt_tokens, 0) - coalesce(cached_tokens, 0), 0))::numeric(38, 0)
+        AS billable_prompt_tokens,
+    min(stored_at) AS first_stored_at,
+    max(stored_at) AS last_stored_at
+FROM {events}
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
