@@ -14,19 +14,18 @@ A refused exchange gets its response in one of the first two and never reaches a
 import asyncio
 import logging
 from datetime import UTC, datetime
-from weakref import WeakKeyDictionary
 
 import uuid_utils
 from mitmproxy import addonmanager, connection, ctx, exceptions, http
 
-from phoebe_addon.answer.body import Removal
-from phoebe_addon.answer.reader import RequestFacts
-from phoebe_addon.apis.family import ErrorShape
-from phoebe_addon.exchange import Admission, Ending, Exchange
+from phoebe_addon.exchange.admission import admission_of
+from phoebe_addon.exchange.event import Ending
+from phoebe_addon.exchange.exchange import Exchange, Stage
+from phoebe_addon.exchange.metering import Metering
 from phoebe_addon.gate import gate
-from phoebe_addon.gate.refusal import INTERNAL_ERROR, Refusal, RefusalReason
+from phoebe_addon.gate.refusal import INTERNAL_ERROR, NOT_DURABLE, STARTING, STOPPING, TOO_BUSY, Refusal
 from phoebe_addon.gate.request_body import RequestBody
-from phoebe_addon.gate.upstreams import Upstream, Upstreams
+from phoebe_addon.gate.upstreams import Upstreams
 from phoebe_addon.meter import Meter
 from phoebe_addon.proxy import flows, guard, lean, modes, startup_errors, stopping
 from phoebe_addon.proxy.guard_rules import GuardRules
@@ -43,8 +42,6 @@ logger = logging.getLogger(__name__)
 # Documents up to here are kept whole and sent on, Content-Length and all, after their event is durable.
 # Longer ones and those of unknown length are passed on as they come, framed so that the end can be held back.
 _BUFFERED_ANSWER_BYTES_MAX = 8 * 1024 * 1024
-_RETRY_AFTER = (("Retry-After", "5"),)
-_STOPPING = Refusal(503, RefusalReason.NOT_READY, "The proxy is stopping.", _RETRY_AFTER)
 _NEEDS_RESTART = {
     "phoebe_rater": "rater",
     "phoebe_rater_tls and what goes with it": "rater_credentials",
@@ -63,9 +60,6 @@ class PhoebeAddon:
         self._settings: Settings | None = None
         self._files = FollowedFiles()
         self._meter: Meter | None = None
-        # Not in the flows' metadata, which mitmproxy writes to files and shows.
-        self._passes: WeakKeyDictionary[http.HTTPFlow, gate.Pass] = WeakKeyDictionary()
-        self._exchanges: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
         self._refreshing: asyncio.Task[None] | None = None
         self._stopping: stopping.Stopping | None = None
         self._client_limits = ClientLimits(1, 1)
@@ -134,60 +128,56 @@ class PhoebeAddon:
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Check the head of a request."""
+        exchange = guard.exchange_of(flow)
+        if exchange is None:
+            return
         try:
             decision = self._check_head(flow)
         except Exception:
             logger.exception("phoebe: the gate failed; the request is refused")
             decision = INTERNAL_ERROR
         if isinstance(decision, Refusal):
-            self._refuse(flow, decision)
+            self._refuse(flow, exchange, decision)
         else:
-            self._passes[flow] = decision
+            exchange.pass_head(decision)
 
     async def request(self, flow: http.HTTPFlow) -> None:
         """Check the body and admit, or refuse."""
-        if flow.response is not None:
+        exchange = guard.exchange_of(flow)
+        if exchange is None or flow.response is not None:
             return
         try:
-            refusal = await self._admit(flow)
+            refusal = await self._admit(flow, exchange)
         except Exception:
             logger.exception("phoebe: the admission failed; the request is refused")
             refusal = INTERNAL_ERROR
         if refusal:
-            self._refuse(flow, refusal)
+            self._refuse(flow, exchange, refusal)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
-        """Open the answer; let a stream pass through the exchange."""
-        exchange = self._exchanges.get(flow)
-        if exchange is None or flow.response is None:
+        """Open the answer of an engine; let a stream pass through the metering."""
+        exchange = guard.exchange_of(flow)
+        if exchange is None or flow.response is None or exchange.stage is not Stage.ASKED:
             return
-        response = flow.response
-        if exchange.answer_began(response.status_code, flows.joined_headers(response.headers)):
-            response.headers.pop("content-encoding", None)
-        response.headers[flows.REQUEST_ID_HEADER] = exchange.request_id
-        length = response.headers.get("content-length", "")
-        if exchange.streams or not length.isdecimal() or int(length[:20]) > _BUFFERED_ANSWER_BYTES_MAX:
-            flows.hold_back_end(flow)
-            response.stream = watcher(exchange)
+        exchange.answer_began()
+        if exchange.metering:
+            self._watch(flow, flow.response, exchange.metering)
 
     async def response(self, flow: http.HTTPFlow) -> None:
         """Make the event of a complete answer durable before its end is sent."""
-        exchange = self._exchanges.get(flow)
-        if exchange is None:
-            self._count_guards_refusal(flow)
+        exchange = guard.exchange_of(flow)
+        if exchange is None or flow.response is None:
             return
-        assert flow.response
-        if not flow.response.stream:
-            read_buffered(exchange, flow.response)
+        if exchange.metering and exchange.stage is Stage.ANSWERING and not flow.response.stream:
+            read_buffered(exchange.metering, flow.response)
         await self._end(flow, exchange, Ending.ANSWER_COMPLETE)
 
     async def error(self, flow: http.HTTPFlow) -> None:
         """End an exchange whose client or engine went away."""
-        exchange = self._exchanges.get(flow)
+        exchange = guard.exchange_of(flow)
         if exchange is None:
-            self._count_guards_refusal(flow)
             return
-        ending = Ending.ENGINE_FAILED if guard.engine_failed(flow) else Ending.CLIENT_GONE
+        ending = Ending.ENGINE_FAILED if exchange.engine_failure else Ending.CLIENT_GONE
         await self._end(flow, exchange, ending)
 
     def client_connected(self, client: connection.Client) -> None:
@@ -221,87 +211,77 @@ class PhoebeAddon:
         if self._settings:
             flows.hide_secret(flow, self._settings.forwarding)
         if self._settings is None or self._meter is None or not flows.is_reverse_proxied(flow):
-            return Refusal(503, RefusalReason.NOT_READY, "The proxy is starting.", _RETRY_AFTER)
+            return STARTING
         if self._stopping and self._stopping.begun:
-            return _STOPPING
+            return STOPPING
         return gate.check_head(head, self._settings.rules, self._files.upstreams, self._files.edge_secrets)
 
-    async def _admit(self, flow: http.HTTPFlow) -> Refusal | None:
-        passed = self._passes.pop(flow)
+    async def _admit(self, flow: http.HTTPFlow, exchange: Exchange) -> Refusal | None:
+        passed = exchange.passed
+        assert passed
         assert self._settings
         assert self._meter
         if self._stopping and self._stopping.begun:
-            return _STOPPING  # since its head came
+            return STOPPING  # since its head came
+        content = flow.request.raw_content or b""
         if passed.is_free():
-            return self._let_pass_free(flow, passed)
-        body = gate.check_body(flow.request.raw_content or b"", passed, self._settings.rules)
+            free_body = gate.check_free_body(content, passed, self._settings.rules)
+            if isinstance(free_body, Refusal):
+                return free_body
+            flows.direct_to(flow, passed.upstream, self._settings.forwarding, free_body)
+            self._meter.let_free(exchange)
+            return None
+        body = gate.check_body(content, passed, self._settings.rules)
         if isinstance(body, Refusal):
             return body
         if self._meter.under_way >= self._client_limits.exchanges_max:
-            return gate.too_busy()
-        admission = self._admission(flow, passed, body)
-        try:
-            exchange = await self._meter.admit(admission, flow.client_conn.id)
-        except SpoolError as error:
-            logger.error("phoebe: not admitted: %s", error)
-            return Refusal(
-                503, RefusalReason.NOT_DURABLE, "The request can't be recorded for billing now.", _RETRY_AFTER
-            )
-        self._exchanges[flow] = exchange
-        flow.request.headers[flows.REQUEST_ID_HEADER] = exchange.request_id
-        # Usage must be readable on the way.
-        flow.request.headers["Accept-Encoding"] = "identity"
-        flows.set_body(flow, body.content)
-        self._let_pass(flow, passed.upstream)
-        return None
+            return TOO_BUSY
+        return await self._admit_metered(flow, exchange, passed, body)
 
-    def _let_pass_free(self, flow: http.HTTPFlow, passed: gate.Pass) -> Refusal | None:
+    async def _admit_metered(
+        self, flow: http.HTTPFlow, exchange: Exchange, passed: gate.Pass, body: RequestBody
+    ) -> Refusal | None:
         assert self._settings
         assert self._meter
-        body = gate.check_free_body(flow.request.raw_content or b"", passed, self._settings.rules)
-        if isinstance(body, Refusal):
-            return body
-        self._meter.metrics.free.inc()
-        flows.set_body(flow, body)
-        self._let_pass(flow, passed.upstream)
-        return None
-
-    def _admission(self, flow: http.HTTPFlow, passed: gate.Pass, body: RequestBody) -> Admission:
-        others = tuple(family for family in passed.match.route.families if family is not body.family)
-        return Admission(
+        admission = admission_of(
+            passed,
+            body,
             request_id=str(uuid_utils.uuid7()),
             client_request_id=flow.request.headers.get(flows.REQUEST_ID_HEADER),
-            identity=passed.identity,
-            families=(body.family, *others),
-            requested_model=body.models[-1] if body.models else None,
-            request_facts=RequestFacts(body.prompts, body.samples, passed.upstream.engine),
-            removal=Removal(body.added_switches),
-            served_models=passed.upstream.models,
             start_time=datetime.fromtimestamp(flow.request.timestamp_start, UTC),
         )
+        flow.request.headers[flows.REQUEST_ID_HEADER] = admission.request_id
+        # Usage must be readable on the way.
+        flow.request.headers["Accept-Encoding"] = "identity"
+        flows.direct_to(flow, passed.upstream, self._settings.forwarding, body.content)
+        try:
+            # Last, because the guard lets pass what is admitted.
+            await self._meter.admit(exchange, admission)
+        except SpoolError as error:
+            logger.error("phoebe: not admitted: %s", error)
+            return NOT_DURABLE
+        return None
 
-    def _let_pass(self, flow: http.HTTPFlow, upstream: Upstream) -> None:
-        assert self._settings
-        flows.direct_to(flow, upstream, self._settings.forwarding)
-        guard.admit(flow)
+    def _watch(self, flow: http.HTTPFlow, response: http.Response, metering: Metering) -> None:
+        if metering.answer_began(response.status_code, flows.joined_headers(response.headers)):
+            response.headers.pop("content-encoding", None)
+        response.headers[flows.REQUEST_ID_HEADER] = metering.request_id
+        length = response.headers.get("content-length", "")
+        if metering.streams or not length.isdecimal() or int(length[:20]) > _BUFFERED_ANSWER_BYTES_MAX:
+            flows.hold_back_end(flow)
+            response.stream = watcher(metering)
 
     async def _end(self, flow: http.HTTPFlow, exchange: Exchange, ending: Ending) -> None:
+        if exchange.refusal and exchange.stage is not Stage.ENDED:
+            self._count_refusal(exchange.refusal)
         if self._meter and not await self._meter.end(exchange, ending) and flow.killable:
             flow.kill()
 
-    def _refuse(self, flow: http.HTTPFlow, refusal: Refusal) -> None:
-        shape = (
-            self._settings.rules.routes.error_shape(flows.path(flow)) if self._settings else ErrorShape.OPENAI
-        )
-        flow.response = guard.response_of(refusal, shape)
-        if refusal is _STOPPING and not flow.request.is_http2:
+    def _refuse(self, flow: http.HTTPFlow, exchange: Exchange, refusal: Refusal) -> None:
+        exchange.refuse(refusal)
+        flow.response = guard.response_of(refusal, GuardRules.in_force.routes.error_shape(exchange.path))
+        if refusal is STOPPING and not flow.request.is_http2:
             flow.response.headers["Connection"] = "close"
-        self._count_refusal(refusal)
-
-    def _count_guards_refusal(self, flow: http.HTTPFlow) -> None:
-        refusal = guard.refusal_of(flow)
-        if refusal:
-            self._count_refusal(refusal)
 
     def _count_refusal(self, refusal: Refusal) -> None:
         logger.info("phoebe: refused %d %s: %s", refusal.status, refusal.reason.value, refusal.message)

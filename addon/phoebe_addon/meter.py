@@ -9,7 +9,10 @@ from datetime import UTC, datetime
 
 from phoebe_addon.delivery.adoption import Adoption
 from phoebe_addon.delivery.delivery import Delivery
-from phoebe_addon.exchange import Admission, Ending, Exchange, admission_event
+from phoebe_addon.exchange.admission import Admission
+from phoebe_addon.exchange.event import Ending, admission_event
+from phoebe_addon.exchange.exchange import Exchange
+from phoebe_addon.exchange.metering import Metering
 from phoebe_addon.metrics import Metrics
 from phoebe_addon.settings.settings import Settings
 from phoebe_addon.spool.spool import Spool, SpoolError, open_own
@@ -57,7 +60,7 @@ class Meter:
         self._adopting = asyncio.create_task(self._adoption.run(), name="phoebe adoption")
         self._adopting.add_done_callback(_report_crash)
 
-    async def admit(self, admission: Admission, connection_id: str) -> Exchange:
+    async def admit(self, exchange: Exchange, admission: Admission) -> None:
         """Admit an exchange: when this returns, its admission is on disk. Raises SpoolError."""
         event = admission_event(admission)
         now = datetime.now(UTC)
@@ -69,21 +72,26 @@ class Meter:
         except BaseException:
             self.under_way -= 1
             raise
-        exchange = Exchange(admission, connection_id)
-        self._open.setdefault(connection_id, {})[admission.request_id] = exchange
+        exchange.admit(admission)
+        self._open.setdefault(exchange.connection_id, {})[admission.request_id] = exchange
         self.metrics.admitted.labels(admission.api).inc()
-        return exchange
+
+    def let_free(self, exchange: Exchange) -> None:
+        """Let an exchange through without an event."""
+        exchange.let_free()
+        self.metrics.free.inc()
 
     async def end(self, exchange: Exchange, ending: Ending) -> bool:
-        """End an exchange, if it has not ended. Returns whether its event is on disk."""
+        """End an exchange, if it has not ended. Returns whether its event is on disk, if it makes one."""
+        metering = exchange.metering
         written = self._write_event(exchange, ending)
-        if written is None:
+        if metering is None or written is None:
             return True
         try:
             async with asyncio.timeout(DURABLE_TIMEOUT_S):
                 await asyncio.shield(asyncio.wrap_future(written))
         except (TimeoutError, SpoolError):
-            logger.error("phoebe: event %s is not in the spool", exchange.request_id)
+            logger.error("phoebe: event %s is not in the spool", metering.request_id)
             return False
         self._delivery.wake()
         return True
@@ -131,21 +139,24 @@ class Meter:
     def _write_event(self, exchange: Exchange, ending: Ending) -> Future[None] | None:
         now = datetime.now(UTC)
         event = exchange.end(ending, now)
-        if event is None:
+        if event is None or exchange.metering is None:
             return None
         self.under_way -= 1
         siblings = self._open[exchange.connection_id]
-        del siblings[exchange.request_id]
+        del siblings[event.request_id]
         if not siblings:
             del self._open[exchange.connection_id]
         self.metrics.ended.labels(event.outcome).inc()
-        if exchange.usage_malformed:
+        self._count_unread(exchange.metering)
+        return self._spool.finish(event.request_id, event.SerializeToString(), now)
+
+    def _count_unread(self, metering: Metering) -> None:
+        if metering.usage_malformed:
             self.metrics.malformed.inc()
-            logger.warning("phoebe: event %s: the engine's usage has a bad count", exchange.request_id)
-        if exchange.answer_unreadable:
+            logger.warning("phoebe: event %s: the engine's usage has a bad count", metering.request_id)
+        if metering.answer_unreadable:
             self.metrics.unreadable.inc()
-            logger.warning("phoebe: event %s: the answer's content coding can't be read", exchange.request_id)
-        return self._spool.finish(exchange.request_id, event.SerializeToString(), now)
+            logger.warning("phoebe: event %s: the answer's content coding can't be read", metering.request_id)
 
     def _count_delivered(self, outcomes: Counter[str]) -> None:
         for outcome, count in outcomes.items():

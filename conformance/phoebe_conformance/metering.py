@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from phoebe_addon.answer.body import Removal
-from phoebe_addon.answer.reader import RequestFacts
 from phoebe_addon.apis.engines import Engine
 from phoebe_addon.apis.family import UsageSwitch
-from phoebe_addon.exchange import Admission, Ending, Exchange
+from phoebe_addon.exchange.admission import admission_of
+from phoebe_addon.exchange.event import Ending
+from phoebe_addon.exchange.metering import Metering
 from phoebe_addon.gate.gate import GateRules, Pass, check_body
 from phoebe_addon.gate.identity import HeaderNames, Identity
 from phoebe_addon.gate.refusal import Refusal
@@ -92,45 +92,37 @@ class Meter:
         """
         match = self._rules.routes.find("POST", question.path)
         assert isinstance(match, Match)
-        body = self._admitted(match, json.dumps(question.body(wording, streamed=streamed)).encode())
-        exchange = Exchange(self._admission(match, body), "")
-        headers = {**question.headers, "X-Request-Id": exchange.request_id}
+        passed = Pass(_NOBODY, self._upstream, match, _JSON, "")
+        body = self._checked(json.dumps(question.body(wording, streamed=streamed)).encode(), passed)
+        admission = admission_of(
+            passed,
+            body,
+            request_id=str(uuid.uuid4()),
+            client_request_id=None,
+            start_time=datetime.now(UTC),
+        )
+        metering = Metering(admission)
+        headers = {**question.headers, "X-Request-Id": admission.request_id}
         seen = bytearray()
         with self._line.post(question.path, headers, body.content) as (head, pieces):
-            exchange.answer_began(head.status_code, head.headers)
+            metering.answer_began(head.status_code, head.headers)
             heard = Earshot(pieces, documents_max)
             for piece in heard:
-                seen += exchange.answer_bytes(piece, datetime.now(UTC))
+                seen += metering.answer_bytes(piece, datetime.now(UTC))
             if not heard.hung_up:
-                seen += exchange.answer_complete()
+                seen += metering.answer_complete()
         ending = Ending.CLIENT_GONE if heard.hung_up else Ending.ANSWER_COMPLETE
-        event = exchange.end(ending, datetime.now(UTC))
-        assert event
+        event = metering.event(ending, datetime.now(UTC))
         served = 200 <= head.status_code < 300
         said = "" if served else self._line.said(bytes(seen))
         require_willing(head.status_code, f"POST {question.path}", said)
-        return Metered(event, bytes(seen), exchange.usage_malformed, body.added_switches, heard.hung_up, said)
+        return Metered(event, bytes(seen), metering.usage_malformed, body.added_switches, heard.hung_up, said)
 
-    def _admitted(self, match: Match, content: bytes) -> RequestBody:
-        passed = Pass(_NOBODY, self._upstream, match, _JSON, "")
+    def _checked(self, content: bytes, passed: Pass) -> RequestBody:
         body = check_body(content, passed, self._rules)
         if isinstance(body, Refusal):
             raise UncheckedError(f"Phoebe itself refuses the request: {body.message}")
         return body
-
-    def _admission(self, match: Match, body: RequestBody) -> Admission:
-        others = tuple(family for family in match.route.families if family is not body.family)
-        return Admission(
-            request_id=str(uuid.uuid4()),
-            client_request_id=None,
-            identity=_NOBODY,
-            families=(body.family, *others),
-            requested_model=body.models[-1] if body.models else None,
-            request_facts=RequestFacts(body.prompts, body.samples, self._upstream.engine),
-            removal=Removal(body.added_switches),
-            served_models=self._upstream.models,
-            start_time=datetime.now(UTC),
-        )
 
 
 class Earshot:

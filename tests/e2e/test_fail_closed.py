@@ -40,7 +40,7 @@ def ask(proxy: Proxy, headers: dict[str, str] = IDENTITY) -> httpx.Response:
         "import phoebe_addon.gate.gate as broken; broken.check_body = None",
         "import phoebe_addon.proxy.flows as broken; broken.request_head = None",
         "import phoebe_addon.proxy.flows as broken; broken.direct_to = None",
-        "import phoebe_addon.addon as broken; broken.Admission = None",
+        "import phoebe_addon.addon as broken; broken.admission_of = None",
         "import phoebe_addon.spool.spool as broken; broken.Spool.admit = None",
     ],
 )

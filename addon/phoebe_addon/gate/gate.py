@@ -195,13 +195,6 @@ def too_slow(request_timeout_s: float) -> Refusal:
     )
 
 
-def too_busy() -> Refusal:
-    """Make the refusal of a request while as many are under way as may be."""
-    return Refusal(
-        503, RefusalReason.BUSY, "Too many requests are under way in this proxy.", (("Retry-After", "5"),)
-    )
-
-
 def connect_refused() -> Refusal:
     """Make the refusal of a CONNECT request."""
     return Refusal(

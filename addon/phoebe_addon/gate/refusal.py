@@ -77,6 +77,13 @@ def error_body(refusal: Refusal, shape: ErrorShape) -> bytes:
     return json.dumps(error).encode()
 
 
+_RETRY_AFTER = (("Retry-After", "5"),)
+STARTING = Refusal(503, RefusalReason.NOT_READY, "The proxy is starting.", _RETRY_AFTER)
+STOPPING = Refusal(503, RefusalReason.NOT_READY, "The proxy is stopping.", _RETRY_AFTER)
+TOO_BUSY = Refusal(503, RefusalReason.BUSY, "Too many requests are under way in this proxy.", _RETRY_AFTER)
+NOT_DURABLE = Refusal(
+    503, RefusalReason.NOT_DURABLE, "The request can't be recorded for billing now.", _RETRY_AFTER
+)
 INTERNAL_ERROR = Refusal(
     500,
     RefusalReason.INTERNAL,

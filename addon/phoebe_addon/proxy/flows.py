@@ -46,16 +46,12 @@ def hide_secret(flow: http.HTTPFlow, forwarding: Forwarding) -> None:
     headers.fields = forwarding.without_secret(headers.fields)
 
 
-def set_body(flow: http.HTTPFlow, content: bytes) -> None:
-    """Give a request another body, without a content coding, unless it is the one it has."""
-    if content is not flow.request.raw_content:
-        flow.request.headers.pop("content-encoding", None)
-        flow.request.content = content
-
-
-def direct_to(flow: http.HTTPFlow, upstream: Upstream, forwarding: Forwarding) -> None:
-    """Send a request to an upstream, with the headers that are for it."""
+def direct_to(flow: http.HTTPFlow, upstream: Upstream, forwarding: Forwarding, content: bytes) -> None:
+    """Send a request to an upstream, with the headers that are for it. content: its body, decoded."""
     request = flow.request
+    if content is not request.raw_content:
+        request.headers.pop("content-encoding", None)
+        request.content = content
     request.scheme = upstream.scheme
     request.host = upstream.host
     request.port = upstream.port

@@ -3,7 +3,8 @@
 mitmproxy logs an exception in a hook and forwards the request all the same; and a script that fails to load
 again after a change, or an addon that is removed, leaves a proxy that forwards everything. So the last word
 is no hook's: the guard stands where mitmproxy's HTTP stream asks for a connection to the server, in this
-process for good, and lets pass only flows that carry the mark of admission.
+process for good, and asks the exchange whether it was let through. The exchange is the stream's, not the
+flow's: a flow that is sent again, or was read from a file, has not been let through.
 
 It also answers, in JSON and without keeping the body in memory, what mitmproxy would answer in HTML before or
 without asking an addon: bodies over the limit, CONNECT, malformed requests, engines that can't be reached,
@@ -12,6 +13,7 @@ break off before their answer or are silent for too long.
 
 import time
 from collections.abc import Generator
+from logging import ERROR
 from typing import Any, override
 from weakref import WeakKeyDictionary
 
@@ -34,6 +36,7 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHeadersHook
 
 from phoebe_addon.apis.family import ErrorShape
+from phoebe_addon.exchange.exchange import EngineFailure, Exchange, Stage
 from phoebe_addon.gate import gate
 from phoebe_addon.gate.refusal import INTERNAL_ERROR, Refusal, RefusalReason, error_body
 from phoebe_addon.proxy import flows
@@ -48,30 +51,16 @@ type Commands[T] = Generator[Any, Any, T]
 
 _HTTP1_VERSIONS = ("HTTP/1.1", "HTTP/1.0")
 
-_ADMITTED = "phoebe_admitted"
-_ENGINE_FAILED = "phoebe_engine_failed"
-"""Keys of a flow's metadata, which mitmproxy writes to files: what stands there are plain values."""
-
-_refusals: WeakKeyDictionary[http.HTTPFlow, Refusal] = WeakKeyDictionary()
-"""How the guard itself refused flows."""
+_exchanges: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
+"""Not in the flows' metadata, which mitmproxy shows, writes to files and copies with a flow."""
 
 _ENGINE_BROKE_OFF = Refusal(502, RefusalReason.UPSTREAM, "The model server can't be reached or broke off.")
 _ENGINE_TIMED_OUT = Refusal(504, RefusalReason.UPSTREAM, "The model server did not answer in time.")
 
 
-def admit(flow: http.HTTPFlow) -> None:
-    """Mark a flow as admitted: it may go to its engine."""
-    flow.metadata[_ADMITTED] = True
-
-
-def engine_failed(flow: http.HTTPFlow) -> bool:
-    """Whether a flow's error came from the engine's side; otherwise the client went away."""
-    return bool(flow.metadata.get(_ENGINE_FAILED))
-
-
-def refusal_of(flow: http.HTTPFlow) -> Refusal | None:
-    """Return how the guard itself refused a flow, if it did."""
-    return _refusals.get(flow)
+def exchange_of(flow: http.HTTPFlow) -> Exchange | None:
+    """Return the exchange of a flow; None: it did not come from a client but from a file."""
+    return _exchanges.get(flow)
 
 
 def response_of(refusal: Refusal, shape: ErrorShape) -> http.Response:
@@ -86,25 +75,32 @@ def response_of(refusal: Refusal, shape: ErrorShape) -> http.Response:
 class GuardedHttpStream(TimedHttpStream):
     """mitmproxy's HTTP stream, with the guard in it."""
 
-    _path = ""
-    """What the client asked for; an engine may be asked for it below a prefix."""
-
     @override
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
-        if self.flow.metadata.get(_ADMITTED) is True:
-            forget_dead_connections(self.http_layer)
-            self.flow.request.trailers = None  # mitmproxy can't send them on from HTTP/2 to HTTP/1
-            return (yield from super().make_server_connection())
-        _refusals[self.flow] = INTERNAL_ERROR
+        if not self.exchange.ask():
+            yield from self._refuse_at_last()
+            return False
+        self.heard()
+        forget_dead_connections(self.http_layer)
+        self.flow.request.trailers = None  # mitmproxy can't send them on from HTTP/2 to HTTP/1
+        return (yield from super().make_server_connection())
+
+    def _refuse_at_last(self) -> Commands[None]:
+        stage = self.exchange.stage
+        if stage is not Stage.ENDED:  # else: the proxy stops
+            yield commands.Log(
+                f"phoebe: a request was about to go to its engine while it was {stage}; it was refused", ERROR
+            )
+        self.exchange.refuse(INTERNAL_ERROR)
         self.flow.response = self._response_of(INTERNAL_ERROR)
         yield from self.send_response()
-        return False
 
     @override
     def check_invalid(self, request: bool) -> layer.CommandGenerator[bool]:
         if not request:
             return (yield from self._check_answers_head())
-        self._path = self.flow.request.path.partition("?")[0]
+        self.exchange.path = flows.path(self.flow)
+        _exchanges[self.flow] = self.exchange
         refusal = self._not_spoken_here()
         if refusal:
             yield HttpRequestHeadersHook(self.flow)
@@ -153,7 +149,7 @@ class GuardedHttpStream(TimedHttpStream):
         if not isinstance(event, ResponseProtocolError) or not hasattr(self, "flow"):
             yield from super().handle_protocol_error(event)
             return
-        self.flow.metadata[_ENGINE_FAILED] = True
+        self.exchange.engine_failed(EngineFailure.BROKE_OFF)
         if self._client_has_nothing_yet():
             yield from self._answer_for_engine(event.message)
         else:
@@ -185,13 +181,14 @@ class GuardedHttpStream(TimedHttpStream):
         yield HttpErrorHook(self.flow)
         if (yield from self.check_killed(False)):
             return
-        response = self._response_of(_ENGINE_TIMED_OUT if self.engine_timed_out else _ENGINE_BROKE_OFF)
+        timed_out = self.exchange.engine_failure is EngineFailure.TIMED_OUT
+        response = self._response_of(_ENGINE_TIMED_OUT if timed_out else _ENGINE_BROKE_OFF)
         if request_id := self.flow.request.headers.get(flows.REQUEST_ID_HEADER):
             response.headers[flows.REQUEST_ID_HEADER] = request_id
         yield from self._send(response)
 
     def _response_of(self, refusal: Refusal) -> http.Response:
-        return response_of(refusal, GuardRules.in_force.routes.error_shape(self._path))
+        return response_of(refusal, GuardRules.in_force.routes.error_shape(self.exchange.path))
 
     def _request_bytes(self) -> int:
         if self.request_body_buf:
@@ -204,7 +201,7 @@ class GuardedHttpStream(TimedHttpStream):
     def _refuse(self, refusal: Refusal) -> Commands[None]:
         """Answer in place of the engine, although the request has not ended."""
         if self.flow.response is None:  # else: the gate had another reason already
-            _refusals[self.flow] = refusal
+            self.exchange.refuse(refusal)
             self.flow.response = self._response_of(refusal)
         response = self.flow.response
         response.timestamp_start = response.timestamp_end = time.time()

@@ -25,6 +25,7 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http._events import ErrorCode, RequestProtocolError, ResponseProtocolError
 
+from phoebe_addon.exchange.exchange import EngineFailure, Exchange, Stage
 from phoebe_addon.proxy.backpressure import held_bytes
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.quiet_engines import QuietEngineStream
@@ -33,18 +34,17 @@ from phoebe_addon.proxy.quiet_engines import QuietEngineStream
 class TimedHttpStream(QuietEngineStream):
     """mitmproxy's HTTP stream; its engine may not be silent for ever, nor its client slow.
 
-    engine_timed_out: whether its engine was. client_left: whether the client has taken nothing of its answer
-    for too long.
+    exchange: the request and its answer. client_left: whether the client has taken nothing of its answer for
+    too long.
     """
 
-    engine_timed_out = False
     client_left = False
-    _asked = False
     _heard_at_s = 0.0
 
     def __init__(self, context: Context, stream_id: int) -> None:
         super().__init__(context, stream_id)
         self._began_s = time.monotonic()
+        self.exchange = Exchange(context.client.id)
 
     def awaits_client(self) -> bool:
         """Whether a part of the request has come and more of it is to come."""
@@ -64,7 +64,7 @@ class TimedHttpStream(QuietEngineStream):
             return False
         if self._paused and not isinstance(self._paused.command, http_layers.GetHttpConnection):
             return False
-        return self._asked and self.server_state in (
+        return self.exchange.stage in (Stage.ASKED, Stage.ANSWERING) and self.server_state in (
             self.state_wait_for_response_headers,
             self.state_consume_response_body,
             self.state_stream_response_body,
@@ -81,12 +81,6 @@ class TimedHttpStream(QuietEngineStream):
                 assert isinstance(connection, Server)
                 return connection
         return None
-
-    @override
-    def make_server_connection(self) -> layer.CommandGenerator[bool]:
-        self._asked = True
-        self._heard_at_s = time.monotonic()
-        return (yield from super().make_server_connection())
 
     @override
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
@@ -120,7 +114,7 @@ class TimedHttpStream(QuietEngineStream):
     def _give_up(self) -> layer.CommandGenerator[None]:
         if not self.awaits_engine() or self.patience_s() > 0:
             return  # it spoke while the watchdog waited for its turn
-        self.engine_timed_out = True
+        self.exchange.engine_failed(EngineFailure.TIMED_OUT)
         message = "the engine was silent for too long"
         engine = self.context.server
         yield from self.handle_protocol_error(

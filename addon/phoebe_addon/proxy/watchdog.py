@@ -10,6 +10,7 @@ from typing import Any, override
 from mitmproxy.proxy import commands, events, server
 from mitmproxy.proxy.layers import http as http_layers
 
+from phoebe_addon.exchange.exchange import EngineFailure
 from phoebe_addon.proxy.backpressure import PacedConnectionHandler, http_layer_of
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.http1 import BoundedHttp1Server
@@ -64,8 +65,8 @@ class Watchdog(server.TimeoutWatchdog):
     async def _give_up(self, stream: TimedHttpStream) -> None:
         if connection := stream.connecting():
             # Until it has its turn to connect, there is nothing to break off.
-            if connection.timestamp_start and not stream.engine_timed_out:
-                stream.engine_timed_out = True
+            if connection.timestamp_start and not stream.exchange.engine_failure:
+                stream.exchange.engine_failed(EngineFailure.TIMED_OUT)
                 self._handler.close_connection(connection)
             return
         await wake(self._handler, stream)

@@ -1,4 +1,4 @@
-"""Answers pass through the exchange. Whatever it makes of them, the client gets its bytes."""
+"""Answers pass through the metering. Whatever it makes of them, the client gets its bytes."""
 
 import logging
 from collections.abc import Callable
@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 
 from mitmproxy import http
 
-from phoebe_addon.exchange import Exchange
+from phoebe_addon.exchange.metering import Metering
 
 logger = logging.getLogger(__name__)
 
 
-def read_buffered(exchange: Exchange, response: http.Response) -> None:
-    """Show an answer that is there whole to the exchange, and take out what the client had not asked for."""
+def read_buffered(metering: Metering, response: http.Response) -> None:
+    """Show an answer that is there whole to the metering, and take out what the client had not asked for."""
     content = response.raw_content or b""
     try:
-        passed_on = exchange.answer_bytes(content, datetime.now(UTC)) + exchange.answer_complete()
+        passed_on = metering.answer_bytes(content, datetime.now(UTC)) + metering.answer_complete()
     except Exception:
         logger.exception("phoebe: an answer can't be read; it is passed on as it is")
         return
@@ -23,15 +23,15 @@ def read_buffered(exchange: Exchange, response: http.Response) -> None:
         response.content = passed_on
 
 
-def watcher(exchange: Exchange) -> Callable[[bytes], bytes | list[bytes]]:
+def watcher(metering: Metering) -> Callable[[bytes], bytes | list[bytes]]:
     """Make what mitmproxy calls with every chunk of a stream, and with nothing at its end."""
 
     def watch(chunk: bytes) -> bytes | list[bytes]:
         try:
             if not chunk:
-                return exchange.answer_complete()
+                return metering.answer_complete()
             # An empty chunk would end the answer, no chunk does not.
-            return exchange.answer_bytes(chunk, datetime.now(UTC)) or []
+            return metering.answer_bytes(chunk, datetime.now(UTC)) or []
         except Exception:
             # mitmproxy would cut the answer. The client must not pay for what the watching side can't read.
             logger.exception("phoebe: an answer can't be read; it is passed on as it is")

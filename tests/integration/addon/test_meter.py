@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from phoebe_addon.answer.body import Removal
-from phoebe_addon.answer.reader import RequestFacts
-from phoebe_addon.exchange import Admission, Ending
+from phoebe_addon.exchange.event import Ending
+from phoebe_addon.exchange.exchange import Exchange, Stage
+from phoebe_addon.exchange.metering import Metering
 from phoebe_addon.gate.gate import GateRules
-from phoebe_addon.gate.identity import HeaderNames, Identity
+from phoebe_addon.gate.identity import HeaderNames
 from phoebe_addon.gate.routes import RouteTable
 from phoebe_addon.meter import Meter
 from phoebe_addon.settings.settings import Settings
-from phoebe_addon.spool.spool import open_own
+from phoebe_addon.spool.spool import SpoolError, open_own
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from tests.harness.known import family
+from tests.harness.exchanges import admission, checked_exchange
 from tests.harness.proxy import free_port
 
 
@@ -42,12 +42,17 @@ async def meter(settings: Settings) -> AsyncIterator[Meter]:
     opened.close()
 
 
-def admission(number: int) -> Admission:
-    now = datetime.now(UTC)
-    identity = Identity("auth", "resource")
-    return Admission(
-        f"r{number}", None, identity, (family("openai.chat"),), None, RequestFacts(), Removal(), (), now
-    )
+async def admit(meter: Meter, request_id: str = "r1", connection_id: str = "connection") -> Exchange:
+    """Admit an exchange and take its engine for asked."""
+    exchange = checked_exchange(connection_id)
+    await meter.admit(exchange, admission(request_id))
+    assert exchange.ask()
+    return exchange
+
+
+def metered(exchange: Exchange) -> Metering:
+    assert exchange.metering
+    return exchange.metering
 
 
 def outcomes(settings: Settings) -> dict[str, str]:
@@ -59,8 +64,8 @@ def outcomes(settings: Settings) -> dict[str, str]:
 
 
 async def test_an_exchange_ends_once_whoever_says_so(settings: Settings, meter: Meter) -> None:
-    exchange = await meter.admit(admission(1), "connection")
-    exchange.answer_began(200, {})
+    exchange = await admit(meter)
+    metered(exchange).answer_began(200, {})
     assert await meter.end(exchange, Ending.ANSWER_COMPLETE)
     assert await meter.end(exchange, Ending.CLIENT_GONE)
     await meter.end_connection("connection")
@@ -72,7 +77,7 @@ async def test_a_connection_that_is_gone_ends_its_exchanges_and_no_others(
     settings: Settings, meter: Meter
 ) -> None:
     for number, connection in enumerate(("gone", "gone", "stays")):
-        await meter.admit(admission(number), connection)
+        await admit(meter, f"r{number}", connection)
     await meter.end_connection("gone")
     meter.close()
     assert outcomes(settings) == {"r0": "aborted", "r1": "aborted", "r2": "proxy_error"}
@@ -81,7 +86,7 @@ async def test_a_connection_that_is_gone_ends_its_exchanges_and_no_others(
 async def test_an_event_that_the_spool_refuses_is_not_said_to_be_durable(
     settings: Settings, meter: Meter
 ) -> None:
-    exchange = await meter.admit(admission(1), "connection")
+    exchange = await admit(meter)
     meter._spool.close()
     assert not await meter.end(exchange, Ending.ANSWER_COMPLETE)
     assert outcomes(settings) == {"r1": "proxy_error"}
@@ -101,10 +106,11 @@ def counted(meter: Meter) -> dict[str, float | None]:
     ],
 )
 async def test_what_could_not_be_read_is_counted(meter: Meter, coding: str, body: bytes, name: str) -> None:
-    exchange = await meter.admit(admission(1), "connection")
-    exchange.answer_began(200, {"content-type": "application/json", "content-encoding": coding})
-    exchange.answer_bytes(body, datetime.now(UTC))
-    exchange.answer_complete()
+    exchange = await admit(meter)
+    metering = metered(exchange)
+    metering.answer_began(200, {"content-type": "application/json", "content-encoding": coding})
+    metering.answer_bytes(body, datetime.now(UTC))
+    metering.answer_complete()
     before = counted(meter)
 
     await meter.end(exchange, Ending.ANSWER_COMPLETE)
@@ -113,22 +119,53 @@ async def test_what_could_not_be_read_is_counted(meter: Meter, coding: str, body
     assert set(before.values()) == {0}
 
 
-async def test_an_admission_is_counted_by_its_api(meter: Meter) -> None:
-    await meter.admit(admission(1), "connection")
+async def test_what_is_let_through_is_counted(meter: Meter) -> None:
+    free = checked_exchange()
+    meter.let_free(free)
+    await admit(meter)
 
+    assert free.stage is Stage.FREE
     registry = meter.metrics.registry
     assert registry.get_sample_value("phoebe_exchanges_admitted_total", {"api": "openai.chat"}) == 1
+    assert registry.get_sample_value("phoebe_exchanges_free_total") == 1
+    assert meter.under_way == 1
+
+
+async def test_an_exchange_without_a_record_on_disk_is_not_let_through(meter: Meter) -> None:
+    exchange = checked_exchange()
+    meter._spool.close()
+    with pytest.raises(SpoolError):
+        await meter.admit(exchange, admission())
+
+    assert not exchange.ask()
+    assert exchange.metering is None
+    assert meter.under_way == 0
+
+
+async def test_an_exchange_is_let_through_when_its_record_is_on_disk(
+    settings: Settings, meter: Meter
+) -> None:
+    exchange = checked_exchange()
+    admitting = asyncio.ensure_future(meter.admit(exchange, admission()))
+    await asyncio.sleep(0)
+
+    assert not exchange.ask()
+    assert meter.under_way == 1
+    await admitting
+    assert exchange.ask()
+    meter._spool.close()  # as if it had been killed
+    assert outcomes(settings) == {"r1": "proxy_error"}
 
 
 async def test_an_exchange_that_never_ends_ended_when_it_was_admitted(settings: Settings) -> None:
     meter = Meter(settings)
-    request_facts = admission(1)  # its request took a while to arrive
+    request = admission("r1")  # it took a while to arrive
     before = datetime.now(UTC)
-    await meter.admit(request_facts, "connection")
+    await meter.admit(checked_exchange(), request)
     state = meter._spool.state()
 
     assert before <= state.complete_until <= datetime.now(UTC)
-    assert request_facts.start_time < state.complete_until
+    assert request.start_time < state.complete_until
     assert state.open_exchanges == 1
     meter._spool.close()  # as if it had been killed
     meter.close()
@@ -139,7 +176,7 @@ async def test_an_exchange_that_never_ends_ended_when_it_was_admitted(settings: 
 
 
 async def test_a_rater_that_is_away_is_not_waited_for_at_the_end(settings: Settings, meter: Meter) -> None:
-    exchange = await meter.admit(admission(1), "connection")
+    exchange = await admit(meter)
     meter.end_all()
     assert await meter.end(exchange, Ending.CLIENT_GONE)
     loop = asyncio.get_running_loop()

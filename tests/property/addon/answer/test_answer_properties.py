@@ -13,7 +13,9 @@ from phoebe_addon.apis.engines import ENGINES, UNDECLARED
 from phoebe_addon.apis.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
 from phoebe_addon.apis.family import Family, TakeOut, UsageSwitch, has_mark, value_at
 from phoebe_addon.apis.usage import COUNT_MAX, COUNT_NAMES
-from phoebe_addon.exchange import Admission, Ending, Exchange
+from phoebe_addon.exchange.admission import Admission
+from phoebe_addon.exchange.event import Ending
+from phoebe_addon.exchange.metering import Metering
 from phoebe_addon.formats.sse import SseParser
 from phoebe_addon.gate.identity import Identity
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
@@ -396,14 +398,13 @@ def test_the_event_of_any_answer_can_be_stored(
     asking: tuple[RequestFacts, Removal],
 ) -> None:
     (answering, content), (content_type, headers) = answer, head
-    exchange = Exchange(admission(answering, *asking), "connection-1")
-    exchange.answer_began(status_code, {"content-type": content_type, **headers})
-    exchange.answer_bytes(content, NOW)
+    metering = Metering(admission(answering, *asking))
+    metering.answer_began(status_code, {"content-type": content_type, **headers})
+    metering.answer_bytes(content, NOW)
     if ending is Ending.ANSWER_COMPLETE:
-        exchange.answer_complete()
-    event = exchange.end(ending, NOW)
+        metering.answer_complete()
+    event = metering.event(ending, NOW)
 
-    assert event is not None
     event.producer_id = "producer-1"
     event.producer_seq = 1
     assert isinstance(validate(MeteringEvent.FromString(event.SerializeToString())), EventRow)

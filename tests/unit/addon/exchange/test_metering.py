@@ -7,7 +7,9 @@ import pytest
 from phoebe_addon.answer.body import Removal
 from phoebe_addon.answer.reader import RequestFacts
 from phoebe_addon.apis.families.openai_chat import STREAM_USAGE
-from phoebe_addon.exchange import Admission, Ending, Exchange, admission_event
+from phoebe_addon.exchange.admission import Admission
+from phoebe_addon.exchange.event import Ending, admission_event
+from phoebe_addon.exchange.metering import Metering
 from phoebe_addon.gate.identity import Identity
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.events.validation import EventRow, validate
@@ -47,19 +49,17 @@ def ended(
     *,
     admission: Admission = ADMISSION,
 ) -> MeteringEvent:
-    exchange = Exchange(admission, "connection-1")
+    metering = Metering(admission)
     if status_code is not None:
-        exchange.answer_began(status_code, {"content-type": content_type})
+        metering.answer_began(status_code, {"content-type": content_type})
         if body:
-            exchange.answer_bytes(body, FIRST_BYTE)
+            metering.answer_bytes(body, FIRST_BYTE)
         if ending is Ending.ANSWER_COMPLETE:
-            exchange.answer_complete()
-    event = exchange.end(ending, END)
-    assert event is not None
-    return event
+            metering.answer_complete()
+    return metering.event(ending, END)
 
 
-COMPLETE, GONE, FAILED, STOPPED = Ending
+COMPLETE, GONE, FAILED, UNASKED, STOPPED = Ending
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,7 @@ COMPLETE, GONE, FAILED, STOPPED = Ending
         (FAILED, 200, JSON, b"{", "upstream_error"),
         (FAILED, 200, STREAM, CHUNK + FINISHED, "upstream_error"),
         (FAILED, 200, STREAM, CHUNK + FINISHED + DONE, "completed"),
+        (UNASKED, None, "", b"", "proxy_error"),
         (STOPPED, None, "", b"", "proxy_error"),
         (STOPPED, 200, STREAM, CHUNK + FINISHED + DONE, "proxy_error"),
         (STOPPED, 500, JSON, b"", "proxy_error"),
@@ -99,15 +100,6 @@ def test_how_an_exchange_ended_decides_its_outcome(
     ending: Ending, status_code: int | None, content_type: str, body: bytes, outcome: str
 ) -> None:
     assert ended(ending, status_code, content_type, body).outcome == outcome
-
-
-@pytest.mark.parametrize("ending", Ending)
-@pytest.mark.parametrize("again", Ending)
-def test_an_exchange_makes_one_event_however_often_it_ends(ending: Ending, again: Ending) -> None:
-    exchange = Exchange(ADMISSION, "connection-1")
-
-    assert exchange.end(ending, END) is not None
-    assert exchange.end(again, END) is None
 
 
 def test_an_event_says_all_that_is_known() -> None:
@@ -187,13 +179,12 @@ def test_an_aborted_stream_keeps_the_last_counts_it_gave() -> None:
 
 
 def test_the_first_byte_time_is_that_of_the_first_bytes_only() -> None:
-    exchange = Exchange(ADMISSION, "connection-1")
-    exchange.answer_began(200, {"content-type": STREAM})
-    exchange.answer_bytes(CHUNK, FIRST_BYTE)
-    exchange.answer_bytes(DONE, END)
-    event = exchange.end(COMPLETE, END)
+    metering = Metering(ADMISSION)
+    metering.answer_began(200, {"content-type": STREAM})
+    metering.answer_bytes(CHUNK, FIRST_BYTE)
+    metering.answer_bytes(DONE, END)
+    event = metering.event(COMPLETE, END)
 
-    assert event is not None
     assert event.first_byte_time.ToDatetime(UTC) == FIRST_BYTE
 
 
@@ -265,10 +256,10 @@ def test_the_model_the_client_asked_for_never_stands_in_for_the_engines() -> Non
 def test_usage_is_taken_out_only_of_a_successful_answer() -> None:
     admission = replace(ADMISSION, removal=Removal((STREAM_USAGE,)))
     for status_code, passed in ((200, b""), (400, FINAL_USAGE)):
-        exchange = Exchange(admission, "connection-1")
-        exchange.answer_began(status_code, {"content-type": STREAM})
+        metering = Metering(admission)
+        metering.answer_began(status_code, {"content-type": STREAM})
 
-        assert exchange.answer_bytes(FINAL_USAGE, FIRST_BYTE) + exchange.answer_complete() == passed
+        assert metering.answer_bytes(FINAL_USAGE, FIRST_BYTE) + metering.answer_complete() == passed
 
 
 @pytest.mark.parametrize(
@@ -283,50 +274,47 @@ def test_usage_is_taken_out_only_of_a_successful_answer() -> None:
 def test_an_answer_comes_out_decoded_only_if_something_is_to_be_taken_out(
     coding: str, removal: Removal, decoded: bool
 ) -> None:
-    exchange = Exchange(replace(ADMISSION, removal=removal), "connection-1")
+    metering = Metering(replace(ADMISSION, removal=removal))
 
-    assert exchange.answer_began(200, {"content-type": STREAM, "content-encoding": coding}) is decoded
+    assert metering.answer_began(200, {"content-type": STREAM, "content-encoding": coding}) is decoded
     sent = CHUNK + FINAL_USAGE + DONE
     body = encode(coding, sent) if coding == "gzip" else sent
-    passed = exchange.answer_bytes(body, FIRST_BYTE) + exchange.answer_complete()
+    passed = metering.answer_bytes(body, FIRST_BYTE) + metering.answer_complete()
     without = CHUNK + DONE if removal and coding != "unheard-of" else sent
     assert passed == (without if decoded or coding != "gzip" else body)
 
 
 def test_usage_in_a_compressed_answer_is_found() -> None:
-    exchange = Exchange(ADMISSION, "connection-1")
-    exchange.answer_began(200, {"content-type": STREAM, "content-encoding": "gzip"})
-    exchange.answer_bytes(encode("gzip", CHUNK + FINAL_USAGE + DONE), FIRST_BYTE)
-    exchange.answer_complete()
-    event = exchange.end(COMPLETE, END)
+    metering = Metering(ADMISSION)
+    metering.answer_began(200, {"content-type": STREAM, "content-encoding": "gzip"})
+    metering.answer_bytes(encode("gzip", CHUNK + FINAL_USAGE + DONE), FIRST_BYTE)
+    metering.answer_complete()
+    event = metering.event(COMPLETE, END)
 
-    assert event is not None
     assert (event.outcome, event.completion_tokens, event.streamed) == ("completed", 2, True)
-    assert not exchange.answer_unreadable
+    assert not metering.answer_unreadable
 
 
 @pytest.mark.parametrize(("coding", "body"), [("gzip", b"no gzip"), ("unheard-of", NAMED)])
 def test_an_answer_whose_coding_cannot_be_read_is_noticed_and_passed_on(coding: str, body: bytes) -> None:
-    exchange = Exchange(ADMISSION, "connection-1")
-    exchange.answer_began(200, {"content-type": JSON, "content-encoding": coding})
-    passed = exchange.answer_bytes(body, FIRST_BYTE) + exchange.answer_complete()
-    event = exchange.end(COMPLETE, END)
+    metering = Metering(ADMISSION)
+    metering.answer_began(200, {"content-type": JSON, "content-encoding": coding})
+    passed = metering.answer_bytes(body, FIRST_BYTE) + metering.answer_complete()
+    event = metering.event(COMPLETE, END)
 
     assert passed == body
-    assert event is not None
-    assert exchange.answer_unreadable
+    assert metering.answer_unreadable
     assert not event.usage_found
 
 
 def test_usage_in_headers_is_found() -> None:
-    exchange = Exchange(replace(ADMISSION, families=(family("tgi.generate"),)), "connection-1")
+    metering = Metering(replace(ADMISSION, families=(family("tgi.generate"),)))
     headers = {"content-type": JSON, "x-prompt-tokens": "7", "x-generated-tokens": "3"}
-    exchange.answer_began(200, headers)
-    exchange.answer_bytes(b'{"generated_text":"a"}', FIRST_BYTE)
-    exchange.answer_complete()
-    event = exchange.end(COMPLETE, END)
+    metering.answer_began(200, headers)
+    metering.answer_bytes(b'{"generated_text":"a"}', FIRST_BYTE)
+    metering.answer_complete()
+    event = metering.event(COMPLETE, END)
 
-    assert event is not None
     assert (event.prompt_tokens, event.completion_tokens) == (7, 3)
     assert (event.api, event.usage_raw) == ("tgi.generate", '{"x-prompt-tokens": 7,"x-generated-tokens": 3}')
 
@@ -334,13 +322,12 @@ def test_usage_in_headers_is_found() -> None:
 @pytest.mark.parametrize("name", ["metadata", "x-prompt-tokens", "content-type", "content-encoding"])
 def test_headers_of_any_bytes_are_survived(name: str) -> None:
     for api in ("openai.embeddings", "tgi.generate"):
-        exchange = Exchange(replace(ADMISSION, families=(family(api),)), "connection-1")
-        exchange.answer_began(200, {name: "\udcff\0{"})
-        exchange.answer_bytes(b"{}", FIRST_BYTE)
-        exchange.answer_complete()
-        event = exchange.end(COMPLETE, END)
+        metering = Metering(replace(ADMISSION, families=(family(api),)))
+        metering.answer_began(200, {name: "\udcff\0{"})
+        metering.answer_bytes(b"{}", FIRST_BYTE)
+        metering.answer_complete()
+        event = metering.event(COMPLETE, END)
 
-        assert event is not None
         _assert_storable(event)
 
 

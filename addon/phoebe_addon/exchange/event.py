@@ -1,0 +1,142 @@
+"""What is recorded of an exchange: its event, and the outcome it states."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, StrEnum, auto
+
+from phoebe_addon.answer.reader import Answer
+from phoebe_addon.apis.usage import COUNT_NAMES, Usage
+from phoebe_addon.exchange.admission import Admission
+from phoebe_proto.v1.metering_pb2 import MeteringEvent
+
+MODEL_LENGTH_MAX = 256
+
+
+class Ending(Enum):
+    """How the HTTP exchange itself came to its end."""
+
+    ANSWER_COMPLETE = auto()
+    CLIENT_GONE = auto()
+    ENGINE_FAILED = auto()
+    PROXY_FAILED = auto()  # the engine was never asked
+    PROXY_STOPPED = auto()
+
+
+class Outcome(StrEnum):
+    """The event's `outcome`."""
+
+    COMPLETED = "completed"
+    ABORTED = "aborted"
+    UPSTREAM_ERROR = "upstream_error"
+    PROXY_ERROR = "proxy_error"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSeen:
+    """What was seen of an answer up to the end of its exchange.
+
+    status_code, first_byte_time: None: it did not come so far. streamed: it was a stream. ends_with_body:
+    nothing but the end of the body says that such an answer is whole.
+    """
+
+    answer: Answer
+    status_code: int | None
+    streamed: bool
+    ends_with_body: bool
+    first_byte_time: datetime | None
+
+
+def admission_event(admission: Admission) -> MeteringEvent:
+    """Make the event of an exchange of which nothing but its admission is known.
+
+    It is what remains if the proxy is killed: `proxy_error`, ended when it began. Producer id and number are
+    the spool's to give.
+    """
+    identity = admission.identity
+    event = MeteringEvent(
+        request_id=admission.request_id,
+        auth_id=identity.auth_id,
+        resource_id=identity.resource_id,
+        base_model=identity.base_model or "",
+        user_id=identity.user_id or "",
+        group_id=identity.group_id or "",
+        resource_type=identity.resource_type or "",
+        api=admission.api,
+        outcome=Outcome.PROXY_ERROR.value,
+    )
+    _put_text(event, "client_request_id", admission.client_request_id, 256)
+    _put_text(event, "requested_model", admission.requested_model, MODEL_LENGTH_MAX)
+    event.start_time.FromDatetime(admission.start_time)
+    event.event_time.FromDatetime(admission.start_time)
+    return event
+
+
+def ended_event(admission: Admission, seen: AnswerSeen, ending: Ending, now: datetime) -> MeteringEvent:
+    """Make the event of an exchange that ends now."""
+    answer = seen.answer
+    event = admission_event(admission)
+    event.outcome = outcome_of(seen, ending)
+    _put_model(event, admission, answer)
+    _put_text(event, "finish_reason", answer.finish_reason, 64)
+    event.usage_raw = _clean(answer.usage_raw or "")
+    if answer.usage:
+        event.usage_found = True
+        _put_counts(event, answer.usage)
+    # HTTP has no statuses beyond these, but engines might.
+    if seen.status_code is not None and 100 <= seen.status_code <= 599:
+        event.status_code = seen.status_code
+    event.streamed = seen.streamed
+    if seen.first_byte_time:
+        event.first_byte_time.FromDatetime(seen.first_byte_time)
+    event.event_time.FromDatetime(now)
+    return event
+
+
+def outcome_of(seen: AnswerSeen, ending: Ending) -> Outcome:
+    """Decide what an exchange came to."""
+    if ending in {Ending.PROXY_FAILED, Ending.PROXY_STOPPED}:
+        return Outcome.PROXY_ERROR
+    answer, status = seen.answer, seen.status_code
+    if answer.failed or (status is not None and not 200 <= status < 300):
+        return Outcome.UPSTREAM_ERROR
+    if ending is Ending.ANSWER_COMPLETE and not seen.streamed:
+        return Outcome.COMPLETED
+    if answer.finished:
+        # Everything was there when the connection broke: clients hang up on reading `[DONE]`.
+        return Outcome.COMPLETED
+    if ending is Ending.CLIENT_GONE:
+        return Outcome.ABORTED
+    # Over HTTP/1.0 a cut looks like an end; a stream whose last words are missing was cut.
+    has_last_words = answer.finish_reason is not None or seen.ends_with_body
+    ended_well = ending is Ending.ANSWER_COMPLETE and has_last_words
+    return Outcome.COMPLETED if ended_well else Outcome.UPSTREAM_ERROR
+
+
+def _put_model(event: MeteringEvent, admission: Admission, answer: Answer) -> None:
+    served = admission.served_models
+    if answer.model is None:
+        only = served[0] if len(served) == 1 and answer.usage else None
+        _put_text(event, "model_id", only, MODEL_LENGTH_MAX)
+        return
+    _put_text(event, "model_id", answer.model, MODEL_LENGTH_MAX)
+    echoed = not served and admission.request_facts.engine.echoes(admission.api)
+    undeclared = bool(served) and answer.model not in served
+    event.model_untrusted = echoed or undeclared or len(answer.model) > MODEL_LENGTH_MAX
+
+
+def _put_counts(event: MeteringEvent, usage: Usage) -> None:
+    for name in COUNT_NAMES:
+        count = getattr(usage, name)
+        if count is not None:
+            setattr(event, f"{name}_tokens", count)
+
+
+def _put_text(event: MeteringEvent, name: str, text: str | None, length_max: int) -> None:
+    """Put text of an engine's or a client's making into a field: bounded, and storable as UTF-8 text."""
+    if text:
+        setattr(event, name, _clean(text)[:length_max])
+
+
+def _clean(text: str) -> str:
+    """Replace what UTF-8 or PostgreSQL text can't hold (lone surrogates, NUL)."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -1,0 +1,143 @@
+"""Where one exchange stands, and what may become of it.
+
+    ARRIVED ──► CHECKED ──► ADMITTED ──► ASKED ──► ANSWERING ──► ENDED
+       │           ├──────► FREE ──────────▲
+       └──────► REFUSED ──► ENDED
+
+Each request of a client has one such object, from its head to its end. The hooks move it on, the meter keeps
+its books by it, and the guard asks it whether the engine may be asked. So a hook that fails, or that does not
+run at all, leaves an exchange that is not let through. Any exchange can end at any time.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum, StrEnum, auto
+
+from phoebe_addon.exchange.admission import Admission
+from phoebe_addon.exchange.event import Ending
+from phoebe_addon.exchange.metering import Metering
+from phoebe_addon.gate.gate import Pass
+from phoebe_addon.gate.refusal import Refusal
+from phoebe_proto.v1.metering_pb2 import MeteringEvent
+
+
+class Stage(StrEnum):
+    """Where an exchange stands."""
+
+    ARRIVED = auto()  # nothing is decided
+    CHECKED = auto()  # its head is in order
+    FREE = auto()  # it is let through without an event
+    ADMITTED = auto()  # it is let through: its admission is on disk
+    ASKED = auto()  # its engine is asked
+    ANSWERING = auto()  # its engine answers
+    REFUSED = auto()  # it is answered in place of an engine
+    ENDED = auto()
+
+
+# An exchange that was let through is refused only if Phoebe itself fails before the engine is asked.
+_NEXT: Mapping[Stage, tuple[Stage, ...]] = {
+    Stage.ARRIVED: (Stage.CHECKED, Stage.REFUSED, Stage.ENDED),
+    Stage.CHECKED: (Stage.ADMITTED, Stage.FREE, Stage.REFUSED, Stage.ENDED),
+    Stage.FREE: (Stage.ASKED, Stage.REFUSED, Stage.ENDED),
+    Stage.ADMITTED: (Stage.ASKED, Stage.REFUSED, Stage.ENDED),
+    Stage.ASKED: (Stage.ANSWERING, Stage.ENDED),
+    Stage.ANSWERING: (Stage.ENDED,),
+    Stage.REFUSED: (Stage.ENDED,),
+    Stage.ENDED: (),
+}
+
+
+class StageError(RuntimeError):
+    """An exchange can't become what it should: a bug. It stays where it stands."""
+
+
+class EngineFailure(Enum):
+    """How an engine failed an exchange."""
+
+    BROKE_OFF = auto()  # it can't be reached, or its connection or its answer broke
+    TIMED_OUT = auto()
+
+
+class Exchange:
+    """One request and its answer.
+
+    connection_id: of the client's connection it came on. path: what the client asked for, without the query;
+    an engine may be asked for it below a prefix. passed: once its head is in order. refusal: why it was
+    refused. metering: once it is admitted. engine_failure: how its engine failed, if it did.
+    """
+
+    __slots__ = (
+        "_stage",
+        "connection_id",
+        "engine_failure",
+        "metering",
+        "passed",
+        "path",
+        "refusal",
+    )
+
+    def __init__(self, connection_id: str) -> None:
+        self._stage = Stage.ARRIVED
+        self.connection_id = connection_id
+        self.path = ""
+        self.passed: Pass | None = None
+        self.refusal: Refusal | None = None
+        self.metering: Metering | None = None
+        self.engine_failure: EngineFailure | None = None
+
+    @property
+    def stage(self) -> Stage:
+        """Where it stands."""
+        return self._stage
+
+    def pass_head(self, passed: Pass) -> None:
+        """Its head is in order. Raises StageError."""
+        self._become(Stage.CHECKED)
+        self.passed = passed
+
+    def let_free(self) -> None:
+        """Let it through without an event. Raises StageError."""
+        self._become(Stage.FREE)
+
+    def admit(self, admission: Admission) -> None:
+        """Let it through: its admission is on disk. Raises StageError."""
+        self._become(Stage.ADMITTED)
+        self.metering = Metering(admission)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer it in place of an engine. Of several reasons the first holds. Raises StageError."""
+        if self._stage not in (Stage.REFUSED, Stage.ENDED):
+            self._become(Stage.REFUSED)
+            self.refusal = refusal
+
+    def ask(self) -> bool:
+        """Say whether its engine may be asked: only if it was let through, and once. Then it is asked."""
+        if self._stage not in (Stage.ADMITTED, Stage.FREE):
+            return False
+        self._become(Stage.ASKED)
+        return True
+
+    def answer_began(self) -> None:
+        """The head of its engine's answer is here. Raises StageError."""
+        self._become(Stage.ANSWERING)
+
+    def engine_failed(self, failure: EngineFailure) -> None:
+        """Its engine failed. Of several failures the first holds."""
+        self.engine_failure = self.engine_failure or failure
+
+    def end(self, ending: Ending, now: datetime) -> MeteringEvent | None:
+        """End it. Returns its event the first time, if it was admitted; None ever after."""
+        stage = self._stage
+        if stage is Stage.ENDED:
+            return None
+        self._become(Stage.ENDED)
+        if self.metering is None:
+            return None
+        if stage is Stage.REFUSED or (stage is Stage.ADMITTED and ending is Ending.ANSWER_COMPLETE):
+            ending = Ending.PROXY_FAILED  # whatever was answered, no engine said it
+        return self.metering.event(ending, now)
+
+    def _become(self, stage: Stage) -> None:
+        if stage not in _NEXT[self._stage]:
+            raise StageError(f"an exchange that is {self._stage} can't become {stage}")
+        self._stage = stage

@@ -1,0 +1,93 @@
+"""The metering of one admitted exchange: follows the answer on its way to the client, and makes the event."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from phoebe_addon.answer.body import AnswerBody, Removal, UnreadableBody, open_body
+from phoebe_addon.answer.reader import AnswerReader
+from phoebe_addon.exchange.admission import Admission
+from phoebe_addon.exchange.event import AnswerSeen, Ending, ended_event
+from phoebe_addon.formats.content_coding import ContentCodingError
+from phoebe_proto.v1.metering_pb2 import MeteringEvent
+
+
+class Metering:
+    """What is recorded of an admitted exchange.
+
+    usage_malformed, answer_unreadable: known once its event is made.
+    """
+
+    __slots__ = (
+        "_answer_body",
+        "_first_byte_time",
+        "_reader",
+        "_status_code",
+        "admission",
+        "answer_unreadable",
+        "usage_malformed",
+    )
+
+    def __init__(self, admission: Admission) -> None:
+        self.admission = admission
+        self._status_code: int | None = None
+        self._reader = AnswerReader(
+            tuple(family.answer for family in admission.families), admission.request_facts
+        )
+        self._answer_body: AnswerBody | None = None
+        self._first_byte_time: datetime | None = None
+        self.usage_malformed = False
+        self.answer_unreadable = False
+
+    @property
+    def request_id(self) -> str:
+        """The id minted at admission."""
+        return self.admission.request_id
+
+    @property
+    def streams(self) -> bool:
+        """Whether the answer is a stream of events or of lines."""
+        return self._answer_body is not None and self._answer_body.streamed
+
+    def answer_began(self, status_code: int, headers: Mapping[str, str]) -> bool:
+        """The engine's status line and headers are here.
+
+        headers: by lower-case name. Returns whether the body comes out decoded, without its content coding.
+        """
+        self._status_code = status_code
+        self._reader.read_headers(headers)
+        removal = self.admission.removal if status_code == 200 else Removal()
+        content_type = headers.get("content-type", "")
+        coding = headers.get("content-encoding", "")
+        try:
+            self._answer_body = open_body(content_type, coding, self._reader, removal)
+        except ContentCodingError:
+            self._reader.read_damage()
+            self._answer_body = UnreadableBody()
+            return False
+        return bool(coding) and bool(removal)
+
+    def answer_bytes(self, chunk: bytes, now: datetime) -> bytes:
+        """Take the next bytes of the answer's body; return those to pass on to the client."""
+        assert self._answer_body
+        if self._first_byte_time is None:
+            self._first_byte_time = now
+        return self._answer_body.feed(chunk)
+
+    def answer_complete(self) -> bytes:
+        """Take the end of the answer's body; return what is left to pass on to the client."""
+        assert self._answer_body
+        return self._answer_body.finish()
+
+    def event(self, ending: Ending, now: datetime) -> MeteringEvent:
+        """Make the event of the exchange, which ends now."""
+        answer = self._reader.answer()
+        self.usage_malformed = answer.malformed
+        self.answer_unreadable = answer.unreadable
+        seen = AnswerSeen(
+            answer,
+            self._status_code,
+            streamed=self.streams,
+            ends_with_body=self._reader.ends_with_body(),
+            first_byte_time=self._first_byte_time,
+        )
+        return ended_event(self.admission, seen, ending, now)
