@@ -13,6 +13,7 @@ A refused exchange gets its response in one of the first two and never reaches a
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import uuid_utils
@@ -22,6 +23,7 @@ from phoebe_addon.exchange.admission import admission_of
 from phoebe_addon.exchange.event import Ending
 from phoebe_addon.exchange.exchange import Exchange, Stage
 from phoebe_addon.exchange.metering import Metering
+from phoebe_addon.followed_files import Followed
 from phoebe_addon.gate import gate
 from phoebe_addon.gate.refusal import INTERNAL_ERROR, NOT_DURABLE, STARTING, STOPPING, TOO_BUSY, Refusal
 from phoebe_addon.gate.request_body import RequestBody
@@ -32,7 +34,6 @@ from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.open_files import ClientLimits, allow_open_files
 from phoebe_addon.proxy.unasked import Unasked
 from phoebe_addon.proxy.watched_answer import read_buffered, watcher
-from phoebe_addon.settings.followed_files import FollowedFiles
 from phoebe_addon.settings.options import OPTIONS, add_options
 from phoebe_addon.settings.settings import Settings, SettingsError, read_settings
 from phoebe_addon.spool.spool import SpoolError
@@ -44,7 +45,7 @@ logger = logging.getLogger(__name__)
 _BUFFERED_ANSWER_BYTES_MAX = 8 * 1024 * 1024
 _NEEDS_RESTART = {
     "phoebe_rater": "rater",
-    "phoebe_rater_tls and what goes with it": "rater_credentials",
+    "phoebe_rater_tls and what goes with it": "rater_files",
     "phoebe_spool": "spool",
     "phoebe_spool_limit": "spool_bytes_max",
     "phoebe_metrics": "metrics",
@@ -58,9 +59,8 @@ class PhoebeAddon:
 
     def __init__(self) -> None:
         self._settings: Settings | None = None
-        self._files = FollowedFiles()
+        self._upstreams = Followed.fixed(Upstreams({}))
         self._meter: Meter | None = None
-        self._refreshing: asyncio.Task[None] | None = None
         self._stopping: stopping.Stopping | None = None
         self._client_limits = ClientLimits(1, 1)
 
@@ -75,7 +75,7 @@ class PhoebeAddon:
             return
         try:
             modes.check_modes(ctx.options.mode)
-            settings = read_settings(ctx.options)
+            settings = read_settings(ctx.options, self._settings)
             upstreams = settings.upstreams or _upstreams_of_mode()
             self._refuse_late_change(settings)
         except (SettingsError, modes.ModeError) as error:
@@ -84,13 +84,8 @@ class PhoebeAddon:
             logger.error("phoebe: %s", error)  # mitmproxy exits when an error was logged at startup
             return
         self._settings = settings
-        self._files.use(upstreams, settings.edge_secrets)
-        GuardRules.in_force = GuardRules(
-            body_bytes_max=settings.rules.body_bytes_max,
-            routes=settings.rules.routes,
-            engine_timeout_s=settings.engine_timeout_s,
-            request_timeout_s=settings.request_timeout_s,
-        )
+        self._upstreams = upstreams
+        _use_rules(settings)
         self._client_limits = _client_limits(settings)
 
     def running(self) -> None:
@@ -111,7 +106,7 @@ class PhoebeAddon:
                 "phoebe: lean: addons are asked only for the hooks they have (phoebe_lean=false: for all)"
             )
         ctx.options.update(mode=modes.reversed_modes(ctx.options.mode))
-        self._refreshing = asyncio.create_task(self._files.keep_fresh(), name="phoebe files")
+        self._follow_files(self._meter)
         self._stopping = stopping.Stopping(ctx.master, self._drain)
         logger.info("phoebe: metering; spool %s, rater %s", self._settings.spool, self._settings.rater)
 
@@ -120,8 +115,6 @@ class PhoebeAddon:
         if self._stopping:
             self._stopping.undo()
             self._stopping = None
-        if self._refreshing:
-            self._refreshing.cancel()
         if self._meter:
             self._meter.close()
             self._meter = None
@@ -206,6 +199,19 @@ class PhoebeAddon:
         if self._meter:
             await self._meter.end_connection(client.id)
 
+    def _follow_files(self, meter: Meter) -> None:
+        settings = self._settings
+        assert settings
+        meter.follow("resource map", lambda: self._upstreams)
+        meter.follow("edge secrets", lambda: (self._settings or settings).edge_secrets)
+        meter.follow("routes", lambda: (self._settings or settings).routes, self._use_routes)
+
+    def _use_routes(self) -> None:
+        assert self._settings
+        rules = replace(self._settings.rules, routes=self._settings.routes.value)
+        self._settings = replace(self._settings, rules=rules)
+        _use_rules(self._settings)
+
     def _check_head(self, flow: http.HTTPFlow) -> gate.Pass | Refusal:
         head = flows.request_head(flow)
         if self._settings:
@@ -214,7 +220,9 @@ class PhoebeAddon:
             return STARTING
         if self._stopping and self._stopping.begun:
             return STOPPING
-        return gate.check_head(head, self._settings.rules, self._files.upstreams, self._files.edge_secrets)
+        return gate.check_head(
+            head, self._settings.rules, self._upstreams.value, self._settings.edge_secrets.value
+        )
 
     async def _admit(self, flow: http.HTTPFlow, exchange: Exchange) -> Refusal | None:
         passed = exchange.passed
@@ -314,6 +322,15 @@ class PhoebeAddon:
         await self._meter.finish(deadline_s)
 
 
+def _use_rules(settings: Settings) -> None:
+    GuardRules.in_force = GuardRules(
+        body_bytes_max=settings.rules.body_bytes_max,
+        routes=settings.rules.routes,
+        engine_timeout_s=settings.engine_timeout_s,
+        request_timeout_s=settings.request_timeout_s,
+    )
+
+
 def _client_limits(settings: Settings) -> ClientLimits:
     wanted = ClientLimits(settings.connections_max, settings.exchanges_max)
     crowd = wanted.within(allow_open_files(wanted.files()))
@@ -326,10 +343,10 @@ def _client_limits(settings: Settings) -> ClientLimits:
     return crowd
 
 
-def _upstreams_of_mode() -> Upstreams:
+def _upstreams_of_mode() -> Followed[Upstreams]:
     upstream = modes.upstream_of(ctx.options.mode)
     if upstream is None:
         raise SettingsError(
             "no model server: give --mode reverse:http://HOST:PORT or --set phoebe_upstream=URL"
         )
-    return Upstreams({}, upstream)
+    return Followed.fixed(Upstreams({}, upstream))

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
+from phoebe_addon.background import Background
 from phoebe_addon.delivery.adoption import Adoption
 from phoebe_addon.delivery.delivery import Delivery
 from phoebe_addon.exchange.admission import Admission
 from phoebe_addon.exchange.event import Ending, admission_event
 from phoebe_addon.exchange.exchange import Exchange
 from phoebe_addon.exchange.metering import Metering
+from phoebe_addon.followed_files import Followed, follow
 from phoebe_addon.metrics import Metrics
 from phoebe_addon.settings.settings import Settings
 from phoebe_addon.spool.spool import Spool, SpoolError, open_own
@@ -28,7 +30,8 @@ FINISH_MIN_S = 1.0
 class Meter:
     """Opens the spool and delivers from it. Needs a running event loop.
 
-    under_way: how many exchanges are admitted, or about to be, and have not ended.
+    under_way: how many exchanges are admitted, or about to be, and have not ended. background: the tasks that
+    go on as long as it is open.
 
     Raises SpoolError when the spool can't be opened, OSError when the metrics can't be served.
     """
@@ -55,10 +58,22 @@ class Meter:
         self.under_way = 0
         self._open: dict[str, dict[str, Exchange]] = {}  # by client connection and request id
         self._delivery = self._delivery_of(self._spool)
-        self._delivering = asyncio.create_task(self._delivery.run(), name="phoebe delivery")
-        self._delivering.add_done_callback(_report_crash)
-        self._adopting = asyncio.create_task(self._adoption.run(), name="phoebe adoption")
-        self._adopting.add_done_callback(_report_crash)
+        self.background = Background(self.metrics.note_task)
+        self._delivering = self.background.start("delivery", self._delivery.run, "events stay in the spool")
+        self.background.start("adoption", self._adoption.run, "spools of other processes are not delivered")
+        self.follow("rater credentials", lambda: settings.rater_credentials)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all that goes on in the background works. Traffic goes on without: the spool bridges."""
+        return not self.background.down
+
+    def follow[T](
+        self, name: str, files: Callable[[], Followed[T]], on_change: Callable[[], None] = lambda: None
+    ) -> None:
+        """Follow files in the background. files: tells which ones, at every look."""
+        self.metrics.follow_file(name, lambda: files().fault)
+        self.background.start(name, lambda: follow(files, on_change), f"changes of {name} are not noticed")
 
     async def admit(self, exchange: Exchange, admission: Admission) -> None:
         """Admit an exchange: when this returns, its admission is on disk. Raises SpoolError."""
@@ -117,7 +132,8 @@ class Meter:
         patience_s = asyncio.get_running_loop().time() + FINISH_MIN_S
         while not self._delivering.done():
             now_s = asyncio.get_running_loop().time()
-            if now_s >= max(deadline_s, patience_s) or (self._delivery.troubled and now_s >= patience_s):
+            hopeless = self._delivery.troubled or "delivery" in self.background.down
+            if now_s >= max(deadline_s, patience_s) or (hopeless and now_s >= patience_s):
                 logger.warning("phoebe: %d events stay in the spool for the next start", self._spool.depth())
                 return
             await asyncio.wait([self._delivering], timeout=0.05)
@@ -125,8 +141,7 @@ class Meter:
     def close(self) -> None:
         """End what is open and close the spool. What is not delivered stays in it for the next start."""
         self.end_all()
-        self._delivering.cancel()
-        self._adopting.cancel()
+        self.background.cancel()
         self._adoption.close()
         self._spool.close()
         if self._stop_metrics:
@@ -161,8 +176,3 @@ class Meter:
     def _count_delivered(self, outcomes: Counter[str]) -> None:
         for outcome, count in outcomes.items():
             self.metrics.delivered.labels(outcome).inc(count)
-
-
-def _report_crash(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        logger.critical("phoebe: delivery has crashed; events stay in the spool", exc_info=error)

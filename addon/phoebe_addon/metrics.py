@@ -52,6 +52,18 @@ class Metrics:
         self.delivered = Counter(
             "phoebe_events_delivered", "Events the rater answered for.", ["outcome"], registry=self.registry
         )
+        self._task_up = Gauge(
+            "phoebe_task_up",
+            "Whether a background task works; 0: it crashed and is being started again.",
+            ["task"],
+            registry=self.registry,
+        )
+        self._file_refused = Gauge(
+            "phoebe_file_refused",
+            "Whether a file can't be used as it is now, so that what it said before holds.",
+            ["file"],
+            registry=self.registry,
+        )
         for name, text, read in (
             ("phoebe_spool_bytes", "Bytes the spool holds.", spool_bytes),
             ("phoebe_spool_events", "Events waiting in the spool.", spool_events),
@@ -59,6 +71,17 @@ class Metrics:
             ("phoebe_spool_files_damaged", "Spool files found damaged and set aside.", spool_damaged),
         ):
             Gauge(name, text, registry=self.registry).set_function(read)
+
+    def note_task(self, name: str, up: bool) -> None:
+        """Note whether a background task is up."""
+        self._task_up.labels(name).set(up)
+
+    def follow_file(self, name: str, fault: Callable[[], str]) -> None:
+        """Add a gauge of whether a followed file can't be used as it is now.
+
+        fault: why; empty when it can.
+        """
+        self._file_refused.labels(name).set_function(lambda: bool(fault()))
 
     def serve(self, host: str, port: int) -> Callable[[], None]:
         """Serve the metrics over HTTP. Returns how to stop. Raises OSError if the address can't be had."""

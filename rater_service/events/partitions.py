@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 from uuid import UUID
 
 import asyncpg
@@ -166,7 +167,7 @@ def _log(result: MadePartitions) -> None:
         )
 
 
-async def keep_making_partitions(pool: Pool) -> None:
+async def keep_making_partitions(pool: Pool) -> NoReturn:
     """Make partitions ahead of time, again and again; never returns."""
     while True:
         await asyncio.sleep(CHECK_PERIOD_S)

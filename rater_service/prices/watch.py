@@ -2,92 +2,73 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import asyncpg
 
+from rater_service import followed_files
 from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
 from rater_service.errors import OperatorError
+from rater_service.followed_files import FileChanges, FollowedFile
 from rater_service.prices.faults import PriceFileError
-from rater_service.prices.store import StoredBook, read_price_file, store_price_file
+from rater_service.prices.store import StoredBook, store_price_file
 
 logger = logging.getLogger(__name__)
 
-REFRESH_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What a look at the file without reading it shows; after any change it shows something else."""
-
-    inode: int
-    size: int
-    changed_ns: int
-
 
 class PriceWatch:
-    """A price file that the service follows.
-
-    A change is taken once the file has not changed for two looks, so that one that is still being written is
-    not: the first half of a price file can be a price file. One that is refused changes nothing.
-    """
+    """A price file that the service follows. One that is refused changes nothing."""
 
     def __init__(self, pool: Pool, path: Path) -> None:
         self._pool = pool
         self._path = path
-        self._dealt_with: _Look | None = None
-        self._last: _Look | None = None
-        self._complaint = ""
+        self._changes = FileChanges(f"the price file {path}", [FollowedFile(path, f"the price file {path}")])
 
     @property
-    def is_refused(self) -> bool:
-        """Whether the file as it is now could not be loaded, so that earlier prices hold."""
-        return bool(self._complaint)
+    def fault(self) -> str:
+        """Why the file as it is now is not loaded, so that earlier prices hold; empty when it is."""
+        return self._changes.fault
 
     async def load(self) -> None:
         """Load the file. Raises OperatorError, with all faults, if it is refused or can't be read."""
-        look = await asyncio.to_thread(self._look)
-        content = await asyncio.to_thread(read_price_file, self._path)
+        (file,) = await asyncio.to_thread(self._changes.read)
         try:
-            async with self._pool.acquire() as connection:
-                stored = await store_price_file(connection, content, str(self._path), datetime.now(UTC))
+            await self._store(file.content)
         except PriceFileError as error:
-            self._dealt_with = look
-            raise OperatorError(f"the price file is refused: {error}") from error
-        self._dealt_with = self._last = look
-        self._complaint = ""
-        _log(self._path, stored)
+            raise OperatorError(_refused(error)) from error
+        self._changes.use()
 
-    async def keep_fresh(self) -> None:
+    async def keep_fresh(self) -> NoReturn:
         """Load the file whenever it changed, until cancelled. What can't be loaded is reported once."""
         while True:
-            await asyncio.sleep(REFRESH_S)
-            try:
-                if await self._has_settled_anew():
-                    await self.load()
-            except (OperatorError, asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as error:
-                self._complain(error)
+            await asyncio.sleep(followed_files.PERIOD_S)
+            await self._look()
 
-    async def _has_settled_anew(self) -> bool:
-        look = await asyncio.to_thread(self._look)
-        settled = look == self._last
-        self._last = look
-        return settled and look != self._dealt_with
-
-    def _complain(self, error: Exception) -> None:
-        text = str(error) or type(error).__name__
-        if text != self._complaint:
-            self._complaint = text
-            logger.error("THE PRICES IN USE STAY IN USE: %s", text)
-
-    def _look(self) -> _Look:
+    async def _look(self) -> None:
+        found = await asyncio.to_thread(self._changes.look)
+        if found is None:
+            return
         try:
-            found = self._path.stat()
-        except OSError as error:
-            raise OperatorError(f"can't read the price file {self._path}: {error.strerror}") from error
-        return _Look(found.st_ino, found.st_size, found.st_ctime_ns)
+            await self._store(found[0].content)
+        except PriceFileError as error:
+            self._changes.refuse(_refused(error))
+        except (asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as error:
+            self._changes.postpone(
+                f"the price file {self._path} can't be kept now: {str(error) or type(error).__name__}"
+            )
+        else:
+            self._changes.use()
+
+    async def _store(self, content: bytes) -> None:
+        async with self._pool.acquire() as connection:
+            stored = await store_price_file(connection, content, str(self._path), datetime.now(UTC))
+        _log(self._path, stored)
+
+
+def _refused(error: PriceFileError) -> str:
+    return f"the price file is refused: {error}"
 
 
 def _log(path: Path, stored: StoredBook) -> None:

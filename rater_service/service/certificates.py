@@ -2,13 +2,14 @@
 
 import ssl
 import stat
-import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 
 from rater_service.errors import OperatorError
+from rater_service.followed_files import FileContent, Followed, FollowedFile, Parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +25,13 @@ class CertificateFiles:
 
 
 class ServerCertificates:
-    """The files' content, checked. Raises OperatorError when it can't be used at first.
-
-    warnings: what the operator should mend although it works.
-    """
+    """The files' content, checked. Raises OperatorError when it can't be used at first."""
 
     def __init__(self, files: CertificateFiles) -> None:
         self._files = files
-        self._seen: tuple[bytes, ...] = ()
-        self._lock = threading.Lock()
-        self._fresh: grpc.ServerCertificateConfiguration | None = None
-        self.warnings: tuple[str, ...] = ()
-        if not self.refresh():
-            raise OperatorError(f"{files.certificate} and {files.key} are being changed; start again")
+        paths = [files.certificate, files.key, *([files.client_ca] if files.client_ca else [])]
+        self._followed = Followed(str(self), [FollowedFile(path, str(path)) for path in paths], self._parse)
+        self._given: grpc.ServerCertificateConfiguration | None = None
 
     def __str__(self) -> str:
         """Name the files for a log."""
@@ -47,77 +42,50 @@ class ServerCertificates:
         """Whether callers need a certificate."""
         return self._files.client_ca is not None
 
-    def refresh(self) -> bool:
-        """Read the files; take what they hold if it is new and can be used, and say whether it was taken.
+    @property
+    def fault(self) -> str:
+        """Why what the files hold now is not in use; empty when it is."""
+        return self._followed.fault
 
-        Connections that are there go on; new ones get the new certificate. Raises OperatorError for files
-        that can't be used; what was in use stays.
+    def look(self) -> None:
+        """Take what the files hold if it is new and can be used.
+
+        Connections that are there go on; new ones get the new certificate.
         """
-        content = self._read()
-        if content == self._seen:
-            return False
-        self._seen = content
-        self._check()
-        if self._read() != content:
-            # Certificate and key are written one after the other; the next look finds both.
-            return False
-        certificate, key, *client_ca = content
-        configuration = grpc.ssl_server_certificate_configuration(
-            [(key, certificate)], client_ca[0] if client_ca else None
-        )
-        with self._lock:
-            self._fresh = configuration
-        return True
+        self._followed.look()
 
     def server_credentials(self) -> grpc.ServerCredentials:
         """Make what a server's port is opened with; gRPC asks at every connection if there is a newer one.
 
         Call it once.
         """
-        first = self._take_fresh()
-        assert first is not None
+        self._given = self._followed.value
         # The stubs leave out that None stands for "no newer one".
         return grpc.dynamic_ssl_server_credentials(
-            first,
-            self._take_fresh,  # type: ignore[arg-type]
+            self._given,
+            self._newer,  # type: ignore[arg-type]
             require_client_authentication=self.asks_callers,
         )
 
-    def _take_fresh(self) -> grpc.ServerCertificateConfiguration | None:
-        # gRPC calls this in a thread of its own.
-        with self._lock:
-            fresh, self._fresh = self._fresh, None
-        return fresh
+    def _newer(self) -> grpc.ServerCertificateConfiguration | None:
+        # gRPC calls this in threads of its own. To be given the same one twice does no harm.
+        current = self._followed.value
+        if current is self._given:
+            return None
+        self._given = current
+        return current
 
-    def _read(self) -> tuple[bytes, ...]:
-        files = self._files
-        paths = [files.certificate, files.key, *([files.client_ca] if files.client_ca else [])]
-        content = tuple(map(_read, paths))
-        self.warnings = _warnings(files.key)
-        return content
-
-    def _check(self) -> None:
+    def _parse(self, contents: Sequence[FileContent]) -> Parsed[grpc.ServerCertificateConfiguration]:
         files = self._files
         _check_pair(files.certificate, files.key)
         if files.client_ca:
             _check_authorities(files.client_ca)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise OperatorError(f"can't read {path}: {error.strerror}") from error
-
-
-def _warnings(key: Path) -> tuple[str, ...]:
-    try:
-        mode = key.stat().st_mode
-    except OSError as error:
-        raise OperatorError(f"can't read {key}: {error.strerror}") from error
-    if mode & stat.S_IROTH:
-        return (f"the private key {key} can be read by every user of this machine",)
-    return ()
+        certificate, key, *client_ca = contents
+        configuration = grpc.ssl_server_certificate_configuration(
+            [(key.content, certificate.content)], client_ca[0].content if client_ca else None
+        )
+        open_to_all = f"the private key {files.key} can be read by every user of this machine"
+        return Parsed(configuration, (open_to_all,) if key.mode & stat.S_IROTH else ())
 
 
 def _check_pair(certificate: Path, key: Path) -> None:

@@ -1,17 +1,61 @@
-"""The standard health service, whole: the library leaves one of its methods out."""
+"""The standard health service, whole: the library leaves one of its methods out.
 
-from collections.abc import Sequence
+A service is NOT_SERVING while a background task is down without which its answers can't be trusted. A probe
+that decides whether events are sent here asks for MeteringService by its name: it needs less than the rest.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 import grpc
 from grpc_health.v1 import health, health_pb2
 
+CERTIFICATES_TASK = "certificates"
+TOKENS_TASK = "tokens"
+PRICE_FILE_TASK = "price file"
+SCHEDULE_TASK = "scheduled rating"
+"""Names of background tasks that services need."""
+
+# Without them, whoever was put out is let in all the same.
+_ACCESS_TASKS = frozenset({CERTIFICATES_TASK, TOKENS_TASK})
+NEEDED_TASKS: Mapping[str, frozenset[str]] = {
+    "phoebe.v1.MeteringService": _ACCESS_TASKS,
+    "phoebe.v1.RatingService": _ACCESS_TASKS | {PRICE_FILE_TASK, SCHEDULE_TASK},
+}
+"""The background tasks that each service needs, if the process has them."""
+
 
 class HealthService(health.aio.HealthServicer):  # type: ignore[misc] # the library has no types
-    """Tells of these services, and under the name "" of the process."""
+    """Tells of these services, and under the name "" of the process, which needs what any of them needs."""
 
     def __init__(self, services: Sequence[str]) -> None:
         super().__init__()
-        self._names = ("", *services)
+        self._needed = {name: NEEDED_TASKS.get(name, frozenset()) for name in services}
+        self._needed[""] = frozenset().union(*self._needed.values())
+        self._down: set[str] = set()
+        self._changed = asyncio.Event()
+
+    def note_task(self, name: str, up: bool) -> None:
+        """Note whether a background task is up; `keep_telling` tells it."""
+        if up:
+            self._down.discard(name)
+        else:
+            self._down.add(name)
+        self._changed.set()
+
+    async def tell(self) -> None:
+        """Tell whoever asks how things stand now."""
+        for service, needed in self._needed.items():
+            status = health_pb2.HealthCheckResponse
+            await self.set(service, status.NOT_SERVING if needed & self._down else status.SERVING)
+
+    async def keep_telling(self) -> NoReturn:
+        """Tell of every change, until cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self.tell()
 
     async def List(  # noqa: N802 - the name in the contract
         self,
@@ -21,6 +65,6 @@ class HealthService(health.aio.HealthServicer):  # type: ignore[misc] # the libr
         """Answer what Check answers, for every service."""
         statuses = {
             name: await self.Check(health_pb2.HealthCheckRequest(service=name), context)
-            for name in self._names
+            for name in self._needed
         }
         return health_pb2.HealthListResponse(statuses=statuses)

@@ -9,6 +9,7 @@ import grpc
 
 from phoebe_proto.v1.metering_pb2 import EventOutcome, StreamEventsRequest, StreamEventsResponse
 from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceServicer
+from rater_service.background import spawn
 from rater_service.database.database import Pool
 from rater_service.events.producer_status import InvalidStatus, StatusRow, validate_status
 from rater_service.events.store import Fate, Result, store_events
@@ -45,10 +46,10 @@ class MeteringService(MeteringServiceServicer):
     async def _until_stopping(
         self, requests: AsyncIterator[StreamEventsRequest]
     ) -> AsyncIterator[StreamEventsRequest]:
-        stopping = asyncio.create_task(self._stopping.wait())
+        stopping = spawn(self._stopping.wait(), "end of a stream")
         try:
             while True:
-                read = asyncio.ensure_future(anext(requests, None))
+                read = spawn(_next(requests), "next batch")
                 # Nobody asks it once the stream ends for another reason.
                 read.add_done_callback(lambda done: done.cancelled() or done.exception())
                 await asyncio.wait({read, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -93,6 +94,10 @@ class MeteringService(MeteringServiceServicer):
             logger.error("the status of a producer is left out: %s", status.reason)
             return None
         return status
+
+
+async def _next(requests: AsyncIterator[StreamEventsRequest]) -> StreamEventsRequest | None:
+    return await anext(requests, None)
 
 
 def _log_refused(request: StreamEventsRequest, results: Sequence[Result]) -> None:

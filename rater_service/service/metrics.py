@@ -7,6 +7,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import NoReturn
 
 import asyncpg
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
@@ -71,6 +72,18 @@ class Metrics:
         )
         for mode in Mode:
             self._last_success.labels(mode.lower())
+        self._task_up = Gauge(
+            "phoebe_task_up",
+            "Whether a background task works; 0: it crashed and is being started again.",
+            ["task"],
+            registry=self.registry,
+        )
+        self._file_refused = Gauge(
+            "phoebe_file_refused",
+            "Whether a file can't be used as it is now, so that what it said before holds.",
+            ["file"],
+            registry=self.registry,
+        )
         self._database_up = Gauge(
             "phoebe_database_up", "Whether the database could be asked last time.", registry=self.registry
         )
@@ -79,14 +92,16 @@ class Metrics:
             column: Gauge(name, text, registry=self.registry) for column, (name, text) in _GAUGES.items()
         }
 
-    def tell_price_file_refused(self, is_refused: Callable[[], bool]) -> None:
-        """Add a gauge of whether the price file as it is now could not be loaded."""
-        gauge = Gauge(
-            "phoebe_price_file_refused",
-            "Whether the price file as it is now could not be loaded, so that earlier prices hold.",
-            registry=self.registry,
-        )
-        gauge.set_function(is_refused)
+    def note_task(self, name: str, up: bool) -> None:
+        """Note whether a background task is up."""
+        self._task_up.labels(name).set(up)
+
+    def follow_file(self, name: str, fault: Callable[[], str]) -> None:
+        """Add a gauge of whether a followed file can't be used as it is now.
+
+        fault: why; empty when it can.
+        """
+        self._file_refused.labels(name).set_function(lambda: bool(fault()))
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -126,7 +141,7 @@ class Metrics:
         if not request.dry_run:
             self._last_success.labels(mode).set(result.finished_at.timestamp())
 
-    async def keep_fresh(self, pool: Pool) -> None:
+    async def keep_fresh(self, pool: Pool) -> NoReturn:
         """Read the gauges from the database again and again, until cancelled."""
         while True:
             await self.refresh(pool)

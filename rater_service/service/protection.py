@@ -1,65 +1,34 @@
 """What stands between the network and the service: certificates and the tokens file, which may change."""
 
-import asyncio
 import logging
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from rater_service.errors import OperatorError
+from rater_service.followed_files import FileContent, Followed, FollowedFile, Parsed
 from rater_service.service.access_list import AccessList, AccessListError, parse_access_list
 from rater_service.service.certificates import CertificateFiles, ServerCertificates
 
 logger = logging.getLogger(__name__)
 
-REFRESH_S = 1.0
 
+def follow_access_list(path: Path) -> Followed[AccessList]:
+    """Read a tokens file, which may change. Raises OperatorError when it can't be used at first."""
 
-class AccessFile:
-    """A tokens file. Raises OperatorError when it can't be used at first.
-
-    access: what it says. warnings: what the operator should mend although it works.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen: bytes | None = None
-        self.access = AccessList((), {})
-        self.warnings: tuple[str, ...] = ()
-        self.refresh()
-
-    def __str__(self) -> str:
-        """Name the file for a log."""
-        return f"the tokens file {self._path}"
-
-    def refresh(self) -> bool:
-        """Read the file if it changed, and say whether it had.
-
-        Raises OperatorError for a file that can't be used; what was in use stays.
-        """
-        content = self._read()
-        if content == self._seen:
-            return False
-        self._seen = content
+    def parse(contents: Sequence[FileContent]) -> Parsed[AccessList]:
+        (file,) = contents
         try:
-            text = content.decode("utf-8")
+            text = file.content.decode("utf-8")
         except UnicodeDecodeError:
-            raise AccessListError(str(self._path), ["is not UTF-8"]) from None
-        self.access = parse_access_list(text, str(self._path))
-        return True
+            raise AccessListError(str(path), ["is not UTF-8"]) from None
+        open_to_all = f"{name} can be changed by every user of this machine"
+        return Parsed(parse_access_list(text, str(path)), (open_to_all,) if file.mode & stat.S_IWOTH else ())
 
-    def _read(self) -> bytes:
-        try:
-            content = self._path.read_bytes()
-            mode = self._path.stat().st_mode
-        except OSError as error:
-            # Not by its name: whoever takes the option for the token must not find the token in the log.
-            raise OperatorError(f"can't read the file that --tokens names: {error.strerror}") from error
-        self.warnings = (
-            (f"{self} can be changed by every user of this machine",) if mode & stat.S_IWOTH else ()
-        )
-        return content
+    name = f"the tokens file {path}"
+    # Messages do not call it by its path: whoever takes the option for the token must not find it in the log.
+    return Followed(name, [FollowedFile(path, "the file that --tokens names")], parse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +56,7 @@ class Protection:
     """certificates: None for plaintext. access: None if everyone who gets through has all rights."""
 
     certificates: ServerCertificates | None = None
-    access: AccessFile | None = None
-
-    async def keep_fresh(self) -> None:
-        """Notice changes of the files until cancelled. What can't be used is reported, and the old stays."""
-        await asyncio.gather(*(_keep_fresh(each) for each in (self.certificates, self.access) if each))
+    access: Followed[AccessList] | None = None
 
 
 NO_FILES = ProtectionFiles()
@@ -100,10 +65,7 @@ UNPROTECTED = Protection()
 
 def open_protection(files: ProtectionFiles) -> Protection:
     """Read the files and say in the log what they make. Raises OperatorError when they can't be used."""
-    protection = Protection(_certificates(files), AccessFile(files.tokens) if files.tokens else None)
-    for each in (protection.certificates, protection.access):
-        if each:
-            _warn(each.warnings)
+    protection = Protection(_certificates(files), follow_access_list(files.tokens) if files.tokens else None)
     if protection.certificates and protection.certificates.asks_callers and not protection.access:
         logger.warning(
             "without --tokens every certificate of the authorities in %s has all rights", files.tls_client_ca
@@ -119,31 +81,3 @@ def _certificates(files: ProtectionFiles) -> ServerCertificates | None:
             raise OperatorError("--tls-client-ca needs --tls-cert and --tls-key")
         return None
     return ServerCertificates(CertificateFiles(files.tls_cert, files.tls_key, files.tls_client_ca))
-
-
-def _warn(warnings: tuple[str, ...]) -> None:
-    for warning in warnings:
-        logger.warning("%s", warning)
-
-
-class _Refreshed(Protocol):
-    @property
-    def warnings(self) -> tuple[str, ...]: ...
-
-    def refresh(self) -> bool: ...
-
-
-async def _keep_fresh(files: _Refreshed) -> None:
-    complaint = ""
-    while True:
-        await asyncio.sleep(REFRESH_S)
-        try:
-            if await asyncio.to_thread(files.refresh):
-                logger.info("%s was read again", files)
-                _warn(files.warnings)
-            complaint = ""
-        except OperatorError as error:
-            # A file that stays away is news once.
-            if str(error) != complaint:
-                complaint = str(error)
-                logger.error("WHAT WAS IN USE STAYS IN USE: %s", error)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from datetime import datetime
+from typing import NoReturn
 
 import asyncpg
 
@@ -36,7 +37,7 @@ class ScheduledRating:
         self._now = now
         self._done: datetime | None = None
 
-    async def keep_rating(self) -> None:
+    async def keep_rating(self) -> NoReturn:
         """Rate whenever a run is due, also one that was missed before the start, until cancelled.
 
         A run that fails is logged and tried again after RETRY_S.

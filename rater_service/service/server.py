@@ -3,27 +3,35 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from phoebe_proto.v1 import metering_pb2, metering_pb2_grpc, rating_pb2, rating_pb2_grpc
+from rater_service.background import Background
 from rater_service.database.database import Pool, open_database, open_pool
 from rater_service.database.schema import migrate, require_current_schema
 from rater_service.errors import OperatorError
 from rater_service.events.partitions import keep_making_partitions, try_to_make_partitions
+from rater_service.followed_files import follow
 from rater_service.limits import CALLS_MAX, CHANNEL_OPTIONS
 from rater_service.prices.watch import PriceWatch
 from rater_service.rating.schedule import RatingSchedule
 from rater_service.service.call_guard import CallGuard
 from rater_service.service.exposure import Exposure, refuse_exposure
-from rater_service.service.health import HealthService
+from rater_service.service.health import (
+    CERTIFICATES_TASK,
+    PRICE_FILE_TASK,
+    SCHEDULE_TASK,
+    TOKENS_TASK,
+    HealthService,
+)
 from rater_service.service.metering import MeteringService
 from rater_service.service.metrics import Metrics
 from rater_service.service.metrics_endpoint import metrics_endpoint
@@ -96,14 +104,22 @@ async def serve(settings: ServerSettings) -> None:
                 await migrate(url)
             async with open_pool(url) as pool:
                 await require_current_schema(pool)
-                async with (
-                    metrics_endpoint(settings.metrics, pool) as metrics,
-                    _prices(pool, settings.prices, metrics),
-                    _partitions(pool),
-                    running_server(pool, settings.listen, stopping, protection, metrics, settings.rating),
-                ):
-                    await stopping.wait()
-                    logger.info("stopping")
+                await _serve(settings, pool, protection, stopping)
+
+
+async def _serve(
+    settings: ServerSettings, pool: Pool, protection: Protection, stopping: asyncio.Event
+) -> None:
+    metrics = Metrics()
+    async with Background(metrics.note_task) as background:
+        await _load_prices(pool, settings.prices, metrics, background)
+        await _make_partitions(pool, background)
+        async with (
+            metrics_endpoint(settings.metrics, metrics, pool, background),
+            running_server(pool, settings.listen, stopping, protection, metrics, settings.rating, background),
+        ):
+            await stopping.wait()
+            logger.info("stopping")
 
 
 @contextmanager
@@ -119,35 +135,26 @@ def _stop_signals(stopping: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(stop)
 
 
-@asynccontextmanager
-async def _prices(pool: Pool, file: Path | None, metrics: Metrics) -> AsyncIterator[None]:
-    """Load the price file, and follow its changes as long as the context lasts."""
+async def _load_prices(pool: Pool, file: Path | None, metrics: Metrics, background: Background) -> None:
+    """Load the price file, and follow its changes."""
     if file is None:
         if not await pool.fetchval("SELECT EXISTS (SELECT FROM price_book)"):
             logger.warning(
                 "no price file was ever loaded: events are stored, but can't be rated; use --prices FILE"
             )
-        yield
         return
     watch = PriceWatch(pool, file)
     await watch.load()
-    metrics.tell_price_file_refused(lambda: watch.is_refused)
-    following = _in_background(watch.keep_fresh(), "changes of the price file are not noticed")
-    try:
-        yield
-    finally:
-        following.cancel()
+    metrics.follow_file("prices", lambda: watch.fault)
+    background.start(PRICE_FILE_TASK, watch.keep_fresh, "changes of the price file are not noticed")
 
 
-@asynccontextmanager
-async def _partitions(pool: Pool) -> AsyncIterator[None]:
-    """Make the partitions that events will need, now and as long as the context lasts."""
+async def _make_partitions(pool: Pool, background: Background) -> None:
+    """Make the partitions that events will need, and go on doing so."""
     await try_to_make_partitions(pool, datetime.now(UTC))
-    making = _in_background(keep_making_partitions(pool), "no partitions are made for coming weeks")
-    try:
-        yield
-    finally:
-        making.cancel()
+    background.start(
+        "partitions", lambda: keep_making_partitions(pool), "no partitions are made for coming weeks"
+    )
 
 
 @asynccontextmanager
@@ -158,10 +165,12 @@ async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
     protection: Protection = UNPROTECTED,
     metrics: Metrics | None = None,
     rating: RatingSchedule | None = None,
+    background: Background | None = None,
 ) -> AsyncIterator[int]:
     """Answer calls on HOST:PORT and give the port; when the context ends, stop gracefully.
 
-    Setting `stopping` ends the streams. Raises OperatorError when the address can't be had.
+    Setting `stopping` ends the streams. background: what else runs, of whose tasks health tells too. Raises
+    OperatorError when the address can't be had.
     """
     metrics = metrics or Metrics()
     quiet_about_callers_gone()
@@ -178,28 +187,39 @@ async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
     reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     port = _open_port(server, listen, protection)
     await server.start()
-    background = [
-        _in_background(protection.keep_fresh(), "changes of certificates and tokens are not noticed")
-    ]
-    if rating:
-        work = ScheduledRating(pool, queue, rating).keep_rating()
-        background.append(_in_background(work, "nothing is rated without being asked"))
     try:
-        for service in SERVICES:
-            await status.set(service, health_pb2.HealthCheckResponse.SERVING)
-        logger.info("listening on %s:%d", listen.rpartition(":")[0], port)
-        yield port
+        async with Background(metrics.note_task, status.note_task) as own:
+            if background:
+                background.observe(status.note_task)
+            _follow_protection(protection, metrics, own)
+            if rating:
+                keep_rating = ScheduledRating(pool, queue, rating).keep_rating
+                own.start(SCHEDULE_TASK, keep_rating, "nothing is rated without being asked")
+            own.start("health", status.keep_telling, "health does not tell of tasks that are down")
+            await status.tell()
+            logger.info("listening on %s:%d", listen.rpartition(":")[0], port)
+            yield port
     finally:
         stopping.set()
-        for task in background:
-            task.cancel()
         await status.enter_graceful_shutdown()
         await server.stop(STOP_GRACE_S)
 
 
+def _follow_protection(protection: Protection, metrics: Metrics, background: Background) -> None:
+    certificates, access = protection.certificates, protection.access
+    if certificates:
+        metrics.follow_file("certificates", lambda: certificates.fault)
+        background.start(
+            CERTIFICATES_TASK, lambda: follow(certificates), "changes of the certificates are not noticed"
+        )
+    if access:
+        metrics.follow_file("tokens", lambda: access.fault)
+        background.start(TOKENS_TASK, lambda: follow(access), "changes of the tokens file are not noticed")
+
+
 def _interceptors(protection: Protection) -> list[grpc.aio.ServerInterceptor]:
     access = protection.access
-    guards = [CallGuard(lambda: access.access)] if access else []
+    guards = [CallGuard(lambda: access.value)] if access else []
     # Who may not call learns nothing about messages.
     return [*guards, RequestReader()]
 
@@ -214,15 +234,3 @@ def _open_port(server: grpc.aio.Server, listen: str, protection: Protection) -> 
             f"can't listen on {listen}: the address is in use or not this machine's"
             + (f", or gRPC can't use {protection.certificates}" if protection.certificates else "")
         ) from error
-
-
-def _in_background(work: Coroutine[None, None, None], without_it: str) -> asyncio.Task[None]:
-    """Start what goes on until it is cancelled, and shout if it ends before, with what is amiss then."""
-
-    def report_crash(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()):
-            logger.critical("%s any more: restart", without_it, exc_info=error)
-
-    task = asyncio.create_task(work)
-    task.add_done_callback(report_crash)
-    return task

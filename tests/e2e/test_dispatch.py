@@ -72,13 +72,32 @@ def test_a_map_sends_each_resource_to_its_engine_and_is_read_again(
         assert event.model_id == "served"  # the answer names no model, the resource serves only one
 
         upstreams.write_text("not: [a map")
-        proxy.wait_for_log("the resource map in use stays")
+        proxy.wait_for_log("what was in use stays in use")
         assert ask(proxy, "two").status_code == 200
 
         upstreams.write_text(f"three: {other_engine.url}\n")
-        proxy.wait_for_log("the resource map was read again")
+        proxy.wait_for_log(f"the resource map {upstreams} was read again")
         assert ask(proxy, "three").status_code == 200
         assert ask(proxy, "two").status_code == 404
+    finally:
+        proxy.stop()
+
+
+def test_routes_of_a_file_are_read_again(tmp_path: Path, engine: Engine) -> None:
+    engine.script = engines.document(ANSWER)
+    routes = tmp_path / "routes.yaml"
+    routes.write_text("free: [GET /docs]")
+    options = {"phoebe_upstream": engine.url, "phoebe_routes": str(routes)}
+    proxy = Proxy(tmp_path, options=options)
+
+    def status(path: str) -> int:
+        return httpx.get(proxy.url + path, headers=IDENTITY, timeout=10).status_code
+
+    try:
+        assert (status("/docs"), status("/other")) == (200, 404)
+        routes.write_text("free: [GET /other]")
+        proxy.wait_for_log("routes.yaml was read again")
+        assert (status("/docs"), status("/other")) == (404, 200)
     finally:
         proxy.stop()
 

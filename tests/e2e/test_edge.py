@@ -157,21 +157,21 @@ def test_a_secret_is_exchanged_without_a_failed_request(
 
     try:
         deploy(secrets_file, SECRET, NEXT)
-        wait_until_read("the edge's secrets were read again", 1)
+        wait_until_read("the file of the edge's secrets was read again", 1)
         assert [asked(guarded, (NAME, secret)).status for secret in (SECRET, NEXT)] == [200, 200]
         deploy(secrets_file, NEXT)
-        wait_until_read("the edge's secrets were read again", 2)
+        wait_until_read("the file of the edge's secrets was read again", 2)
         assert [asked(guarded, (NAME, secret)).status for secret in (SECRET, NEXT)] == [403, 200]
         deploy(secrets_file, "short")
-        wait_until_read("the edge's secrets in use stay", 1)
+        wait_until_read("what was in use stays in use", 1)
         secrets_file.unlink()
-        wait_until_read("the edge's secrets in use stay", 2)
+        wait_until_read("what was in use stays in use", 2)
         assert [asked(guarded, (NAME, secret)).status for secret in (SECRET, NEXT)] == [403, 200]
-        line = next(line for line in guarded.log().splitlines() if "secrets in use stay" in line)
+        line = next(line for line in guarded.log().splitlines() if "what was in use stays in use" in line)
         assert "line 1" in line
     finally:
         deploy(secrets_file, SECRET)
-        wait_until_read("the edge's secrets were read again", 3)
+        wait_until_read("the file of the edge's secrets was read again", 3)
     assert asked(guarded, (NAME, SECRET)).status == 200
 
 

@@ -103,10 +103,11 @@ async def out_of_service(request: StreamEventsRequest) -> StreamEventsResponse:
 class Sender:
     """A spool, its delivery to a rater, and what was counted."""
 
-    def __init__(self, spool: Spool, target: str, credentials: CredentialFiles = PLAINTEXT) -> None:
+    def __init__(self, spool: Spool, target: str, files: CredentialFiles = PLAINTEXT) -> None:
+        self.credentials = files.follow()
         self.spool = spool
         self.counted: Counter[str] = Counter()
-        self.delivery = Delivery(spool, target, self.counted.update, credentials)
+        self.delivery = Delivery(spool, target, self.counted.update, self.credentials)
         self.task: asyncio.Task[None] | None = None
         self._written = 0
 

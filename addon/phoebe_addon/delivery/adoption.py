@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from phoebe_addon.delivery.delivery import Delivery
 from phoebe_addon.spool.spool import Spool, SpoolError, adopt
@@ -34,7 +35,7 @@ class Adoption:
         """Count the events that wait in the spool that is being delivered."""
         return self._spool.depth() if self._spool else 0
 
-    async def run(self) -> None:
+    async def run(self) -> NoReturn:
         """Adopt until cancelled."""
         while True:
             try:
@@ -51,7 +52,8 @@ class Adoption:
             self._spool = None
 
     async def _find(self) -> bool:
-        finding = asyncio.ensure_future(asyncio.to_thread(adopt, self._folder, self._bytes_max))
+        # No task: it can't be cancelled, and what it finds must be closed.
+        finding = asyncio.get_running_loop().run_in_executor(None, adopt, self._folder, self._bytes_max)
         try:
             self._spool = await asyncio.shield(finding)
         except asyncio.CancelledError:

@@ -1,17 +1,20 @@
 """How the connection to the rater is encrypted and says who is calling: files, which may change.
 
-They are read for every connection. A token comes from a file only: other users of the machine can read
-command lines, and a process hands its environment on to all that it starts.
+A token comes from a file only: other users of the machine can read command lines, and a process hands its
+environment on to all that it starts.
 """
 
 import re
 import ssl
 import stat
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
 import grpc.aio
+
+from phoebe_addon.followed_files import FileContent, Followed, FollowedFile, Parsed, UnusableFileError
 
 # Anything longer is another file.
 _TOKEN_LENGTH_MAX = 512
@@ -24,10 +27,8 @@ _CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 
-type Version = tuple[tuple[int, int, int] | None, ...]
 
-
-class RaterCredentialsError(ValueError):
+class RaterCredentialsError(UnusableFileError):
     """A file can't be used. The message says which and why, and never quotes it."""
 
 
@@ -35,13 +36,11 @@ class RaterCredentialsError(ValueError):
 class Credentials:
     """What a connection is made with.
 
-    channel: None for plaintext. metadata: goes with every call. warnings: what the operator should mend
-    although it works.
+    channel: None for plaintext. metadata: goes with every call.
     """
 
-    channel: grpc.ChannelCredentials | None = field(repr=False)
-    metadata: tuple[tuple[str, str], ...] = field(repr=False)
-    warnings: tuple[str, ...]
+    channel: grpc.ChannelCredentials | None = field(default=None, repr=False)
+    metadata: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def open_channel(self, target: str) -> grpc.aio.Channel:
         """Make a channel to host:port."""
@@ -64,59 +63,43 @@ class CredentialFiles:
     key: Path | None = None
     token: Path | None = None
 
-    def version(self) -> Version:
-        """Return what differs when a file has changed."""
-        return tuple(_version(path) for path in (self.ca, self.certificate, self.key, self.token) if path)
+    def follow(self) -> Followed[Credentials]:
+        """Read and check the files, which may change. Raises UnusableFileError."""
+        files = [FollowedFile(path, str(path)) for path in (self.ca, self.certificate, self.key) if path]
+        if self.token:
+            # Not by its name: whoever takes the option for the token must not find the token in the log.
+            files.append(FollowedFile(self.token, "the file that phoebe_rater_token_file names"))
+        return Followed("what the connection to the rater is made with", files, self._parse)
 
-    def read(self) -> Credentials:
-        """Read and check the files. Raises RaterCredentialsError."""
-        metadata = (("authorization", f"Bearer {_read_token(self.token)}"),) if self.token else ()
-        secrets = [path for path in (self.key, self.token) if path and _is_open_to_all(path)]
-        warnings = tuple(f"{path} can be read by every user of this machine" for path in secrets)
-        return Credentials(self._channel() if self.tls else None, metadata, warnings)
+    def _parse(self, contents: Sequence[FileContent]) -> Parsed[Credentials]:
+        paths = [path for path in (self.ca, self.certificate, self.key, self.token) if path]
+        found = dict(zip(paths, contents, strict=True))
+        token = (("authorization", f"Bearer {_token(self.token, found[self.token])}"),) if self.token else ()
+        open_to_all = [path for path in (self.key, self.token) if path and found[path].mode & stat.S_IROTH]
+        return Parsed(
+            Credentials(self._channel(found), token),
+            tuple(f"{path} can be read by every user of this machine" for path in open_to_all),
+        )
 
-    def _channel(self) -> grpc.ChannelCredentials:
-        authorities = _read_authorities(self.ca) if self.ca else None
-        if not self.certificate or not self.key:
+    def _channel(self, found: Mapping[Path, FileContent]) -> grpc.ChannelCredentials | None:
+        if not self.tls:
+            return None
+        if self.ca:
+            _check_authorities(self.ca)
+        authorities = found[self.ca].content if self.ca else None
+        if not self.key or not self.certificate:
             return grpc.ssl_channel_credentials(authorities)
-        key, certificate = _read(self.key), _read(self.certificate)
         _check_pair(self.certificate, self.key)
-        return grpc.ssl_channel_credentials(authorities, key, certificate)
+        return grpc.ssl_channel_credentials(
+            authorities, found[self.key].content, found[self.certificate].content
+        )
 
 
 PLAINTEXT = CredentialFiles()
 
 
-def _version(path: Path) -> tuple[int, int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def _is_open_to_all(path: Path) -> bool:
-    try:
-        return bool(path.stat().st_mode & stat.S_IROTH)
-    except OSError:
-        return False  # it has gone since it was read
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise RaterCredentialsError(f"can't read {path}: {error.strerror}") from None
-
-
-def _read_token(path: Path) -> str:
-    # Not by its name: whoever takes the option for the token itself must not find the token in the log.
-    try:
-        token = path.read_bytes().decode("ascii", "replace").strip()
-    except OSError as error:
-        raise RaterCredentialsError(
-            f"can't read the file that phoebe_rater_token_file names: {error.strerror}"
-        ) from None
+def _token(path: Path, file: FileContent) -> str:
+    token = file.content.decode("ascii", "replace").strip()
     if not _TOKEN.fullmatch(token):
         raise RaterCredentialsError(
             f"{path} must hold a token and nothing else: up to {_TOKEN_LENGTH_MAX} characters, no spaces"
@@ -124,13 +107,11 @@ def _read_token(path: Path) -> str:
     return token
 
 
-def _read_authorities(path: Path) -> bytes:
-    content = _read(path)
+def _check_authorities(path: Path) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
     except (ssl.SSLError, OSError):
         raise RaterCredentialsError(f"{path} holds no certificate of an authority in PEM form") from None
-    return content
 
 
 def _check_pair(certificate: Path, key: Path) -> None:

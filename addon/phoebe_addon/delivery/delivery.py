@@ -16,8 +16,9 @@ import grpc.aio
 import tenacity
 from google.protobuf.message import DecodeError
 
-from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles, RaterCredentialsError
+from phoebe_addon.delivery.credentials import Credentials
 from phoebe_addon.delivery.trouble import DeliveryTrouble
+from phoebe_addon.followed_files import Followed
 from phoebe_addon.spool.spool import ProducerState, Spool, SpooledEvent, SpoolError
 from phoebe_proto.v1 import metering_pb2, metering_pb2_grpc
 
@@ -59,13 +60,12 @@ class Delivery:
     """
 
     def __init__(
-        self, spool: Spool, target: str, on_results: OnResults, credentials: CredentialFiles = PLAINTEXT
+        self, spool: Spool, target: str, on_results: OnResults, credentials: Followed[Credentials]
     ) -> None:
         self._spool = spool
         self._target = target
         self._on_results = on_results
         self._credentials = credentials
-        self._warnings: tuple[str, ...] = ()
         self._trouble = DeliveryTrouble(target)
         self._wake = asyncio.Event()
         self._batch_number = 0
@@ -88,9 +88,7 @@ class Delivery:
         while not said_all:
             async for attempt in tenacity.AsyncRetrying(
                 wait=tenacity.wait_random_exponential(multiplier=0.2, max=RETRY_WAIT_MAX_S),
-                retry=tenacity.retry_if_exception_type(
-                    (grpc.aio.AioRpcError, DeliveryError, RaterCredentialsError, SpoolError)
-                ),
+                retry=tenacity.retry_if_exception_type((grpc.aio.AioRpcError, DeliveryError, SpoolError)),
                 before_sleep=self._note_trouble,
             ):
                 with attempt:
@@ -101,16 +99,14 @@ class Delivery:
 
         Returns whether all has been said.
         """
-        version = self._credentials.version()
-        credentials = await asyncio.to_thread(self._credentials.read)
-        self._warn(credentials.warnings)
+        credentials = self._credentials.value
         end_s = asyncio.get_running_loop().time() + CONNECTION_AGE_MAX_S
         async with credentials.open_channel(self._target) as channel:
             stub = metering_pb2_grpc.MeteringServiceStub(channel)
             stream = stub.StreamEvents(metadata=credentials.metadata)
             stream.add_done_callback(lambda _: self._wake.set())
             try:
-                while asyncio.get_running_loop().time() < end_s and self._credentials.version() == version:
+                while asyncio.get_running_loop().time() < end_s and self._credentials.value is credentials:
                     answered = self._answered
                     more = await self._say_next(stream)
                     if self._answered > answered:
@@ -210,12 +206,6 @@ class Delivery:
             if result.reason:
                 logger.error("phoebe: the rater kept event %s aside: %s", result.request_id, result.reason)
         self._on_results(outcomes)
-
-    def _warn(self, warnings: tuple[str, ...]) -> None:
-        if warnings != self._warnings:
-            self._warnings = warnings
-            for warning in warnings:
-                logger.warning("phoebe: %s", warning)
 
     def _note_trouble(self, state: tenacity.RetryCallState) -> None:
         self.troubled = True

@@ -5,8 +5,6 @@ import logging
 import grpc
 import grpc.aio
 
-from phoebe_addon.delivery.credentials import RaterCredentialsError
-
 logger = logging.getLogger(__name__)
 
 _REFUSALS = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
@@ -25,20 +23,15 @@ class DeliveryTrouble:
 
     def met(self, error: BaseException | None) -> None:
         """Say what went wrong with an attempt."""
-        refused = isinstance(error, grpc.aio.AioRpcError) and error.code() in _REFUSALS
-        wrong_files = isinstance(error, RaterCredentialsError)
         text = _explain(error)
-        if not refused and not wrong_files:
+        if not isinstance(error, grpc.aio.AioRpcError) or error.code() not in _REFUSALS:
             if not _ended_while_written(error):
                 self._known = ""
             logger.warning("phoebe: events wait in the spool: the rater at %s: %s", self._target, text)
             return
         level = logging.DEBUG if text == self._known else logging.ERROR
         self._known = text
-        if refused:
-            logger.log(level, "phoebe: the rater at %s lets no event in: %s", self._target, text)
-        else:
-            logger.log(level, "phoebe: no event can be sent to the rater at %s: %s", self._target, text)
+        logger.log(level, "phoebe: the rater at %s lets no event in: %s", self._target, text)
 
     def over(self) -> None:
         """Say so, if an error was said before."""

@@ -13,6 +13,7 @@ from mitmproxy.addons import proxyserver
 from mitmproxy.proxy import server
 from mitmproxy.proxy.layers import http as http_layers
 
+from phoebe_addon.background import spawn
 from phoebe_addon.proxy.stop_signals import StopSignals
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Stopping:
             logger.warning("phoebe: told again to stop: what is under way is cut off")
             self._shutdown()
         else:
-            self._draining = asyncio.get_running_loop().create_task(self._run(), name="phoebe draining")
+            self._draining = spawn(self._run(), "draining")
 
     async def _run(self) -> None:
         try:

@@ -10,7 +10,6 @@ refused:
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 import yaml
 
@@ -30,15 +29,6 @@ _KEYS = ("metered", "free", "refused")
 
 class RoutesFileError(ValueError):
     """The file can't be used. The message says why, all faults at once."""
-
-
-def read_routes(path: Path) -> RouteTable:
-    """Read the file and put its routes over the built-in ones. Raises RoutesFileError."""
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RoutesFileError(f"{path}: can't be read: {error}") from None
-    return parse_routes(text, str(path))
 
 
 def parse_routes(text: str, source: str) -> RouteTable:

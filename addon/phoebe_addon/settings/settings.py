@@ -2,22 +2,22 @@
 
 import ipaddress
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mitmproxy import optmanager
 from mitmproxy.utils import human
 
-from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles, RaterCredentialsError
-from phoebe_addon.gate.edge_secrets import SECRET_HEADER, EdgeSecretsError
+from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles, Credentials
+from phoebe_addon.followed_files import Followed, UnusableFileError
+from phoebe_addon.gate.edge_secrets import SECRET_HEADER, EdgeSecrets
 from phoebe_addon.gate.forwarding import Forwarding
 from phoebe_addon.gate.gate import GateRules, Network
 from phoebe_addon.gate.identity import HeaderNames
 from phoebe_addon.gate.routes import RouteTable, built_in_routes
 from phoebe_addon.gate.upstreams import Upstreams, UpstreamsError, parse_setting
-from phoebe_addon.settings.edge_secrets_file import EdgeSecretsFile
-from phoebe_addon.settings.routes_file import RoutesFileError, read_routes
-from phoebe_addon.settings.upstreams_file import UpstreamsFile
+from phoebe_addon.settings.files import UNUSABLE, follow_edge_secrets, follow_routes, follow_upstreams
 
 type Address = tuple[str, int]
 
@@ -30,6 +30,9 @@ class SettingsError(ValueError):
 
 
 _UNTOLD = Forwarding(HeaderNames().all(), SECRET_HEADER, forward_identity=False)
+_NO_SECRETS = Followed.fixed(EdgeSecrets())
+_BUILT_IN_ROUTES = Followed.fixed(RouteTable(built_in_routes()))
+_PLAINTEXT = PLAINTEXT.follow()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,11 @@ class Settings:
 
     upstreams: None when the option is not set. metrics: where to serve metrics, None: nowhere.
     lean: whether addons are asked only for hooks they have. engine_timeout_s: how long an engine may be
-    silent; 0: for ever. request_timeout_s: how long a request may take to come; 0: for ever. edge_secrets:
-    None: no secret is asked for. forwarding: of requests' headers.
+    silent; 0: for ever. request_timeout_s: how long a request may take to come; 0: for ever. forwarding: of
+    requests' headers. routes: as the file has them now; those of `rules` are as they were when it was read.
     """
 
-    upstreams: Upstreams | UpstreamsFile | None
+    upstreams: Followed[Upstreams] | None
     rater: str
     spool: Path
     spool_bytes_max: int
@@ -51,23 +54,31 @@ class Settings:
     engine_timeout_s: float
     rules: GateRules
     forwarding: Forwarding = _UNTOLD
-    edge_secrets: EdgeSecretsFile | None = None
-    rater_credentials: CredentialFiles = PLAINTEXT
+    edge_secrets: Followed[EdgeSecrets] = _NO_SECRETS
+    routes: Followed[RouteTable] = _BUILT_IN_ROUTES
+    rater_files: CredentialFiles = PLAINTEXT
+    rater_credentials: Followed[Credentials] = _PLAINTEXT
     drain_timeout_s: float = 30.0
     request_timeout_s: float = 300.0
     connections_max: int = 10_000
     exchanges_max: int = 10_000
 
 
-def read_settings(options: optmanager.OptManager) -> Settings:
-    """Read and check all options. Raises SettingsError with everything that is wrong."""
-    reader = _Reader(options)
+def read_settings(options: optmanager.OptManager, earlier: Settings | None = None) -> Settings:
+    """Read and check all options. Raises SettingsError with everything that is wrong.
+
+    earlier: the settings in use, whose files go on being followed where options name the same ones.
+    """
+    reader = _Reader(options, earlier)
     header_names = reader.header_names()
     secret_header = reader.text("phoebe_edge_secret_header")
+    routes = reader.routes()
+    rater_files = reader.rater_files()
     settings = Settings(
         upstreams=reader.upstreams(),
         rater=reader.rater(),
-        rater_credentials=reader.rater_credentials(),
+        rater_files=rater_files,
+        rater_credentials=reader.rater_credentials(rater_files),
         spool=Path(reader.text("phoebe_spool")).expanduser(),
         spool_bytes_max=reader.size("phoebe_spool_limit"),
         metrics=reader.metrics(),
@@ -81,12 +92,13 @@ def read_settings(options: optmanager.OptManager) -> Settings:
             trusted_edges=reader.networks(),
             header_names=header_names,
             body_bytes_max=reader.size("phoebe_body_limit"),
-            routes=reader.routes(),
+            routes=routes.value,
             continuous_usage=reader.continuous_usage(),
             secret_header=secret_header,
         ),
         forwarding=reader.forwarding(header_names, secret_header),
         edge_secrets=reader.edge_secrets(),
+        routes=routes,
     )
     if reader.faults:
         raise SettingsError("; ".join(reader.faults))
@@ -94,8 +106,9 @@ def read_settings(options: optmanager.OptManager) -> Settings:
 
 
 class _Reader:
-    def __init__(self, options: optmanager.OptManager) -> None:
+    def __init__(self, options: optmanager.OptManager, earlier: Settings | None) -> None:
         self._options = options
+        self._earlier = earlier
         self.faults: list[str] = []
 
     def text(self, name: str) -> str:
@@ -104,23 +117,42 @@ class _Reader:
             self.faults.append(f"{name} is empty")
         return value
 
-    def upstreams(self) -> Upstreams | UpstreamsFile | None:
+    def upstreams(self) -> Followed[Upstreams] | None:
         setting = str(self._options.phoebe_upstream).strip()
         if not setting:
             return None
         try:
-            return parse_setting(setting) or UpstreamsFile(Path(setting).expanduser())
+            upstreams = parse_setting(setting)
         except UpstreamsError as error:
             self.faults.append(f"phoebe_upstream: {error}")
             return None
+        if upstreams:
+            return Followed.fixed(upstreams)
+        earlier = self._earlier.upstreams if self._earlier else None
+        return self._follow("phoebe_upstream", follow_upstreams, earlier)
 
-    def routes(self) -> RouteTable:
-        setting = str(self._options.phoebe_routes).strip()
+    def routes(self) -> Followed[RouteTable]:
+        earlier = self._earlier.routes if self._earlier else None
+        return self._follow("phoebe_routes", follow_routes, earlier) or _BUILT_IN_ROUTES
+
+    def edge_secrets(self) -> Followed[EdgeSecrets]:
+        earlier = self._earlier.edge_secrets if self._earlier else None
+        return self._follow("phoebe_edge_secret_file", follow_edge_secrets, earlier) or _NO_SECRETS
+
+    def _follow[T](
+        self, name: str, follow: Callable[[Path], Followed[T]], earlier: Followed[T] | None
+    ) -> Followed[T] | None:
+        """Read the file that an option names, unless it is followed already. None: there is none."""
+        path = self.path(name)
+        if path is None:
+            return None
+        if earlier and earlier.paths == (path,):
+            return earlier
         try:
-            return read_routes(Path(setting).expanduser()) if setting else RouteTable(built_in_routes())
-        except RoutesFileError as error:
-            self.faults.append(f"phoebe_routes: {error}")
-            return RouteTable(())
+            return follow(path)
+        except UNUSABLE as error:
+            self.faults.append(f"{name}: {error}")
+            return None
 
     def rater(self) -> str:
         target = self.text("phoebe_rater")
@@ -128,7 +160,7 @@ class _Reader:
             self.faults.append(f"phoebe_rater: {target!r} is not host:port")
         return target
 
-    def rater_credentials(self) -> CredentialFiles:
+    def rater_files(self) -> CredentialFiles:
         files = CredentialFiles(
             tls=self.switch("phoebe_rater_tls"),
             ca=self.path("phoebe_rater_ca"),
@@ -136,22 +168,32 @@ class _Reader:
             key=self.path("phoebe_rater_key"),
             token=self.path("phoebe_rater_token_file"),
         )
-        if not files.tls and (files.ca or files.certificate or files.key):
-            self.faults.append(
-                "phoebe_rater_ca, phoebe_rater_cert and phoebe_rater_key need phoebe_rater_tls=on"
-            )
-        if (files.certificate is None) != (files.key is None):
-            self.faults.append("phoebe_rater_cert and phoebe_rater_key go together")
-        if files.token and not files.tls and not self._may_send_in_clear():
-            self.faults.append(
+        faults = (
+            (
+                not files.tls and (files.ca or files.certificate or files.key),
+                "phoebe_rater_ca, phoebe_rater_cert and phoebe_rater_key need phoebe_rater_tls=on",
+            ),
+            (
+                (files.certificate is None) != (files.key is None),
+                "phoebe_rater_cert and phoebe_rater_key go together",
+            ),
+            (
+                files.token and not files.tls and not self._may_send_in_clear(),
                 "phoebe_rater_token_file: the token would cross the network unencrypted; set "
-                "phoebe_rater_tls=on, or allow it with phoebe_rater_allow_plaintext=on"
-            )
-        try:
-            files.read()
-        except RaterCredentialsError as error:
-            self.faults.append(str(error))
+                "phoebe_rater_tls=on, or allow it with phoebe_rater_allow_plaintext=on",
+            ),
+        )
+        self.faults += [fault for is_so, fault in faults if is_so]
         return files
+
+    def rater_credentials(self, files: CredentialFiles) -> Followed[Credentials]:
+        if self._earlier and self._earlier.rater_files == files:
+            return self._earlier.rater_credentials
+        try:
+            return files.follow()
+        except UnusableFileError as error:
+            self.faults.append(str(error))
+            return _PLAINTEXT
 
     def _may_send_in_clear(self) -> bool:
         address = _address(str(self._options.phoebe_rater).strip())
@@ -237,14 +279,6 @@ class _Reader:
         if secret_header.lower() in {name.lower() for name in identity}:
             self.faults.append(f"phoebe_edge_secret_header: {secret_header} is an identity header")
         return Forwarding(identity, secret_header, forward_identity=self.switch("phoebe_forward_identity"))
-
-    def edge_secrets(self) -> EdgeSecretsFile | None:
-        path = self.path("phoebe_edge_secret_file")
-        try:
-            return EdgeSecretsFile(path) if path else None
-        except EdgeSecretsError as error:
-            self.faults.append(str(error))
-            return None
 
 
 def _address(text: str) -> Address | None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from phoebe_addon import background
+from phoebe_addon.delivery.delivery import Delivery
 from phoebe_addon.exchange.event import Ending
 from phoebe_addon.exchange.exchange import Exchange, Stage
 from phoebe_addon.exchange.metering import Metering
@@ -187,3 +189,43 @@ async def test_a_rater_that_is_away_is_not_waited_for_at_the_end(settings: Setti
     assert loop.time() - began < 30
     meter.close()
     assert outcomes(settings) == {"r1": "proxy_error"}
+
+
+async def test_a_delivery_that_crashes_is_shouted_about_and_started_again_while_traffic_goes_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(background, "PAUSE_MIN_S", 0.001)
+    starts = []
+
+    async def crash(_: Delivery) -> None:
+        starts.append(1)
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(Delivery, "run", crash)
+    meter = Meter(settings)
+    try:
+        async with asyncio.timeout(20):
+            while len(starts) < 3:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.001)
+        assert not meter.is_ready
+        up = {
+            name: meter.metrics.registry.get_sample_value("phoebe_task_up", {"task": name})
+            for name in ("delivery", "adoption", "rater credentials")
+        }
+        assert up == {"delivery": 0, "adoption": 1, "rater credentials": 1}
+        assert "the task delivery is down, events stay in the spool" in caplog.text
+        assert await meter.end(await admit(meter), Ending.CLIENT_GONE)
+
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await meter.finish(began + 60)
+        assert loop.time() - began < 30
+    finally:
+        meter.close()
+    assert outcomes(settings) == {"r1": "aborted"}
+
+
+async def test_a_meter_is_ready_while_its_tasks_go_on(meter: Meter) -> None:
+    await asyncio.sleep(0)
+
+    assert meter.is_ready

@@ -74,7 +74,7 @@ def test_the_import_directions_are_kept() -> None:
         ),
         (
             "addon/phoebe_addon/gate/routes.py",
-            "from phoebe_addon.settings import routes_file",
+            "from phoebe_addon.settings import files",
             "middle is pure",
         ),
         ("addon/phoebe_addon/apis/families/ollama.py", "import socket", "middle is pure"),

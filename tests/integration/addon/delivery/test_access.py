@@ -13,8 +13,9 @@ import grpc.aio
 import pytest
 import tenacity
 
+from phoebe_addon import followed_files
 from phoebe_addon.delivery import delivery as delivery_module
-from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles
+from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles, Credentials
 from phoebe_addon.spool.spool import open_own
 from tests.harness.certificates import Authority, replace
 from tests.harness.recording_rater import RecordingRater, Sender
@@ -38,6 +39,7 @@ def token_file(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def short_pauses_and_all_of_the_log(monkeypatch: pytest.MonkeyPatch, caplog: Log) -> None:
     monkeypatch.setattr(delivery_module, "RETRY_WAIT_MAX_S", 0.1)
+    monkeypatch.setattr(followed_files, "PERIOD_S", 0.02)
     caplog.set_level(logging.DEBUG)
 
 
@@ -55,11 +57,13 @@ async def sending(folder: Path, rater: RecordingRater, files: CredentialFiles) -
     sender = Sender(open_own(folder / "spool", 10**9), f"127.0.0.1:{rater.port}", files)
     sender.start()
     assert sender.task
+    following = asyncio.create_task(followed_files.follow(lambda: sender.credentials))
     try:
         yield sender
     finally:
         sender.task.cancel()
-        await asyncio.wait([sender.task])
+        following.cancel()
+        await asyncio.wait([sender.task, following])
         sender.spool.close()
 
 
@@ -183,7 +187,7 @@ async def test_a_new_token_is_used_before_the_old_one_is_refused(
 
 
 @pytest.mark.parametrize("content", [b"", b"two words"])
-async def test_a_damaged_token_file_is_said_once_and_read_again_when_it_is_mended(
+async def test_a_damaged_token_file_is_said_once_and_the_token_it_held_is_shown_until_it_is_mended(
     tmp_path: Path, token_file: Path, caplog: Log, content: bytes
 ) -> None:
     rater = RecordingRater()
@@ -194,11 +198,15 @@ async def test_a_damaged_token_file_is_said_once_and_read_again_when_it_is_mende
         replace(token_file, content)
         await sender.write(1)
         await sender.until(lambda: "must hold a token and nothing else" in caplog.text)
-        replace(token_file, OLD.encode())
+        await sender.until_empty()
+        replace(token_file, NEW.encode())
+        rater.tokens = {NEW}
+        await sender.until(lambda: sender.credentials.fault == "")
+        await sender.write(1)
         await sender.until_empty()
 
-    assert len(errors(caplog)) == 1
-    assert rater.sent() == [1, 2]
+    assert [error for error in errors(caplog) if "must hold" in error] == errors(caplog)[:1]
+    assert rater.sent() == [1, 2, 3]
 
 
 async def test_a_rater_that_takes_the_connection_and_says_nothing_is_given_up(
@@ -262,7 +270,7 @@ async def test_a_connection_does_not_wait_because_another_one_could_not_connect(
             await call(b"", timeout=10)
         return answered.value.code()
 
-    credentials = PLAINTEXT.read()
+    credentials = Credentials()
     async with credentials.open_channel(target) as waiting:
         assert await ask(waiting) is grpc.StatusCode.UNAVAILABLE
         server = grpc.aio.server()

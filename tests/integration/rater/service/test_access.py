@@ -20,10 +20,10 @@ from phoebe_proto.v1 import rating_pb2
 from phoebe_proto.v1.metering_pb2 import StreamEventsRequest, StreamEventsResponse
 from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceStub
 from phoebe_proto.v1.rating_pb2_grpc import RatingServiceStub
+from rater_service import followed_files
 from rater_service.database.database import Pool
 from rater_service.limits import CHANNEL_OPTIONS, MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
 from rater_service.service import call_guard as call_guard_module
-from rater_service.service import protection as protection_module
 from rater_service.service import server as server_module
 from rater_service.service.access_list import Right, new_token
 from rater_service.service.protection import ProtectionFiles
@@ -125,7 +125,7 @@ NEEDS: dict[Call, set[Right]] = {
 
 @pytest.fixture(autouse=True)
 def quick_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protection_module, "REFRESH_S", 0.01)
+    monkeypatch.setattr(followed_files, "PERIOD_S", 0.01)
 
 
 @pytest.fixture(scope="module")
@@ -531,4 +531,4 @@ def untyped(
 
 def lets_in(rater: GuardedRater, token: str) -> bool:
     assert rater.protection.access
-    return rater.protection.access.access.caller_of_token(token) is not None
+    return rater.protection.access.value.caller_of_token(token) is not None

@@ -9,6 +9,7 @@ import pytest
 
 from phoebe_proto.v1 import metering_pb2 as pb
 from phoebe_proto.v1 import rating_pb2
+from rater_service.background import Background
 from rater_service.database.database import Pool
 from rater_service.errors import OperatorError
 from rater_service.events.producers import retire_producer
@@ -110,7 +111,12 @@ async def test_gauges_stay_while_the_database_is_away(pool: Pool) -> None:
 async def test_they_are_read_over_http(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     await report(pool, status(spooled=5))
-    async with metrics_endpoint("127.0.0.1:0", pool), httpx.AsyncClient() as client:
+    metrics = Metrics()
+    async with (
+        Background(metrics.note_task) as background,
+        metrics_endpoint("127.0.0.1:0", metrics, pool, background),
+        httpx.AsyncClient() as client,
+    ):
         (url,) = (text.split()[-1] for text in caplog.messages if text.startswith("metrics on"))
         async with asyncio.timeout(20):
             while "phoebe_producers_spooled_events 5.0" not in (await client.get(url)).text:  # noqa: ASYNC110
@@ -123,7 +129,7 @@ async def test_they_are_read_over_http(pool: Pool, caplog: pytest.LogCaptureFixt
 @pytest.mark.parametrize("listen", ["9464", ":9464", "127.0.0.1:x", "127.0.0.1:70000"])
 async def test_an_address_that_is_none_is_refused(pool: Pool, listen: str) -> None:
     with pytest.raises(OperatorError, match="HOST:PORT"):
-        async with metrics_endpoint(listen, pool):
+        async with Background() as background, metrics_endpoint(listen, Metrics(), pool, background):
             pass
 
 

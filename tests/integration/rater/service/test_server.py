@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import grpc
 import pytest
@@ -15,10 +16,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from phoebe_proto.v1 import metering_pb2
 from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceStub
+from rater_service import background as background_module
+from rater_service.background import Background
 from rater_service.errors import OperatorError
 from rater_service.prices.store import load_history, store_price_file
+from rater_service.service.health import NEEDED_TASKS, PRICE_FILE_TASK, TOKENS_TASK
 from rater_service.service.protection import ProtectionFiles
-from rater_service.service.server import ServerSettings, running_server, serve
+from rater_service.service.server import SERVICES, ServerSettings, running_server, serve
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 from tests.harness.rater import Rater
 
@@ -193,6 +197,59 @@ async def test_health_says_not_serving_while_the_service_stops(rater: Rater) -> 
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         watch.cancel()
         await stopped
+
+
+def test_each_service_says_which_tasks_it_needs() -> None:
+    assert set(NEEDED_TASKS) == set(SERVICES)
+
+
+async def test_health_tells_which_services_lack_a_task_they_need_until_it_is_back(
+    rater: Rater, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background_module, "PAUSE_MIN_S", 0.01)
+    monkeypatch.setattr(background_module, "UP_AFTER_S", 0.5)
+
+    crashed: set[str] = set()
+
+    async def crash_once(name: str) -> NoReturn:
+        if name not in crashed:
+            crashed.add(name)
+            raise KeyError("a bug")
+        await asyncio.Event().wait()
+        raise AssertionError("nothing is waited for")
+
+    serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+    async with (
+        Background() as background,
+        running_server(rater.pool, "127.0.0.1:0", asyncio.Event(), background=background) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        stub = health_pb2_grpc.HealthStub(channel)
+
+        async def statuses() -> list[int]:
+            found = await stub.List(health_pb2.HealthListRequest())
+            return [found.statuses[name].status for name in ("", *SERVICES)]
+
+        async def until(expected: list[int]) -> None:
+            async with asyncio.timeout(20):
+                while await statuses() != expected:  # noqa: ASYNC110 - the answer is what is waited for
+                    await asyncio.sleep(0.01)
+
+        def crash(name: str) -> None:
+            background.start(name, lambda: crash_once(name), "something is amiss")
+
+        crash("partitions")
+        await asyncio.sleep(0.1)
+        assert await statuses() == [serving] * 3
+        watch = stub.Watch(health_pb2.HealthCheckRequest(service=SERVICES[1]))
+        assert (await watch.read()).status == serving
+        crash(PRICE_FILE_TASK)
+        assert (await watch.read()).status == not_serving
+        await until([not_serving, serving, not_serving])
+        await until([serving, serving, serving])
+        crash(TOKENS_TASK)
+        await until([not_serving, not_serving, not_serving])
+        watch.cancel()
 
 
 async def test_price_files_are_kept_once_with_when_they_came_into_force(ledger: Ledger) -> None:

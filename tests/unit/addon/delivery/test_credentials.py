@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from mitmproxy import options
 
-from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles, RaterCredentialsError
+from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles, Credentials
+from phoebe_addon.followed_files import UnusableFileError
 from phoebe_addon.settings.options import OPTIONS
 from phoebe_addon.settings.settings import Settings, SettingsError, read_settings
 from tests.harness.certificates import Authority, replace
@@ -25,8 +26,8 @@ def files(tmp_path: Path, authority: Authority) -> CredentialFiles:
 
 
 def refusal(files: CredentialFiles) -> str:
-    with pytest.raises(RaterCredentialsError) as raised:
-        files.read()
+    with pytest.raises(UnusableFileError) as raised:
+        files.follow()
     return str(raised.value)
 
 
@@ -45,48 +46,55 @@ def faults(**given: str) -> str:
 
 
 def test_a_token_goes_as_metadata_with_every_call(files: CredentialFiles) -> None:
-    credentials = files.read()
+    credentials = files.follow().value
 
     assert credentials.metadata == (("authorization", f"Bearer {TOKEN}"),)
     assert credentials.channel
-    assert credentials.warnings == ()
 
 
 def test_without_files_the_connection_is_plain_and_says_nothing() -> None:
-    credentials = PLAINTEXT.read()
-
-    assert (credentials.channel, credentials.metadata, credentials.warnings) == (None, (), ())
+    assert PLAINTEXT.follow().value == Credentials(channel=None, metadata=())
 
 
 def test_the_token_does_not_show_when_credentials_are_printed(files: CredentialFiles) -> None:
-    assert TOKEN not in repr(files.read())
+    assert TOKEN not in repr(files.follow().value)
     assert TOKEN not in repr(files)
 
 
-def test_secrets_that_others_can_read_are_warned_of(files: CredentialFiles) -> None:
+def test_secrets_that_others_can_read_are_warned_of(
+    files: CredentialFiles, caplog: pytest.LogCaptureFixture
+) -> None:
     assert files.key
     assert files.token
+    files.follow()
+    assert caplog.messages == []
     files.key.chmod(0o644)
     files.token.chmod(0o604)
 
-    assert [warning.partition(" ")[0] for warning in files.read().warnings] == [
-        str(files.key),
-        str(files.token),
+    files.follow()
+    assert caplog.messages == [
+        f"phoebe: {path} can be read by every user of this machine" for path in (files.key, files.token)
     ]
 
 
-def test_a_changed_file_makes_another_version(files: CredentialFiles) -> None:
-    version = files.version()
-    assert files.version() == version
-
-    for path in (files.ca, files.certificate, files.key, files.token):
-        assert path
-        replace(path, path.read_bytes())
-        assert files.version() != version
-        version = files.version()
+def test_a_changed_file_makes_other_credentials(files: CredentialFiles, authority: Authority) -> None:
+    followed = files.follow()
     assert files.token
-    files.token.unlink()
-    assert files.version() != version
+    assert files.key
+    assert files.certificate
+    replace(files.token, b"another-token")
+    followed.look()
+    followed.look()
+    assert followed.value.metadata == (("authorization", "Bearer another-token"),)
+
+    before = followed.value
+    issued = authority.issue("addon")
+    replace(files.certificate, issued.certificate)
+    replace(files.key, issued.key)
+    followed.look()
+    followed.look()
+    assert followed.value is not before
+    assert followed.fault == ""
 
 
 @pytest.mark.parametrize("missing", ["ca", "certificate", "key"])
@@ -135,8 +143,10 @@ def test_the_options_name_the_files(files: CredentialFiles) -> None:
         "phoebe_rater_token_file": str(files.token),
     }
 
-    assert settings(**given).rater_credentials == files
-    assert settings().rater_credentials == PLAINTEXT
+    read = settings(**given)
+    assert read.rater_files == files
+    assert read.rater_credentials.value.metadata == (("authorization", f"Bearer {TOKEN}"),)
+    assert settings().rater_files == PLAINTEXT
 
 
 def test_options_that_do_not_go_together_are_refused(files: CredentialFiles) -> None:
@@ -153,13 +163,13 @@ def test_a_token_is_not_sent_in_clear_beyond_this_machine_unless_that_is_allowed
     given = {"phoebe_rater": rater, "phoebe_rater_token_file": str(files.token)}
 
     assert "would cross the network unencrypted" in faults(**given)
-    assert settings(**given, phoebe_rater_tls="on").rater_credentials.token
-    assert settings(**given, phoebe_rater_allow_plaintext="on").rater_credentials.token
+    assert settings(**given, phoebe_rater_tls="on").rater_files.token
+    assert settings(**given, phoebe_rater_allow_plaintext="on").rater_files.token
 
 
 @pytest.mark.parametrize("rater", ["127.0.0.1:50051", "localhost:1", "[::1]:1"])
 def test_a_token_may_be_sent_in_clear_on_this_machine(files: CredentialFiles, rater: str) -> None:
-    assert settings(phoebe_rater=rater, phoebe_rater_token_file=str(files.token)).rater_credentials.token
+    assert settings(phoebe_rater=rater, phoebe_rater_token_file=str(files.token)).rater_files.token
 
 
 def test_a_token_in_the_place_of_its_file_is_not_repeated() -> None:

@@ -4,7 +4,6 @@ import grpc
 import pytest
 from grpc.aio import AioRpcError, Metadata
 
-from phoebe_addon.delivery.credentials import RaterCredentialsError
 from phoebe_addon.delivery.delivery import DeliveryError
 from phoebe_addon.delivery.trouble import DeliveryTrouble
 
@@ -19,7 +18,6 @@ UNKNOWN_TOKEN = rpc_error(grpc.StatusCode.UNAUTHENTICATED)
 NO_RIGHT = rpc_error(grpc.StatusCode.PERMISSION_DENIED)
 AWAY = rpc_error(grpc.StatusCode.UNAVAILABLE)
 UNLUCKY = rpc_error(grpc.StatusCode.INTERNAL, "Internal error from Core")
-BAD_FILE = RaterCredentialsError("can't read /a")
 
 
 def levels(log: Log) -> list[str]:
@@ -32,7 +30,7 @@ def trouble(caplog: Log) -> DeliveryTrouble:
     return DeliveryTrouble("rater:1")
 
 
-@pytest.mark.parametrize("error", [UNKNOWN_TOKEN, NO_RIGHT, BAD_FILE])
+@pytest.mark.parametrize("error", [UNKNOWN_TOKEN, NO_RIGHT])
 def test_what_only_a_human_can_mend_is_an_error_once(
     trouble: DeliveryTrouble, caplog: Log, error: Exception
 ) -> None:
@@ -52,7 +50,7 @@ def test_what_passes_is_a_warning_each_time(trouble: DeliveryTrouble, caplog: Lo
     assert "DeliveryError()" in caplog.text
 
 
-@pytest.mark.parametrize("between", [AWAY, NO_RIGHT, BAD_FILE, DeliveryError("no answer")])
+@pytest.mark.parametrize("between", [AWAY, NO_RIGHT, DeliveryError("no answer")])
 def test_an_error_that_comes_back_after_another_trouble_is_said_again(
     trouble: DeliveryTrouble, caplog: Log, between: Exception
 ) -> None:

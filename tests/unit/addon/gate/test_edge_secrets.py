@@ -1,13 +1,9 @@
-import os
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from phoebe_addon.gate.edge_secrets import EdgeSecrets, EdgeSecretsError, parse_secrets
 from phoebe_addon.gate.refusal import Refusal, RefusalReason
-from phoebe_addon.settings.edge_secrets_file import EdgeSecretsFile
 
 OLD, NEW = "an-old-secret-of-24-byte", "a-new-one-of-22-bytes."
 NAME = "X-Phoebe-Edge-Secret"
@@ -100,68 +96,3 @@ def test_any_bytes_are_read_or_refused(content: bytes) -> None:
     except EdgeSecretsError:
         return
     assert all(check(secret.decode(), secrets=read) is None for secret in read.secrets)
-
-
-def written(folder: Path, *secrets: str, mode: int = 0o600) -> Path:
-    """Put a file in the place of another in one go, as tools that deploy secrets do."""
-    fresh = folder / "fresh"
-    fresh.write_text("\n".join(secrets))
-    fresh.chmod(mode)
-    return fresh.replace(folder / "secrets")
-
-
-def test_a_file_is_read_again_when_it_changed(tmp_path: Path) -> None:
-    file = EdgeSecretsFile(written(tmp_path, OLD))
-    assert not file.refresh()
-    written(tmp_path, OLD, NEW)
-
-    assert file.refresh()
-    assert file.secrets == BOTH
-    assert not file.refresh()
-
-
-@pytest.mark.parametrize("fate", ["gone", "empty", "damaged", "folder"])
-def test_a_file_that_can_not_be_used_leaves_what_it_said_before_and_is_told_of_once(
-    tmp_path: Path, fate: str
-) -> None:
-    path = written(tmp_path, OLD, NEW)
-    file = EdgeSecretsFile(path)
-    path.unlink()
-    if fate == "folder":
-        path.mkdir()
-    elif fate != "gone":
-        path.write_text("" if fate == "empty" else "short")
-
-    with pytest.raises(EdgeSecretsError):
-        file.refresh()
-    assert not file.refresh()
-    assert file.secrets == BOTH
-    if fate == "folder":
-        path.rmdir()
-    written(tmp_path, NEW)
-    assert file.refresh()
-    assert check(OLD, secrets=file.secrets)
-
-
-def test_a_file_that_is_not_there_is_not_called_by_its_name(tmp_path: Path) -> None:
-    with pytest.raises(EdgeSecretsError) as caught:
-        EdgeSecretsFile(tmp_path / OLD)
-
-    assert OLD not in str(caught.value)
-    assert "phoebe_edge_secret_file" in str(caught.value)
-
-
-def test_another_file_than_one_of_secrets_is_not_read_to_its_end(tmp_path: Path) -> None:
-    path = tmp_path / "huge"
-    with path.open("wb") as file:
-        os.truncate(file.fileno(), 2**40)
-
-    with pytest.raises(EdgeSecretsError):
-        EdgeSecretsFile(path)
-
-
-def test_a_file_that_everybody_can_read_is_warned_of(tmp_path: Path) -> None:
-    assert EdgeSecretsFile(written(tmp_path, OLD)).warnings == ()
-    (warning,) = EdgeSecretsFile(written(tmp_path, OLD, mode=0o644)).warnings
-
-    assert "can be read by every user" in warning

@@ -1,10 +1,8 @@
-from pathlib import Path
-
 import pytest
 
 from phoebe_addon.gate.refusal import Refusal
 from phoebe_addon.gate.routes import BodyKind, Match, built_in_routes
-from phoebe_addon.settings.routes_file import RoutesFileError, parse_routes, read_routes
+from phoebe_addon.settings.routes_file import RoutesFileError, parse_routes
 
 FILE = """
 metered:
@@ -172,28 +170,6 @@ def test_a_text_that_has_no_routes_is_refused(text: str, fault: str) -> None:
         parse_routes(text, "routes.yaml")
 
     assert str(raised.value).startswith("routes.yaml: ")
-
-
-def test_the_routes_of_a_file_are_read(tmp_path: Path) -> None:
-    path = tmp_path / "routes.yaml"
-    path.write_text(FILE)
-
-    assert read_routes(path).routes() == ROUTES.routes()
-
-
-@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
-def test_a_file_that_cannot_be_read_is_an_error_with_its_name(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "routes.yaml"
-    if content is not None:
-        path.write_bytes(content)
-
-    with pytest.raises(RoutesFileError, match=r"routes\.yaml: can't be read"):
-        read_routes(path)
-
-
-def test_a_file_of_no_text_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(RoutesFileError, match="can't be read"):
-        read_routes(tmp_path)
 
 
 def test_a_route_that_is_given_twice_is_refused() -> None:

@@ -6,6 +6,8 @@ from rater_service.errors import OperatorError
 from rater_service.service.certificates import CertificateFiles, ServerCertificates
 from tests.harness.certificates import Authority, replace
 
+type Log = pytest.LogCaptureFixture
+
 
 @pytest.fixture(scope="module")
 def authority() -> Authority:
@@ -25,20 +27,20 @@ def refusal(files: CertificateFiles) -> str:
     return str(raised.value)
 
 
-def test_files_that_fit_are_taken_without_a_warning(files: CertificateFiles) -> None:
+def test_files_that_fit_are_taken_without_a_warning(files: CertificateFiles, caplog: Log) -> None:
     certificates = ServerCertificates(files)
 
     assert certificates.server_credentials()
     assert certificates.asks_callers
-    assert certificates.warnings == ()
+    assert caplog.messages == []
 
 
-def test_a_key_that_others_can_read_is_warned_of(files: CertificateFiles) -> None:
+def test_a_key_that_others_can_read_is_warned_of(files: CertificateFiles, caplog: Log) -> None:
     files.key.chmod(0o644)
 
-    (warning,) = ServerCertificates(files).warnings
+    ServerCertificates(files)
 
-    assert str(files.key) in warning
+    assert caplog.messages == [f"the private key {files.key} can be read by every user of this machine"]
 
 
 @pytest.mark.parametrize("missing", ["certificate", "key", "client_ca"])
@@ -81,19 +83,26 @@ def test_a_key_with_a_passphrase_is_refused_without_asking_for_it(
     assert "is encrypted" in refusal(files)
 
 
-def test_new_files_are_taken_once_and_damaged_ones_reported_once(
-    files: CertificateFiles, authority: Authority
+def test_new_files_are_given_to_grpc_once_and_half_of_them_not_at_all(
+    files: CertificateFiles, authority: Authority, caplog: Log
 ) -> None:
     certificates = ServerCertificates(files)
     certificates.server_credentials()
-    assert not certificates.refresh()
+    assert certificates._newer() is None
+
+    def look() -> None:
+        certificates.look()
+        certificates.look()
 
     new = authority.issue_for_loopback()
     replace(files.certificate, new.certificate)
-    with pytest.raises(OperatorError, match="is not that of the certificate"):
-        certificates.refresh()
-    assert not certificates.refresh()
+    look()
+    look()
+    assert certificates._newer() is None
+    assert caplog.text.count("is not that of the certificate") == 1
+    assert "is not that of the certificate" in certificates.fault
     replace(files.key, new.key)
-
-    assert certificates.refresh()
-    assert not certificates.refresh()
+    look()
+    assert certificates.fault == ""
+    assert certificates._newer() is not None
+    assert certificates._newer() is None

@@ -1,15 +1,16 @@
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from rater_service.errors import OperatorError
-from rater_service.service import protection as protection_module
 from rater_service.service.access_list import Right, new_token, token_line
-from rater_service.service.protection import AccessFile, Protection, ProtectionFiles, open_protection
+from rater_service.service.protection import (
+    Protection,
+    ProtectionFiles,
+    follow_access_list,
+    open_protection,
+)
 from tests.harness.certificates import Authority, replace
 
 type Log = pytest.LogCaptureFixture
@@ -32,65 +33,37 @@ def refusal(files: ProtectionFiles) -> str:
     return str(raised.value)
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - files have no events
-            await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def kept_fresh(access: AccessFile, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    monkeypatch.setattr(protection_module, "REFRESH_S", 0.01)
-    task = asyncio.create_task(Protection(access=access).keep_fresh())
-    try:
-        yield
-        assert not task.done()
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
-async def test_a_changed_tokens_file_is_read_again_and_a_damaged_one_changes_nothing(
-    tokens: Path, caplog: Log, monkeypatch: pytest.MonkeyPatch
+def test_a_changed_tokens_file_is_read_again_and_a_damaged_one_changes_nothing(
+    tokens: Path, caplog: Log
 ) -> None:
     caplog.set_level(logging.INFO)
     first = let_in(tokens, "first")
-    access = AccessFile(tokens)
-    async with kept_fresh(access, monkeypatch):
-        replace(tokens, b"nonsense")
-        await until(lambda: "WHAT WAS IN USE STAYS IN USE" in caplog.text)
-        assert access.access.caller_of_token(first)
-        second = let_in(tokens, "second")
-        await until(lambda: access.access.caller_of_token(second) is not None)
+    access = follow_access_list(tokens)
+    for damaged in (b"nonsense", b"\xff"):
+        replace(tokens, damaged)
+        access.look()
+        access.look()
+        assert access.value.caller_of_token(first)
+    second = let_in(tokens, "second")
+    access.look()
+    access.look()
 
-    assert access.access.caller_of_token(first) is None
+    assert access.value.caller_of_token(second)
+    assert access.value.caller_of_token(first) is None
     errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert len(errors) == 1
+    assert len(errors) == 2
     assert f"the tokens file {tokens} was read again" in caplog.text
 
 
-async def test_a_tokens_file_that_is_gone_is_reported_once_and_what_it_said_stays(
-    tokens: Path, caplog: Log, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tokens_file_that_is_gone_is_reported_and_what_it_said_stays(tokens: Path, caplog: Log) -> None:
     token = let_in(tokens, "first")
-    access = AccessFile(tokens)
-    looks = 0
-
-    class Counted(AccessFile):
-        def refresh(self) -> bool:
-            nonlocal looks
-            looks += 1
-            return super().refresh()
-
-    access = Counted(tokens)
-    async with kept_fresh(access, monkeypatch):
-        await asyncio.to_thread(tokens.unlink)
-        await until(lambda: "can't read" in caplog.text)
-        looks = 0
-        await until(lambda: looks > 5)
+    access = follow_access_list(tokens)
+    tokens.unlink()
+    for _ in range(5):
+        access.look()
 
     assert caplog.text.count("can't read the file that --tokens names: No such file") == 1
-    assert access.access.caller_of_token(token)
+    assert access.value.caller_of_token(token)
 
 
 def test_a_tokens_file_that_cannot_be_used_is_refused_at_the_start(tokens: Path) -> None:
