@@ -70,7 +70,9 @@ async def _audit(
         on_progress(f"checking bills of {day.date().isoformat()}, up to {end.date().isoformat()}")
         await bills.audit_part(day, min(day + DAY, end))
         day += DAY
-    findings.pruned_events = (await fetch_one(connection, "audit/pruned", start, end))["events"]
+    findings.pruned_events = (
+        await fetch_one(connection, "audit/pruned", window_start=start, window_end=end)
+    )["events"]
     on_progress("checking runs")
     await audit_runs(connection, start, end, findings)
     return AuditResult(
@@ -90,10 +92,12 @@ async def _audit_producers(
     complete: datetime | None = complete_hours_end(request.window_end or now, now)
     if request.window_start is not None and complete is not None and complete <= request.window_start:
         complete = None
-    producer_id: object = request.producer_id or await fetch_value(connection, "audit/next_producer", "")
+    producer_id: object = request.producer_id or await fetch_value(
+        connection, "audit/next_producer", after=""
+    )
     while isinstance(producer_id, str):
         on_progress(f"checking numbers of producer {producer_id}, {findings.producer_count} checked")
         await audit_producer(connection, producer_id, window, complete, findings)
         if request.producer_id is not None:
             return
-        producer_id = await fetch_value(connection, "audit/next_producer", producer_id)
+        producer_id = await fetch_value(connection, "audit/next_producer", after=producer_id)

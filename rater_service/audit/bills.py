@@ -11,6 +11,7 @@ from rater_service.database.long_statements import fetch, fetch_one
 from rater_service.events.hourly_usage import SumsDifference, compare_hour
 from rater_service.hours import HOUR, TRAILING, hour_of
 from rater_service.prices.history import PriceHistory, Quote
+from rater_service.prices.pricebook import FINE_TUNE_PREFIX
 from rater_service.rating.run import RUN_OVERLAP
 
 
@@ -42,13 +43,13 @@ class BillAudit:
 
     async def audit_part(self, start: datetime, end: datetime) -> None:
         """Audit the rollups of whole hours, [start, end)."""
-        totals = await fetch_one(self.connection, "audit/totals", start, end)
+        totals = await fetch_one(self.connection, "audit/totals", window_start=start, window_end=end)
         self.findings.events += totals["events"]
         self.findings.unnumbered_events += totals["unnumbered_events"]
         self.findings.rollups += totals["rollups"]
         self.findings.billed_events += totals["billed_events"]
         self.findings.total_cost += totals["total_cost"]
-        rows = await fetch(self.connection, "audit/hours", start, end)
+        rows = await fetch(self.connection, "audit/hours", window_start=start, window_end=end)
         if not rows and not totals["rollups"]:
             return
         hours = {row["window_start"]: row for row in rows}
@@ -82,8 +83,17 @@ class BillAudit:
     async def _audit_rollups(
         self, hour: datetime, late_from: datetime | None, is_routine: bool, sums_hold: bool
     ) -> None:
-        arguments = (hour, late_from, is_routine, DIFFERENCES_MAX, sums_hold)
-        for row in await fetch(self.connection, "audit/rollups", *arguments):
+        rows = await fetch(
+            self.connection,
+            "audit/rollups",
+            hour=hour,
+            late_from=late_from,
+            is_routine=is_routine,
+            limit=DIFFERENCES_MAX,
+            sums_hold=sums_hold,
+            fine_tune_prefix=FINE_TUNE_PREFIX,
+        )
+        for row in rows:
             is_first = row["place"] == 1  # each row tells the sums of its kind
             if row["kind"] == "LATE":
                 self.findings.late_events += row["events"] if is_first else 0
@@ -94,7 +104,15 @@ class BillAudit:
     async def _audit_unbilled(
         self, hour: datetime, late_from: datetime | None, is_routine: bool, sums_hold: bool
     ) -> None:
-        for row in await fetch(self.connection, "audit/unbilled", hour, late_from, sums_hold):
+        rows = await fetch(
+            self.connection,
+            "audit/unbilled",
+            hour=hour,
+            late_from=late_from,
+            sums_hold=sums_hold,
+            fine_tune_prefix=FINE_TUNE_PREFIX,
+        )
+        for row in rows:
             quote = self.history.resolve(row["model_id"], row["base_model"], hour)
             if not isinstance(quote, Quote):
                 continue
@@ -119,7 +137,7 @@ def _sum(sum_: SumsDifference) -> str:
 
 async def audit_runs(connection: Connection, start: datetime, end: datetime, findings: Findings) -> None:
     """Audit the runs that overlap the window and have no later run over any of their hours."""
-    for row in await fetch(connection, "audit/runs", start, end):
+    for row in await fetch(connection, "audit/runs", window_start=start, window_end=end):
         findings.runs += 1
         faults = [
             f"{what}: the run said {row[said]}, there are {row[found]}"

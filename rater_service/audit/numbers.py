@@ -8,7 +8,7 @@ import asyncpg
 
 from rater_service.audit.findings import DIFFERENCES_MAX, AuditedProducer, Finding, Findings
 from rater_service.database.database import Connection
-from rater_service.database.long_statements import fetch, fetch_one
+from rater_service.database.long_statements import fetch, fetch_one, fetch_value
 
 # Some tenths of a second and some megabytes in the database.
 STRETCH_EVENTS = 200_000
@@ -56,7 +56,9 @@ async def number_window(
     since = end if start is None else start
     rows = []
     if since is not None:
-        rows = await fetch(connection, "audit/window_numbers", since, end, producer_id)
+        rows = await fetch(
+            connection, "audit/window_numbers", window_start=since, window_end=end, producer_id=producer_id
+        )
     return NumberWindow(
         start=start,
         end=end,
@@ -76,7 +78,7 @@ async def audit_producer(
 
     complete_until: the end of the window's hours that must be complete; None: there are none.
     """
-    said = await fetch_one(connection, "audit/producer", producer_id)
+    said = await fetch_one(connection, "audit/producer", producer_id=producer_id)
     first, last = await _bounds(connection, producer_id, said, window)
     reports = said["last_seen"] is not None
     last_said = said["last_seq"] if reports else last
@@ -119,7 +121,10 @@ async def _bounds(
     async def begin(bound: datetime, lowest: int | None) -> int:
         """Return the first number from a moment on, of which `lowest` is here."""
         if lowest is not None:
-            before: int = (await fetch_one(connection, "audit/number_before", producer_id, lowest))[0]
+            before = await fetch_value(
+                connection, "audit/number_before", producer_id=producer_id, number=lowest
+            )
+            assert isinstance(before, int)
             return before + 1
         return (top if said["last_seen"] is None or said["last_seen"] < bound else highest) + 1
 
@@ -135,7 +140,14 @@ async def _tally(connection: Connection, producer_id: str, first: int, last: int
     stored = rejected = repeated = pruned = 0
     after = first - 1
     while after < last:
-        row = await fetch_one(connection, "audit/numbers", producer_id, after, last, STRETCH_EVENTS)
+        row = await fetch_one(
+            connection,
+            "audit/numbers",
+            producer_id=producer_id,
+            after=after,
+            up_to=last,
+            limit=STRETCH_EVENTS,
+        )
         stored += row["stored"]
         rejected += row["present"] - row["stored"]
         repeated += row["repeated"]
@@ -173,7 +185,9 @@ async def _note_lost(
 async def _ranges(
     connection: Connection, name: str, producer_id: str, first: int, last: int
 ) -> list[tuple[int, int]]:
-    rows = await fetch(connection, name, producer_id, first - 1, last, DIFFERENCES_MAX)
+    rows = await fetch(
+        connection, name, producer_id=producer_id, after=first - 1, up_to=last, limit=DIFFERENCES_MAX
+    )
     return [(int(row["first"]), int(row["last"])) for row in rows]
 
 

@@ -1,6 +1,6 @@
 """Reads what there is to say of one rollup, in one snapshot."""
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from uuid import UUID
 
@@ -11,9 +11,7 @@ from rater_service.bills.explanation import (
     Explanation,
     RateOrigin,
     RollupChange,
-    RollupKey,
     RunStamp,
-    Version,
 )
 from rater_service.bills.rollups import reading
 from rater_service.database.database import Connection, Pool
@@ -22,9 +20,9 @@ from rater_service.prices.history import PriceHistory
 from rater_service.prices.resolution import NoPrice, Price, resolve
 from rater_service.prices.store import list_books
 from rater_service.rating.run import RUN_OVERLAP
-from rater_service.statements import statement
+from rater_service.rollup import KEY, VALUES, RollupKey, Version
+from rater_service.statements import bound
 
-_VALUES = tuple(field.name for field in fields(Version))
 _STAMP = tuple(field.name for field in fields(RunStamp) if field.name != "id")
 
 
@@ -53,7 +51,7 @@ async def list_events(pool: Pool, key: RollupKey, after: UUID | None, limit: int
     """Read a page of the events of a key and hour, billed or not, in the order of their ids."""
     async with reading(pool) as connection:
         records = await connection.fetch(
-            statement("bills/explain_event_page"), *_key_arguments(key), after, limit + 1
+            *bound("bills/explain_event_page", **asdict(key), after=after, limit=limit + 1)
         )
     return EventPage(tuple(records[:limit]), len(records) > limit)
 
@@ -67,8 +65,7 @@ async def _explain(connection: Connection, wanted: int | RollupKey) -> Explanati
         )
     key = wanted if isinstance(wanted, RollupKey) else _key(row)
     changes = [
-        _change(record)
-        for record in await connection.fetch(statement("bills/explain_changes"), *_key_arguments(key))
+        _change(record) for record in await connection.fetch(*bound("bills/explain_changes", **asdict(key)))
     ]
     if row is None and not changes:
         raise NoSuchRollupError(
@@ -88,21 +85,18 @@ async def _explain(connection: Connection, wanted: int | RollupKey) -> Explanati
 
 
 async def _find(connection: Connection, wanted: int | RollupKey) -> asyncpg.Record | None:
-    arguments = (wanted, *(None,) * 4) if isinstance(wanted, int) else (None, *_key_arguments(wanted))
-    return await connection.fetchrow(statement("bills/explain_rollup"), *arguments)
+    number = wanted if isinstance(wanted, int) else None
+    key = dict.fromkeys(KEY) if isinstance(wanted, int) else asdict(wanted)
+    return await connection.fetchrow(*bound("bills/explain_rollup", id=number, **key))
 
 
 def _key(row: asyncpg.Record | None) -> RollupKey:
     assert row is not None
-    return RollupKey(row["window_start"], row["auth_id"], row["resource_id"], row["model_id"])
-
-
-def _key_arguments(key: RollupKey) -> tuple[object, ...]:
-    return key.hour, key.auth_id, key.resource_id, key.model_id
+    return RollupKey(**{name: row[name] for name in KEY})
 
 
 def _version(record: asyncpg.Record, prefix: str = "") -> Version:
-    return Version(**{name: record[prefix + name] for name in _VALUES})
+    return Version(**{name: record[prefix + name] for name in VALUES})
 
 
 def _change(record: asyncpg.Record) -> RollupChange:
@@ -115,7 +109,7 @@ def _change(record: asyncpg.Record) -> RollupChange:
 
 
 async def _run(connection: Connection, number: int) -> RunStamp | None:
-    record = await connection.fetchrow(statement("bills/explain_run"), number)
+    record = await connection.fetchrow(*bound("bills/explain_run", id=number))
     return None if record is None else RunStamp(**dict(record))
 
 
@@ -125,7 +119,9 @@ async def _origin(connection: Connection, key: RollupKey, now: Version) -> RateO
     book = kept.in_force.book
     found = resolve(book, key.model_id, now.base_model)
     price = found if isinstance(found, Price) else None
-    current = PriceHistory(kept.in_force for kept in books).resolve(key.model_id, now.base_model, key.hour)
+    current = PriceHistory(kept.in_force for kept in books).resolve(
+        key.model_id, now.base_model, key.window_start
+    )
     return RateOrigin(
         content_hash=book.content_hash,
         source=kept.source,
@@ -139,10 +135,11 @@ async def _origin(connection: Connection, key: RollupKey, now: Version) -> RateO
 
 
 async def _events(connection: Connection, key: RollupKey) -> EventSums:
-    pruned = await connection.fetchrow(statement("bills/explain_pruned"), key.hour)
+    hour = key.window_start
+    pruned = await connection.fetchrow(*bound("bills/explain_pruned", hour=hour))
     name = "bills/explain_events" if pruned is None else "bills/explain_sums"
-    sums = await connection.fetchrow(statement(name), *_key_arguments(key))
-    last_run = await connection.fetchrow(statement("bills/explain_last_run"), key.hour)
+    sums = await connection.fetchrow(*bound(name, **asdict(key)))
+    last_run = await connection.fetchrow(*bound("bills/explain_last_run", hour=hour))
     assert sums is not None
     return EventSums(
         events=int(sums["events"]),

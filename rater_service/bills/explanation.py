@@ -3,73 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from itertools import pairwise
 
-from rater_service.money import Rates, cost_of_sums, decimal_text, exact_sum
+from rater_service.money import Rates, decimal_text
 from rater_service.prices.history import Quote
 from rater_service.prices.pricebook import FINE_TUNE_PREFIX
 from rater_service.prices.resolution import Price
-
-
-@dataclass(frozen=True, slots=True)
-class RollupKey:
-    """Whose usage of what a rollup sums. hour: its start, UTC-aware."""
-
-    hour: datetime
-    auth_id: str
-    resource_id: str
-    model_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """What a rollup says, or said before a run changed it. Money in USD."""
-
-    prompt_tokens: int
-    cached_tokens: int
-    completion_tokens: int
-    billable_prompt_tokens: int
-    cost: Decimal
-    applied_prompt_rate: Decimal
-    applied_cached_rate: Decimal
-    applied_completion_rate: Decimal
-    event_count: int
-    base_model: str | None
-    price_book: str
-
-    @property
-    def rates(self) -> Rates:
-        """The rates it was billed at."""
-        return Rates(self.applied_prompt_rate, self.applied_cached_rate, self.applied_completion_rate)
-
-    def charges(self) -> "tuple[Charge, ...]":
-        """Take its cost apart."""
-        rates = self.rates
-        return (
-            Charge("prompt", self.billable_prompt_tokens, rates.prompt),
-            Charge("cached", self.cached_tokens, rates.cached),
-            Charge("completion", self.completion_tokens, rates.completion),
-        )
-
-    def explained_cost(self) -> Decimal:
-        """Return what its tokens and rates make, USD."""
-        return exact_sum(charge.amount for charge in self.charges())
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """What the tokens of one kind cost. rate: USD per token."""
-
-    kind: str
-    tokens: int
-    rate: Decimal
-
-    @property
-    def amount(self) -> Decimal:
-        """Tokens times rate, USD, exactly."""
-        zero = Decimal(0)
-        return cost_of_sums(self.tokens, 0, 0, Rates(self.rate, zero, zero))
+from rater_service.rollup import RollupKey, Version
 
 
 @dataclass(frozen=True, slots=True)

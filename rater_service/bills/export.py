@@ -15,7 +15,6 @@ from rater_service.bills.rollups import (
     find_as_of,
     over_rollups,
     reading,
-    rollup_arguments,
 )
 from rater_service.database.database import Pool
 from rater_service.database.long_statements import STATEMENT_TIMEOUT_S
@@ -62,9 +61,7 @@ async def export_rollups(  # noqa: PLR0913 - one for each thing that can be chos
     async with reading(pool) as connection:
         past = None if as_of is None else await find_as_of(connection, as_of)
         cursor = await connection.cursor(
-            over_rollups("bills/rollups_in_order"),
-            *rollup_arguments(selection, past),
-            timeout=STATEMENT_TIMEOUT_S,
+            *over_rollups("bills/rollups_in_order", selection, past), timeout=STATEMENT_TIMEOUT_S
         )
         while records := await cursor.fetch(_FETCHED_ROWS, timeout=STATEMENT_TIMEOUT_S):
             with _writing():

@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from json import dumps
 
-from rater_service.bills.explanation import Charge
 from rater_service.bills.export_layout import Cell, Column, ColumnKind, Layout, Rollup
 from rater_service.money import decimal_text
+from rater_service.rollup import Charge
 
 FOCUS_VERSION = "1.2"
 # The longest month: from its first day, so much later is in the next one.

@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -12,7 +12,8 @@ import asyncpg
 
 from rater_service.bills.rollups import reading
 from rater_service.database.database import Connection, Pool
-from rater_service.statements import statement
+from rater_service.rollup import KEY, RollupKey
+from rater_service.statements import bound
 
 _BIGINT_END = 2**63
 # The longest names, all of them characters that JSON writes as twelve, in base64.
@@ -47,7 +48,7 @@ class _Place:
     """Where a listing is: the last change there was when it began, and the key of the last rollup shown."""
 
     last_change: int
-    key: tuple[datetime, str, str, str]
+    key: RollupKey
 
 
 class InvalidPageToken(ValueError):  # noqa: N818 - the name says it
@@ -66,14 +67,13 @@ async def list_rated_usage(
     async with reading(pool) as connection:
         last_change = place.last_change if place else await _last_change(connection)
         rows = await connection.fetch(
-            statement("bills/list_rated_usage"),
-            wanted.window_start,
-            wanted.window_end,
-            wanted.auth_id,
-            wanted.resource_id,
-            *(place.key if place else (None,) * 4),
-            page_size + 1,
-            last_change,
+            *bound(
+                "bills/list_rated_usage",
+                **asdict(wanted),
+                **{f"after_{name}": place and getattr(place.key, name) for name in KEY},
+                limit=page_size + 1,
+                last_change=last_change,
+            )
         )
     if len(rows) <= page_size:
         return RatedUsagePage(rows, None)
@@ -81,7 +81,7 @@ async def list_rated_usage(
 
 
 async def _last_change(connection: Connection) -> int:
-    number = await connection.fetchval(statement("bills/last_rated_usage_change"))
+    number = await connection.fetchval(*bound("bills/last_rated_usage_change"))
     assert isinstance(number, int)
     return number
 
@@ -105,7 +105,7 @@ def _read_token(token: str, wanted: RatedUsageFilter) -> _Place:
         raise InvalidPageToken
     if digest != wanted.digest() or after is None:
         raise InvalidPageToken
-    return _Place(last_change, (after, auth_id, resource_id, model_id))
+    return _Place(last_change, RollupKey(after, auth_id, resource_id, model_id))
 
 
 def _text(part: object) -> str:

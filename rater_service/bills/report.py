@@ -14,7 +14,6 @@ from rater_service.bills.rollups import (
     find_as_of,
     over_rollups,
     reading,
-    rollup_arguments,
 )
 from rater_service.database.database import Pool
 from rater_service.database.long_statements import STATEMENT_TIMEOUT_S
@@ -78,10 +77,7 @@ async def make_report(
     async with reading(pool) as connection:
         past = None if as_of is None else await find_as_of(connection, as_of)
         records = await connection.fetch(
-            over_rollups("bills/report"),
-            *rollup_arguments(selection, past),
-            list(by),
-            timeout=STATEMENT_TIMEOUT_S,
+            *over_rollups("bills/report", selection, past, by=list(by)), timeout=STATEMENT_TIMEOUT_S
         )
     (total,) = (_sums(record) for record in records if record["is_total"])
     rows = [_row(record, by) for record in records if not record["is_total"]]

@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from rater_service.bills.explanation import RunStamp
 from rater_service.database.database import Connection, Pool
 from rater_service.errors import OperatorError
-from rater_service.statements import statement
+from rater_service.statements import Bound, bound, source, statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +55,15 @@ async def find_as_of(connection: Connection, moment: datetime) -> AsOf:
     now: datetime = await connection.fetchval("SELECT clock_timestamp()")
     if moment > now:
         raise OperatorError(f"{_utc(moment)} is not past: nobody knows what the bills will say then")
-    last = await connection.fetchrow(statement("bills/as_of_run"), moment)
+    last = await connection.fetchrow(*bound("bills/as_of_run", moment=moment))
     return AsOf(moment, None if last is None else RunStamp(**dict(last)))
 
 
-def over_rollups(name: str) -> str:
-    """Return the text of sql/<name>.sql, which reads the rollups of sql/rollups.sql under the name rollup."""
-    return f"WITH rollup AS (\n{statement('bills/rollups')})\n{statement(name)}"
-
-
-def rollup_arguments(selection: Selection, as_of: AsOf | None) -> tuple[object, ...]:
-    """Give the first arguments, $1 to $6, of a statement over rollups."""
-    return (
-        selection.window_start,
-        selection.window_end,
-        selection.auth_id,
-        selection.resource_id,
-        selection.model_id,
-        None if as_of is None else as_of.run_id,
-    )
+def over_rollups(name: str, selection: Selection, as_of: AsOf | None, /, **arguments: object) -> Bound:
+    """Give a statement over the rollups selected, as they are or as they were; arguments: its own."""
+    over = statement(name, rollups=source("bills/rollups"))
+    run = None if as_of is None else as_of.run_id
+    return over.bind({**asdict(selection), "run": run, **arguments})
 
 
 def _utc(moment: datetime) -> str:

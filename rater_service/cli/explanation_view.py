@@ -13,13 +13,13 @@ from rater_service.bills.explanation import (
     RateOrigin,
     RollupChange,
     RunStamp,
-    Version,
     found_changed,
 )
 from rater_service.cli.terminal import write, write_table
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text
 from rater_service.prices.resolution import Price, PriceSource
+from rater_service.rollup import Version
 
 _SOURCES = {
     PriceSource.BASE_MODEL: "the price file names the model itself, under base_models",
@@ -30,9 +30,8 @@ _SOURCES = {
 def show_explanation(told: Explanation) -> None:
     """Write it for a person to read from top to bottom."""
     key = told.key
-    title = (
-        f"rollup {told.id}: {key.auth_id}, {key.resource_id}, {key.model_id}, {utc_text(key.hour)}, one hour"
-    )
+    hour = utc_text(key.window_start)
+    title = f"rollup {told.id}: {key.auth_id}, {key.resource_id}, {key.model_id}, {hour}, one hour"
     write(f"{title}: DELETED" if told.now is None else title)
     if told.now is not None:
         _show_arithmetic(told.now)
@@ -65,7 +64,7 @@ def explanation_json(told: Explanation, page: EventPage | None) -> dict[str, obj
         "auth_id": told.key.auth_id,
         "resource_id": told.key.resource_id,
         "model_id": told.key.model_id,
-        "window_start": told.key.hour,
+        "window_start": told.key.window_start,
         "deleted": told.now is None,
         "rollup": None if told.now is None else asdict(told.now),
         "charges": [

@@ -11,9 +11,8 @@ from datetime import datetime
 import asyncpg
 
 from rater_service.database.database import Connection, Pool
-from rater_service.database.long_statements import STATEMENT_TIMEOUT_S
+from rater_service.database.long_statements import STATEMENT_TIMEOUT_S, fetch, run
 from rater_service.hours import HOUR, require_window
-from rater_service.statements import statement
 
 DIFFERENCES_MAX = 100
 
@@ -79,8 +78,12 @@ async def compare_hour(
     connection: Connection, hour: datetime, limit: int
 ) -> tuple[int, list[SumsDifference]]:
     """Compare the sums of an hour with its events; give the number of keys that differ, and the first."""
-    rows = await connection.fetch(
-        statement("events/hourly_usage_differences"), hour, hour + HOUR, limit, timeout=STATEMENT_TIMEOUT_S
+    rows = await fetch(
+        connection,
+        "events/hourly_usage_differences",
+        window_start=hour,
+        window_end=hour + HOUR,
+        limit=limit,
     )
     return (rows[0]["differences"] if rows else 0), [_difference(row) for row in rows]
 
@@ -100,9 +103,7 @@ async def rebuild(
     InvalidWindow, and EventsPrunedError, before anything is changed.
     """
     require_window(since, until)
-    hours = await pool.fetch(
-        statement("events/hourly_usage_hours"), since, until, timeout=STATEMENT_TIMEOUT_S
-    )
+    hours = await _hours(pool, since, until)
     if pruned := [row["window_start"] for row in hours if row["pruned"]]:
         raise EventsPrunedError(pruned)
     rebuilt = Rebuilt(hours=len(hours))
@@ -119,6 +120,11 @@ async def rebuild(
     return rebuilt
 
 
+async def _hours(pool: Pool, since: datetime | None, until: datetime | None) -> list[asyncpg.Record]:
+    async with pool.acquire() as connection:
+        return await fetch(connection, "events/hourly_usage_hours", window_start=since, window_end=until)
+
+
 async def _rebuild_hour(connection: Connection, hour: datetime) -> tuple[int, list[SumsDifference]]:
     """Give what differed once batches were held off, which may be less than before."""
     async with connection.transaction(isolation="repeatable_read"):
@@ -130,10 +136,8 @@ async def _rebuild_hour(connection: Connection, hour: datetime) -> tuple[int, li
         # Leaves hours out of which events were pruned since.
         count, first = await compare_hour(connection, hour, DIFFERENCES_MAX)
         if count:
-            await connection.execute(statement("events/hourly_usage_delete"), hour)
-            await connection.execute(
-                statement("events/hourly_usage_insert"), hour, hour + HOUR, timeout=STATEMENT_TIMEOUT_S
-            )
+            await run(connection, "events/hourly_usage_delete", hour=hour)
+            await run(connection, "events/hourly_usage_insert", window_start=hour, window_end=hour + HOUR)
     return count, first
 
 

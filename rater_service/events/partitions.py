@@ -12,7 +12,7 @@ import asyncpg
 import tenacity
 
 from rater_service.database.database import UNAVAILABLE_ERRORS, Connection, Pool
-from rater_service.statements import statement
+from rater_service.statements import bound, statement
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def week_partition(moment: datetime) -> Partition:
 
 async def list_partitions(connection: Connection) -> list[Partition]:
     """Read the partitions there are, in the order of their ids, the default one last."""
-    return [Partition(**row) for row in await connection.fetch(statement("events/partition_list"))]
+    return [Partition(**row) for row in await connection.fetch(*bound("events/partition_list"))]
 
 
 async def make_partitions(connection: Connection, now: datetime) -> MadePartitions:
@@ -102,19 +102,23 @@ async def _make(connection: Connection, wanted: Sequence[Partition]) -> MadePart
         await connection.execute("LOCK TABLE billing_event IN SHARE ROW EXCLUSIVE MODE")
         for partition in _missing(wanted, await list_partitions(connection)):
             events = await connection.fetchval(
-                statement("events/partition_default_events"),
-                partition.lower_id,
-                partition.upper_id,
-                MOVED_EVENTS_MAX + 1,
+                *bound(
+                    "events/partition_default_events",
+                    lower_id=partition.lower_id,
+                    upper_id=partition.upper_id,
+                    limit=MOVED_EVENTS_MAX + 1,
+                )
             )
             if events > MOVED_EVENTS_MAX:
                 left.append(partition.name)
                 continue
-            await connection.execute(
-                statement("events/partition_make").format(
-                    partition=partition.name, lower_id=partition.lower_id, upper_id=partition.upper_id
-                )
+            make = statement(
+                "events/partition_make",
+                partition=partition.name,
+                lower_id=str(partition.lower_id),
+                upper_id=str(partition.upper_id),
             )
+            await connection.execute(make.text)
             made.append(partition.name)
     return MadePartitions(tuple(made), tuple(left))
 

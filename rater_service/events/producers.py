@@ -10,7 +10,7 @@ from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database.database import Connection, Pool
 from rater_service.events.producer_status import StatusRow
 from rater_service.hours import hour_of
-from rater_service.statements import statement
+from rater_service.statements import bound
 
 INCOMPLETE_MAX = 100
 # Producers report every 10 seconds, and their clocks are not the rater's: an hour that ended just now is not
@@ -70,26 +70,30 @@ async def keep_status(
         for event in events
     )
     await connection.execute(
-        statement("events/keep_producer"),
-        status.producer_id,
-        now,
-        status.last_seq,
-        max(status.spooled_events - brought, 0),
-        status.open_exchanges,
-        status.complete_until,
-        status.stopped,
-        status.lost_rows,
+        *bound(
+            "events/keep_producer",
+            producer_id=status.producer_id,
+            first_seen=now,
+            last_seen=now,
+            last_seq=status.last_seq,
+            spooled_events=max(status.spooled_events - brought, 0),
+            open_exchanges=status.open_exchanges,
+            complete_until=status.complete_until,
+            stopped=status.stopped,
+            lost_rows=status.lost_rows,
+        )
     )
 
 
 async def list_producers(pool: Pool) -> list[Producer]:
     """Read all producers that ever sent a status, those furthest behind first."""
-    return [Producer(**row) for row in await pool.fetch(statement("events/list_producers"))]
+    return [Producer(**row) for row in await pool.fetch(*bound("events/list_producers"))]
 
 
 async def retire_producer(pool: Pool, producer_id: str, by: str, now: datetime) -> bool:
     """Note that a producer will never come back; it does if it reports again. False: no such producer."""
-    return bool(await pool.fetchval(statement("events/retire_producer"), producer_id, now, by))
+    retired = bound("events/retire_producer", producer_id=producer_id, retired_at=now, retired_by=by)
+    return bool(await pool.fetchval(*retired))
 
 
 async def incomplete_producers(
@@ -103,7 +107,9 @@ async def incomplete_producers(
     complete = complete_hours_end(window_end, now)
     if complete <= window_start:
         return IncompleteProducers()
-    rows = await connection.fetch(statement("events/incomplete_producers"), complete, INCOMPLETE_MAX)
+    rows = await connection.fetch(
+        *bound("events/incomplete_producers", before=complete, limit=INCOMPLETE_MAX)
+    )
     if not rows:
         return IncompleteProducers()
     return IncompleteProducers(tuple(map(_incomplete, rows)), rows[0]["producers"], rows[0]["events"])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rater_service.database.database import Connection
 from rater_service.events.validation import EventRow
-from rater_service.statements import statement
+from rater_service.statements import bound
 
 
 async def were_stored(connection: Connection, rows: Sequence[EventRow]) -> list[bool]:
@@ -12,8 +12,10 @@ async def were_stored(connection: Connection, rows: Sequence[EventRow]) -> list[
     if not rows:
         return []
     found = await connection.fetch(
-        statement("events/pruned_numbers_known"),
-        [row.producer_id for row in rows],
-        [row.producer_seq for row in rows],
+        *bound(
+            "events/pruned_numbers_known",
+            producer_ids=[row.producer_id for row in rows],
+            producer_seqs=[row.producer_seq for row in rows],
+        )
     )
     return [record["known"] for record in found]

@@ -11,9 +11,10 @@ from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database.database import Connection, Pool
 from rater_service.events.store import Fate, Result, store_rows
 from rater_service.events.validation import EventRow, InvalidEvent, validate
-from rater_service.statements import statement
+from rater_service.statements import bound
+from rater_service.wire_time import to_datetime
 
-RETRY_BATCH = 500
+PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,14 @@ class RejectedEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenEvent:
+    """An event that is not settled. ended_at: when its exchange ended or, if that can't be told, it came."""
+
+    id: int
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Retried:
     """What became of an event at another attempt. event_time: when its exchange ended, if it is known."""
 
@@ -47,7 +56,7 @@ class Retried:
 
 async def list_rejected(pool: Pool, reason: str | None, limit: int) -> list[RejectedEvent]:
     """Read the oldest events that are not settled, of those whose reason contains a text (None: all)."""
-    rows = await pool.fetch(statement("events/list_rejected"), reason, None, 0, limit)
+    rows = await pool.fetch(*bound("events/list_rejected", reason=reason, ids=None, after=0, limit=limit))
     conflicts = [row["event"] for row in rows if row["kind"] == Fate.CONFLICT]
     async with pool.acquire() as connection:
         differences = await _differences(connection, conflicts)
@@ -62,7 +71,7 @@ async def _differences(
         row = validate(MeteringEvent.FromString(event))
         if isinstance(row, EventRow):
             compared = await connection.fetchrow(
-                statement("events/compare_with_first"), [row.stored(row.event_time)]
+                *bound("events/compare_with_first", events=[row.stored(row.event_time)])
             )
             if compared is not None:
                 fields = json.loads(compared["fields"])
@@ -88,21 +97,42 @@ async def retry_rejected(pool: Pool, ids: Sequence[int] | None, now: datetime) -
 
     What is yielded is committed. An id that is not among them yields nothing.
     """
-    after = 0
-    while True:
-        rows = await pool.fetch(
-            statement("events/list_rejected"), None, None if ids is None else list(ids), after, RETRY_BATCH
-        )
-        if not rows:
-            return
+    async for rows in _pages(pool, ids):
         for retried in await _retry(pool, [row["id"] for row in rows], now):
             yield retried
+
+
+async def list_open(pool: Pool) -> list[OpenEvent]:
+    """Read all events that are not settled, oldest first."""
+    return [OpenEvent(row["id"], _ended_at(row)) async for rows in _pages(pool, None) for row in rows]
+
+
+async def _pages(pool: Pool, ids: Sequence[int] | None) -> AsyncIterator[list[asyncpg.Record]]:
+    """Read the events that are not settled, of those with these ids (None: all), some at a time."""
+    after = 0
+    wanted = None if ids is None else list(ids)
+    while rows := await pool.fetch(
+        *bound("events/list_rejected", reason=None, ids=wanted, after=after, limit=PAGE)
+    ):
+        yield rows
         after = rows[-1]["id"]
+
+
+def _ended_at(row: asyncpg.Record) -> datetime:
+    """Return when an event ended; if that is what is wrong with it, when it came."""
+    event = MeteringEvent.FromString(row["event"])
+    received_at: datetime = row["received_at"]
+    if not event.HasField("event_time"):
+        return received_at
+    try:
+        return to_datetime(event.event_time)
+    except ValueError:
+        return received_at
 
 
 async def _retry(pool: Pool, ids: Sequence[int], now: datetime) -> list[Retried]:
     async with pool.acquire() as connection, connection.transaction():
-        kept = await connection.fetch(statement("events/lock_rejected"), ids)
+        kept = await connection.fetch(*bound("events/lock_rejected", ids=ids))
         events = [MeteringEvent.FromString(row["event"]) for row in kept]
         checked = [validate(event) for event in events]
         rows = [row for row in checked if isinstance(row, EventRow)]
@@ -112,11 +142,13 @@ async def _retry(pool: Pool, ids: Sequence[int], now: datetime) -> list[Retried]
             for row in checked
         ]
         await connection.execute(
-            statement("events/settle_rejected"),
-            [row["id"] for row in kept],
-            [result.fate for result in results],
-            [result.reason for result in results],
-            now,
+            *bound(
+                "events/settle_rejected",
+                ids=[row["id"] for row in kept],
+                fates=[result.fate for result in results],
+                reasons=[result.reason for result in results],
+                resolved_at=now,
+            )
         )
     return [
         Retried(

@@ -15,7 +15,7 @@ from rater_service.events.producer_status import StatusRow
 from rater_service.events.producers import keep_status
 from rater_service.events.pruned import were_stored
 from rater_service.events.validation import PRODUCER_SEQ_MAX, EventRow, InvalidEvent, validate
-from rater_service.statements import statement
+from rater_service.statements import bound
 
 
 class Fate(StrEnum):
@@ -147,7 +147,7 @@ async def store_rows(connection: Connection, rows: Sequence[EventRow], now: date
 async def _insert(connection: Connection, rows: Sequence[EventRow], now: datetime) -> list[Result]:
     sent = [row.stored(now) for row in rows]
     inserted: set[UUID] = {
-        record["request_id"] for record in await connection.fetch(statement("events/store_events"), sent)
+        record["request_id"] for record in await connection.fetch(*bound("events/store_events", events=sent))
     }
     results: list[Result | None] = []
     for row in rows:
@@ -160,7 +160,8 @@ async def _insert(connection: Connection, rows: Sequence[EventRow], now: datetim
 
 async def _look_up(connection: Connection, rows: Sequence[EventRow]) -> list[Result]:
     """Say why events were not inserted: they are there, were there and are pruned since, or are too late."""
-    records = await connection.fetch(statement("events/first_stored"), [row.request_id for row in rows])
+    ids = [row.request_id for row in rows]
+    records = await connection.fetch(*bound("events/first_stored", request_ids=ids))
     first = {record["request_id"]: record for record in records}
     pruned = [row for row in rows if row.request_id not in first]
     stored_once = iter(await were_stored(connection, pruned))
@@ -174,29 +175,27 @@ async def _look_up(connection: Connection, rows: Sequence[EventRow]) -> list[Res
 
 def _is_same(row: EventRow, first: asyncpg.Record) -> bool:
     """Tell whether a stored event is the one sent; when it was stored does not matter."""
-    return row.stored(first["stored_at"]) == tuple(first)
+    return row.stored(first["stored_at"]) == dict(first)
 
 
 async def _keep_refused(
     connection: Connection, events: Sequence[MeteringEvent], results: Sequence[Result], now: datetime
 ) -> None:
     refused = [
-        (event, result)
+        {
+            "request_id": _indexable(event.request_id),
+            "kind": result.fate,
+            "reason": result.reason,
+            "producer_id": _indexable(event.producer_id),
+            "producer_seq": event.producer_seq if event.producer_seq <= PRODUCER_SEQ_MAX else None,
+            "event": event.SerializeToString(deterministic=True),
+            "received_at": now,
+        }
         for event, result in zip(events, results, strict=True)
         if result.fate in (Fate.CONFLICT, Fate.REJECTED)
     ]
-    if not refused:
-        return
-    await connection.execute(
-        statement("events/keep_rejected"),
-        [_indexable(event.request_id) for event, _ in refused],
-        [result.fate for _, result in refused],
-        [result.reason for _, result in refused],
-        [_indexable(event.producer_id) for event, _ in refused],
-        [event.producer_seq if event.producer_seq <= PRODUCER_SEQ_MAX else None for event, _ in refused],
-        [event.SerializeToString(deterministic=True) for event, _ in refused],
-        now,
-    )
+    if refused:
+        await connection.execute(*bound("events/keep_rejected", refused=refused))
 
 
 def _indexable(text: str) -> str | None:

@@ -62,7 +62,7 @@ TIMES: tuple[_Time, ...] = ("event_time", "start_time", "first_byte_time")
 
 
 class EventRow(NamedTuple):
-    """A valid event: the columns of `billing_event` in their order, without stored_at.
+    """A valid event: the columns of `billing_event`, without stored_at.
 
     Not known is None; times are UTC with microseconds; counts are tokens.
     """
@@ -98,13 +98,9 @@ class EventRow(NamedTuple):
     completion_audio_tokens: int | None
     model_untrusted: bool
 
-    def stored(self, at: datetime) -> tuple[object, ...]:
+    def stored(self, at: datetime) -> dict[str, object]:
         """Return the whole row of `billing_event`, stored at this moment (UTC-aware)."""
-        return (*self[:_BEFORE_STORED_AT], at, *self[_BEFORE_STORED_AT:])
-
-
-# A database adds columns only at the end: what events were given later comes after stored_at.
-_BEFORE_STORED_AT = EventRow._fields.index("cache_write_tokens")
+        return {**self._asdict(), "stored_at": at}
 
 
 @dataclass(frozen=True, slots=True)

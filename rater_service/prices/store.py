@@ -14,7 +14,7 @@ from rater_service.prices.faults import Fault
 from rater_service.prices.file import parse_price_file
 from rater_service.prices.history import BookInForce, PriceHistory, in_force_from
 from rater_service.prices.pricebook import PriceBook
-from rater_service.statements import statement
+from rater_service.statements import bound
 
 # Far more files than are ever kept; parsing one takes longer than reading it.
 PARSED_BOOKS_MAX = 1000
@@ -77,7 +77,7 @@ async def load_history(connection: Connection) -> PriceHistory:
 
 async def list_books(connection: Connection) -> list[KeptBook]:
     """List all price books, in the order in which they are in force."""
-    records = await connection.fetch(statement("prices/load_books"))
+    records = await connection.fetch(*bound("prices/load_books"))
     sources = {record["content_hash"]: record["source"] for record in records}
     entries = sorted(map(_entry, records), key=_rank)
     return [
@@ -111,7 +111,7 @@ async def store_price_file(connection: Connection, content: bytes, source: str, 
 
 
 async def _load_books(connection: Connection) -> list[BookInForce]:
-    return [_entry(record) for record in await connection.fetch(statement("prices/load_books"))]
+    return [_entry(record) for record in await connection.fetch(*bound("prices/load_books"))]
 
 
 def _entry(record: asyncpg.Record) -> BookInForce:
@@ -127,13 +127,15 @@ def _parsed(content: bytes, source: str) -> PriceBook:
 async def _insert(connection: Connection, entry: BookInForce, source: str) -> None:
     book = entry.book
     await connection.execute(
-        statement("prices/store_book"),
-        book.content_hash,
-        book.content,
-        source,
-        entry.loaded_at,
-        book.effective_from,
-        entry.in_force_from,
+        *bound(
+            "prices/store_book",
+            content_hash=book.content_hash,
+            content=book.content,
+            source=source,
+            loaded_at=entry.loaded_at,
+            effective_from=book.effective_from,
+            in_force_from=entry.in_force_from,
+        )
     )
 
 

@@ -18,7 +18,7 @@ async def find_anomalies(
     connection: Connection, mode: Mode, incomplete: IncompleteProducers
 ) -> tuple[Anomaly, ...]:
     """Find what needs a human, most events first, once the changes are known."""
-    records = await fetch(connection, "rating/anomalies", mode is Mode.ROUTINE)
+    records = await fetch(connection, "rating/anomalies", deletion_is_anomaly=mode is Mode.ROUTINE)
     anomalies = [
         _anomaly(reason, list(rows)) for reason, rows in groupby(records, key=lambda record: record["reason"])
     ]
@@ -29,7 +29,7 @@ async def find_anomalies(
 
 async def add_up_changes(connection: Connection) -> BillChanges:
     """Add the changes up by auth_id, once they are known."""
-    total, *by_auth = await fetch(connection, "rating/changes_by_auth", BILL_CHANGES_MAX)
+    total, *by_auth = await fetch(connection, "rating/changes_by_auth", limit=BILL_CHANGES_MAX)
     return BillChanges(_bill_change(total), tuple(map(_bill_change, by_auth)), total["auth_ids"])
 
 

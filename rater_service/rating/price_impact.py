@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rater_service.database.database import Pool
-from rater_service.database.long_statements import STATEMENT_TIMEOUT_S
+from rater_service.database.long_statements import fetch, fetch_value, run
 from rater_service.prices.comparison import ModelUsage
-from rater_service.statements import statement
+from rater_service.prices.pricebook import FINE_TUNE_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,17 @@ async def read_usage(pool: Pool, window_start: datetime, window_end: datetime) -
         transaction = connection.transaction(isolation="repeatable_read")
         await transaction.start()
         try:
-            await connection.execute(statement("rating/tables"))
-            await connection.execute(
-                statement("rating/buckets"), window_start, window_end, timeout=STATEMENT_TIMEOUT_S
+            await run(connection, "rating/tables")
+            await run(
+                connection,
+                "rating/buckets",
+                window_start=window_start,
+                window_end=window_end,
+                fine_tune_prefix=FINE_TUNE_PREFIX,
             )
-            rows = await connection.fetch(statement("rating/price_impact"), timeout=STATEMENT_TIMEOUT_S)
-            unbillable = await connection.fetchval(statement("rating/price_unbillable"))
+            rows = await fetch(connection, "rating/price_impact")
+            unbillable = await fetch_value(connection, "rating/price_unbillable")
+            assert isinstance(unbillable, int)
         finally:
             # The working tables go with it.
             await transaction.rollback()

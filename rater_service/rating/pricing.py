@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import groupby
+from typing import NamedTuple
 
 import asyncpg
 
@@ -15,14 +17,30 @@ from rater_service.prices.resolution import NoPrice
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
+class PriceRow(NamedTuple):
+    """A row of rating_price. Rates in USD per token; either these or a reason why there are none."""
+
+    model_id: str
+    base_model: str | None
+    window_start: datetime
+    prompt_rate: Decimal | None = None
+    cached_rate: Decimal | None = None
+    completion_rate: Decimal | None = None
+    price_book: str | None = None
+    price_from: datetime | None = None
+    no_price_reason: str | None = None
+
+
 async def price_buckets(connection: Connection, history: PriceHistory) -> None:
     """Fill rating_price, and price the rows of rating_bucket by it."""
     keys = await fetch(connection, "rating/price_keys")
-    await connection.copy_records_to_table("rating_price", records=list(_prices(history, keys)))
+    await connection.copy_records_to_table(
+        "rating_price", columns=PriceRow._fields, records=list(_prices(history, keys))
+    )
     await run(connection, "rating/apply_prices")
 
 
-def _prices(history: PriceHistory, keys: Sequence[asyncpg.Record]) -> Iterator[tuple[object, ...]]:
+def _prices(history: PriceHistory, keys: Sequence[asyncpg.Record]) -> Iterator[PriceRow]:
     """Yield the rows of rating_price; the keys come with the hours of a model following each other."""
     for (model_id, base_model), hours in groupby(keys, key=lambda key: (key["model_id"], key["base_model"])):
         found: Quote | NoPrice | None = None
@@ -30,7 +48,7 @@ def _prices(history: PriceHistory, keys: Sequence[asyncpg.Record]) -> Iterator[t
             hour: datetime = key["window_start"]
             if not _still_holds(found, hour):
                 found = history.resolve(model_id, base_model, hour)
-            yield (model_id, base_model, hour, *_price_columns(found))
+            yield _row(model_id, base_model, hour, found)
 
 
 def _still_holds(found: Quote | NoPrice | None, hour: datetime) -> bool:
@@ -40,10 +58,18 @@ def _still_holds(found: Quote | NoPrice | None, hour: datetime) -> bool:
     return begun and (found.effective_until is None or hour < found.effective_until)
 
 
-def _price_columns(found: Quote | NoPrice | None) -> tuple[object, ...]:
+def _row(model_id: str, base_model: str | None, hour: datetime, found: Quote | NoPrice | None) -> PriceRow:
     if isinstance(found, Quote):
         rates = found.price.billed
-        book = found.book.content_hash
-        return rates.prompt, rates.cached, rates.completion, book, found.effective_from or BEGINNING, None
+        return PriceRow(
+            model_id,
+            base_model,
+            hour,
+            prompt_rate=rates.prompt,
+            cached_rate=rates.cached,
+            completion_rate=rates.completion,
+            price_book=found.book.content_hash,
+            price_from=found.effective_from or BEGINNING,
+        )
     assert found is not None
-    return None, None, None, None, None, found.reason
+    return PriceRow(model_id, base_model, hour, no_price_reason=found.reason)

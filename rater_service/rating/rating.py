@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 
@@ -12,19 +13,18 @@ from rater_service.database.long_statements import fetch_one, run
 from rater_service.errors import NoPriceBookError
 from rater_service.events.producers import incomplete_producers
 from rater_service.money import decimal_text
+from rater_service.prices.pricebook import FINE_TUNE_PREFIX
 from rater_service.prices.store import load_history
 from rater_service.rating.findings import add_up_changes, find_anomalies
 from rater_service.rating.pricing import price_buckets
 from rater_service.rating.run import RateRequest, RateResult, refuse_invalid
 from rater_service.rating.turn import rating_turn
-from rater_service.statements import statement
+from rater_service.rollup import KEY
 
 logger = logging.getLogger(__name__)
 
 # Runs don't meet; only a hand in the tables can get in the way of one.
 ATTEMPTS_MAX = 3
-
-_KEY = "window_start, auth_id, resource_id, model_id"
 
 
 async def rate_window(pool: Pool, request: RateRequest, now: datetime) -> RateResult:
@@ -58,18 +58,18 @@ async def compute(connection: Connection, request: RateRequest) -> None:
     history = await load_history(connection)
     if not history:
         raise NoPriceBookError
-    window = (request.window_start, request.window_end)
+    window = _window(request)
     # The working tables have no statistics: the planner takes them for tiny, and would compare every row with
     # every row. Gathering statistics takes a third of a run.
     await connection.execute("SET LOCAL enable_nestloop = off")
-    await connection.execute(statement("rating/tables"))
-    await run(connection, "rating/buckets", *window)
+    await run(connection, "rating/tables")
+    await run(connection, "rating/buckets", **window, fine_tune_prefix=FINE_TUNE_PREFIX)
     await price_buckets(connection, history)
-    await run(connection, "rating/recorded", *window)
+    await run(connection, "rating/recorded", **window)
     if not request.reprice:
-        await run(connection, "rating/keep_rates")
+        await run(connection, "rating/keep_rates", fine_tune_prefix=FINE_TUNE_PREFIX)
     await run(connection, "rating/rollups")
-    await run(connection, "rating/changes", *window)
+    await run(connection, "rating/changes", **window)
     await run(connection, "rating/gone")
 
 
@@ -86,41 +86,44 @@ async def _rate_with_patience(connection: Connection, request: RateRequest, now:
 
 
 async def _rate(connection: Connection, request: RateRequest, now: datetime) -> RateResult:
-    run_id, knowledge_at = await fetch_one(connection, "rating/begin")
+    begun = await fetch_one(connection, "rating/begin")
     await compute(connection, request)
-    window = (request.window_start, request.window_end)
-    counts = dict(await fetch_one(connection, "rating/counts", *window))
-    incomplete = await incomplete_producers(connection, *window, now)
+    window = _window(request)
+    counts = dict(await fetch_one(connection, "rating/counts", **window))
+    incomplete = await incomplete_producers(connection, **window, now=now)
     anomalies = await find_anomalies(connection, request.mode, incomplete)
     changes = await add_up_changes(connection)
     if not request.dry_run and (counts["rollups_written"] or counts["reconciled_deletions"]):
-        await _apply(connection, run_id, now)
+        await _apply(connection, begun["id"], now)
     window_open = request.window_end > now
-    finished = await fetch_one(
+    kept = await fetch_one(
         connection,
         "rating/store_run",
-        run_id,
-        request.mode,
-        *window,
-        window_open,
-        request.dry_run,
-        request.reprice,
-        request.requested_by,
-        knowledge_at,
-        now,
-        *counts.values(),
-        json.dumps([asdict(anomaly) for anomaly in anomalies], default=decimal_text),
-        incomplete.count,
-        json.dumps([asdict(producer) for producer in incomplete.first], default=datetime.isoformat),
+        id=begun["id"],
+        mode=request.mode,
+        **window,
+        window_open=window_open,
+        dry_run=request.dry_run,
+        reprice=request.reprice,
+        requested_by=request.requested_by,
+        knowledge_at=begun["knowledge_at"],
+        started_at=now,
+        **counts,
+        anomalies=json.dumps([asdict(anomaly) for anomaly in anomalies], default=decimal_text),
+        incomplete_producer_count=incomplete.count,
+        incomplete_producers=json.dumps(
+            [asdict(producer) for producer in incomplete.first], default=datetime.isoformat
+        ),
     )
+    _require_kept(counts, kept)
     return RateResult(
-        run_id=run_id,
+        run_id=begun["id"],
         window_start=request.window_start,
         window_end=request.window_end,
         window_open=window_open,
         requested_by=request.requested_by,
-        knowledge_at=knowledge_at,
-        finished_at=finished["finished_at"],
+        knowledge_at=begun["knowledge_at"],
+        finished_at=kept["finished_at"],
         price_books=tuple(counts.pop("price_books")),
         anomalies=anomalies,
         incomplete_producer_count=incomplete.count,
@@ -130,12 +133,23 @@ async def _rate(connection: Connection, request: RateRequest, now: datetime) -> 
     )
 
 
+def _window(request: RateRequest) -> dict[str, datetime]:
+    return {"window_start": request.window_start, "window_end": request.window_end}
+
+
+def _require_kept(counts: Mapping[str, object], kept: asyncpg.Record) -> None:
+    """Raise RuntimeError if the ledger, which is for ever, would say something else than the answer."""
+    wrong = {name: kept[name] for name, count in counts.items() if kept[name] != count}
+    if wrong:
+        raise RuntimeError(f"the run would be kept with {wrong} instead of {counts}")
+
+
 async def _apply(connection: Connection, run_id: int, now: datetime) -> None:
     """Make rated_usage what it must be, and keep what was changed for ever."""
     # Here the planner is to know how few the changes are among the rollups of all the years.
-    await connection.execute(f"ANALYZE rating_change (kind, rollup, {_KEY})")
+    await connection.execute(f"ANALYZE rating_change (kind, rollup, {', '.join(KEY)})")
     await connection.execute("SET LOCAL enable_nestloop = on")
     await run(connection, "rating/delete")
-    await run(connection, "rating/update", run_id, now)
-    await run(connection, "rating/insert", run_id, now)
-    await run(connection, "rating/record", run_id)
+    await run(connection, "rating/update", run=run_id, rated_at=now)
+    await run(connection, "rating/insert", run=run_id, rated_at=now)
+    await run(connection, "rating/record", run=run_id)

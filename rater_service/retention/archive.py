@@ -63,7 +63,7 @@ def _name(events: OldEvents) -> str:
 
 
 async def _write(pool: Pool, events: OldEvents, draft: Path) -> None:
-    query = statement("retention/export").format(partition=events.partition.name)
+    export = statement("retention/export", partition=events.partition.name)
     with ExitStack() as files:
         file = files.enter_context(await asyncio.to_thread(draft.open, "wb"))
         packed = files.enter_context(gzip.GzipFile("", "wb", 6, file, mtime=0))
@@ -75,7 +75,11 @@ async def _write(pool: Pool, events: OldEvents, draft: Path) -> None:
             # Otherwise the bytes would depend on where the server stands.
             await connection.execute("SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'")
             await connection.copy_from_query(
-                query, events.before, output=keep, format="csv", header=True, timeout=STATEMENT_TIMEOUT_S
+                *export.bind({"before": events.before}),
+                output=keep,
+                format="csv",
+                header=True,
+                timeout=STATEMENT_TIMEOUT_S,
             )
         packed.close()
         await asyncio.to_thread(_sync, file)

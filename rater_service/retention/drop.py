@@ -6,13 +6,12 @@ import asyncpg
 import tenacity
 
 from rater_service.database.database import Connection, Pool
-from rater_service.database.long_statements import STATEMENT_TIMEOUT_S
+from rater_service.database.long_statements import run
 from rater_service.errors import OperatorError
 from rater_service.events.partitions import LOCK_ATTEMPTS, LOCK_TIMEOUT_MS
 from rater_service.retention.archive import ArchivedEvents
 from rater_service.retention.old_events import OldEvents, fetch_of
 from rater_service.retention.retention import Verdict
-from rater_service.statements import statement
 
 
 class EventsCame(Exception):  # noqa: N818 - nothing failed
@@ -62,15 +61,13 @@ async def _drop(
     # nobody reads either.
     mode = "SHARE ROW EXCLUSIVE" if events.partition.is_default else "ACCESS EXCLUSIVE"
     await connection.execute(f"LOCK TABLE billing_event IN {mode} MODE")
-    ((count,),) = await fetch_of(connection, "retention/count", events.partition, events.before)
+    ((count,),) = await fetch_of(connection, "retention/count", events.partition, before=events.before)
     if count != events.event_count:
         raise EventsCame(events.event_count, count)
     if count:
         await _record(connection, verdict, archived, pruned_by, now)
     if events.partition.is_default:
-        await connection.execute(
-            statement("retention/default_events"), events.before, timeout=STATEMENT_TIMEOUT_S
-        )
+        await run(connection, "retention/default_events", before=events.before)
     else:
         await connection.execute(f"DROP TABLE {events.partition.name}")
 
@@ -83,22 +80,26 @@ async def _record(
     now: datetime,
 ) -> None:
     events: OldEvents = verdict.events
-    await connection.execute(
-        statement("retention/record"),
-        events.partition.name,
-        events.partition.lower_id,
-        events.partition.upper_id,
-        events.event_count,
-        events.prompt_tokens,
-        events.cached_tokens,
-        events.completion_tokens,
-        events.first_event_time,
-        events.last_event_time,
-        list(verdict.accepted),
-        str(archived.path) if archived else None,
-        archived.sha256 if archived else None,
-        pruned_by,
-        now,
-        [producer_id for producer_id, _ in events.numbers],
-        [numbers for _, numbers in events.numbers],
+    window_start, window_end = events.window
+    await run(
+        connection,
+        "retention/record",
+        partition_name=events.partition.name,
+        lower_id=events.partition.lower_id,
+        upper_id=events.partition.upper_id,
+        event_count=events.event_count,
+        prompt_tokens=events.prompt_tokens,
+        cached_tokens=events.cached_tokens,
+        completion_tokens=events.completion_tokens,
+        first_event_time=events.first_event_time,
+        last_event_time=events.last_event_time,
+        window_start=window_start,
+        window_end=window_end,
+        accepted=list(verdict.accepted),
+        export_path=str(archived.path) if archived else None,
+        export_sha256=archived.sha256 if archived else None,
+        pruned_by=pruned_by,
+        pruned_at=now,
+        producer_ids=[producer_id for producer_id, _ in events.numbers],
+        numbers=[numbers for _, numbers in events.numbers],
     )

@@ -58,12 +58,12 @@ async def read_old_events(pool: Pool, before: datetime, on_progress: OnProgress)
 async def _read(connection: Connection, partition: Partition, before: datetime) -> list[OldEvents]:
     """Return the partition's old events; nothing if it has later ones too and can't be dropped as a whole."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        (extent,) = await fetch_of(connection, "retention/extent", partition, before)
+        (extent,) = await fetch_of(connection, "retention/extent", partition, before=before)
         columns = dict(extent)
         has_later = columns.pop("later_events") > 0
         if has_later if not partition.is_default else not columns["event_count"]:
             return []
-        numbers = await fetch_of(connection, "retention/numbers", partition, before)
+        numbers = await fetch_of(connection, "retention/numbers", partition, before=before)
     return [
         OldEvents(
             partition=partition,
@@ -75,8 +75,8 @@ async def _read(connection: Connection, partition: Partition, before: datetime) 
 
 
 async def fetch_of(
-    connection: Connection, name: str, partition: Partition, *arguments: object
+    connection: Connection, name: str, partition: Partition, /, **arguments: object
 ) -> list[asyncpg.Record]:
-    """Run sql/<name>.sql on a partition and return its rows."""
-    text = statement(name).format(partition=partition.name)
-    return await connection.fetch(text, *arguments, timeout=STATEMENT_TIMEOUT_S)
+    """Execute a statement on a partition and return its rows."""
+    of_partition = statement(name, partition=partition.name)
+    return await connection.fetch(*of_partition.bind(arguments), timeout=STATEMENT_TIMEOUT_S)

@@ -5,20 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-import asyncpg
-
-from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.audit.audit import AuditRequest, audit
 from rater_service.audit.bills import AuditTimes
 from rater_service.audit.findings import ADVICE, Finding
 from rater_service.database.database import Pool
+from rater_service.events.rejected import OpenEvent, list_open
 from rater_service.hours import InvalidWindow, require_whole_hour
 from rater_service.rating.run import RUN_OVERLAP
 from rater_service.retention.old_events import OldEvents, OnProgress, fetch_of, read_old_events
-from rater_service.statements import statement
-from rater_service.wire_time import to_datetime
 
-REJECTED_PAGE = 1000
 # Of each reason so many examples are named.
 EXAMPLES_MAX = 3
 
@@ -88,7 +83,7 @@ async def judge_old_events(
     something that must stay never keeps less than it. accepted: of ACCEPTABLE. Changes nothing.
     """
     refuse_invalid_time(before, now)
-    rejected = await _open_rejected(pool)
+    rejected = await list_open(pool)
     is_blocked = False
     for events in await read_old_events(pool, before, on_progress):
         on_progress(f"checking {events.partition.name}: {events.event_count} events")
@@ -109,7 +104,13 @@ async def judge_old_events(
 
 async def _unrated(pool: Pool, events: OldEvents) -> list[Reason]:
     async with pool.acquire() as connection:
-        rows = await fetch_of(connection, "retention/unrated", events.partition, events.before, RUN_OVERLAP)
+        rows = await fetch_of(
+            connection,
+            "retention/unrated",
+            events.partition,
+            before=events.before,
+            overlap=RUN_OVERLAP,
+        )
     if not rows:
         return []
     examples = [
@@ -142,31 +143,9 @@ async def _differences(pool: Pool, events: OldEvents, now: datetime, on_progress
     ]
 
 
-async def _open_rejected(pool: Pool) -> list[tuple[int, datetime]]:
-    """Read the events that are kept aside and not settled: their ids, and when they ended."""
-    found: list[tuple[int, datetime]] = []
-    after = 0
-    while rows := await pool.fetch(statement("events/list_rejected"), None, None, after, REJECTED_PAGE):
-        found += [(row["id"], _ended(row)) for row in rows]
-        after = rows[-1]["id"]
-    return found
-
-
-def _ended(row: asyncpg.Record) -> datetime:
-    """Return when a rejected event ended; if that is what is wrong with it, when it came."""
-    event = MeteringEvent.FromString(row["event"])
-    received_at: datetime = row["received_at"]
-    if not event.HasField("event_time"):
-        return received_at
-    try:
-        return to_datetime(event.event_time)
-    except ValueError:
-        return received_at
-
-
-def _rejected_within(rejected: Sequence[tuple[int, datetime]], events: OldEvents) -> list[Reason]:
+def _rejected_within(rejected: Sequence[OpenEvent], events: OldEvents) -> list[Reason]:
     start, end = events.window
-    ids = [str(number) for number, ended in rejected if start <= ended < end]
+    ids = [str(event.id) for event in rejected if start <= event.ended_at < end]
     if not ids:
         return []
     detail = _listed(f"{len(ids)} are not settled", ids[:EXAMPLES_MAX], len(ids))

@@ -16,7 +16,7 @@ from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
 from rater_service.events.store import Result
 from rater_service.hours import InvalidWindow
 from rater_service.rating.run import Mode, RateRequest, RateResult
-from rater_service.statements import statement
+from rater_service.statements import bound
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class Metrics:
     async def refresh(self, pool: Pool) -> None:
         """Read the gauges from the database. While it can't be asked they stay, and database_up is 0."""
         try:
-            row = await pool.fetchrow(statement("service/metrics_producers"), datetime.now(UTC))
+            row = await pool.fetchrow(*bound("service/metrics_producers", now=datetime.now(UTC)))
         except (asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as error:
             self._database_up.set(0)
             logger.warning("the gauges can't be read from the database: %r", error)

@@ -13,7 +13,7 @@ from rater_service.hours import InvalidWindow, trailing_window
 from rater_service.rating.run import Mode, RateRequest
 from rater_service.rating.schedule import RatingSchedule
 from rater_service.service.rating_queue import Clock, RatingQueue, utc_now
-from rater_service.statements import statement
+from rater_service.statements import bound
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,13 @@ class ScheduledRating:
     async def _rate(self, slot: datetime) -> None:
         start, end = trailing_window(slot)
         found = await self._pool.fetchrow(
-            statement("service/scheduled_run"), start, end, self._schedule.due(slot), timeout=RETRY_S
+            *bound(
+                "service/scheduled_run",
+                window_start=start,
+                window_end=end,
+                due=self._schedule.due(slot),
+            ),
+            timeout=RETRY_S,
         )
         assert found is not None
         if found["run"] is not None:

@@ -1,7 +1,10 @@
 """What tests of rating work on: a database with prices, events to store, and windows to rate."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import cast
 from uuid import UUID
 
 import asyncpg
@@ -9,6 +12,7 @@ import asyncpg
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database.database import Pool
 from rater_service.events.store import Fate, store_events
+from rater_service.money import decimal_text
 from rater_service.prices.store import store_price_file
 from rater_service.rating.rating import rate_window
 from rater_service.rating.run import Mode, RateRequest, RateResult
@@ -88,9 +92,18 @@ class Ledger:
         reprice: bool = False,
         by: str = "a test",
     ) -> RateResult:
-        """Rate a window, by default of one hour."""
+        """Rate a window, by default of one hour, and see that the run is kept as it answered."""
         request = RateRequest(start, end or start + ONE_HOUR, by, mode, dry_run, reprice)
-        return await rate_window(self.pool, request, now)
+        result = await rate_window(self.pool, request, now)
+        assert await self.run(result.run_id) == answered(request, result, now)
+        return result
+
+    async def run(self, run_id: int) -> dict[str, object]:
+        """Read all that is kept of a run."""
+        row = await self.pool.fetchrow("SELECT * FROM rating_run WHERE id = $1", run_id)
+        assert row is not None
+        in_json = ("anomalies", "incomplete_producers")
+        return {name: json.loads(value) if name in in_json else value for name, value in row.items()}
 
     async def rollups(self) -> list[asyncpg.Record]:
         """Read all of rated_usage in its order."""
@@ -111,6 +124,31 @@ class Ledger:
     async def forget(self) -> None:
         """Take away all events, bills and runs; prices stay."""
         await self.force("TRUNCATE billing_event, hourly_usage, rated_usage, rated_usage_change, rating_run")
+
+
+def answered(request: RateRequest, result: RateResult, now: datetime) -> dict[str, object]:
+    """Give what must be kept of a run, by the columns of rating_run."""
+    told = asdict(result)
+    del told["run_id"], told["changes"]
+    return {
+        **told,
+        "id": result.run_id,
+        "mode": request.mode,
+        "dry_run": request.dry_run,
+        "reprice": request.reprice,
+        "requested_by": request.requested_by,
+        "started_at": now,
+        "price_books": list(result.price_books),
+        "anomalies": _as_json(told["anomalies"]),
+        "incomplete_producers": _as_json(told["incomplete_producers"]),
+    }
+
+
+def _as_json(value: object) -> object:
+    def write(one: object) -> str:
+        return one.isoformat() if isinstance(one, datetime) else decimal_text(cast("Decimal", one))
+
+    return json.loads(json.dumps(value, default=write))
 
 
 def nonzero(result: RateResult) -> dict[str, int]:

@@ -1,8 +1,9 @@
 -- The hours of a part of the window that have events, or sums of events that were pruned, each with the last run over
 -- it, if there was one.
--- $1: the part's start, $2: its end, exclusive.
+-- :window_start, :window_end: the part, its end exclusive.
 SELECT hour.window_start, run.id AS run, run.started_at
-FROM generate_series($1::timestamptz, $2::timestamptz - interval '1 hour', interval '1 hour') AS hour (window_start)
+FROM generate_series(
+    :window_start::timestamptz, :window_end::timestamptz - interval '1 hour', interval '1 hour') AS hour (window_start)
 LEFT JOIN LATERAL (
     SELECT id, started_at
     FROM rating_run

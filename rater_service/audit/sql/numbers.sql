@@ -1,28 +1,29 @@
 -- Counts which of a producer's numbers are here, in a stretch with a bounded number of stored events.
--- $1: producer id, $2: after this number, $3: up to this number, $4: how many stored events at most.
+-- :producer_id: whose numbers, :after: those after this one, :up_to: up to this one, :limit: how many stored events at
+-- most.
 --
 -- stretch_end: how far the stretch goes; the next one starts after it. present: numbers that are here or were; stored:
 -- those of stored events, the others being kept aside only; pruned: those of stored events that were pruned since;
 -- repeated: numbers that events with different ids have.
 WITH stretch AS (
-    SELECT CASE WHEN count(*) < $4 THEN $3 ELSE max(producer_seq) END AS stretch_end
+    SELECT CASE WHEN count(*) < :limit THEN :up_to ELSE max(producer_seq) END AS stretch_end
     FROM (
         SELECT producer_seq
         FROM billing_event
-        WHERE producer_id = $1 AND producer_seq > $2 AND producer_seq <= $3
+        WHERE producer_id = :producer_id AND producer_seq > :after AND producer_seq <= :up_to
         ORDER BY producer_seq
-        LIMIT $4
+        LIMIT :limit
     ) AS first
 ), stored AS (
     SELECT producer_seq, count(*) AS events
     FROM billing_event
-    WHERE producer_id = $1 AND producer_seq > $2 AND producer_seq <= (SELECT stretch_end FROM stretch)
+    WHERE producer_id = :producer_id AND producer_seq > :after AND producer_seq <= (SELECT stretch_end FROM stretch)
     GROUP BY producer_seq
 ), pruned AS (
     SELECT coalesce(range_agg(numbers), '{}') * int8multirange(
-        int8range($2 + 1, nullif((SELECT stretch_end FROM stretch), 9223372036854775807) + 1)) AS numbers
+        int8range(:after + 1, nullif((SELECT stretch_end FROM stretch), 9223372036854775807) + 1)) AS numbers
     FROM pruned_number
-    WHERE producer_id = $1
+    WHERE producer_id = :producer_id
 ), pruned_count AS (
     SELECT coalesce(sum(coalesce(upper(gapless)::numeric, 9223372036854775808) - lower(gapless)), 0)::bigint AS numbers
     FROM pruned
@@ -34,11 +35,11 @@ WITH stretch AS (
         count(DISTINCT lower(request_id)) FILTER (WHERE NOT EXISTS (
             SELECT
             FROM billing_event AS same
-            WHERE same.producer_id = $1
+            WHERE same.producer_id = :producer_id
                 AND same.producer_seq = rejected_event.producer_seq
                 AND same.request_id::text = lower(rejected_event.request_id))) AS events
     FROM rejected_event
-    WHERE producer_id = $1 AND producer_seq > $2 AND producer_seq <= (SELECT stretch_end FROM stretch)
+    WHERE producer_id = :producer_id AND producer_seq > :after AND producer_seq <= (SELECT stretch_end FROM stretch)
     GROUP BY producer_seq
 )
 SELECT

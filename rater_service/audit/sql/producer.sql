@@ -1,14 +1,17 @@
 -- What a producer said of itself, if it did, and the highest of its numbers that is here or was until it was pruned
 -- (0: none).
--- $1: producer id.
+-- :producer_id: which producer.
 SELECT
     producer.*,
     greatest(
         0,
-        (SELECT max(producer_seq) FROM billing_event WHERE producer_id = $1 AND producer_seq IS NOT NULL),
-        (SELECT max(producer_seq) FROM rejected_event WHERE producer_id = $1 AND producer_seq IS NOT NULL),
+        (SELECT max(producer_seq) FROM billing_event WHERE producer_id = :producer_id AND producer_seq IS NOT NULL),
+        (SELECT max(producer_seq) FROM rejected_event WHERE producer_id = :producer_id AND producer_seq IS NOT NULL),
         -- A range without an end ends with the highest number there is.
-        (SELECT max(coalesce(upper(numbers) - 1, 9223372036854775807)) FROM pruned_number WHERE producer_id = $1)
+        (
+            SELECT max(coalesce(upper(numbers) - 1, 9223372036854775807))
+            FROM pruned_number
+            WHERE producer_id = :producer_id)
     ) AS highest
 FROM (VALUES (1)) AS one
-LEFT JOIN producer ON producer.producer_id = $1
+LEFT JOIN producer ON producer.producer_id = :producer_id

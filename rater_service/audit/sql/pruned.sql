@@ -1,5 +1,5 @@
 -- How many events were pruned together with events of the window.
--- $1: start of the window, $2: its end, exclusive.
+-- :window_start, :window_end: the window, its end exclusive.
 SELECT coalesce(sum(event_count), 0)::bigint AS events, max(pruned_at) AS pruned_at
 FROM pruned_event_range
-WHERE window_start < $2 AND window_end > $1
+WHERE window_start < :window_end AND window_end > :window_start

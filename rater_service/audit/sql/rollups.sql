@@ -2,17 +2,18 @@
 -- The events' sums were compared with the events themselves before.
 -- One row for each of the first rollups of each kind of difference, with how many there are of the kind; and one row
 -- of the kind 'LATE', which is no difference, for the rollups that events came to after the last run.
--- $1: the hour, $2: events stored from here on may have come after the last run over the hour (NULL: there was no
--- run), $3: whether a routine run will rate the hour again, $4: how many rows of a kind, $5: whether the hourly sums
--- stand for the events; otherwise the events are read again.
+-- :hour: the hour. :late_from: events stored from here on may have come after the last run over the hour (NULL: there
+-- was no run). :is_routine: whether a routine run will rate the hour again. :limit: how many rows of a kind.
+-- :sums_hold: whether the hourly sums stand for the events; otherwise the events are read again. :fine_tune_prefix:
+-- what the id of a fine-tune starts with.
 --
 -- A rollup of a base model sums all events of its key. Of a fine-tune, events that stated another base model than
 -- those of the rollup, or none, may have no price; all that can be said without prices is that there are not more
 -- events in the rollup than there are.
 WITH summed AS (
-    SELECT * FROM hourly_usage WHERE $5 AND window_start = $1
+    SELECT * FROM hourly_usage WHERE :sums_hold AND window_start = :hour
     UNION ALL
-    SELECT * FROM hourly_usage_of_events($1, $1::timestamptz + interval '1 hour') WHERE NOT $5
+    SELECT * FROM hourly_usage_of_events(:hour, :hour::timestamptz + interval '1 hour') WHERE NOT :sums_hold
 ), event AS (
     SELECT
         auth_id, resource_id, model_id,
@@ -39,9 +40,9 @@ WITH summed AS (
         rated.billable_prompt_tokens * rated.applied_prompt_rate + rated.cached_tokens * rated.applied_cached_rate
             + rated.completion_tokens * rated.applied_completion_rate AS explained_cost,
         event.event_count IS NULL AS eventless,
-        coalesce(event.last_stored_at >= $2, false) AS late,
+        coalesce(event.last_stored_at >= :late_from, false) AS late,
         CASE
-            WHEN model_id LIKE 'ft:%' THEN
+            WHEN starts_with(model_id, :fine_tune_prefix) THEN
                 rated.event_count > event.event_count
                 OR rated.prompt_tokens > event.prompt_tokens
                 OR rated.cached_tokens > event.cached_tokens
@@ -59,9 +60,9 @@ WITH summed AS (
             FROM rating_run
             WHERE rating_run.id = rated.run
                 AND NOT dry_run
-                AND rating_run.window_start <= $1 AND rating_run.window_end > $1
+                AND rating_run.window_start <= :hour AND rating_run.window_end > :hour
                 AND rated.price_book = ANY (price_books)) AS runless
-    FROM (SELECT * FROM rated_usage WHERE window_start = $1) AS rated
+    FROM (SELECT * FROM rated_usage WHERE window_start = :hour) AS rated
     LEFT JOIN event USING (auth_id, resource_id, model_id)
 ), found AS (
     SELECT
@@ -74,14 +75,14 @@ WITH summed AS (
         ('COST_NOT_EXPLAINED', cost <> explained_cost,
             format('cost is %s USD, tokens and rates make %s USD', cost, explained_cost)),
         ('ROLLUP_WITHOUT_EVENTS', eventless, format('the rollup sums %s; there is no such event', billed)),
-        ('ROLLUP_DIFFERS_FROM_EVENTS', differs AND NOT (late AND $3),
+        ('ROLLUP_DIFFERS_FROM_EVENTS', differs AND NOT (late AND :is_routine),
             format('the rollup sums %s; its events make %s', billed, metered)),
         ('ROLLUP_WITHOUT_RUN', runless, format('run %s does not account for it', run)),
-        ('LATE', differs AND late AND $3, NULL)
+        ('LATE', differs AND late AND :is_routine, NULL)
     ) AS checked (kind, wrong, detail)
     WHERE wrong
 )
 SELECT *
 FROM found
-WHERE place <= $4
+WHERE place <= :limit
 ORDER BY kind, place

@@ -1,6 +1,6 @@
 -- Compares what runs said with what is there now: runs that overlap the window and have no later run over any of
 -- their hours, so that nothing may have changed since but that events came.
--- $1: start of the window, $2: its end, exclusive.
+-- :window_start, :window_end: the window, its end exclusive.
 SELECT
     run.id, run.window_start, run.window_end,
     run.events_in_window, event.events,
@@ -24,7 +24,7 @@ CROSS JOIN LATERAL (
     WHERE rated_usage.window_start >= run.window_start AND rated_usage.window_start < run.window_end
 ) AS rollup
 WHERE NOT run.dry_run
-    AND run.window_start < $2 AND run.window_end > $1
+    AND run.window_start < :window_end AND run.window_end > :window_start
     AND NOT EXISTS (
         SELECT
         FROM rating_run AS later

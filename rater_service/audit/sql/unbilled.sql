@@ -1,11 +1,11 @@
 -- What was metered in an hour under keys that have no rollup, by what decides the price. None of it is a loss if there
 -- is no price for it. Fine-tunes that came with several base models under one key are not billed, rightly.
--- $1: the hour, $2: events stored from here on may have come after the last run over the hour, $3: whether the hourly
--- sums stand for the events.
+-- :hour: the hour. :late_from: events stored from here on may have come after the last run over the hour. :sums_hold:
+-- whether the hourly sums stand for the events. :fine_tune_prefix: what the id of a fine-tune starts with.
 WITH summed AS (
-    SELECT * FROM hourly_usage WHERE $3 AND window_start = $1
+    SELECT * FROM hourly_usage WHERE :sums_hold AND window_start = :hour
     UNION ALL
-    SELECT * FROM hourly_usage_of_events($1, $1::timestamptz + interval '1 hour') WHERE NOT $3
+    SELECT * FROM hourly_usage_of_events(:hour, :hour::timestamptz + interval '1 hour') WHERE NOT :sums_hold
 )
 SELECT
     model_id, base_model,
@@ -19,17 +19,17 @@ FROM (
         auth_id, resource_id, model_id,
         max(base_model) AS base_model,
         sum(event_count)::bigint AS event_count,
-        min(first_stored_at) >= $2 AS late
+        min(first_stored_at) >= :late_from AS late
     FROM summed
     WHERE usage_found AND NOT model_untrusted
         AND auth_id IS NOT NULL AND resource_id IS NOT NULL AND model_id IS NOT NULL
     GROUP BY auth_id, resource_id, model_id
-    HAVING model_id NOT LIKE 'ft:%' OR min(base_model) IS NOT DISTINCT FROM max(base_model)
+    HAVING NOT starts_with(model_id, :fine_tune_prefix) OR min(base_model) IS NOT DISTINCT FROM max(base_model)
 ) AS key
 WHERE NOT EXISTS (
     SELECT
     FROM rated_usage
-    WHERE window_start = $1
+    WHERE window_start = :hour
         AND rated_usage.auth_id = key.auth_id
         AND rated_usage.resource_id = key.resource_id
         AND rated_usage.model_id = key.model_id)

@@ -1,7 +1,7 @@
 -- The run that had the last word at a moment: what it left is what the bills said then.
--- $1: the moment.
+-- :moment: the moment.
 SELECT id, mode, requested_by, started_at, finished_at, knowledge_at
 FROM rating_run
-WHERE finished_at <= $1 AND NOT dry_run
+WHERE finished_at <= :moment AND NOT dry_run
 ORDER BY id DESC
 LIMIT 1

@@ -1,5 +1,5 @@
 -- What the events of a key and hour add up to: those that can be billed, and how many others there are.
--- $1: the hour, $2: auth_id, $3: resource_id, $4: model_id.
+-- :window_start: the hour; :auth_id, :resource_id, :model_id: the rest of the key.
 SELECT
     count(*) FILTER (WHERE billable) AS events,
     coalesce(sum(prompt_tokens) FILTER (WHERE billable), 0) AS prompt_tokens,
@@ -13,6 +13,6 @@ SELECT
 FROM (
     SELECT *, usage_found AND NOT model_untrusted AS billable
     FROM billing_event
-    WHERE event_time >= $1 AND event_time < $1::timestamptz + interval '1 hour'
-        AND auth_id = $2 AND resource_id = $3 AND model_id = $4
+    WHERE event_time >= :window_start AND event_time < :window_start::timestamptz + interval '1 hour'
+        AND auth_id = :auth_id AND resource_id = :resource_id AND model_id = :model_id
 ) AS event

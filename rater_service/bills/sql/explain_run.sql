@@ -1,5 +1,5 @@
 -- One run.
--- $1: its number.
+-- :id: its number.
 SELECT id, mode, requested_by, started_at, finished_at, knowledge_at
 FROM rating_run
-WHERE id = $1
+WHERE id = :id

@@ -1,5 +1,5 @@
 -- The same from the hourly sums, for an hour whose events are no longer kept.
--- $1: the hour, $2: auth_id, $3: resource_id, $4: model_id.
+-- :window_start: the hour; :auth_id, :resource_id, :model_id: the rest of the key.
 SELECT
     coalesce(sum(event_count) FILTER (WHERE billable), 0) AS events,
     coalesce(sum(prompt_tokens) FILTER (WHERE billable), 0) AS prompt_tokens,
@@ -12,5 +12,5 @@ SELECT
 FROM (
     SELECT *, usage_found AND NOT model_untrusted AS billable
     FROM hourly_usage
-    WHERE window_start = $1 AND auth_id = $2 AND resource_id = $3 AND model_id = $4
+    WHERE ({key}) = ({:key})
 ) AS hour

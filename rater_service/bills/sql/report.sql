@@ -1,5 +1,9 @@
 -- Adds rollups up, over all that agree in the columns named, and once over all.
--- rollup: see rollups.sql, with $1 to $6. $7: what to group by, of day, hour, customer, resource and model.
+-- {rollups}: see rollups.sql, which has the other arguments. :by: what to group by, of day, hour, customer, resource
+-- and model.
+WITH rollup AS (
+{rollups}
+)
 SELECT
     day, hour, customer, resource, model,
     count(rollup_id) AS rollups,
@@ -13,11 +17,11 @@ SELECT
 FROM (
     SELECT
         -- Days of UTC, whatever the session's time zone is.
-        CASE WHEN 'day' = ANY ($7::text[]) THEN date_trunc('day', window_start, 'UTC') END AS day,
-        CASE WHEN 'hour' = ANY ($7) THEN window_start END AS hour,
-        CASE WHEN 'customer' = ANY ($7) THEN auth_id END AS customer,
-        CASE WHEN 'resource' = ANY ($7) THEN resource_id END AS resource,
-        CASE WHEN 'model' = ANY ($7) THEN model_id END AS model,
+        CASE WHEN 'day' = ANY (:by::text[]) THEN date_trunc('day', window_start, 'UTC') END AS day,
+        CASE WHEN 'hour' = ANY (:by) THEN window_start END AS hour,
+        CASE WHEN 'customer' = ANY (:by) THEN auth_id END AS customer,
+        CASE WHEN 'resource' = ANY (:by) THEN resource_id END AS resource,
+        CASE WHEN 'model' = ANY (:by) THEN model_id END AS model,
         id AS rollup_id, event_count, prompt_tokens, cached_tokens, billable_prompt_tokens, completion_tokens, cost
     FROM rollup
 ) AS named

@@ -1,5 +1,8 @@
 -- All columns of the rollups, in the order in which they are listed and exported.
--- rollup: see rollups.sql, with $1 to $6.
+-- {rollups}: see rollups.sql, which has the arguments.
+WITH rollup AS (
+{rollups}
+)
 SELECT *
 FROM rollup
-ORDER BY window_start, auth_id, resource_id, model_id
+ORDER BY {key}

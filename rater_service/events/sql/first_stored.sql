@@ -1,5 +1,5 @@
 -- Gives what was stored first under the ids of events that were sent again.
--- $1: request ids. One row of billing_event for each that is there, in any order.
+-- :request_ids: their ids. One row of billing_event for each that is there, in any order.
 SELECT *
 FROM billing_event
-WHERE request_id = ANY ($1::uuid[])
+WHERE request_id = ANY (:request_ids::uuid[])

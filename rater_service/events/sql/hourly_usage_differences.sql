@@ -1,12 +1,15 @@
 -- Compares hourly sums with the events: one row for each of the first keys that differ, with how many there are.
--- $1: start of the window, $2: its end, exclusive, $3: how many rows.
+-- :window_start, :window_end: the window, its end exclusive; :limit: how many rows.
 -- Hours of which events were pruned are left out: the sums are all that is known of them.
 --
 -- summed_…: what the sums say, metered_…: what the events make; 0 where there is no sum, or no event.
 WITH counted AS (
-    SELECT true AS is_sum, sums.* FROM hourly_usage AS sums WHERE window_start >= $1 AND window_start < $2
+    SELECT true AS is_sum, sums.*
+    FROM hourly_usage AS sums
+    WHERE window_start >= :window_start AND window_start < :window_end
     UNION ALL
-    SELECT false, events.* FROM hourly_usage_of_events($1, $2) AS events
+    SELECT false AS is_sum, events.*
+    FROM hourly_usage_of_events(:window_start, :window_end) AS events
 ), compared AS (
     SELECT
         window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed,
@@ -35,4 +38,4 @@ WHERE (summed_events, summed_prompt_tokens, summed_cached_tokens, summed_complet
         FROM pruned_event_range AS pruned
         WHERE pruned.window_start <= compared.window_start AND pruned.window_end > compared.window_start)
 ORDER BY window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed
-LIMIT $3
+LIMIT :limit

@@ -1,5 +1,5 @@
 -- The hours of a window that have events or sums, and whether some of their events were pruned.
--- $1: start of the window, $2: its end, exclusive (NULL: as far as there is anything).
+-- :window_start, :window_end: the window, its end exclusive (NULL: as far as there is anything).
 WITH bounds AS (
     SELECT
         date_trunc('hour', least(
@@ -15,7 +15,8 @@ SELECT
         WHERE pruned.window_start <= hour.window_start AND pruned.window_end > hour.window_start) AS pruned
 FROM bounds
 CROSS JOIN LATERAL generate_series(
-    greatest(first, $1), least(last, $2::timestamptz - interval '1 hour'), interval '1 hour') AS hour (window_start)
+    greatest(first, :window_start), least(last, :window_end::timestamptz - interval '1 hour'), interval '1 hour'
+) AS hour (window_start)
 WHERE EXISTS (
         SELECT
         FROM billing_event

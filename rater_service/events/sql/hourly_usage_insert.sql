@@ -1,5 +1,5 @@
 -- Makes the sums of an hour from its events.
--- $1: the hour, $2: its end, exclusive.
+-- :window_start, :window_end: the hour, its end exclusive.
 INSERT INTO hourly_usage
 SELECT *
-FROM hourly_usage_of_events($1, $2)
+FROM hourly_usage_of_events(:window_start, :window_end)

@@ -1,6 +1,7 @@
 -- Keeps what a producer says of itself: one row for each producer, so that producers never wait for each other.
--- $1: producer id, $2: now, $3: last number, $4: events still in the spool after the batch this came with,
--- $5: open exchanges, $6: complete until, $7: stopped, $8: rows its spool lost.
+-- :producer_id: which producer; :first_seen and :last_seen: now; :last_seq: the last number it gave; :spooled_events:
+-- events still in its spool after the batch this came with; :open_exchanges, :complete_until, :stopped: as it says;
+-- :lost_rows: rows its spool lost.
 --
 -- A producer that reconnects can be overtaken by itself: a batch it gave up may be committed after later ones. What
 -- is older than what is known is left out, unless nothing newer came for longer than a batch can take; then the
@@ -9,7 +10,9 @@
 -- have overtaken it, its next status, in seconds, says so.
 INSERT INTO producer AS known
     (producer_id, first_seen, last_seen, last_seq, spooled_events, open_exchanges, complete_until, stopped, lost_rows)
-VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8)
+VALUES
+    (:producer_id, :first_seen, :last_seen, :last_seq, :spooled_events, :open_exchanges, :complete_until, :stopped,
+     :lost_rows)
 ON CONFLICT (producer_id) DO UPDATE
 SET last_seen = greatest(known.last_seen, EXCLUDED.last_seen),
     last_seq = EXCLUDED.last_seq,

@@ -1,7 +1,7 @@
 -- The same rows as list_rejected.sql, of those with these ids; nobody else retries them until the transaction ends.
--- $1: ids.
+-- :ids: their ids.
 SELECT id, kind, reason, event
 FROM rejected_event
-WHERE id = ANY ($1) AND resolved_at IS NULL
+WHERE id = ANY (:ids) AND resolved_at IS NULL
 ORDER BY id
 FOR UPDATE

@@ -1,9 +1,9 @@
 -- How many events between two ids the default partition holds, counted up to a limit.
--- $1: the first id, $2: the first after them, $3: the limit.
+-- :lower_id: the first id, :upper_id: the first after them, :limit: how far to count.
 SELECT count(*)
 FROM (
     SELECT
     FROM billing_event_default
-    WHERE request_id >= $1 AND request_id < $2
-    LIMIT $3
+    WHERE request_id >= :lower_id AND request_id < :upper_id
+    LIMIT :limit
 ) AS event

@@ -1,6 +1,6 @@
 -- Notes that a producer will never come back. Returns whether it is known.
--- $1: producer id, $2: now, $3: who says so.
+-- :producer_id: which producer, :retired_at: now, :retired_by: who says so.
 UPDATE producer
-SET retired = true, retired_at = $2, retired_by = $3
-WHERE producer_id = $1
+SET retired = true, retired_at = :retired_at, retired_by = :retired_by
+WHERE producer_id = :producer_id
 RETURNING true

@@ -1,3 +1,3 @@
 -- Keeps a price book that was not loaded before.
 INSERT INTO price_book (content_hash, content, source, loaded_at, effective_from, in_force_from)
-VALUES ($1, $2, $3, $4, $5, $6)
+VALUES (:content_hash, :content, :source, :loaded_at, :effective_from, :in_force_from)

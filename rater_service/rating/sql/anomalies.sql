@@ -1,7 +1,7 @@
 -- What was not billed though it may be owed, was billed and is taken back, or was changed behind the ledger's back:
 -- one row for each of the ten combinations of names that contribute most events to a reason, with the sums over all of
 -- the reason's.
--- $1: whether deleting a rollup that had a cost is an anomaly in this run.
+-- :deletion_is_anomaly: whether deleting a rollup that had a cost is one in this run.
 WITH candidate AS (
     -- A rollup with several base models, once for each of its buckets, at the price of that bucket's base.
     SELECT
@@ -17,29 +17,39 @@ WITH candidate AS (
     SELECT
         upper(category) AS reason, auth_id, resource_id, model_id, base_model,
         CASE WHEN category = 'unpriced' THEN no_price_reason END AS detail,
-        event_count, prompt + completion AS tokens,
+        event_count,
+        prompt + completion AS tokens,
         billable * prompt_rate + cached * cached_rate + completion * completion_rate AS cost
     FROM rating_bucket
     WHERE category IN ('unpriced', 'unattributable', 'model_untrusted', 'missing_usage', 'tokens_out_of_range')
     UNION ALL
     SELECT
-        'AMBIGUOUS_BASE', auth_id, resource_id, model_id, string_agg(DISTINCT base_model, ', ' ORDER BY base_model),
-        NULL, max(event_count), max(tokens), max(cost)
+        'AMBIGUOUS_BASE' AS reason, auth_id, resource_id, model_id,
+        string_agg(DISTINCT base_model, ', ' ORDER BY base_model) AS base_model,
+        NULL AS detail,
+        max(event_count) AS event_count,
+        max(tokens) AS tokens,
+        max(cost) AS cost
     FROM candidate
     GROUP BY auth_id, resource_id, model_id, window_start
     UNION ALL
     SELECT
-        'BILLED_ROLLUP_DELETED', auth_id, resource_id, model_id, old_base_model, NULL,
-        old_event_count, old_prompt_tokens::numeric + old_completion_tokens, old_cost
+        'BILLED_ROLLUP_DELETED' AS reason, auth_id, resource_id, model_id, old_base_model AS base_model,
+        NULL AS detail,
+        old_event_count AS event_count,
+        old_prompt_tokens::numeric + old_completion_tokens AS tokens,
+        old_cost AS cost
     FROM rating_change
-    WHERE $1 AND kind = 'delete' AND old_cost > 0
+    WHERE :deletion_is_anomaly AND kind = 'delete' AND old_cost > 0
     UNION ALL
     SELECT
-        'ROLLUP_TAMPERED', auth_id, resource_id, model_id, coalesce(old_base_model, new_base_model),
-        to_char(window_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI"Z: "') || tampering,
-        coalesce(old_event_count, new_event_count),
-        coalesce(old_prompt_tokens::numeric + old_completion_tokens, new_prompt_tokens + new_completion_tokens),
-        tampered_cost
+        'ROLLUP_TAMPERED' AS reason, auth_id, resource_id, model_id,
+        coalesce(old_base_model, new_base_model) AS base_model,
+        to_char(window_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI"Z: "') || tampering AS detail,
+        coalesce(old_event_count, new_event_count) AS event_count,
+        coalesce(
+            old_prompt_tokens::numeric + old_completion_tokens, new_prompt_tokens + new_completion_tokens) AS tokens,
+        tampered_cost AS cost
     FROM rating_change
     WHERE tampering IS NOT NULL
 ), offender AS (

@@ -1,5 +1,5 @@
 -- Copies the window's hourly sums into buckets and says of each which count of the run its events belong to.
--- $1: start of the window, $2: its end, exclusive.
+-- :window_start, :window_end: the window, its end exclusive; :fine_tune_prefix: what the id of a fine-tune starts with.
 --
 -- In this order: who pays or for what is not known: unattributable; no usage: lost when the engine completed,
 -- free when it did not; only the client's word stands behind the model: it could have chosen its price; a
@@ -8,15 +8,14 @@
 -- others from being billed; otherwise there is something to price. What is not to be believed makes nothing
 -- ambiguous or too large: a client could keep others' usage from being billed.
 INSERT INTO rating_bucket
-    (category, auth_id, resource_id, model_id, base_model, window_start,
-     event_count, prompt, cached, completion, billable)
+    (category, {key}, base_model, event_count, prompt, cached, completion, billable)
 SELECT
     CASE
         WHEN auth_id IS NULL OR resource_id IS NULL OR (usage_found AND model_id IS NULL) THEN 'unattributable'
         WHEN NOT usage_found AND completed THEN 'missing_usage'
         WHEN NOT usage_found THEN 'zero_charge'
         WHEN model_untrusted THEN 'model_untrusted'
-        WHEN model_id LIKE 'ft:%'
+        WHEN starts_with(model_id, :fine_tune_prefix)
             AND min(base_model) FILTER (WHERE NOT model_untrusted) OVER rollup
                 <> max(base_model) FILTER (WHERE NOT model_untrusted) OVER rollup
             THEN 'ambiguous_base'
@@ -26,9 +25,14 @@ SELECT
                 sum(completion_tokens) FILTER (WHERE NOT model_untrusted) OVER rollup) > 9223372036854775807
             THEN 'tokens_out_of_range'
         ELSE 'unpriced'
-    END,
-    auth_id, resource_id, model_id, base_model, window_start,
-    event_count, prompt_tokens, cached_tokens, completion_tokens, billable_prompt_tokens
+    END AS category,
+    {key},
+    base_model,
+    event_count,
+    prompt_tokens AS prompt,
+    cached_tokens AS cached,
+    completion_tokens AS completion,
+    billable_prompt_tokens AS billable
 FROM hourly_usage
-WHERE window_start >= $1 AND window_start < $2
-WINDOW rollup AS (PARTITION BY window_start, auth_id, resource_id, model_id, usage_found)
+WHERE window_start >= :window_start AND window_start < :window_end
+WINDOW rollup AS (PARTITION BY {key}, usage_found)

@@ -1,6 +1,6 @@
 -- Adds the changes up: first a row for all of them together, without auth_id, then one for each auth_id that a change
 -- concerns, those whose bill changes most first. Bills are those of the whole window, unchanged rollups included.
--- $1: how many auth_ids at most.
+-- :limit: how many auth_ids at most.
 SELECT *, cost_after - cost_before AS difference, count(*) OVER () - 1 AS auth_ids
 FROM (
     SELECT
@@ -16,4 +16,4 @@ FROM (
 ) AS bill
 WHERE is_total OR rollups_inserted + rollups_updated + rollups_deleted > 0
 ORDER BY is_total DESC, abs(cost_after - cost_before) DESC, auth_id
-LIMIT $1::bigint + 1
+LIMIT :limit::bigint + 1

@@ -1,9 +1,12 @@
 -- The numbers of a run. events_in_window is read from the hourly sums, apart from the buckets: that the categories
 -- add up to it is checked when the run is kept.
--- $1: start of the window, $2: its end, exclusive.
+-- :window_start, :window_end: the window, its end exclusive.
 SELECT
-    (SELECT coalesce(sum(event_count), 0)::bigint FROM hourly_usage WHERE window_start >= $1 AND window_start < $2)
-        AS events_in_window,
+    (
+        SELECT coalesce(sum(event_count), 0)::bigint
+        FROM hourly_usage
+        WHERE window_start >= :window_start AND window_start < :window_end
+    ) AS events_in_window,
     bucket.*,
     change.*,
     rollup.*

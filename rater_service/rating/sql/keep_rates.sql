@@ -3,6 +3,7 @@
 --
 -- A bucket for which no price is found any more stays rated, too, if the rollup stands for it: events of a
 -- fine-tune that stated another base model, or none, were not part of it.
+-- :fine_tune_prefix: what the id of a fine-tune starts with.
 UPDATE rating_bucket AS bucket
 SET category = 'rated',
     prompt_rate = recorded.applied_prompt_rate,
@@ -10,10 +11,8 @@ SET category = 'rated',
     completion_rate = recorded.applied_completion_rate,
     price_book = recorded.price_book
 FROM rating_recorded AS recorded
-WHERE bucket.window_start = recorded.window_start
-    AND bucket.auth_id = recorded.auth_id
-    AND bucket.resource_id = recorded.resource_id
-    AND bucket.model_id = recorded.model_id
+WHERE ({bucket.key}) = ({recorded.key})
     AND (bucket.category = 'rated'
         OR bucket.category = 'unpriced'
-            AND (bucket.model_id NOT LIKE 'ft:%' OR bucket.base_model IS NOT DISTINCT FROM recorded.base_model))
+            AND (NOT starts_with(bucket.model_id, :fine_tune_prefix)
+                OR bucket.base_model IS NOT DISTINCT FROM recorded.base_model))

@@ -4,32 +4,30 @@
 -- Only a fine-tune can find two prices in one rollup: the book in force prices it by the base model some events
 -- state, and a later book names it, which prices the others. The book that came into force first decides, as
 -- it did if the rollup was rated before there was a later one.
-INSERT INTO rating_rollup
-    (auth_id, resource_id, model_id, window_start,
-     prompt_tokens, cached_tokens, completion_tokens, billable_prompt_tokens, cost,
-     applied_prompt_rate, applied_cached_rate, applied_completion_rate, event_count, base_model, price_book)
-SELECT
-    auth_id, resource_id, model_id, window_start,
-    prompt, cached, completion, billable,
-    billable * prompt_rate + cached * cached_rate + completion * completion_rate,
-    prompt_rate, cached_rate, completion_rate, event_count, base_model, price_book
+INSERT INTO rating_rollup ({key}, {values})
+SELECT {key}, {values}
 FROM (
     SELECT
-        auth_id, resource_id, model_id, window_start,
-        sum(prompt) AS prompt, sum(cached) AS cached, sum(completion) AS completion, sum(billable) AS billable,
-        min(prompt_rate) FILTER (WHERE decides) AS prompt_rate,
-        min(cached_rate) FILTER (WHERE decides) AS cached_rate,
-        min(completion_rate) FILTER (WHERE decides) AS completion_rate,
-        min(price_book) FILTER (WHERE decides) AS price_book,
+        {key},
+        sum(prompt) AS prompt_tokens,
+        sum(cached) AS cached_tokens,
+        sum(completion) AS completion_tokens,
+        sum(billable) AS billable_prompt_tokens,
+        min(prompt_rate) FILTER (WHERE decides) AS applied_prompt_rate,
+        min(cached_rate) FILTER (WHERE decides) AS applied_cached_rate,
+        min(completion_rate) FILTER (WHERE decides) AS applied_completion_rate,
         sum(event_count) AS event_count,
-        CASE WHEN min(base_model) = max(base_model) THEN min(base_model) END AS base_model
+        CASE WHEN min(base_model) = max(base_model) THEN min(base_model) END AS base_model,
+        min(price_book) FILTER (WHERE decides) AS price_book
     FROM (
-        SELECT
-            *,
-            price_from IS NOT DISTINCT FROM min(price_from) OVER (
-                PARTITION BY window_start, auth_id, resource_id, model_id) AS decides
+        SELECT *, price_from IS NOT DISTINCT FROM min(price_from) OVER (PARTITION BY {key}) AS decides
         FROM rating_bucket
         WHERE category = 'rated'
     ) AS bucket
-    GROUP BY window_start, auth_id, resource_id, model_id
+    GROUP BY {key}
 ) AS rated
+CROSS JOIN LATERAL (
+    SELECT
+        billable_prompt_tokens * applied_prompt_rate + cached_tokens * applied_cached_rate
+            + completion_tokens * applied_completion_rate AS cost
+) AS charged

@@ -1,11 +1,16 @@
 -- Keeps a run, and with it everything it answered, as the last thing it does. The database checks that every event was
--- counted once.
+-- counted once. The arguments have the names of the columns.
 INSERT INTO rating_run
-    (id, mode, window_start, window_end, window_open, dry_run, reprice, requested_by, knowledge_at, started_at,
+    (id, mode, window_start, window_end, window_open, dry_run, reprice, requested_by, knowledge_at,
+     started_at,
      events_in_window, events_rated, unpriced_events, unattributable_events, ambiguous_base_events,
      missing_usage_events, zero_charge_events, rollups_written, rollups_unchanged, reconciled_deletions,
      total_cost, price_books, anomalies, incomplete_producer_count, incomplete_producers)
 OVERRIDING SYSTEM VALUE
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-        $24, $25)
-RETURNING finished_at
+VALUES
+    (:id, :mode, :window_start, :window_end, :window_open, :dry_run, :reprice, :requested_by, :knowledge_at,
+     :started_at,
+     :events_in_window, :events_rated, :unpriced_events, :unattributable_events, :ambiguous_base_events,
+     :missing_usage_events, :zero_charge_events, :rollups_written, :rollups_unchanged, :reconciled_deletions,
+     :total_cost, :price_books, :anomalies, :incomplete_producer_count, :incomplete_producers)
+RETURNING *

@@ -60,7 +60,7 @@ CREATE TEMP TABLE rating_rollup (
 
 -- rating_recorded: the rollups that the window has by the ledger; run is the one that wrote them last.
 CREATE TEMP TABLE rating_recorded (
-    rollup                  bigint NOT NULL,
+    id                      bigint NOT NULL,
     run                     bigint NOT NULL,
     auth_id                 text NOT NULL,
     resource_id             text NOT NULL,

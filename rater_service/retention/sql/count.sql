@@ -1,3 +1,3 @@
 -- How many events from before a time a partition holds.
--- {partition}: its name, $1: the time.
-SELECT count(*) FROM {partition} WHERE event_time < $1
+-- {partition}: its name, :before: the time.
+SELECT count(*) FROM {partition} WHERE event_time < :before

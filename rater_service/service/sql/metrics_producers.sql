@@ -1,5 +1,5 @@
 -- How far the producers are behind, in few numbers whatever their count, and what is kept aside and not settled.
--- $1: now.
+-- :now: the time it is.
 SELECT
     count(*) FILTER (WHERE retired) AS retired,
     count(*) FILTER (WHERE stopped AND NOT retired) AS stopped,
@@ -8,7 +8,7 @@ SELECT
     coalesce(sum(spooled_events) FILTER (WHERE NOT retired), 0)::float8 AS spooled_events,
     coalesce(sum(lost_rows), 0)::float8 AS lost_rows,
     -- One that never said how far it is counts from when it was first heard of.
-    coalesce(extract(epoch FROM $1 - min(coalesce(complete_until, first_seen)) FILTER (
+    coalesce(extract(epoch FROM :now - min(coalesce(complete_until, first_seen)) FILTER (
         WHERE NOT stopped AND NOT retired)), 0)::float8 AS lag_seconds,
     (SELECT count(*) FROM rejected_event WHERE resolved_at IS NULL) AS unsettled_events
 FROM producer

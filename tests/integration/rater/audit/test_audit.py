@@ -5,7 +5,7 @@ import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import asyncpg
 import grpc
@@ -21,12 +21,13 @@ from rater_service.events.producer_status import StatusRow
 from rater_service.events.producers import retire_producer
 from rater_service.events.store import store_events
 from rater_service.hours import InvalidWindow
+from rater_service.statements import bound
 from rater_service.wire_time import to_timestamp
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
+from tests.harness.plans import plan
 from tests.harness.rater import Rater
 from tests.harness.rpc import failure
 from tests.integration.rater.cli.test_cli_with_database import phoebe
-from tests.integration.rater.database.test_schema import plan
 from tests.integration.rater.events import test_producers
 from tests.integration.rater.events.test_producers import report
 
@@ -490,17 +491,19 @@ async def test_numbers_are_read_from_their_index(ledger: Ledger) -> None:
         " FROM generate_series(1, 10000) n"
     )
     await ledger.pool.execute("VACUUM ANALYZE")
-    for name, arguments in (
-        ("audit/numbers", ("spool-1", 100, 900, 200)),
-        ("audit/gaps", ("spool-1", 100, 900, 10)),
-        ("audit/repeated", ("spool-1", 100, 900, 10)),
-        ("audit/number_before", ("spool-1", 500)),
-        ("audit/next_producer", ("spool-1",)),
-        ("audit/producer", ("spool-1",)),
+    numbers = {"producer_id": "spool-1", "after": 100, "up_to": 900, "limit": 10}
+    repeated = bound("audit/repeated", **numbers)
+    for statement in (
+        bound("audit/numbers", **numbers | {"limit": 200}),
+        bound("audit/gaps", **numbers),
+        repeated,
+        bound("audit/number_before", producer_id="spool-1", number=500),
+        bound("audit/next_producer", after="spool-1"),
+        bound("audit/producer", producer_id="spool-1"),
     ):
-        text = await plan(ledger.pool, name, *cast("tuple[object, ...]", arguments))
-        assert re.search(r"billing_event\w*_producer", text), name
-        assert "Seq Scan on billing_event" not in text, name
-        if name != "audit/repeated":
-            assert "rejected_event_producer" in text, name
-            assert "Seq Scan on rejected_event" not in text, name
+        text = await plan(ledger.pool, statement)
+        assert re.search(r"billing_event\w*_producer", text), statement
+        assert "Seq Scan on billing_event" not in text, statement
+        if statement != repeated:
+            assert "rejected_event_producer" in text, statement
+            assert "Seq Scan on rejected_event" not in text, statement

@@ -9,9 +9,10 @@ import asyncpg
 import pytest
 
 from rater_service.bills.explain import NoSuchRollupError, explain_rollup, list_events
-from rater_service.bills.explanation import Explanation, RollupKey
+from rater_service.bills.explanation import Explanation
 from rater_service.cli import main
 from rater_service.money import Rates
+from rater_service.rollup import RollupKey
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 
 pytestmark = pytest.mark.one_postgres

@@ -2,19 +2,23 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 
 import pytest
 
 from phoebe_proto.v1 import rating_pb2 as pb
 from rater_service.bills.rated_usage import RatedUsageFilter, list_rated_usage
-from rater_service.bills.rollups import AsOf, Selection, over_rollups, rollup_arguments
+from rater_service.bills.rollups import AsOf, Selection, over_rollups
 from rater_service.database.database import Pool
-from rater_service.statements import statement
+from rater_service.rollup import RollupKey
+from rater_service.statements import Bound, bound
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
+from tests.harness.plans import plan
 from tests.harness.rater import Rater
 
 EVERYTHING = RatedUsageFilter(None, None, None, None)
 WINDOW = Selection(HOUR - 9 * ONE_HOUR, HOUR)
+KEY = RollupKey(HOUR - ONE_HOUR, "auth-7", "resource-7", "meta/base-a")
 
 
 async def pages(
@@ -135,24 +139,26 @@ async def busy(ledger: Ledger) -> Ledger:
     return ledger
 
 
-async def plan(pool: Pool, text: str, *arguments: object) -> str:
+async def custom_plan(pool: Pool, statement: Bound) -> str:
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
-        rows = await connection.fetch(f"EXPLAIN {text}", *arguments)
-    return "\n".join(row[0] for row in rows)
+        return await plan(connection, statement)
 
 
 async def test_a_later_page_reads_its_index_and_the_changes_since_the_first(busy: Ledger) -> None:
     last_change = await busy.pool.fetchval("SELECT max(id) FROM rated_usage_change")
-    for filters, index in (
-        ((None, None, None, None), "rated_usage_rollup"),
-        ((HOUR - 9 * ONE_HOUR, HOUR, None, None), "rated_usage_rollup"),
-        ((None, None, "auth-7", None), "rated_usage_auth"),
-        ((None, None, None, "resource-7"), "rated_usage_resource"),
+    seen = RollupKey(HOUR - 5 * ONE_HOUR, "auth-7", "resource-7", "m")
+    after = {f"after_{name}": value for name, value in asdict(seen).items()}
+    for wanted, index in (
+        (RatedUsageFilter(None, None, None, None), "rated_usage_rollup"),
+        (RatedUsageFilter(HOUR - 9 * ONE_HOUR, HOUR, None, None), "rated_usage_rollup"),
+        (RatedUsageFilter(None, None, "auth-7", None), "rated_usage_auth"),
+        (RatedUsageFilter(None, None, None, "resource-7"), "rated_usage_resource"),
     ):
-        for after in ((None,) * 4, (HOUR - 5 * ONE_HOUR, "auth-7", "resource-7", "m")):
+        for place in (dict.fromkeys(after), after):
             for since in (last_change, last_change - 50):
-                text = await plan(busy.pool, statement("bills/list_rated_usage"), *filters, *after, 10, since)
+                page = bound("bills/list_rated_usage", **asdict(wanted), **place, limit=10, last_change=since)
+                text = await custom_plan(busy.pool, page)
                 assert index in text
                 assert "using rated_usage_change_pkey on rated_usage_change" in text
                 assert not re.search("Hash.* Anti Join", text), "it would read all rollups for a page"
@@ -161,17 +167,21 @@ async def test_a_later_page_reads_its_index_and_the_changes_since_the_first(busy
 
 async def test_a_window_is_reported_and_exported_from_the_index_of_hours(busy: Ledger) -> None:
     past = AsOf(HOUR, None)
-    for name, extra in (("bills/report", (["day", "customer"],)), ("bills/rollups_in_order", ())):
-        now = await plan(busy.pool, over_rollups(name), *rollup_arguments(WINDOW, None), *extra)
+    for name, extra in (("bills/report", {"by": ["day", "customer"]}), ("bills/rollups_in_order", {})):
+        now = await custom_plan(busy.pool, over_rollups(name, WINDOW, None, **extra))
         assert "rated_usage_rollup" in now
         assert "rated_usage_change" not in now
-        then = await plan(busy.pool, over_rollups(name), *rollup_arguments(WINDOW, past), *extra)
+        then = await custom_plan(busy.pool, over_rollups(name, WINDOW, past, **extra))
         assert "rated_usage_change_once" in then
         assert not re.search("Seq Scan on rated_usage", now + then)
 
 
 async def test_one_rollup_is_explained_from_the_indexes_of_its_key(busy: Ledger) -> None:
-    key = (HOUR - ONE_HOUR, "auth-7", "resource-7", "meta/base-a")
-    assert "Index Scan" in await plan(busy.pool, statement("bills/explain_rollup"), None, *key)
-    assert "rated_usage_pkey" in await plan(busy.pool, statement("bills/explain_rollup"), 107, *(None,) * 4)
-    assert "rated_usage_change_once" in await plan(busy.pool, statement("bills/explain_changes"), *key)
+    key = asdict(KEY)
+    nothing = dict.fromkeys(key)
+    by_key = await custom_plan(busy.pool, bound("bills/explain_rollup", id=None, **key))
+    assert "Index Scan" in by_key
+    by_number = await custom_plan(busy.pool, bound("bills/explain_rollup", id=107, **nothing))
+    assert "rated_usage_pkey" in by_number
+    changes = await custom_plan(busy.pool, bound("bills/explain_changes", **key))
+    assert "rated_usage_change_once" in changes

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from datetime import datetime
 
 import asyncpg
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from rater_service.database.database import Pool, open_pool
 from rater_service.database.schema import MigrationResult, migrate, require_current_schema
 from rater_service.errors import OperatorError
-from rater_service.statements import statement
+from rater_service.statements import Bound, bound
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
+from tests.harness.plans import plan
 
 HEAD = "0001"
 TABLES = {
@@ -232,11 +234,6 @@ async def test_a_wrong_rejected_event_is_refused(pool: Pool, values: str, constr
     assert refused.value.constraint_name == constraint
 
 
-async def plan(pool: Pool, name: str, *arguments: object) -> str:
-    rows = await pool.fetch(f"EXPLAIN {statement(name)}", *arguments)
-    return "\n".join(row[0] for row in rows)
-
-
 LEDGER_OF_ROLLUPS = """
 INSERT INTO rated_usage_change
     (run, kind, rollup, window_start, auth_id, resource_id, model_id,
@@ -277,46 +274,47 @@ async def busy(ledger: Ledger) -> Ledger:
 
 
 async def test_a_window_of_sums_and_its_rollups_are_found_by_index(busy: Ledger) -> None:
-    window = (HOUR - 2 * ONE_HOUR, HOUR - ONE_HOUR)
+    window = {"window_start": HOUR - 2 * ONE_HOUR, "window_end": HOUR - ONE_HOUR}
     async with busy.pool.acquire() as connection, connection.transaction():
-        await connection.execute(statement("rating/tables"))
-        for name, index in (
-            ("rating/buckets", "hourly_usage_key"),
-            ("rating/counts", "hourly_usage_key"),
-            ("rating/changes", "rated_usage_rollup"),
-            ("rating/recorded", "rated_usage_change_once"),
+        await connection.execute(*bound("rating/tables"))
+        for statement, index in (
+            (bound("rating/buckets", **window, fine_tune_prefix="ft:"), "hourly_usage_key"),
+            (bound("rating/counts", **window), "hourly_usage_key"),
+            (bound("rating/changes", **window), "rated_usage_rollup"),
+            (bound("rating/recorded", **window), "rated_usage_change_once"),
         ):
-            rows = await connection.fetch(f"EXPLAIN {statement(name)}", *window)
-            text = "\n".join(row[0] for row in rows)
+            text = await plan(connection, statement)
             assert index in text
             assert "billing_event" not in text
             assert not re.search("Seq Scan on (hourly_usage|rated_usage)", text)
 
 
+def audit_of_an_hour(hour: datetime, *, sums_hold: bool) -> list[Bound]:
+    asked = {"hour": hour, "late_from": hour, "sums_hold": sums_hold, "fine_tune_prefix": "ft:"}
+    return [bound("audit/rollups", **asked, is_routine=True, limit=10), bound("audit/unbilled", **asked)]
+
+
 async def test_what_reads_the_events_of_an_hour_finds_them_in_the_index_of_times(busy: Ledger) -> None:
     hour = HOUR - 2 * ONE_HOUR
-    for name, arguments in (
-        ("audit/totals", (hour, hour + ONE_HOUR)),
-        ("audit/hours", (hour, hour + ONE_HOUR)),
-        ("audit/rollups", (hour, hour, True, 10, False)),
-        ("audit/unbilled", (hour, hour, False)),
-        ("audit/window_numbers", (hour, hour + ONE_HOUR, None)),
-        ("events/hourly_usage_differences", (hour, hour + ONE_HOUR, 10)),
-        ("events/hourly_usage_insert", (hour, hour + ONE_HOUR)),
-        ("events/hourly_usage_hours", (hour, hour + ONE_HOUR)),
+    window = {"window_start": hour, "window_end": hour + ONE_HOUR}
+    for statement in (
+        bound("audit/totals", **window),
+        bound("audit/hours", **window),
+        *audit_of_an_hour(hour, sums_hold=False),
+        bound("audit/window_numbers", **window, producer_id=None),
+        bound("events/hourly_usage_differences", **window, limit=10),
+        bound("events/hourly_usage_insert", **window),
+        bound("events/hourly_usage_hours", **window),
     ):
-        text = await plan(busy.pool, name, *arguments)
-        assert re.search(r"billing_event\w*_event_time", text), name
-        assert not re.search(r"Seq Scan on (billing_event|rated_usage)", text), name
+        text = await plan(busy.pool, statement)
+        assert re.search(r"billing_event\w*_event_time", text), statement
+        assert not re.search(r"Seq Scan on (billing_event|rated_usage)", text), statement
 
 
 async def test_where_the_sums_hold_an_audit_reads_no_event_twice(busy: Ledger) -> None:
     hour = HOUR - 2 * ONE_HOUR
-    for name, arguments in (
-        ("audit/rollups", (hour, hour, True, 10, True)),
-        ("audit/unbilled", (hour, hour, True)),
-        ("audit/runs", (hour, hour + ONE_HOUR)),
-    ):
-        text = await plan(busy.pool, name, *arguments)
-        assert "hourly_usage_key" in text, name
-        assert "billing_event" not in text, name
+    runs = bound("audit/runs", window_start=hour, window_end=hour + ONE_HOUR)
+    for statement in (*audit_of_an_hour(hour, sums_hold=True), runs):
+        text = await plan(busy.pool, statement)
+        assert "hourly_usage_key" in text, statement
+        assert "billing_event" not in text, statement

@@ -13,7 +13,7 @@ from rater_service.database.database import Connection, Pool
 from rater_service.events.producer_status import StatusRow
 from rater_service.events.store import Fate, store_events
 from rater_service.events.validation import EventRow, validate
-from rater_service.statements import statement
+from rater_service.statements import bound
 from tests.harness.ledger import make_event
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -47,19 +47,8 @@ async def test_an_event_is_stored_in_all_its_fields(pool: Pool) -> None:
     assert stored is not None
     expected = validate(full)
     assert isinstance(expected, EventRow)
-    assert tuple(stored) == expected.stored(NOW)
+    assert dict(stored) == expected.stored(NOW)
     assert stored["stored_at"] == NOW
-
-
-async def test_the_row_has_the_columns_of_the_table_in_their_order(pool: Pool) -> None:
-    columns = await pool.fetch(
-        "SELECT attname FROM pg_attribute"
-        " WHERE attrelid = 'billing_event'::regclass AND attnum > 0 ORDER BY attnum"
-    )
-    moment = datetime(2000, 1, 1, tzinfo=UTC)
-    row = EventRow._make(EventRow._fields).stored(moment)
-    names = [column["attname"] for column in columns]
-    assert row == tuple(moment if name == "stored_at" else name for name in names)
 
 
 async def test_empty_texts_and_absent_counts_become_null_but_zero_stays(pool: Pool) -> None:
@@ -192,7 +181,7 @@ async def test_a_batch_sent_in_any_order_never_holds_what_a_batch_before_it_stil
     async def insert(connection: Connection, event: MeteringEvent) -> None:
         row = validate(event)
         assert isinstance(row, EventRow)
-        await connection.execute(statement("events/store_events"), [row.stored(NOW)])
+        await connection.execute(*bound("events/store_events", events=[row.stored(NOW)]))
 
     async with pool.acquire() as other, other.transaction():
         await insert(other, first)

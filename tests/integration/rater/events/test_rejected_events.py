@@ -13,7 +13,7 @@ from rater_service.database.database import Connection, Pool
 from rater_service.events.rejected import Retried, list_rejected, retry_rejected
 from rater_service.events.store import Fate, store_events
 from rater_service.events.validation import EventRow, validate
-from rater_service.statements import statement
+from rater_service.statements import bound
 from tests.harness.ledger import make_event
 from tests.integration.rater.cli.test_cli_with_database import phoebe
 
@@ -113,7 +113,7 @@ async def test_a_batch_with_refused_events_never_holds_what_a_batch_before_it_st
     async def insert(connection: Connection, user: str) -> None:
         row = rows[user]
         assert isinstance(row, EventRow)
-        await connection.execute(statement("events/store_events"), [row.stored(NOW)])
+        await connection.execute(*bound("events/store_events", events=[row.stored(NOW)]))
 
     async with pool.acquire() as other, other.transaction():
         await insert(other, "first")
@@ -196,7 +196,7 @@ async def test_more_events_than_one_transaction_takes_are_tried_each_once(
 ) -> None:
     from rater_service.events import rejected as rejected_events
 
-    monkeypatch.setattr(rejected_events, "RETRY_BATCH", 3)
+    monkeypatch.setattr(rejected_events, "PAGE", 3)
     await store(pool, *(make_event(outcome="?") for _ in range(8)))
     tried = await retry(pool)
     assert [event.id for event in tried] == [event.id for event in await list_rejected(pool, None, 10)]

@@ -9,7 +9,7 @@ from rater_service.database.database import Pool
 from rater_service.errors import NoPriceBookError
 from rater_service.hours import InvalidWindow
 from rater_service.rating.rating import rate_window
-from rater_service.rating.run import Mode, RateRequest, RateResult
+from rater_service.rating.run import RateRequest
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 
 
@@ -68,23 +68,6 @@ async def test_the_time_zone_of_the_session_does_not_matter(ledger: Ledger, zone
     await ledger.rate()
     (row,) = await ledger.rollups()
     assert (row["window_start"], row["event_count"]) == (HOUR, 2)
-
-
-async def test_a_run_is_kept_with_everything_it_answered(ledger: Ledger) -> None:
-    await ledger.store(make_event(), make_event(model_id="nobody/knows"))
-    result = await ledger.rate(mode=Mode.BACKFILL, reprice=True)
-    kept = await ledger.pool.fetchrow("SELECT *, anomalies -> 0 ->> 'reason' AS reason FROM rating_run")
-    assert kept is not None
-    for field in RateResult.__slots__:
-        if field not in ("anomalies", "run_id", "price_books", "incomplete_producers", "changes"):
-            assert kept[field] == getattr(result, field)
-    assert (kept["id"], kept["mode"], kept["reprice"], kept["reason"]) == (
-        result.run_id,
-        "BACKFILL",
-        True,
-        "UNPRICED",
-    )
-    assert tuple(kept["price_books"]) == result.price_books
 
 
 async def test_a_failing_run_leaves_everything_as_it_was(ledger: Ledger) -> None:
