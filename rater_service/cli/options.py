@@ -2,9 +2,10 @@
 
 import getpass
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,37 @@ def _moment(written: str) -> datetime:
 def moment_option(flag: str, explanation: str) -> typer.models.OptionInfo:
     """Make an option that takes a time: ISO 8601, UTC where it names no offset."""
     info = typer.Option(flag, parser=_moment, metavar="T", show_default=False, help=explanation)
+    assert isinstance(info, typer.models.OptionInfo)
+    return info
+
+
+_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)")
+_UNITS = {
+    "ms": timedelta(milliseconds=1),
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+}
+# Far beyond what anybody waits for, and within what PostgreSQL takes, 2^31 - 1 milliseconds.
+_DURATION_MAX = timedelta(days=7)
+
+
+def duration(written: str) -> timedelta:
+    """Read a duration with its unit, more than nothing and up to 7 days. Raises BadParameter."""
+    found = _DURATION.fullmatch(written)
+    length = int(found[1]) * _UNITS[found[2]] if found else timedelta(0)
+    if not timedelta(0) < length <= _DURATION_MAX:
+        raise typer.BadParameter(
+            f"{written!r} is not a duration of up to 7 days; write it like 500ms, 5s, 10m or 1h"
+        )
+    return length
+
+
+def duration_option(flag: str, envvar: str, default: str, explanation: str) -> typer.models.OptionInfo:
+    """Make an option that takes a duration with its unit. default: what to show as the default."""
+    info = typer.Option(
+        flag, envvar=envvar, parser=duration, metavar="DURATION", show_default=default, help=explanation
+    )
     assert isinstance(info, typer.models.OptionInfo)
     return info
 
@@ -65,11 +97,11 @@ async def open_store(database_url: str | None, data_dir: Path) -> AsyncIterator[
 
     Only the embedded one is migrated on the way. Raises OperatorError.
     """
-    from rater_service.database.schema import migrate, require_current_schema  # noqa: PLC0415 - slow to import
+    from rater_service.database.schema import migrate, require_fitting_schema  # noqa: PLC0415 - slow to import
 
     async with open_database(database_url or None, data_dir) as url:
         if not database_url:
             await migrate(url)
         async with open_pool(url) as pool:
-            await require_current_schema(pool)
+            await require_fitting_schema(pool)
             yield pool

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,8 @@ from rater_service.cli import token as cli_token
 from rater_service.cli.audit import show_audit
 from rater_service.cli.explain import explain
 from rater_service.cli.export import export
-from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir
+from rater_service.cli.migrate import migrate
+from rater_service.cli.options import DATA_DIR_DEFAULT, DatabaseUrl, DataDir
 from rater_service.cli.plugins import PluggableGroup
 from rater_service.cli.prices import prices as cli_prices
 from rater_service.cli.protection import TlsCert, TlsClientCa, TlsKey, Tokens
@@ -26,8 +27,7 @@ from rater_service.cli.prune import prune
 from rater_service.cli.quote import quote
 from rater_service.cli.rate import rate
 from rater_service.cli.report import report
-from rater_service.cli.terminal import complain, log_to_stderr, progress, write, write_json
-from rater_service.database.database import open_database, open_pool
+from rater_service.cli.terminal import complain, log_to_stderr, write
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.prices.faults import PriceFileError
 from rater_service.rating.schedule import DELAY_DEFAULT_S, RatingSchedule, parse_every
@@ -181,40 +181,7 @@ def serve(  # noqa: PLR0913 - one parameter per option
     asyncio.run(run(settings))
 
 
-@app.command()
-def migrate(
-    database_url: DatabaseUrl = None, data: DataDir = DATA_DIR_DEFAULT, as_json: AsJson = False
-) -> None:
-    """Bring the database schema up to date. Safe to run at any time, and on several machines at once.
-
-    Also makes the partitions of coming weeks, as `phoebe serve` does where it may.
-
-    Exit codes: 0 the schema is up to date; 1 failure, nothing was changed.
-    """
-    with progress("migrating"):
-        before, after, made = asyncio.run(_migrate(database_url or None, data))
-    if as_json:
-        write_json({"before": before, "after": after, "partitions_made": made})
-        return
-    if before == after:
-        write(f"the schema was up to date: {after}")
-    else:
-        write(f"migrated the schema: {before or 'empty'} -> {after}")
-    if made:
-        write(f"made partitions: {made[0]} to {made[-1]}")
-
-
-async def _migrate(database_url: str | None, data_dir: Path) -> tuple[str | None, str, tuple[str, ...]]:
-    from rater_service.database.schema import migrate as run  # noqa: PLC0415 - slow to import
-    from rater_service.events.partitions import try_to_make_partitions  # noqa: PLC0415 - slow to import
-
-    async with open_database(database_url, data_dir) as url:
-        result = await run(url)
-        async with open_pool(url) as pool:
-            partitions = await try_to_make_partitions(pool, datetime.now(UTC))
-    return result.before, result.after, partitions.made
-
-
+app.command()(migrate)
 app.command()(rate)
 app.command()(quote)
 app.command(name="audit")(show_audit)

@@ -65,6 +65,13 @@ def reported_progress(doing: str) -> Iterator[OnPart]:
         yield lambda part: status.update(printable(part))
 
 
+@contextmanager
+def told_progress(doing: str) -> Iterator[Callable[[str], None]]:
+    """Show the same on a terminal, and give what writes a line of its own for each step, anywhere."""
+    with _console(stderr=True).status(doing) as status:
+        yield lambda step: status.console.print(printable(step), soft_wrap=True)
+
+
 def log_to_stderr(level: str) -> None:
     """Send Phoebe's log records of this level ("INFO") and above to standard error, with UTC times.
 

@@ -1,108 +1,268 @@
-"""Brings the database schema up to date, and checks that it is."""
+"""Brings the database schema up to date, and checks that a program can work with it."""
 
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib import import_module
+from datetime import timedelta
+from functools import cache
 
 import asyncpg
 import sqlalchemy
+import tenacity
 from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from rater_service.database.database import CONNECT_TIMEOUT_S, Connection, Pool, explained_connection_errors
+from rater_service.database.lock_watch import LockWatch, named
+from rater_service.database.revisions import (
+    Phase,
+    Revision,
+    Revisions,
+    Schema,
+    alembic_config,
+    load_revisions,
+)
 from rater_service.errors import OperatorError
+from rater_service.statements import bound
+
+logger = logging.getLogger(__name__)
 
 POSTGRES_VERSION_MIN = 15
 # Any number, as long as every Phoebe takes the same: it makes migrations that start together take turns.
 MIGRATION_LOCK = 7_463_310_582_116
-# A migration that waits for a table lock makes all later readers of the table wait behind it.
-LOCK_TIMEOUT_MS = 10_000
-STATEMENT_TIMEOUT_MS = 600_000
+LOCK_TIMEOUT = timedelta(seconds=5)
+STATEMENT_TIMEOUT = timedelta(minutes=10)
+# Seconds in which the readers and writers that queue up behind a migration can go on.
+PAUSE_MAX_S = 10
+
+_LOCK_FAILURES = {"55P03", "40P01"}  # lock_not_available, deadlock_detected
+_QUERY_CANCELED = "57014"
+_INSUFFICIENT_PRIVILEGE = "42501"
+
+type Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationSettings:
+    """How to migrate.
+
+    expand_only: stop before the first revision with which an earlier version of the code can't work.
+    lock_timeout: how long to wait for a table's lock. A migration that waits for one makes all later readers
+    and writers of the table wait behind it, so it gives up soon, pauses, and tries again, lock_attempts times
+    in all. statement_timeout: how long a single statement may take. Both more than nothing.
+    """
+
+    expand_only: bool = False
+    lock_timeout: timedelta = LOCK_TIMEOUT
+    lock_attempts: int = 10
+    statement_timeout: timedelta = STATEMENT_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)
 class MigrationResult:
-    """The revision before (None: an empty database) and after; equal when there was nothing to do."""
+    """The revision before (None: an empty database) and after; equal when there was nothing to do.
+
+    left: what the program has and the database does not, because only revisions that expand were asked for.
+    """
 
     before: str | None
     after: str
+    left: tuple[Revision, ...] = ()
 
 
-async def migrate(url: str) -> MigrationResult:
-    """Bring the schema up to date, in one transaction; safe to call from several processes at once.
+async def migrate(
+    url: str,
+    settings: MigrationSettings = MigrationSettings(),
+    *,
+    revisions: Revisions | None = None,
+    tell: Tell = logger.info,
+) -> MigrationResult:
+    """Bring the schema up to date, each revision in a transaction of its own.
 
-    Raises OperatorError when the database can't be reached, is older than PostgreSQL 15, or was migrated by a
-    newer program.
+    Safe to call from several processes at once. A revision that fails changes nothing, and those before it
+    stay. revisions: None: the program's own. tell: called with what is being done. Raises OperatorError when
+    the database can't be reached, is older than PostgreSQL 15 or was migrated by a later version with which
+    this one can't work; when a lock can't be had, a statement takes too long, or the role may not do it.
     """
+    revisions = revisions or known_revisions()
+    before: Schema | None = None
+    async with _connections(url) as (connection, watching):
+        watch = LockWatch(watching, tell)
+        while True:
+            found, applied = await _next_step(connection, watch, revisions, settings, tell)
+            before = before or found
+            if applied is None:
+                assert found.current is not None
+                return MigrationResult(before.current, found.current, revisions.pending(found))
 
-    async def connect() -> Connection:
+
+async def require_fitting_schema(pool: Pool, revisions: Revisions | None = None) -> None:
+    """Raise OperatorError unless this program can work with the schema.
+
+    That is one with all that the program needs. It may be newer, as long as it was only expanded since; so
+    services of two versions work side by side while one replaces the other.
+    """
+    revisions = revisions or known_revisions()
+    async with pool.acquire() as connection:
+        schema = await _read_schema(connection)
+    revisions.refuse_newer(schema)
+    revisions.refuse_older(schema)
+    if revisions.is_newer(schema):
+        logger.info("the database schema, %s, is of a later version; it is only expanded", schema.current)
+
+
+@cache
+def known_revisions() -> Revisions:
+    """Return the revisions that this program was written for."""
+    return load_revisions()
+
+
+@asynccontextmanager
+async def _connections(url: str) -> AsyncIterator[tuple[AsyncConnection, Connection]]:
+    """Connect twice: to migrate, and to look who is in the way."""
+
+    async def connect() -> "asyncpg.Connection[asyncpg.Record]":
         with explained_connection_errors():
             return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
-    async with engine.begin() as connection:
-        return await connection.run_sync(_migrate)
+    async with engine.connect() as connection:
+        await _refuse_old_server(connection)
+        watching = await connect()
+        try:
+            yield connection, watching
+        finally:
+            await watching.close()
 
 
-async def require_current_schema(pool: Pool) -> None:
-    """Raise OperatorError unless the schema is the one this program was written for."""
-    try:
-        found = await pool.fetchval("SELECT version_num FROM alembic_version")
-    except asyncpg.UndefinedTableError:
-        found = None
-    if found == _head():
-        return
-    _refuse_unknown(found)
-    raise OperatorError(
-        f"the database schema is {found or 'empty'}, this program needs {_head()}; run `phoebe migrate`"
-    )
-
-
-def _migrate(connection: sqlalchemy.Connection) -> MigrationResult:
-    _refuse_old_server(connection)
-    # First the turn, which may take as long as another's migration, then the short limits for what follows.
-    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
-    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
-    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}")
-    before = MigrationContext.configure(connection).get_current_revision()
-    _refuse_unknown(before)
-    config = _config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-    return MigrationResult(before, _head())
-
-
-def _refuse_old_server(connection: sqlalchemy.Connection) -> None:
-    version = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
+async def _refuse_old_server(connection: AsyncConnection) -> None:
+    async with connection.begin():
+        version = int((await connection.exec_driver_sql("SHOW server_version_num")).scalar_one())
     if version // 10_000 < POSTGRES_VERSION_MIN:
         raise OperatorError(
             f"the server is PostgreSQL {version // 10_000}; {POSTGRES_VERSION_MIN} or newer is needed"
         )
 
 
-def _refuse_unknown(revision: str | None) -> None:
-    known = {script.revision for script in _scripts().walk_revisions()}
-    if revision is not None and revision not in known:
-        raise OperatorError(
-            f"the database schema is {revision}, which this program does not know; use a newer Phoebe"
+async def _next_step(
+    connection: AsyncConnection,
+    watch: LockWatch,
+    revisions: Revisions,
+    settings: MigrationSettings,
+    tell: Tell,
+) -> tuple[Schema, Revision | None]:
+    """Apply one more revision, with patience. Returns the schema before it; None: there was none to apply."""
+
+    def say_pause(state: tenacity.RetryCallState) -> None:
+        assert state.next_action is not None
+        tell(
+            f"no lock within {settings.lock_timeout.total_seconds():g} s; once more in "
+            f"{state.next_action.sleep:.1f} s ({state.attempt_number + 1} of {settings.lock_attempts})"
         )
 
+    try:
+        async for attempt in tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(lambda error: _sqlstate(error) in _LOCK_FAILURES),
+            wait=tenacity.wait_random_exponential(multiplier=0.5, max=PAUSE_MAX_S),
+            stop=tenacity.stop_after_attempt(settings.lock_attempts),
+            before_sleep=say_pause,
+            reraise=True,
+        ):
+            with attempt:
+                return await _step(connection, watch, revisions, settings, tell)
+    except (sqlalchemy.exc.DBAPIError, asyncpg.PostgresError) as error:
+        if explained := _explain(error, watch, settings):
+            raise explained from error
+        raise
+    raise AssertionError("the last attempt returns or raises")
 
-def _head() -> str:
-    head = _scripts().get_current_head()
-    assert head is not None
-    return head
+
+async def _step(
+    connection: AsyncConnection,
+    watch: LockWatch,
+    revisions: Revisions,
+    settings: MigrationSettings,
+    tell: Tell,
+) -> tuple[Schema, Revision | None]:
+    async with connection.begin():
+        pid = (await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one()
+        async with watch.over(pid):
+            await _set(connection, "application_name", "phoebe migrate")
+            # First the turn, which may take as long as another's revision. Only a lock that ends with its
+            # transaction is safe where a pooler gives each transaction another session.
+            await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert driver is not None
+            schema = await _read_schema(driver)
+            revisions.refuse_newer(schema)
+            pending = revisions.pending(schema)
+            if not pending or (settings.expand_only and pending[0].phase is Phase.CONTRACT):
+                return schema, None
+            tell(f"{pending[0].id} ({pending[0].phase}): {pending[0].title}")
+            await _set(connection, "lock_timeout", _milliseconds(settings.lock_timeout))
+            await _set(connection, "statement_timeout", _milliseconds(settings.statement_timeout))
+            await connection.run_sync(_apply, revisions, pending[0])
+    return schema, pending[0]
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
+async def _set(connection: AsyncConnection, name: str, value: str) -> None:
+    """Set a parameter until the end of the transaction."""
+    await connection.exec_driver_sql("SELECT set_config($1, $2, true)", (name, value))
 
 
-def _config() -> Config:
-    config = Config()
-    location = import_module("rater_service.migrations").__path__[0]
-    config.set_main_option("script_location", location.replace("%", "%%"))
-    return config
+def _apply(connection: sqlalchemy.Connection, revisions: Revisions, revision: Revision) -> None:
+    config = alembic_config(revisions.folders)
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision.id)
+
+
+async def _read_schema(connection: Connection) -> Schema:
+    has_version, has_phases = await connection.fetchrow(  # type: ignore[misc] # it has one row
+        "SELECT to_regclass('alembic_version') IS NOT NULL, to_regclass('schema_revision') IS NOT NULL"
+    )
+    current = await connection.fetchval("SELECT version_num FROM alembic_version") if has_version else None
+    rows = await connection.fetch(*bound("database/applied_revisions")) if has_phases else []
+    return Schema(current, tuple(Revision(row["id"], Phase(row["phase"])) for row in rows))
+
+
+def _explain(error: Exception, watch: LockWatch, settings: MigrationSettings) -> OperatorError | None:
+    """Say what an expected failure means and what to do; None for one that is a bug."""
+    state = _sqlstate(error)
+    if state in _LOCK_FAILURES:
+        holders = named(watch.found) or "somebody who could not be seen"
+        waited_s = settings.lock_timeout.total_seconds()
+        return OperatorError(
+            f"a lock that the migration needs is held by {holders}; nothing of this revision was changed. "
+            "Wait until they are done or end them (SELECT pg_terminate_backend(PID)), then run `phoebe "
+            f"migrate` again; with a longer --lock-timeout, now {waited_s:g} s, it waits longer"
+        )
+    if state == _QUERY_CANCELED:
+        limit_s = settings.statement_timeout.total_seconds()
+        return OperatorError(
+            "a statement of the migration was cancelled: it took longer than --statement-timeout, "
+            f"{limit_s:g} s, or somebody cancelled it. Nothing of this revision was changed; run `phoebe "
+            "migrate` again, with more time"
+        )
+    if state == _INSUFFICIENT_PRIVILEGE:
+        return OperatorError(
+            f"this role may not change the schema ({_message(error)}): run `phoebe migrate` as the owner of "
+            "the database and of its tables"
+        )
+    return None
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    """Return what PostgreSQL calls an error, whether SQLAlchemy has wrapped it or not."""
+    cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+    return getattr(cause, "sqlstate", None)
+
+
+def _message(error: Exception) -> str:
+    cause = error.orig.__cause__ if isinstance(error, sqlalchemy.exc.DBAPIError) and error.orig else error
+    return str(cause)
+
+
+def _milliseconds(duration: timedelta) -> str:
+    return str(round(duration.total_seconds() * 1000))

@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from phoebe_proto.v1 import metering_pb2, metering_pb2_grpc, rating_pb2, rating_pb2_grpc
 from rater_service.background import Background
 from rater_service.database.database import Pool, open_database, open_pool
-from rater_service.database.schema import migrate, require_current_schema
+from rater_service.database.schema import migrate, require_fitting_schema
 from rater_service.errors import OperatorError
 from rater_service.events.partitions import keep_making_partitions, try_to_make_partitions
 from rater_service.followed_files import follow
@@ -103,7 +103,7 @@ async def serve(settings: ServerSettings) -> None:
             if settings.database_url is None:
                 await migrate(url)
             async with open_pool(url) as pool:
-                await require_current_schema(pool)
+                await require_fitting_schema(pool)
                 await _serve(settings, pool, protection, stopping)
 
 

@@ -135,8 +135,11 @@ async def test_migrating_says_what_it_did(empty_database_url: str, capsys: Captu
     assert "run `phoebe migrate`" in capsys.readouterr().err
 
     assert await phoebe(empty_database_url, "migrate") == 0
-    assert "migrated the schema: empty -> " in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "migrated the schema: empty -> " in said.out
+    assert "0001 (expand): The start" in said.err
 
-    assert await phoebe(empty_database_url, "migrate", "--json") == 0
+    assert await phoebe(empty_database_url, "migrate", "--phase", "expand", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert result["before"] == result["after"]
+    assert result["left"] == []

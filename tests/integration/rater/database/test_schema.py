@@ -1,109 +1,17 @@
-"""The schema: migrations, what its constraints refuse, and which indexes its readers use."""
+"""The schema: what its constraints refuse, and which indexes its readers use."""
 
-import asyncio
 import re
 from datetime import datetime
 
 import asyncpg
 import pytest
 
-from rater_service.database.database import Pool, open_pool
-from rater_service.database.schema import MigrationResult, migrate, require_current_schema
-from rater_service.errors import OperatorError
+from rater_service.database.database import Pool
 from rater_service.statements import Bound, bound
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.plans import plan
 
-HEAD = "0001"
-TABLES = {
-    "billing_event",
-    "billing_event_default",
-    "pruned_event_range",
-    "pruned_number",
-    "rejected_event",
-    "price_book",
-    "rating_run",
-    "rated_usage",
-    "rated_usage_change",
-    "hourly_usage",
-    "producer",
-    "schema_revision",
-    "alembic_version",
-}
 WITHOUT_USAGE = "usage_found = false, prompt_tokens = NULL, cached_tokens = NULL, completion_tokens = NULL"
-
-
-async def tables(url: str) -> set[str]:
-    connection = await asyncpg.connect(url)
-    try:
-        return {
-            row["tablename"]
-            for row in await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        }
-    finally:
-        await connection.close()
-
-
-async def test_migrating_an_empty_database_makes_the_tables_and_again_does_nothing(
-    empty_database_url: str,
-) -> None:
-    assert await migrate(empty_database_url) == MigrationResult(before=None, after=HEAD)
-    assert await tables(empty_database_url) == TABLES
-    assert await migrate(empty_database_url) == MigrationResult(before=HEAD, after=HEAD)
-
-
-async def test_of_migrations_at_once_one_does_the_work(empty_database_url: str) -> None:
-    results = await asyncio.gather(*(migrate(empty_database_url) for _ in range(4)))
-    assert sorted(result.before or "" for result in results) == ["", HEAD, HEAD, HEAD]
-    assert await tables(empty_database_url) == TABLES
-
-
-async def test_a_migration_that_waits_too_long_for_a_lock_fails_instead_of_blocking_readers(
-    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("rater_service.database.schema.LOCK_TIMEOUT_MS", 1)
-    connection = await asyncpg.connect(empty_database_url)
-    try:
-        async with connection.transaction():
-            await connection.execute("CREATE TABLE alembic_version (version_num text)")
-            with pytest.raises(Exception, match="lock timeout"):
-                await migrate(empty_database_url)
-    finally:
-        await connection.close()
-
-
-async def test_the_service_refuses_a_database_without_schema_or_with_an_unknown_one(
-    empty_database_url: str,
-) -> None:
-    async with open_pool(empty_database_url) as pool:
-        with pytest.raises(OperatorError, match="run `phoebe migrate`"):
-            await require_current_schema(pool)
-        await migrate(empty_database_url)
-        await require_current_schema(pool)
-        await pool.execute("UPDATE alembic_version SET version_num = '9999'")
-        with pytest.raises(OperatorError, match="newer Phoebe"):
-            await require_current_schema(pool)
-        with pytest.raises(OperatorError, match="newer Phoebe"):
-            await migrate(empty_database_url)
-
-
-@pytest.mark.parametrize(
-    ("url", "said"),
-    [
-        ("postgresql://user:sec/ret@localhost:1/x", "not a PostgreSQL URL"),
-        ("mysql://user:secret@localhost/x", "not a PostgreSQL URL"),
-        ("postgresql://user:secret@127.0.0.1:1/x", "can't be used"),
-    ],
-)
-async def test_a_database_that_can_not_be_reached_is_an_error_without_the_password(
-    url: str, said: str
-) -> None:
-    with pytest.raises(OperatorError, match=said) as failed:
-        await migrate(url)
-    assert "sec" not in str(failed.value)
-    with pytest.raises(OperatorError, match=said):
-        async with open_pool(url):
-            pass
 
 
 @pytest.mark.parametrize(

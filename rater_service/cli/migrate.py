@@ -1,0 +1,103 @@
+"""The command that brings the schema up to date."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, duration_option
+from rater_service.cli.terminal import told_progress, write, write_json
+from rater_service.database.database import open_database, open_pool
+
+if TYPE_CHECKING:
+    from rater_service.database.schema import MigrationResult, MigrationSettings
+
+
+class _Phases(StrEnum):
+    ALL = "all"
+    EXPAND = "expand"
+
+
+def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
+    phase: Annotated[
+        _Phases,
+        typer.Option(
+            help="`expand`: stop before the first revision with which the running version can't work; "
+            "then replace the services, and migrate `all`."
+        ),
+    ] = _Phases.ALL,
+    lock_timeout: Annotated[
+        timedelta | None,
+        duration_option(
+            "--lock-timeout",
+            "PHOEBE_MIGRATE_LOCK_TIMEOUT",
+            "5s",
+            "How long to wait for a table's lock before others may go on; then it is tried again.",
+        ),
+    ] = None,
+    statement_timeout: Annotated[
+        timedelta | None,
+        duration_option(
+            "--statement-timeout",
+            "PHOEBE_MIGRATE_STATEMENT_TIMEOUT",
+            "10m",
+            "How long a single statement may take.",
+        ),
+    ] = None,
+    database_url: DatabaseUrl = None,
+    data: DataDir = DATA_DIR_DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the database schema up to date. Safe to run at any time, and on several machines at once.
+
+    Each revision is applied whole or not at all. Also makes the partitions of coming weeks, as `phoebe serve`
+    does where it may.
+
+    Exit codes: 0 the schema is up to date, or expanded as asked; 1 failure.
+    """
+    from rater_service.database.schema import LOCK_TIMEOUT, STATEMENT_TIMEOUT, MigrationSettings  # noqa: PLC0415 - slow to import
+
+    settings = MigrationSettings(
+        expand_only=phase is _Phases.EXPAND,
+        lock_timeout=lock_timeout or LOCK_TIMEOUT,
+        statement_timeout=statement_timeout or STATEMENT_TIMEOUT,
+    )
+    with told_progress("migrating") as tell:
+        result, made = asyncio.run(_migrate(database_url or None, data, settings, tell))
+    if as_json:
+        left = [asdict(revision) for revision in result.left]
+        write_json({"before": result.before, "after": result.after, "left": left, "partitions_made": made})
+        return
+    _show(result, made)
+
+
+def _show(result: "MigrationResult", made: tuple[str, ...]) -> None:
+    if result.before == result.after:
+        write(f"the schema was up to date: {result.after}")
+    else:
+        write(f"migrated the schema: {result.before or 'empty'} -> {result.after}")
+    if result.left:
+        write(
+            f"left, from {result.left[0].id} on: once no earlier version runs any more, run `phoebe migrate` "
+            "without --phase"
+        )
+    if made:
+        write(f"made partitions: {made[0]} to {made[-1]}")
+
+
+async def _migrate(
+    database_url: str | None, data_dir: Path, settings: "MigrationSettings", tell: Callable[[str], None]
+) -> tuple["MigrationResult", tuple[str, ...]]:
+    from rater_service.database.schema import migrate as run  # noqa: PLC0415 - slow to import
+    from rater_service.events.partitions import try_to_make_partitions  # noqa: PLC0415 - slow to import
+
+    async with open_database(database_url, data_dir) as url:
+        result = await run(url, settings, tell=tell)
+        async with open_pool(url) as pool:
+            partitions = await try_to_make_partitions(pool, datetime.now(UTC))
+    return result, partitions.made

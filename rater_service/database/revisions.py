@@ -1,0 +1,115 @@
+"""The revisions of the schema: which there are, and which versions of the code work with which schema.
+
+The history is one line. Each revision states its phase, and that decides whether an earlier version of the
+code can work with a schema that is newer than itself.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from rater_service.errors import OperatorError
+
+
+class Phase(StrEnum):
+    """What a revision does to those who use the schema."""
+
+    EXPAND = "expand"
+    """It adds. The version of the code from before it goes on working."""
+    CONTRACT = "contract"
+    """It takes away what only earlier versions of the code use: none of them may run any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One revision. title: what it does, in a line."""
+
+    id: str
+    phase: Phase
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a database says of itself.
+
+    current: its last revision; None: it has no tables. applied: all that it has, in the order of their ids.
+    """
+
+    current: str | None
+    applied: tuple[Revision, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Revisions:
+    """The revisions that a program knows, oldest first. folders: where their files are."""
+
+    known: tuple[Revision, ...]
+    folders: tuple[Path, ...]
+
+    @property
+    def needed(self) -> str:
+        """The last revision that adds something: the statements of the program rely on it."""
+        return next(revision.id for revision in reversed(self.known) if revision.phase is Phase.EXPAND)
+
+    def pending(self, schema: Schema) -> tuple[Revision, ...]:
+        """Return what a schema still lacks; nothing if it is newer than the program."""
+        if schema.current is None:
+            return self.known
+        ids = self._ids()
+        return self.known[ids.index(schema.current) + 1 :] if schema.current in ids else ()
+
+    def is_newer(self, schema: Schema) -> bool:
+        """Tell whether a later version of the program made the schema what it is."""
+        return schema.current is not None and schema.current not in self._ids()
+
+    def refuse_newer(self, schema: Schema) -> None:
+        """Raise OperatorError for a schema of a later version that this program can't work with."""
+        if not self.is_newer(schema):
+            return
+        ids = self._ids()
+        later = [revision for revision in schema.applied if revision.id not in ids]
+        if not later or any(revision.phase is Phase.CONTRACT for revision in later):
+            raise OperatorError(
+                f"the database schema is {schema.current}, which this version of Phoebe does not know and "
+                "can't work with; use the later version that made it"
+            )
+
+    def refuse_older(self, schema: Schema) -> None:
+        """Raise OperatorError for a schema that lacks what the statements of this program rely on."""
+        if any(revision.id == self.needed for revision in self.pending(schema)):
+            raise OperatorError(
+                f"the database schema is {schema.current or 'empty'}, this version of Phoebe needs "
+                f"{self.needed}; run `phoebe migrate`"
+            )
+
+    def _ids(self) -> list[str]:
+        return [revision.id for revision in self.known]
+
+
+def load_revisions(*more: Path) -> Revisions:
+    """Read the revisions from their files. more: folders with further ones, later than the program's own."""
+    own = Path(import_module("rater_service.migrations.versions").__path__[0])
+    scripts = list(ScriptDirectory.from_config(alembic_config((own, *more))).walk_revisions())
+    return Revisions(
+        tuple(
+            Revision(script.revision, Phase(script.module.phase), script.doc) for script in reversed(scripts)
+        ),
+        (own, *more),
+    )
+
+
+def alembic_config(folders: Sequence[Path]) -> Config:
+    """Make Alembic's configuration for revisions in some folders."""
+    config = Config()
+    script_location = import_module("rater_service.migrations").__path__[0]
+    config.set_main_option("script_location", script_location.replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("version_locations", os.pathsep.join(map(str, folders)).replace("%", "%%"))
+    return config

@@ -1,0 +1,48 @@
+"""Revisions that a later version of Phoebe might bring, in a folder of their own."""
+
+from pathlib import Path
+
+from rater_service.database.revisions import Phase
+
+# What a later version may add to a schema that an earlier one uses: to every table a column, an index and a
+# rule that the earlier one's rows keep; and a table.
+EXPAND_EVERYTHING = """
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOR name IN
+        SELECT relname
+        FROM pg_class
+        WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
+            AND NOT relispartition AND relname <> 'alembic_version'
+    LOOP
+        EXECUTE format('ALTER TABLE %I ADD COLUMN later text DEFAULT %L', name, 'as before');
+        EXECUTE format('ALTER TABLE %I ADD CONSTRAINT %I CHECK (later IS NULL OR later <> %L)',
+                       name, name || '_later', '');
+        EXECUTE format('CREATE INDEX ON %I (later)', name);
+    END LOOP;
+END
+$$;
+CREATE TABLE later_table (id bigint PRIMARY KEY);
+"""
+
+
+def write_revision(folder: Path, number: int, statements: str, phase: Phase = Phase.EXPAND) -> None:
+    """Write the revision of a number, which follows the one before it."""
+    folder.mkdir(exist_ok=True)
+    (folder / f"{number:04}_later.py").write_text(
+        f'''"""Revision {number} of a later version."""
+
+from rater_service.migrations.sql_files import execute
+
+revision = "{number:04}"
+down_revision = "{number - 1:04}"
+phase = "{phase}"
+
+
+def upgrade() -> None:
+    """Do it."""
+    execute({statements!r})
+'''
+    )

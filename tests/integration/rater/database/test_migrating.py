@@ -1,0 +1,229 @@
+"""Migrating: one revision at a time, each whole or not at all, and in nobody's way for long."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from rater_service.database.database import Connection, Pool, open_pool
+from rater_service.database.revisions import Phase, load_revisions
+from rater_service.database.schema import (
+    MigrationResult,
+    MigrationSettings,
+    known_revisions,
+    migrate,
+    require_fitting_schema,
+)
+from rater_service.errors import OperatorError
+from rater_service.events.store import Fate, store_events
+from tests.harness.later_revisions import write_revision
+from tests.harness.ledger import HOUR, make_event
+
+KNOWN = len(known_revisions().known)
+HEAD, NEXT, AFTER = (f"{KNOWN + more:04}" for more in range(3))
+TABLES = {
+    "billing_event",
+    "billing_event_default",
+    "pruned_event_range",
+    "pruned_number",
+    "rejected_event",
+    "price_book",
+    "rating_run",
+    "rated_usage",
+    "rated_usage_change",
+    "hourly_usage",
+    "producer",
+    "schema_revision",
+    "alembic_version",
+}
+ADD_COLUMN = "ALTER TABLE billing_event ADD COLUMN later text"
+HASTY = MigrationSettings(lock_timeout=timedelta(seconds=1.5), lock_attempts=2)
+
+
+async def fetch(url: str, query: str) -> list[tuple[object, ...]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(query)]
+    finally:
+        await connection.close()
+
+
+async def tables(url: str) -> set[object]:
+    return {
+        name for (name,) in await fetch(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    }
+
+
+async def applied(url: str) -> list[tuple[object, ...]]:
+    return await fetch(url, "SELECT revision, phase FROM schema_revision ORDER BY applied_at")
+
+
+@asynccontextmanager
+async def holding_a_lock(url: str, statement: str) -> AsyncIterator[Connection]:
+    """A session that has read or written something and does not end its transaction."""
+    connection = await asyncpg.connect(url, server_settings={"application_name": "a long report"})
+    try:
+        async with connection.transaction():
+            await connection.execute(statement)
+            yield connection
+    finally:
+        await connection.close()
+
+
+async def test_migrating_an_empty_database_makes_the_tables_and_again_does_nothing(
+    empty_database_url: str,
+) -> None:
+    assert await migrate(empty_database_url) == MigrationResult(before=None, after=HEAD)
+    assert await tables(empty_database_url) == TABLES
+    assert await applied(empty_database_url) == [(one.id, one.phase) for one in known_revisions().known]
+    assert await migrate(empty_database_url) == MigrationResult(before=HEAD, after=HEAD)
+
+
+async def test_of_migrations_at_once_one_does_the_work(empty_database_url: str) -> None:
+    results = await asyncio.gather(*(migrate(empty_database_url) for _ in range(4)))
+    assert sorted(result.before or "" for result in results) == ["", HEAD, HEAD, HEAD]
+    assert await tables(empty_database_url) == TABLES
+
+
+async def test_the_service_refuses_a_database_without_schema_or_with_an_unknown_one(
+    empty_database_url: str,
+) -> None:
+    async with open_pool(empty_database_url) as pool:
+        with pytest.raises(OperatorError, match="run `phoebe migrate`"):
+            await require_fitting_schema(pool)
+        await migrate(empty_database_url)
+        await require_fitting_schema(pool)
+        await pool.execute("UPDATE alembic_version SET version_num = '9999'")
+        with pytest.raises(OperatorError, match="use the later version"):
+            await require_fitting_schema(pool)
+        with pytest.raises(OperatorError, match="use the later version"):
+            await migrate(empty_database_url)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://user:sec/ret@localhost:1/x", "not a PostgreSQL URL"),
+        ("mysql://user:secret@localhost/x", "not a PostgreSQL URL"),
+        ("postgresql://user:secret@127.0.0.1:1/x", "can't be used"),
+    ],
+)
+async def test_a_database_that_can_not_be_reached_is_an_error_without_the_password(
+    url: str, said: str
+) -> None:
+    with pytest.raises(OperatorError, match=said) as failed:
+        await migrate(url)
+    assert "sec" not in str(failed.value)
+    with pytest.raises(OperatorError, match=said):
+        async with open_pool(url):
+            pass
+
+
+async def test_a_revision_that_fails_changes_nothing_and_those_before_it_stay(
+    database_url: str, tmp_path: Path
+) -> None:
+    write_revision(tmp_path, KNOWN + 1, "CREATE TABLE one ()")
+    write_revision(tmp_path, KNOWN + 2, "CREATE TABLE two (); SELECT 1 / 0")
+    said: list[str] = []
+
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await migrate(database_url, revisions=load_revisions(tmp_path), tell=said.append)
+
+    assert await tables(database_url) == TABLES | {"one"}
+    assert (await applied(database_url))[KNOWN:] == [(NEXT, "expand")]
+    assert said == [
+        f"{number} (expand): Revision {int(number)} of a later version." for number in (NEXT, AFTER)
+    ]
+
+
+async def test_a_migration_that_only_expands_stops_before_what_takes_away(
+    database_url: str, tmp_path: Path
+) -> None:
+    write_revision(tmp_path, KNOWN + 1, ADD_COLUMN)
+    write_revision(tmp_path, KNOWN + 2, "ALTER TABLE billing_event DROP COLUMN api", Phase.CONTRACT)
+    later = load_revisions(tmp_path)
+    expand_only = MigrationSettings(expand_only=True)
+
+    result = await migrate(database_url, expand_only, revisions=later)
+
+    assert (result.before, result.after) == (HEAD, NEXT)
+    assert [revision.id for revision in result.left] == [AFTER]
+    assert await migrate(database_url, expand_only, revisions=later) == replace(result, before=NEXT)
+    assert await migrate(database_url, revisions=later) == MigrationResult(NEXT, AFTER)
+    assert (await applied(database_url))[KNOWN:] == [(NEXT, "expand"), (AFTER, "contract")]
+
+
+async def test_a_migration_names_who_is_in_its_way_and_lets_others_pass_while_it_waits(
+    database_url: str, pool: Pool, tmp_path: Path
+) -> None:
+    write_revision(tmp_path, KNOWN + 1, ADD_COLUMN)
+    said: list[str] = []
+    fates: list[Fate] = []
+
+    async def store_on() -> None:
+        while True:
+            fates.extend(result.fate for result in await store_events(pool, [make_event()], HOUR))
+
+    async with asyncio.timeout(60), holding_a_lock(database_url, "SELECT FROM billing_event") as reader:
+        pid = await reader.fetchval("SELECT pg_backend_pid()")
+        storing = asyncio.create_task(store_on())
+        with pytest.raises(OperatorError, match="nothing of this revision was changed") as failed:
+            await migrate(database_url, HASTY, revisions=load_revisions(tmp_path), tell=said.append)
+        stored = len(fates)
+        storing.cancel()
+
+    who = (
+        rf'pid {pid} \(application "a long report", role \w+, idle in transaction, its query began \d+ s ago'
+    )
+    assert re.search(who, str(failed.value))
+    assert len([line for line in said if re.match(f"waiting for a lock that is held by {who}", line)]) == 1
+    assert len([line for line in said if "(2 of 2)" in line]) == 1
+    assert set(fates) == {Fate.STORED}
+    assert stored > 1
+    assert (await applied(database_url))[KNOWN:] == []
+
+
+async def test_a_lock_that_is_given_back_is_had_at_the_next_attempt(
+    database_url: str, tmp_path: Path
+) -> None:
+    write_revision(tmp_path, KNOWN + 1, ADD_COLUMN)
+    refused = asyncio.Event()
+
+    def tell(line: str) -> None:
+        if "once more" in line:
+            refused.set()
+
+    async with holding_a_lock(database_url, "SELECT FROM billing_event LIMIT 1"):
+        settings = replace(HASTY, lock_timeout=timedelta(seconds=0.1), lock_attempts=10)
+        migrating = asyncio.create_task(
+            migrate(database_url, settings, revisions=load_revisions(tmp_path), tell=tell)
+        )
+        await asyncio.wait_for(refused.wait(), 30)
+    assert await migrating == MigrationResult(HEAD, NEXT)
+
+
+async def test_a_statement_that_takes_too_long_is_given_up(database_url: str, tmp_path: Path) -> None:
+    write_revision(tmp_path, KNOWN + 1, "CREATE TABLE one (); SELECT pg_sleep(60)")
+    with pytest.raises(OperatorError, match=r"longer than --statement-timeout, 0\.2 s"):
+        await migrate(
+            database_url,
+            MigrationSettings(statement_timeout=timedelta(seconds=0.2)),
+            revisions=load_revisions(tmp_path),
+        )
+    assert await tables(database_url) == TABLES
+
+
+async def test_a_role_that_may_not_change_the_schema_is_told_who_may(
+    database_url: str, tmp_path: Path
+) -> None:
+    write_revision(tmp_path, KNOWN + 1, f"SET LOCAL ROLE pg_monitor; {ADD_COLUMN}")
+    with pytest.raises(
+        OperatorError, match=r"must be owner of table billing_event.*as the owner of the database"
+    ):
+        await migrate(database_url, revisions=load_revisions(tmp_path))
