@@ -25,9 +25,11 @@ from phoebe_addon.exchange.exchange import Exchange, Stage
 from phoebe_addon.exchange.metering import Metering
 from phoebe_addon.followed_files import Followed
 from phoebe_addon.gate import gate
+from phoebe_addon.gate.declared import Declared
+from phoebe_addon.gate.preflight import Preflight
 from phoebe_addon.gate.refusal import INTERNAL_ERROR, NOT_DURABLE, STARTING, STOPPING, TOO_BUSY, Refusal
 from phoebe_addon.gate.request_body import RequestBody
-from phoebe_addon.gate.upstreams import Upstreams
+from phoebe_addon.gate.upstreams import Upstreams, declare, single
 from phoebe_addon.meter import Meter
 from phoebe_addon.proxy import flows, guard, lean, modes, startup_errors, stopping
 from phoebe_addon.proxy.guard_rules import GuardRules
@@ -76,7 +78,7 @@ class PhoebeAddon:
         try:
             modes.check_modes(ctx.options.mode)
             settings = read_settings(ctx.options, self._settings)
-            upstreams = settings.upstreams or _upstreams_of_mode()
+            upstreams = settings.upstreams or _upstreams_of_mode(settings.declared)
             self._refuse_late_change(settings)
         except (SettingsError, modes.ModeError) as error:
             if self._meter:
@@ -84,6 +86,7 @@ class PhoebeAddon:
             logger.error("phoebe: %s", error)  # mitmproxy exits when an error was logged at startup
             return
         self._settings = settings
+        _warn_of_upstreams(self._upstreams, upstreams)
         self._upstreams = upstreams
         _use_rules(settings)
         self._client_limits = _client_limits(settings)
@@ -131,6 +134,8 @@ class PhoebeAddon:
             decision = INTERNAL_ERROR
         if isinstance(decision, Refusal):
             self._refuse(flow, exchange, decision)
+        elif isinstance(decision, Preflight):
+            self._answer(flow, decision)
         else:
             exchange.pass_head(decision)
 
@@ -212,7 +217,7 @@ class PhoebeAddon:
         self._settings = replace(self._settings, rules=rules)
         _use_rules(self._settings)
 
-    def _check_head(self, flow: http.HTTPFlow) -> gate.Pass | Refusal:
+    def _check_head(self, flow: http.HTTPFlow) -> gate.Pass | Preflight | Refusal:
         head = flows.request_head(flow)
         if self._settings:
             flows.hide_secret(flow, self._settings.forwarding)
@@ -285,6 +290,11 @@ class PhoebeAddon:
         if self._meter and not await self._meter.end(exchange, ending) and flow.killable:
             flow.kill()
 
+    def _answer(self, flow: http.HTTPFlow, preflight: Preflight) -> None:
+        flow.response = flows.preflight_response(preflight)
+        if self._meter:
+            self._meter.metrics.preflights.inc()
+
     def _refuse(self, flow: http.HTTPFlow, exchange: Exchange, refusal: Refusal) -> None:
         exchange.refuse(refusal)
         flow.response = guard.response_of(refusal, GuardRules.in_force.routes.error_shape(exchange.path))
@@ -322,6 +332,14 @@ class PhoebeAddon:
         await self._meter.finish(deadline_s)
 
 
+def _warn_of_upstreams(before: Followed[Upstreams], now: Followed[Upstreams]) -> None:
+    """Say what the operator should know of what options declare; what files say warns of itself."""
+    if now.paths or now.value == before.value:  # mitmproxy configures more than once
+        return
+    for warning in now.value.warnings:
+        logger.warning("phoebe: %s", warning)
+
+
 def _use_rules(settings: Settings) -> None:
     GuardRules.in_force = GuardRules(
         body_bytes_max=settings.rules.body_bytes_max,
@@ -343,10 +361,10 @@ def _client_limits(settings: Settings) -> ClientLimits:
     return crowd
 
 
-def _upstreams_of_mode() -> Followed[Upstreams]:
+def _upstreams_of_mode(declared: Declared) -> Followed[Upstreams]:
     upstream = modes.upstream_of(ctx.options.mode)
     if upstream is None:
         raise SettingsError(
             "no model server: give --mode reverse:http://HOST:PORT or --set phoebe_upstream=URL"
         )
-    return Followed.fixed(Upstreams({}, upstream))
+    return Followed.fixed(single(declare(upstream, declared), declared))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
+from phoebe_addon.answer.resource_watch import ResourceWatch
 from phoebe_addon.background import Background
 from phoebe_addon.delivery.adoption import Adoption
 from phoebe_addon.delivery.delivery import Delivery
@@ -56,6 +57,7 @@ class Meter:
         if self._spool.recovered:
             logger.warning("phoebe: %d exchanges were cut off by the last stop", self._spool.recovered)
         self.under_way = 0
+        self._resources = ResourceWatch()
         self._open: dict[str, dict[str, Exchange]] = {}  # by client connection and request id
         self._delivery = self._delivery_of(self._spool)
         self.background = Background(self.metrics.note_task)
@@ -163,6 +165,9 @@ class Meter:
             del self._open[exchange.connection_id]
         self.metrics.ended.labels(event.outcome).inc()
         self._count_unread(exchange.metering)
+        for suspicion, what_to_do in self._resources.notice(event.resource_id, exchange.metering.clues):
+            self.metrics.suspect_resources.labels(suspicion.value).inc()
+            logger.error("phoebe: the resource %a: %s", event.resource_id, what_to_do)
         return self._spool.finish(event.request_id, event.SerializeToString(), now)
 
     def _count_unread(self, metering: Metering) -> None:

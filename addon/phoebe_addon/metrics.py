@@ -28,6 +28,17 @@ class Metrics:
         self.refused = Counter(
             "phoebe_exchanges_refused", "Exchanges that were refused.", ["reason"], registry=self.registry
         )
+        self.preflights = Counter(
+            "phoebe_preflights",
+            "OPTIONS requests, which the proxy answered itself.",
+            registry=self.registry,
+        )
+        self.suspect_resources = Counter(
+            "phoebe_resources_suspect",
+            "Resources whose answers show that they are declared wrongly or not at all, each once.",
+            ["suspicion"],
+            registry=self.registry,
+        )
         self.connections_refused = Counter(
             "phoebe_connections_refused",
             "Connections of clients that were closed because too many were open.",

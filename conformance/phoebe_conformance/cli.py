@@ -1,11 +1,11 @@
 """The command `conformance`, which plugs into the operator's command line."""
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from phoebe_addon.apis.engines import ENGINES, Engine, find_engine
+from phoebe_addon.gate.request_body import Asking
 from phoebe_addon.gate.upstreams import Upstream, UpstreamsError, parse_url
 from rater_service.cli.engine import CaFile, Headers
 from rater_service.cli.request_headers import HeaderError, read_headers
@@ -32,11 +32,6 @@ Examples:
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-class _Usage(StrEnum):
-    FINAL = "final"
-    CONTINUOUS = "continuous"
-
-
 @app.command("conformance", epilog=_EPILOG)
 def conformance(  # noqa: PLR0913 - one parameter per option
     url: Annotated[
@@ -59,7 +54,7 @@ def conformance(  # noqa: PLR0913 - one parameter per option
             metavar="NAME", show_default=False, help="What the engine is. Default: what it says of itself."
         ),
     ] = None,
-    usage: Annotated[_Usage, typer.Option(help="As the addon's option `phoebe_usage`.")] = _Usage.FINAL,
+    usage: Annotated[Asking, typer.Option(help="As the addon's option `phoebe_usage`.")] = Asking.FINAL,
     models: Annotated[
         list[str] | None,
         typer.Option(
@@ -98,7 +93,7 @@ def conformance(  # noqa: PLR0913 - one parameter per option
         model,
         _questions(api),
         _engine(engine),
-        usage is _Usage.CONTINUOUS,
+        usage,
         _models(models, model),
         prompt_tokens,
     )

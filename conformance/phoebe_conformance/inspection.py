@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from phoebe_addon.apis.engines import UNDECLARED, Engine
+from phoebe_addon.gate.request_body import Asking
 
 from .cached_judgement import judge_cached
 from .case import Case
@@ -15,7 +16,7 @@ from .metering import Meter, Metered, Terms, require_willing
 from .model_judgement import judge_echo, judge_plain
 from .questions import QUESTIONS, SHORT_PROMPT, UNKNOWN_MODEL, Question, Wording, long_prompt
 from .report import Finding, Report, Result, UncheckedError
-from .stream_judgement import judge_aborted, judge_streamed
+from .stream_judgement import judge_aborted, judge_refused, judge_streamed
 
 # Enough for a stream to have told something, few enough for the shortest to go on.
 _DOCUMENTS_BEFORE_ABORT = 3
@@ -29,13 +30,14 @@ class Order:
     """What to check.
 
     questions: of the API families; empty: all that the engine answers. engine: None: it is to be detected.
-    models: those the resource map declares. prompt_tokens: the size of the prompt that is to be cached.
+    asking: what the engine is asked for in streams. models: those the resource map declares. prompt_tokens:
+    the size of the prompt that is to be cached.
     """
 
     model: str
     questions: tuple[Question, ...]
     engine: Engine | None = None
-    continuous: bool = False
+    asking: Asking = Asking.FINAL
     models: tuple[str, ...] = ()
     prompt_tokens: int = 1200
 
@@ -47,9 +49,7 @@ class Inspection:
         self._line = line
         self._order = order
         self._progress = progress
-        self._terms = Terms(
-            order.engine or UNDECLARED, order.engine is not None, order.models, order.continuous
-        )
+        self._terms = Terms(order.engine or UNDECLARED, order.engine is not None, order.models, order.asking)
         self._detected_by = "--engine" if order.engine else None
         self._version: str | None = None
         self._findings: list[Finding] = []
@@ -115,6 +115,10 @@ class Inspection:
 
     def _check_streams(self, case: Case, meter: Meter, plain: Metered) -> Iterator[Finding]:
         stream = self._ask("streamed", meter, case.question, streamed=True)
+        if not stream.served and stream.added_switches:
+            unasked = Meter(self._line, replace(self._terms, asking=Asking.NONE))
+            yield judge_refused(case, stream, self._ask("streamed", unasked, case.question, streamed=True))
+            return
         yield judge_streamed(case, stream, plain)
         documents_max = _DOCUMENTS_BEFORE_ABORT
         left = self._ask("aborted", meter, case.question, streamed=True, documents_max=documents_max)

@@ -11,11 +11,13 @@ from phoebe_addon.apis.family import UsageSwitch
 from phoebe_addon.exchange.admission import admission_of
 from phoebe_addon.exchange.event import Ending
 from phoebe_addon.exchange.metering import Metering
+from phoebe_addon.gate.built_in_routes import built_in_routes
 from phoebe_addon.gate.gate import GateRules, Pass, check_body
 from phoebe_addon.gate.identity import HeaderNames, Identity
 from phoebe_addon.gate.refusal import Refusal
-from phoebe_addon.gate.request_body import RequestBody
-from phoebe_addon.gate.routes import Match, RouteTable, built_in_routes
+from phoebe_addon.gate.request_body import Asking, RequestBody
+from phoebe_addon.gate.routes import Match, RouteTable
+from phoebe_addon.gate.unbillable import unbillable_names
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 
 from .engine_line import EngineLine
@@ -38,13 +40,18 @@ class Terms:
     """What the resource map says, or should say, of the engine.
 
     engine: UNDECLARED if it is not known. stated: whether the operator named it. models: those it declares;
-    empty: none. continuous: usage is asked for on every chunk.
+    empty: none. asking: what it is asked for in streams.
     """
 
     engine: Engine
     stated: bool = False
     models: tuple[str, ...] = ()
-    continuous: bool = False
+    asking: Asking = Asking.FINAL
+
+    @property
+    def continuous(self) -> bool:
+        """Whether usage on every chunk is wanted."""
+        return self.asking is Asking.CONTINUOUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +80,15 @@ class Meter:
 
     def __init__(self, line: EngineLine, terms: Terms) -> None:
         self._line = line
-        self._upstream = replace(
-            line.upstream, engine=terms.engine, models=terms.models, continuous_usage=terms.continuous
+        self._upstream = replace(line.upstream, engine=terms.engine, models=terms.models, asking=terms.asking)
+        # What would be refused is asked for all the same: the point is to see what the engine answers.
+        self._rules = GateRules(
+            (),
+            HeaderNames(),
+            _BODY_BYTES_MAX,
+            RouteTable(built_in_routes()),
+            allowed_unbillable=frozenset(unbillable_names()),
         )
-        self._rules = GateRules((), HeaderNames(), _BODY_BYTES_MAX, RouteTable(built_in_routes()))
 
     def ask(
         self,

@@ -53,15 +53,36 @@ def judge_aborted(case: Case, metered: Metered) -> Finding:
     return case.ok("aborted", "Aborted streams are not billed.", _continuous_hint(case))
 
 
+def judge_refused(case: Case, metered: Metered, unasked: Metered) -> Finding:
+    """Judge an engine that refuses to be asked for usage. unasked: a stream that was asked for nothing."""
+    refuses = f"The engine refuses a stream asked for as Phoebe asks ({_refusal(metered)})"
+    if not unasked.served or (case.terms.continuous and not case.terms.engine.name):
+        return case.failed(
+            "streamed",
+            f"{refuses}.",
+            advice.report_in_streams(case.terms.engine, continuous=case.terms.continuous),
+        )
+    if unasked.event.usage_found:
+        return case.failed(
+            "streamed",
+            f"{refuses}, and reports usage without being asked.",
+            "Declare `usage: none` in the resource map, and check it with --usage none.",
+        )
+    return case.failed(
+        "streamed",
+        f"{refuses}, and reports no usage when it is not asked: its streams would not be billed.",
+        advice.report_in_streams(case.terms.engine, continuous=False),
+    )
+
+
 def _refused(case: Case, metered: Metered) -> Finding | None:
     if metered.served:
         return None
-    said = f": {metered.said}" if metered.said else ""
-    return case.failed(
-        "streamed",
-        f"The engine refuses a stream asked for as Phoebe asks ({metered.event.status_code}{said}).",
-        advice.report_in_streams(case.terms.engine, continuous=case.terms.continuous),
-    )
+    return case.failed("streamed", f"The engine refuses a stream ({_refusal(metered)}).")
+
+
+def _refusal(metered: Metered) -> str:
+    return f"{metered.event.status_code}: {metered.said}" if metered.said else str(metered.event.status_code)
 
 
 def _cut(case: Case, metered: Metered) -> Finding | None:

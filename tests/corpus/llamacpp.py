@@ -41,6 +41,8 @@ PIECES = tuple(
     for number, content in enumerate(("a", "ü"), 1)
 )
 
+STREAMED = {"prompt": "Grüße", "n_predict": 8, "stream": True}
+
 CASES = [
     Case(
         name="the prompt is what was evaluated, cached part included",
@@ -53,7 +55,7 @@ CASES = [
     Case(
         name="a stream is counted by its last event",
         engine="llama.cpp",
-        request=asked("/completions", stream=True),
+        request=post("/completions", STREAMED, {**STREAMED, "stream_options": {"include_usage": True}}),
         answer=events(*PIECES, data(final(0, 9, 2, 0, "eos"))),
         expected=Metered(
             api=API,

@@ -7,6 +7,7 @@ from .case import (
     Changed,
     Form,
     Metered,
+    Refused,
     Request,
     Resource,
     Tokens,
@@ -112,13 +113,21 @@ CASES = [
         expected=Metered(api=API),
     ),
     Case(
-        name="vLLM transcribes into subtitles without counts",
+        name="subtitles have no counts",
         engine="vllm",
         request=transcribe(("response_format", "vtt")),
-        answer=document(
-            "WEBVTT\n\n00:00.000 --> 00:01.000\nGrüße\n", content_type="text/plain; charset=utf-8"
-        ),
-        expected=Metered(api=API),
+        expected=Refused(400),
+    ),
+    *(
+        Case(
+            name=f"a declared {engine} counts seconds, which are no tokens",
+            engine=engine,
+            request=transcribe(),
+            resource=Resource(engine=engine, models=("whisper",)),
+            expected=Refused(400),
+            traps=(Trap.SECONDS_ARE_NO_TOKENS,),
+        )
+        for engine in ("vllm", "sglang")
     ),
     Case(
         name="vLLM is asked for usage in its stream by a field of the form",

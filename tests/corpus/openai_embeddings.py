@@ -1,6 +1,6 @@
 """Answers of the OpenAI embeddings API."""
 
-from .case import Case, Metered, Request, Resource, Tokens, document, filled, post
+from .case import Case, Metered, Refused, Request, Resource, Tokens, document, filled, post
 from .traps import Trap
 
 API = "openai.embeddings"
@@ -53,11 +53,10 @@ CASES = [
         traps=(Trap.USAGE_IN_A_METADATA_HEADER,),
     ),
     Case(
-        name="vLLM answers in raw bytes alone, without usage",
+        name="vLLM would answer in raw bytes alone, without usage",
         engine="vllm",
         request=embed(encoding_format="bytes_only"),
-        answer=document(VECTORS, content_type="application/octet-stream"),
-        expected=Metered(api=API),
+        expected=Refused(400),
         traps=(Trap.USAGE_IN_A_METADATA_HEADER,),
     ),
     Case(
@@ -93,6 +92,41 @@ CASES = [
             '"usage":{"prompt_tokens":4,"total_tokens":4}}'
         ),
         expected=Metered(api=API, model_id="m", tokens=Tokens(4)),
+    ),
+    *(
+        Case(
+            name=f"{engine} embeds on /embeddings, in the OpenAI shape",
+            engine=engine,
+            request=post("/embeddings", {"model": "m", "input": "a"}),
+            answer=document(
+                '{"object":"list","model":"m","data":[{"object":"embedding","index":0,"embedding":[0.1]}],'
+                '"usage":{"prompt_tokens":5,"total_tokens":5}}'
+            ),
+            resource=Resource(engine=engine, models=("m",)),
+            expected=Metered(api=API, model_id="m", tokens=Tokens(5)),
+        )
+        for engine in ("tei", "infinity", "localai")
+    ),
+    Case(
+        name="llama.cpp has an API of its own on /embeddings, without usage",
+        engine="llama.cpp",
+        request=post("/embeddings", {"input": "a"}),
+        resource=Resource(engine="llama.cpp"),
+        expected=Refused(400),
+    ),
+    Case(
+        name="TEI takes embeddings without a model, and counts in a header as well",
+        engine="tei",
+        request=post(PATH, {"input": "a"}),
+        answer=document(
+            '{"object":"list","model":"bge","data":[],"usage":{"prompt_tokens":5,"total_tokens":5}}',
+            headers=(("x-compute-tokens", "5"), ("x-compute-characters", "1")),
+        ),
+        resource=Resource(engine="tei", models=("bge",)),
+        expected=Metered(
+            api=API, model_id="bge", tokens=Tokens(5), usage_raw='{"prompt_tokens":5,"total_tokens":5}'
+        ),
+        traps=(Trap.COUNTS_IN_HEADERS,),
     ),
     Case(
         name="a total alone is the prompt's",

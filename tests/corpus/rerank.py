@@ -1,6 +1,6 @@
 """Answers of the rerank APIs: Jina's, and Cohere's."""
 
-from .case import Case, Metered, Request, Resource, Tokens, document, post
+from .case import Case, Metered, Refused, Request, Resource, Tokens, document, post
 from .traps import Trap
 
 JINA = "jina.rerank"
@@ -78,8 +78,49 @@ CASES = [
         name="llama.cpp in TEI's shape does not count",
         engine="llama.cpp",
         request=post("/reranking", {"query": "a", "texts": ["b", "c"]}),
-        answer=document('[{"index":0,"score":-1.5},{"index":1,"score":-3.5}]'),
-        expected=Metered(api=JINA),
+        expected=Refused(400),
+    ),
+    Case(
+        name="SGLang's counts would be gone of documents that are cut off",
+        engine="sglang",
+        request=rerank("/v1/rerank", top_n=1),
+        resource=Resource(engine="sglang", models=("bge",)),
+        expected=Refused(400),
+        traps=(Trap.CUT_RESULTS,),
+    ),
+    *(
+        Case(
+            name=f"TEI counts what it reranks on {path} in a header",
+            engine="tei",
+            request=post(path, {"query": "a", "texts": ["b", "c"]}),
+            answer=document(
+                '[{"index":1,"score":0.99},{"index":0,"score":0.01}]',
+                headers=(("x-compute-type", "gpu+optimized"), ("x-compute-tokens", "23")),
+            ),
+            resource=Resource(engine="tei", models=("bge",)),
+            expected=Metered(api=JINA, model_id="bge", tokens=Tokens(23)),
+            traps=(Trap.COUNTS_IN_HEADERS, Trap.NO_NAME),
+        )
+        for path in ("/rerank", "/v1/rerank")
+    ),
+    Case(
+        name="LocalAI reranks under the name it was sent",
+        engine="localai",
+        request=rerank("/v1/rerank"),
+        answer=document(
+            '{"model":"bge","usage":{"total_tokens":42,"prompt_tokens":42},"results":[{"index":0,"document":'
+            '{"text":"b"},"relevance_score":0.5}]}'
+        ),
+        resource=Resource(engine="localai"),
+        expected=Metered(api=JINA, model_id="bge", tokens=Tokens(42), model_untrusted=True),
+        traps=(Trap.CLIENT_NAMES_THE_MODEL,),
+    ),
+    Case(
+        name="Cohere would bill searches, which are no tokens",
+        engine="cohere",
+        request=rerank("/v2/rerank"),
+        resource=Resource(engine="cohere"),
+        expected=Refused(400),
     ),
     Case(
         name="Cohere bills searches, which are no tokens",

@@ -54,13 +54,16 @@ def streamed(tokens: Tokens, finish_reason: str, outcome: str = "completed") -> 
     )
 
 
+DECLARED = Resource(models=("m",))
+
 CASES = [
     Case(
         name="a generation always counts cached tokens, and names no model",
         engine="sglang",
         request=asked(),
         answer=document(result(6, 16, 5, reason="length")),
-        expected=Metered(api=API, tokens=Tokens(6, 16, cached=5), finish_reason="length"),
+        resource=DECLARED,
+        expected=Metered(api=API, model_id="m", tokens=Tokens(6, 16, cached=5), finish_reason="length"),
         traps=(Trap.NO_NAME,),
     ),
     Case(
@@ -101,7 +104,8 @@ CASES = [
         engine="sglang",
         request=asked(text=["a", "b"]),
         answer=document(f"[{result(6, 4, 5, reason='length')},{result(9, 3, 0, reason='stop')}]"),
-        expected=Metered(api=API, tokens=Tokens(15, 7, cached=5), finish_reason="stop"),
+        resource=DECLARED,
+        expected=Metered(api=API, model_id="m", tokens=Tokens(15, 7, cached=5), finish_reason="stop"),
     ),
     Case(
         name="several choices of each prompt count the prompt once",
@@ -111,7 +115,8 @@ CASES = [
             f"[{result(6, 4, 5, reason='stop')},{result(6, 2, 5, reason='stop')},"
             f"{result(9, 3, 0, reason='stop')},{result(9, 1, 0, reason='stop')}]"
         ),
-        expected=Metered(api=API, tokens=Tokens(15, 10, cached=5), finish_reason="stop"),
+        resource=DECLARED,
+        expected=Metered(api=API, model_id="m", tokens=Tokens(15, 10, cached=5), finish_reason="stop"),
         traps=(Trap.PROMPT_ONCE_PER_PROMPT,),
     ),
     Case(
@@ -183,6 +188,7 @@ CASES = [
         engine="faulty",
         request=asked(text=["a", "b"]),
         answer=document(f"[{result(6, 4, 5, reason='stop')},{result(-9, 3, 0, reason='stop')}]"),
+        resource=DECLARED,
         expected=Metered(api=API, finish_reason="stop"),
     ),
     Case(

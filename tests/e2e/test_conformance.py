@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from mitmproxy import certs
 
 from phoebe_addon.apis.engines import find_engine
+from phoebe_addon.gate.request_body import Asking
 from phoebe_addon.gate.upstreams import parse_url
 from phoebe_conformance.engine_line import Access, EngineLine
 from phoebe_conformance.metering import Meter, Terms
@@ -106,7 +107,7 @@ def test_what_is_judged_is_the_event_the_addon_would_make(
     vllm_engine = find_engine("vLLM")
     assert vllm_engine
     with EngineLine(parse_url(engine.url), Access()) as line:
-        metered = Meter(line, Terms(vllm_engine, continuous=True)).ask(
+        metered = Meter(line, Terms(vllm_engine, asking=Asking.CONTINUOUS)).ask(
             QUESTIONS[0], Wording(MODEL), streamed=True, documents_max=documents_max
         )
 

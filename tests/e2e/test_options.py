@@ -1,12 +1,15 @@
 """Options of the addon: from the environment, and changed while mitmdump runs."""
 
+import json
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.e2e.conftest import IDENTITY
 from tests.harness import engine as engines
-from tests.harness.engine import Engine
+from tests.harness.engine import Engine, EngineRequest, Line
+from tests.harness.events import EventRecorder
 from tests.harness.proxy import ROOT, Proxy
 
 CHAT = "/v1/chat/completions"
@@ -71,3 +74,60 @@ def test_options_change_while_running_but_for_those_that_need_a_restart(
         assert (status(5_000), status(500)) == (413, 200)
     finally:
         proxy.stop()
+
+
+def test_one_url_that_declares_what_it_is_bills_and_refuses_by_it(
+    tmp_path: Path, engine: Engine, rater: EventRecorder
+) -> None:
+    engine.script = engines.document({"model": "LLAMA3.2:Latest", "done": True, "eval_count": 2})
+    options = {
+        "phoebe_engine": "ollama",
+        "phoebe_models": "llama3.2, other",
+        "phoebe_allow_unbillable": "adapter",
+        "phoebe_rater": f"127.0.0.1:{rater.port}",
+    }
+    proxy = Proxy(tmp_path, "--mode", f"reverse:{engine.url}", options=options)
+
+    def ask(path: str, body: dict[str, object]) -> int:
+        return httpx.post(proxy.url + path, json=body, headers=IDENTITY, timeout=10).status_code
+
+    try:
+        chat = {"model": "LLAMA3.2:Latest", "stream": False, "lora": "x"}
+        assert ask("/api/chat", chat) == 200
+        assert ask("/api/chat", {"model": "llama3.1"}) == 404
+        assert ask("/v1/embeddings", {"model": "other", "encoding_format": "bytes_only"}) == 400
+        event = rater.wait_for(lambda event: event.resource_id == IDENTITY["X-Saturn-Resource-Id"])
+        assert (event.model_id, event.model_untrusted) == ("llama3.2", False)
+        assert "neither an engine nor models are declared" not in proxy.log()
+    finally:
+        proxy.stop()
+
+
+def test_a_resource_that_declares_nothing_is_warned_of_and_watched(tmp_path: Path, engine: Engine) -> None:
+    def echo(request: EngineRequest, line: Line) -> None:
+        name = json.loads(request.body)["model"]
+        engines.document({"model": name, "usage": {"prompt_tokens": 1, "completion_tokens": 1}})(
+            request, line
+        )
+
+    engine.script = echo
+    proxy = Proxy(tmp_path, "--mode", f"reverse:{engine.url}")
+    try:
+        for model in ("cheap", "dear", "dear", "third"):
+            response = httpx.post(proxy.url + CHAT, json={"model": model}, headers=IDENTITY, timeout=10)
+            assert response.json()["model"] == model
+        log = proxy.log()
+        assert log.count("neither an engine nor models are declared") == 1
+        assert log.count("it answered as 'cheap' and 'dear', each exactly what was asked") == 1
+        assert proxy.metric("phoebe_resources_suspect_total", suspicion="echoes") == 1
+    finally:
+        proxy.stop()
+
+
+def test_names_that_are_not_known_end_the_start(tmp_path: Path, engine: Engine) -> None:
+    options = {"phoebe_allow_unbillable": "bytes_olny", "phoebe_usage": "some"}
+    with pytest.raises(AssertionError) as raised:
+        Proxy(tmp_path, "--mode", f"reverse:{engine.url}", options=options)
+
+    assert "phoebe_allow_unbillable: unknown: bytes_olny; known: adapter, background, " in str(raised.value)
+    assert "phoebe_usage: 'some' is none of auto, final, continuous, none" in str(raised.value)

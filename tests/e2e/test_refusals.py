@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.conftest import IDENTITY
 from tests.harness.content_codings import encode
-from tests.harness.engine import Engine
+from tests.harness.engine import Engine, EngineRequest, Line
 from tests.harness.proxy import Proxy
 
 CHAT = "/v1/chat/completions"
@@ -36,6 +36,11 @@ def raw_exchange(proxy: Proxy, request: bytes) -> bytes:
         except TimeoutError:
             pass
     return received
+
+
+def head_only(_request: EngineRequest, line: Line) -> None:
+    """Answer a HEAD request: with the length that GET would have, and no body."""
+    line.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1234\r\n\r\n")
 
 
 @pytest.mark.parametrize(
@@ -67,6 +72,40 @@ def test_an_identity_header_given_twice_is_refused(proxy: Proxy, engine: Engine)
     assert engine.requests == []
 
 
+def test_identity_headers_that_a_proxy_joined_are_refused(proxy: Proxy, engine: Engine) -> None:
+    headers = {**IDENTITY, "X-Saturn-Resource-Id": "res-1, res-2"}
+    response = httpx.post(proxy.url + CHAT, json=BODY, headers=headers)
+    assert response.status_code == 400
+    assert "X-Saturn-Resource-Id has a comma" in str(error_of(response)["message"])
+    assert engine.requests == []
+
+
+def test_a_browser_is_answered_by_the_proxy_itself(proxy: Proxy, engine: Engine) -> None:
+    answered = proxy.metric("phoebe_preflights_total")
+    page = {
+        "Origin": "https://page.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+    response = httpx.options(proxy.url + CHAT, headers=page)
+    assert (response.status_code, response.content) == (204, b"")
+    assert response.headers["allow"] == "POST, OPTIONS"
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert response.headers["access-control-allow-headers"] == "authorization,content-type"
+    assert httpx.options(proxy.url + "/nowhere", headers=page).status_code == 404
+    assert httpx.request("OPTIONS", proxy.url + CHAT, headers=page, content=b"x").status_code == 400
+    assert engine.requests == []
+    assert proxy.metric("phoebe_preflights_total") == answered + 1
+
+
+def test_head_passes_free_where_get_does(proxy: Proxy, engine: Engine) -> None:
+    engine.script = head_only
+    response = httpx.head(proxy.url + "/v1/models", headers=IDENTITY, timeout=10)
+    assert response.headers["content-length"] == "1234"
+    assert [(request.method, request.body) for request in engine.requests] == [("HEAD", b"")]
+    assert httpx.head(proxy.url + CHAT, headers=IDENTITY).status_code == 405
+
+
 @pytest.mark.parametrize("blank", ["", " ", "\t  "])
 def test_a_blank_identity_is_no_identity(proxy: Proxy, engine: Engine, blank: str) -> None:
     head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nX-Saturn-Auth-Id:{blank}\r\nX-Saturn-Resource-Id: r\r\n"
@@ -95,7 +134,7 @@ def test_an_identity_that_is_not_ascii_is_refused(proxy: Proxy, engine: Engine) 
         ("GET", "/metrics", 404),
         ("GET", CHAT, 405),
         ("PUT", CHAT, 405),
-        ("OPTIONS", CHAT, 405),
+        ("OPTIONS", "/v1/nowhere", 404),
         ("DELETE", "/v1/models/m", 405),
     ],
 )
@@ -124,9 +163,7 @@ def test_connect_is_refused_and_the_connection_stays_an_http_connection(proxy: P
     assert engine.requests == []
 
 
-@pytest.mark.parametrize(
-    "target", ["http://127.0.0.1:{port}/v1/nope", "http://127.0.0.1:{port}/", "127.0.0.1:{port}", "*"]
-)
+@pytest.mark.parametrize("target", ["http://127.0.0.1:{port}/v1/nope", "127.0.0.1:{port}", "*"])
 def test_the_proxy_is_never_an_open_one(proxy: Proxy, engine: Engine, target: str) -> None:
     identity = "".join(f"{name}: {value}\r\n" for name, value in IDENTITY.items())
     request = (

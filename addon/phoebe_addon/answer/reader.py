@@ -27,7 +27,8 @@ class Answer:
     model: the first the engine named. usage: None when it gave none that can be billed on. usage_raw: the
     usage object as the engine sent it, also when malformed; several as a JSON array; None when there was none
     or it is longer than 16 KiB. finished: the engine said that it had finished. failed: it sent an error.
-    unreadable: its content coding is not known, or its bytes are not what that says.
+    unreadable: its content coding is not known, or its bytes are not what that says. format: which of the
+    formats its path allows it has.
     """
 
     model: str | None = None
@@ -38,6 +39,7 @@ class Answer:
     finished: bool = False
     failed: bool = False
     unreadable: bool = False
+    format: int = 0
 
 
 class ChunkUsage(Enum):
@@ -130,9 +132,13 @@ class AnswerReader:
     def answer(self) -> Answer:
         """Return what is known so far."""
         answers = [reader.answer() for reader in self._readers]
-        best = next((each for each in answers if each.usage or each.usage_raw or each.malformed), answers[0])
+        telling = (
+            number for number, each in enumerate(answers) if each.usage or each.usage_raw or each.malformed
+        )
+        best = next(telling, 0)
         return replace(
-            best,
+            answers[best],
+            format=best,
             finished=self._done or any(each.finished for each in answers),
             failed=any(each.failed for each in answers),
             unreadable=self._unreadable,
@@ -232,7 +238,7 @@ class _FormatReader:
             finished=self._finished,
             failed=self.failed,
         )
-        ledgers = [self._header_ledger, *self._ledgers] if self._header_ledger else self._ledgers
+        ledgers = [*self._ledgers, self._header_ledger] if self._header_ledger else self._ledgers
         usage: Usage | None = None
         raw: str | None = None
         for ledger in ledgers:

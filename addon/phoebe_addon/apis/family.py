@@ -77,24 +77,36 @@ class UsageSwitch:
 
 @dataclass(frozen=True, slots=True)
 class Unbillable:
-    """A member of a request that keeps its usage out of the answer; such a request is refused.
+    """A kind of request that is known to be answered without usage, or without all of it.
 
-    allowed: values that do not; null and a missing member never do.
+    It is refused unless the operator allows it by its name. All that is stated here must be true of a
+    request: place: the member there has a value that is none of `harmless` and, if there are any, one of
+    `harmful`; null and a missing member do no harm, unless `missing` says so. engines: the resource declares
+    one of these. sparing: it declares none of these. streamed: it asks for a stream, or does not. several: it
+    asks for more than one result. why: for the client.
     """
 
-    member: str
+    name: str
     why: str
-    allowed: tuple[object, ...] = ()
+    place: Path = ()
+    harmless: tuple[object, ...] = ()
+    harmful: tuple[object, ...] = ()
+    missing: bool = False
+    engines: frozenset[str] = frozenset()
+    sparing: frozenset[str] = frozenset()
+    streamed: bool | None = None
+    several: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RequestFormat:
     """What the requests of a family look like.
 
-    members: any of them tells its requests from those of other families on the same path. form: requests are
-    multipart/form-data instead of JSON. names_model: they name a model, in `model` or, model_in_path, in the
-    route's `{model}`. prompts: members that hold the prompts, one or a list. samples: where the number of
-    answers per prompt stands; of several, the first that is there.
+    members: any of them, if it is not null, tells its requests from those of other families on the same path;
+    families without such members may all be meant. form: requests are multipart/form-data instead of JSON.
+    names_model: they name a model, in `model` or, model_in_path, in the route's `{model}` alone. prompts:
+    members that hold the prompts, one or a list. samples: where the number of answers per prompt stands; of
+    several, the first that is there.
     """
 
     streams: Streams = Streams.IF_ASKED
@@ -151,10 +163,12 @@ class AnswerFormat:
     """What the answers of a family look like.
 
     usage: in order of authority; what one leaves unsaid, a later one may say. models, finish_reasons:
-    where these stand; the first model and the last reason stated count. finish_reason_at_end: the place of
+    where these stand; the first model and the last reason stated count. Without models, answers never name
+    theirs. finish_reason_at_end: the place of
     the reason has other words before the end. ends: any of these marks says that the answer is whole.
     ends_with_body: nothing does. failures: any of these marks is an error. results: where a document holds
-    several results, each of which is read as a document. header_usage: headers that are counts.
+    several results, each of which is read as a document. header_usage: headers that are counts; they say what
+    the body leaves unsaid.
     header_documents: headers that are JSON and read like a document.
     """
 

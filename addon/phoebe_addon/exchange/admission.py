@@ -15,8 +15,9 @@ from phoebe_addon.gate.request_body import RequestBody
 class Admission:
     """What was known when the exchange was admitted. Times are UTC.
 
-    families: that of the request first, then others whose answers its path may give. served_models: the
-    only models the resource is declared to serve; empty: any.
+    families: those of the request first, then others whose answers its path may give. served_models: the
+    only models the resource is declared to serve; empty: any. billed_model: the name that is billed, whatever
+    the answer says; None: the answer's.
     """
 
     request_id: str
@@ -28,6 +29,7 @@ class Admission:
     removal: Removal
     served_models: tuple[str, ...]
     start_time: datetime
+    billed_model: str | None = None
 
     @property
     def api(self) -> str:
@@ -43,15 +45,16 @@ def admission_of(
     request_id: minted for it, never the client's. client_request_id: the client's own; None: it gave none.
     start_time: when the request began to arrive, UTC.
     """
-    others = tuple(family for family in passed.match.route.families if family is not body.family)
+    others = tuple(family for family in passed.match.route.families if family not in body.families)
     return Admission(
         request_id=request_id,
         client_request_id=client_request_id,
         identity=passed.identity,
-        families=(body.family, *others),
+        families=(*body.families, *others),
         requested_model=body.models[-1] if body.models else None,
         request_facts=RequestFacts(body.prompts, body.samples, passed.upstream.engine),
         removal=Removal(body.added_switches),
         served_models=passed.upstream.models,
         start_time=start_time,
+        billed_model=body.billed_model,
     )

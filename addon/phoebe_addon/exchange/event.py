@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import Enum, StrEnum, auto
 
 from phoebe_addon.answer.reader import Answer
+from phoebe_addon.answer.resource_watch import Clues
 from phoebe_addon.apis.usage import COUNT_NAMES, Usage
 from phoebe_addon.exchange.admission import Admission
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
@@ -75,6 +76,7 @@ def ended_event(admission: Admission, seen: AnswerSeen, ending: Ending, now: dat
     """Make the event of an exchange that ends now."""
     answer = seen.answer
     event = admission_event(admission)
+    event.api = admission.families[answer.format].api
     event.outcome = outcome_of(seen, ending)
     _put_model(event, admission, answer)
     _put_text(event, "finish_reason", answer.finish_reason, 64)
@@ -90,6 +92,24 @@ def ended_event(admission: Admission, seen: AnswerSeen, ending: Ending, now: dat
         event.first_byte_time.FromDatetime(seen.first_byte_time)
     event.event_time.FromDatetime(now)
     return event
+
+
+def clues_of(event: MeteringEvent, admission: Admission, answer: Answer, refusal: bytes) -> Clues:
+    """Tell what an ended exchange gives away about its resource.
+
+    refusal: how the answer begins, if the engine refused the request; else empty.
+    """
+    asked = admission.requested_model
+    doubtful = not admission.served_models and admission.request_facts.engine.may_echo(event.api)
+    echoed = doubtful and answer.model == asked and not event.model_untrusted
+    return Clues(
+        echoed=asked if echoed else None,
+        nameless=answer.usage is not None and not event.model_id,
+        refused_asking=any(
+            (switch.parent or switch.member).encode() in refusal
+            for switch in admission.removal.usage_switches
+        ),
+    )
 
 
 def outcome_of(seen: AnswerSeen, ending: Ending) -> Outcome:
@@ -113,15 +133,19 @@ def outcome_of(seen: AnswerSeen, ending: Ending) -> Outcome:
 
 
 def _put_model(event: MeteringEvent, admission: Admission, answer: Answer) -> None:
-    served = admission.served_models
-    if answer.model is None:
-        only = served[0] if len(served) == 1 and answer.usage else None
-        _put_text(event, "model_id", only, MODEL_LENGTH_MAX)
+    served, engine = admission.served_models, admission.request_facts.engine
+    echoes = engine.echoes(event.api)
+    only = served[0] if len(served) == 1 and answer.usage else None
+    # What an engine repeats although the client named nothing stands for nothing.
+    unsaid = answer.model is None or (admission.requested_model is None and echoes and only is not None)
+    if admission.billed_model or unsaid:
+        _put_text(event, "model_id", admission.billed_model or only, MODEL_LENGTH_MAX)
         return
-    _put_text(event, "model_id", answer.model, MODEL_LENGTH_MAX)
-    echoed = not served and admission.request_facts.engine.echoes(admission.api)
-    undeclared = bool(served) and answer.model not in served
-    event.model_untrusted = echoed or undeclared or len(answer.model) > MODEL_LENGTH_MAX
+    assert answer.model is not None
+    declared = engine.declared_name(answer.model, served)
+    _put_text(event, "model_id", declared or answer.model, MODEL_LENGTH_MAX)
+    own_word = declared is not None if served else not echoes
+    event.model_untrusted = not own_word or len(answer.model) > MODEL_LENGTH_MAX
 
 
 def _put_counts(event: MeteringEvent, usage: Usage) -> None:

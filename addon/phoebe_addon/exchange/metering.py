@@ -5,25 +5,31 @@ from datetime import datetime
 
 from phoebe_addon.answer.body import AnswerBody, Removal, UnreadableBody, open_body
 from phoebe_addon.answer.reader import AnswerReader
+from phoebe_addon.answer.resource_watch import NO_CLUES
 from phoebe_addon.exchange.admission import Admission
-from phoebe_addon.exchange.event import AnswerSeen, Ending, ended_event
+from phoebe_addon.exchange.event import AnswerSeen, Ending, clues_of, ended_event
 from phoebe_addon.formats.content_coding import ContentCodingError
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
+
+# An engine that refuses a member of a request names it in its first words.
+_REFUSAL_READ_BYTES = 4096
 
 
 class Metering:
     """What is recorded of an admitted exchange.
 
-    usage_malformed, answer_unreadable: known once its event is made.
+    usage_malformed, answer_unreadable, clues: known once its event is made.
     """
 
     __slots__ = (
         "_answer_body",
         "_first_byte_time",
         "_reader",
+        "_refusal",
         "_status_code",
         "admission",
         "answer_unreadable",
+        "clues",
         "usage_malformed",
     )
 
@@ -35,6 +41,8 @@ class Metering:
         )
         self._answer_body: AnswerBody | None = None
         self._first_byte_time: datetime | None = None
+        self._refusal: bytearray | None = None
+        self.clues = NO_CLUES
         self.usage_malformed = False
         self.answer_unreadable = False
 
@@ -54,6 +62,8 @@ class Metering:
         headers: by lower-case name. Returns whether the body comes out decoded, without its content coding.
         """
         self._status_code = status_code
+        if status_code in {400, 422} and self.admission.removal:
+            self._refusal = bytearray()
         self._reader.read_headers(headers)
         removal = self.admission.removal if status_code == 200 else Removal()
         content_type = headers.get("content-type", "")
@@ -71,6 +81,8 @@ class Metering:
         assert self._answer_body
         if self._first_byte_time is None:
             self._first_byte_time = now
+        if self._refusal is not None:
+            self._refusal += chunk[: _REFUSAL_READ_BYTES - len(self._refusal)]
         return self._answer_body.feed(chunk)
 
     def answer_complete(self) -> bytes:
@@ -90,4 +102,6 @@ class Metering:
             ends_with_body=self._reader.ends_with_body(),
             first_byte_time=self._first_byte_time,
         )
-        return ended_event(self.admission, seen, ending, now)
+        event = ended_event(self.admission, seen, ending, now)
+        self.clues = clues_of(event, self.admission, answer, bytes(self._refusal or b""))
+        return event

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from phoebe_addon.formats.content_coding import ContentCodingError, open_decoder
+from phoebe_addon.gate.billing import check_billing
 from phoebe_addon.gate.edge_secrets import SECRET_HEADER, EdgeSecrets
 from phoebe_addon.gate.identity import HeaderNames, Identity, read_identity
+from phoebe_addon.gate.preflight import Preflight, answer_preflight
 from phoebe_addon.gate.refusal import Refusal, RefusalReason
 from phoebe_addon.gate.request_body import (
+    Asking,
     BadBodyError,
     RequestBody,
     UsagePolicy,
@@ -63,24 +66,27 @@ class Pass:
 class GateRules:
     """What the gate checks against.
 
-    body_bytes_max: of a request body, decoded, in bytes. continuous_usage: what is asked of engines of
-    which the resource map does not say it. secret_header: the one with the edge's secret.
+    body_bytes_max: of a request body, decoded, in bytes. asking: what is asked of engines of which the
+    resource map does not say it. secret_header: the one with the edge's secret. allowed_unbillable: kinds of
+    requests that pass although they can't be billed.
     """
 
     trusted_edges: tuple[Network, ...]
     header_names: HeaderNames
     body_bytes_max: int
     routes: RouteTable
-    continuous_usage: bool = False
+    asking: Asking = Asking.FINAL
     secret_header: str = SECRET_HEADER
+    allowed_unbillable: frozenset[str] = frozenset()
 
 
 def check_head(
     head: RequestHead, rules: GateRules, upstreams: Upstreams, secrets: EdgeSecrets
-) -> Pass | Refusal:
+) -> Pass | Preflight | Refusal:
     """Check everything that can be known before the body.
 
-    Which is: peer, the edge's secret, protocol, size, identity, route, upstream.
+    Which is: peer, the edge's secret, protocol, size, identity, route, upstream. A Preflight needs no
+    identity and goes no further.
     """
     refusal = (
         _check_peer(head, rules)
@@ -91,10 +97,13 @@ def check_head(
     )
     if refusal:
         return refusal
+    path = head.target.partition("?")[0]
+    if head.method == "OPTIONS":
+        return answer_preflight(path, head.headers, rules.routes)
     identity = read_identity(head.headers, rules.header_names)
     if isinstance(identity, Refusal):
         return identity
-    match = rules.routes.find(head.method, head.target.partition("?")[0])
+    match = rules.routes.find(head.method, path)
     if isinstance(match, Refusal):
         return match
     upstream = upstreams.find(identity.resource_id)
@@ -116,19 +125,17 @@ def check_head(
 def check_body(content: bytes, passed: Pass, rules: GateRules) -> RequestBody | Refusal:
     """Check the body of a metered request against what its API needs and what its resource serves."""
     upstream = passed.upstream
-    continuous = rules.continuous_usage if upstream.continuous_usage is None else upstream.continuous_usage
+    policy = UsagePolicy(upstream.engine, upstream.asking or rules.asking)
     try:
         decoded = _decoded(content, passed.content_encoding, rules.body_bytes_max)
         if decoded is None or len(decoded) > rules.body_bytes_max:
             return body_too_large(rules.body_bytes_max)
         if passed.match.route.body is BodyKind.NONE:
             check_body_kind(decoded, passed.content_type, BodyKind.NONE)
-        body = read_request(
-            decoded, passed.content_type, passed.match, UsagePolicy(upstream.engine, continuous)
-        )
+        body = read_request(decoded, passed.content_type, passed.match, policy)
     except (BadBodyError, ContentCodingError) as error:
         return Refusal(400, RefusalReason.BAD_BODY, str(error))
-    return _check_models(body, upstream.models) or body
+    return check_billing(body, upstream, rules.allowed_unbillable)
 
 
 def check_free_body(content: bytes, passed: Pass, rules: GateRules) -> bytes | Refusal:
@@ -148,22 +155,6 @@ def check_free_body(content: bytes, passed: Pass, rules: GateRules) -> bytes | R
     except (BadBodyError, ContentCodingError) as error:
         return Refusal(400, RefusalReason.BAD_BODY, str(error))
     return decoded
-
-
-def _check_models(body: RequestBody, served: tuple[str, ...]) -> Refusal | None:
-    """Refuse a request for a model that the resource does not declare, if it declares any.
-
-    APIs whose requests name no model leave the choice to the engine.
-    """
-    undeclared = next((model for model in body.models if model not in served), None)
-    missing = not body.models and body.family.request.names_model
-    if not served or (undeclared is None and not missing):
-        return None
-    return Refusal(
-        404,
-        RefusalReason.MODEL_NOT_SERVED,
-        f"The model {(undeclared or '')[:256]!a} is not served by this resource.",
-    )
 
 
 def _decoded(content: bytes, content_encoding: str, bytes_max: int) -> bytes | None:

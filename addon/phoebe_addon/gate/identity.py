@@ -76,6 +76,9 @@ class _HeaderReader:
         if not (value.isascii() and value.isprintable()):
             self.faults.append(f"{name} has characters that are not printable ASCII")
             return None
+        if "," in value:  # so HTTP joins two headers of one name (RFC 9110, 5.3)
+            self.faults.append(f"{name} has a comma, as if two values had been joined")
+            return None
         return value
 
 
@@ -84,7 +87,7 @@ def read_identity(headers: Mapping[str, Sequence[str]], names: HeaderNames) -> I
 
     headers: every value of each header, by lower-case name. Auth id and resource id are required, once
     each, 1 to 64 printable ASCII characters after trimming. The others are optional, up to 256 printable
-    ASCII characters; empty means absent.
+    ASCII characters; empty means absent. None has a comma.
 
     Returns a Refusal (400) that names every offending header when a rule is broken.
     """

@@ -21,6 +21,7 @@ class RefusalReason(StrEnum):
     NO_UPSTREAM = "no_upstream"
     MODEL_NOT_SERVED = "model_not_served"
     BAD_BODY = "bad_body"
+    UNBILLABLE = "unbillable"
     BODY_TOO_LARGE = "body_too_large"
     NOT_DURABLE = "not_durable"
     NOT_READY = "not_ready"

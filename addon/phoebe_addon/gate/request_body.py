@@ -4,77 +4,108 @@ Some engines report usage only if they are asked to. The member that asks for it
 explicit `false`; every other byte stays as the client sent it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from phoebe_addon.apis.engines import UNDECLARED, Engine
-from phoebe_addon.apis.family import Family, RequestFormat, Streams, UsageSwitch, value_at
+from phoebe_addon.apis.family import Family, Path, RequestFormat, Streams, Unbillable, UsageSwitch, value_at
 from phoebe_addon.formats.json_members import Member, document_members, last_member, object_members, replaced
 from phoebe_addon.formats.multipart_body import Form, FormError, read_form, with_fields
 from phoebe_addon.gate.routes import BodyKind, Match
+from phoebe_addon.gate.unbillable import ValuesAt, chosen_adapters, find_unbillable
 
 
 class BadBodyError(ValueError):
     """The body is not what its path needs. The message is for the client."""
 
 
+class Asking(StrEnum):
+    """What engines are asked to report in streams."""
+
+    AUTO = "auto"  # usage on every chunk where the engine is declared and can, else at the end
+    FINAL = "final"  # usage at the end
+    CONTINUOUS = "continuous"  # usage on every chunk, but of engines that are declared and can't
+    NONE = "none"  # nothing: what comes unasked is read
+
+
 @dataclass(frozen=True, slots=True)
 class UsagePolicy:
-    """How usage is asked for. continuous: on every chunk, where the engine can."""
+    """How the engine of a resource is asked for usage."""
 
     engine: Engine = UNDECLARED
-    continuous: bool = False
+    asking: Asking = Asking.FINAL
+
+    @property
+    def continuous(self) -> bool:
+        """Whether usage is asked for on every chunk."""
+        if self.asking is Asking.AUTO:
+            return self.engine is not UNDECLARED and self.engine.continuous_usage
+        return self.asking is Asking.CONTINUOUS and self.engine.continuous_usage
 
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
     """Facts of a request body.
 
-    family: the API that is meant. models: every name that some engine may take for the model asked for, the
-    likeliest last. streaming: a stream is asked for. unasked: what is asked for but not by the client.
-    prompts: how many, 1 or more. samples: answers per prompt, 1 or more. content: the body to forward.
+    families: the APIs that may be meant, the likeliest first. models: every name that some engine may take
+    for the model asked for, the likeliest last. streaming: a stream is asked for. added_switches: what is
+    asked for but not by the client. prompts: how many, 1 or more. samples: answers per prompt, 1 or more.
+    content: the body to forward. unbillable: what keeps usage out of the answer. adapters: those that are
+    chosen; None: one that has no name. billed_model: the name that is billed, whatever the answer says; None:
+    the answer's.
     """
 
-    family: Family
+    families: tuple[Family, ...]
     models: tuple[str, ...]
     streaming: bool
     added_switches: tuple[UsageSwitch, ...]
     prompts: int
     samples: int
     content: bytes
+    unbillable: tuple[Unbillable, ...] = ()
+    adapters: tuple[str | None, ...] = ()
+    billed_model: str | None = None
+
+    @property
+    def family(self) -> Family:
+        """The API that is likeliest meant."""
+        return self.families[0]
 
 
 def read_request(content: bytes, content_type: str, match: Match, usage_policy: UsagePolicy) -> RequestBody:
-    """Read the body of a metered request and ask for usage in it.
+    """Read the body of a metered request and ask for usage in it, in the ways of all APIs that may be meant.
 
-    Raises BadBodyError when it is not what its path needs: one JSON object in UTF-8, or a form.
+    Raises BadBodyError when it is not what its path needs: one JSON object in UTF-8, or a form; or when what
+    it has can't be asked for usage in all those ways.
     """
-    families = match.route.families
     path_model = match.parameters.get("model")
-    if families[0].request.form:
-        return _read_form_request(content, content_type, families[0], usage_policy)
+    if match.route.families[0].request.form:
+        return _read_form_request(content, content_type, match.route.families[0], path_model, usage_policy)
     text, members = _parse(content)
-    names = {member.name for member in members}
-    family = next(
-        (family for family in families if family.request.members & names),
-        next((family for family in families if not family.request.members), families[0]),
-    )
-    form = family.request
-    _refuse_unbillable(form, members)
-    streaming = _streams(form, members)
-    usage_switches = _applicable(form, usage_policy, streaming=streaming)
+    families = _fitting(match.route.families, members)
+    form = families[0].request
     values = {member.name: member.value for member in members}
-    added_switches = tuple(
-        switch for switch in usage_switches if not _client_switches_on(switch, values, usage_policy.engine)
+    forms = tuple((family.request, _streams(family.request, members)) for family in families)
+    usage_switches = _unique(
+        switch for each, streaming in forms for switch in _applicable(each, usage_policy, streaming=streaming)
     )
+    prompts, samples = _count_prompts(form, values), _count_samples(form, values)
+    facts = _UnbillableFacts(usage_policy.engine, _values_in(members), several=prompts * samples > 1)
     return RequestBody(
-        family=family,
-        models=(path_model,) if form.model_in_path and path_model else _models(members),
-        streaming=streaming,
-        added_switches=added_switches,
-        prompts=_count_prompts(form, values),
-        samples=_count_samples(form, values),
+        families=families,
+        models=_models(members, form, path_model),
+        streaming=any(streaming for _, streaming in forms),
+        added_switches=tuple(
+            switch
+            for switch in usage_switches
+            if not _client_switches_on(switch, values, usage_policy.engine)
+        ),
+        prompts=prompts,
+        samples=samples,
         content=_with_switches_on(content, text, usage_switches),
+        unbillable=facts.of(forms),
+        adapters=chosen_adapters(facts.values_at),
     )
 
 
@@ -82,6 +113,9 @@ def check_body_kind(content: bytes, content_type: str, kind: BodyKind) -> None:
     """Check that a body is of a kind, from its first byte to its last. Raises BadBodyError."""
     if kind is BodyKind.JSON:
         _parse(content)
+    elif kind is BodyKind.JSON_OR_NONE:
+        if content:
+            _parse(content)
     elif kind is BodyKind.FORM:
         _parse_form(content, content_type)
     elif content:
@@ -95,8 +129,57 @@ def _parse_form(content: bytes, content_type: str) -> Form:
         raise BadBodyError(f"The request body is not a form (multipart/form-data): {error}.") from None
 
 
+@dataclass(frozen=True, slots=True)
+class _UnbillableFacts:
+    """What tells whether a request can be billed. several: it asks for more than one result."""
+
+    engine: Engine
+    values_at: ValuesAt
+    several: bool
+
+    def of(self, forms: Iterable[tuple[RequestFormat, bool]]) -> tuple[Unbillable, ...]:
+        """Find what keeps usage out of the answer.
+
+        forms: of the APIs that may be meant, and whether a stream is asked for in each.
+        """
+        return tuple(
+            each
+            for form, streaming in forms
+            for each in find_unbillable(
+                form, self.engine, self.values_at, streaming=streaming, several=self.several
+            )
+        )
+
+
+def _fitting(families: tuple[Family, ...], members: list[Member]) -> tuple[Family, ...]:
+    """Find the families that a body fits; if none, the one that goes before."""
+    stated = {member.name.casefold() for member in members if member.value is not None}
+    named = tuple(family for family in families if family.request.members & stated)
+    return named or tuple(family for family in families if not family.request.members) or families[:1]
+
+
+def _unique(usage_switches: Iterable[UsageSwitch]) -> list[UsageSwitch]:
+    return list(dict.fromkeys(usage_switches))
+
+
+def _values_in(members: list[Member]) -> ValuesAt:
+    """Make what finds values in a body: of members of one name, every one, without regard to case."""
+    by_name: dict[object, list[object]] = {}
+    for member in members:
+        by_name.setdefault(member.name.casefold(), []).append(member.value)
+
+    def values_at(place: Path) -> Sequence[object]:
+        values = by_name.get(place[0], [])
+        for step in place[1:]:
+            inside = [value for value in values if isinstance(value, dict)]
+            values = [each for value in inside for name, each in value.items() if name.casefold() == step]
+        return values
+
+    return values_at
+
+
 def _read_form_request(
-    content: bytes, content_type: str, family: Family, usage_policy: UsagePolicy
+    content: bytes, content_type: str, family: Family, path_model: str | None, usage_policy: UsagePolicy
 ) -> RequestBody:
     form = _parse_form(content, content_type)
     streaming = any(_is_true(value) for value in form.fields.get("stream", ()))
@@ -107,8 +190,23 @@ def _read_form_request(
     )
     if added_switches:
         content = with_fields(content, form, {switch.member: "true" for switch in added_switches})
-    models = tuple(model for model in form.fields.get("model", ()) if model)
-    return RequestBody(family, models, streaming, added_switches, prompts=1, samples=1, content=content)
+    models = tuple(model for model in (*form.fields.get("model", ()), path_model) if model)
+
+    def values_at(place: Path) -> Sequence[object]:
+        return form.fields.get(str(place[0]), ()) if len(place) == 1 else ()
+
+    facts = _UnbillableFacts(usage_policy.engine, values_at, several=False)
+    return RequestBody(
+        families=(family,),
+        models=models,
+        streaming=streaming,
+        added_switches=added_switches,
+        prompts=1,
+        samples=1,
+        content=content,
+        unbillable=facts.of(((family.request, streaming),)),
+        adapters=chosen_adapters(values_at),
+    )
 
 
 def _parse(content: bytes) -> tuple[str, list[Member]]:
@@ -142,13 +240,6 @@ def _all_named(members: list[Member], name: str) -> list[Member]:
     return [member for member in members if member.name.casefold() == name]
 
 
-def _refuse_unbillable(form: RequestFormat, members: list[Member]) -> None:
-    for unbillable in form.unbillable:
-        values = [member.value for member in _all_named(members, unbillable.member)]
-        if any(value is not None and value not in unbillable.allowed for value in values):
-            raise BadBodyError(f"`{unbillable.member}` can't be served: {unbillable.why}.")
-
-
 def _streams(form: RequestFormat, members: list[Member]) -> bool:
     if form.streams in {Streams.NEVER, Streams.ALWAYS}:
         return form.streams is Streams.ALWAYS
@@ -156,20 +247,23 @@ def _streams(form: RequestFormat, members: list[Member]) -> bool:
     return any(stated) or (form.streams is Streams.UNLESS_DECLINED and not stated)
 
 
-def _models(members: list[Member]) -> tuple[str, ...]:
+def _models(members: list[Member], form: RequestFormat, path_model: str | None) -> tuple[str, ...]:
+    if path_model and form.model_in_path:
+        return (path_model,)
     exact = [member for member in _all_named(members, "model") if member.name == "model"]
     other = [member for member in _all_named(members, "model") if member.name != "model"]
-    values = [member.value for member in (*other, *exact)]
+    values = [*(member.value for member in (*other, *exact)), path_model]
     return tuple(value for value in values if isinstance(value, str) and value)
 
 
 def _applicable(form: RequestFormat, usage_policy: UsagePolicy, *, streaming: bool) -> list[UsageSwitch]:
-    continuous = usage_policy.continuous and usage_policy.engine.continuous_usage
+    if usage_policy.asking is Asking.NONE:
+        return []
     return [
         switch
         for switch in form.usage_switches
         if (streaming or not switch.streams_only)
-        and (continuous or not switch.continuous)
+        and (usage_policy.continuous or not switch.continuous)
         and (not switch.engines or usage_policy.engine.name in switch.engines)
     ]
 

@@ -1,51 +1,18 @@
 """Which requests are metered, which pass free, which are refused, and why. Everything else is refused too.
 
-The lists are data: the API families state their own routes, the others stand here, and an operator can add to
-all three (`routes_file`). A route is a method and a path: `POST /v1/chat/completions`. In a path, `{name}` is
-one segment, `{name...}` one or more, as in a model's name that has slashes.
+The lists are data: `built_in_routes` has those of every proxy, `routes_file` reads an operator's own. A route
+is a method and a path: `POST /v1/chat/completions`. In a path, `{name}` is one segment, `{name...}` one or
+more, as in a model's name that has slashes. Where GET is free, HEAD is.
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import lru_cache
 from urllib.parse import unquote
 
-from phoebe_addon.apis.families import FAMILIES
 from phoebe_addon.apis.family import ErrorShape, Family
 from phoebe_addon.gate.refusal import Refusal, RefusalReason
-
-FREE_ROUTES = (
-    "GET /v1/models",
-    "GET /v1/models/{model...}",
-    "GET /models",
-    "GET /health",
-    "GET /v1/health",
-    "GET /ping",
-    "GET /version",
-    # What was said and billed before. A response in the background would be billed here, so it is refused.
-    "GET /v1/responses/{response}",
-    # No inference; their counts are no usage.
-    "POST /v1/messages/count_tokens",
-    "POST /tokenize",
-    "POST /detokenize",
-    "POST /apply-template",
-    "GET /api/tags",
-    "GET /api/version",
-    "POST /api/show",
-)
-"""Requests that cost nothing and pass without an event."""
-
-REFUSED_ROUTES = {
-    "GET /v1/realtime": "WebSocket connections can't be metered",
-    "POST /api/embeddings": "this API reports no token counts; use /api/embed",
-    "POST /embeddings": "this API of llama.cpp reports no token counts; use /v1/embeddings",
-    "POST /embedding": "this API of llama.cpp reports no token counts; use /v1/embeddings",
-    "POST /vertex": "this API reports no token counts; use /generate",
-    "POST /v1/batches": "what runs in a batch can't be metered here",
-}
-"""Requests that are known, and why they are not served."""
 
 
 class BodyKind(StrEnum):
@@ -53,6 +20,7 @@ class BodyKind(StrEnum):
 
     NONE = "none"
     JSON = "json"
+    JSON_OR_NONE = "json_or_none"
     FORM = "form"
 
 
@@ -114,18 +82,22 @@ class RouteTable:
     def __init__(self, routes: Iterable[Route]) -> None:
         self._exact: dict[str, dict[str, Route]] = {}  # by path and method
         self._patterns: dict[str, tuple[re.Pattern[str], dict[str, Route]]] = {}
-        self._shapes: dict[str, set[ErrorShape]] = {}  # of errors, by the beginning of a metered path
+        # Of errors, by the beginning of a metered path and how many segments follow.
+        self._shapes: dict[str, dict[int, set[ErrorShape]]] = {}
         for route in routes:
             self._add(route)
 
     def _add(self, route: Route) -> None:
-        for begin in _beginnings(route.path) if route.families else ():
-            self._shapes.setdefault(begin, set()).update(family.errors for family in route.families)
-        if "{" not in route.path:
-            self._exact.setdefault(route.path, {})[route.method] = route
-            return
-        _, methods = self._patterns.setdefault(route.path, (_pattern(route.path), {}))
+        for follow, begin in enumerate(_beginnings(route.path) if route.families else ()):
+            shapes = self._shapes.setdefault(begin, {}).setdefault(follow, set())
+            shapes.update(family.errors for family in route.families)
+        if "{" in route.path:
+            _, methods = self._patterns.setdefault(route.path, (_pattern(route.path), {}))
+        else:
+            methods = self._exact.setdefault(route.path, {})
         methods[route.method] = route
+        if route.method == "GET" and not route.families:
+            methods["HEAD"] = replace(route, method="HEAD")
 
     def routes(self) -> list[Route]:
         """List all routes."""
@@ -139,54 +111,53 @@ class RouteTable:
         `{name...}`) or a doubled slash matches nothing. A Refusal is 405 (with Allow) when only the method is
         wrong, else 404.
         """
-        methods, parameters = self._methods(path)
-        route = methods.get(method)
-        if route is None:
-            return _unknown(method, path, methods)
-        if route.why_refused is not None:
-            return Refusal(
-                404,
-                RefusalReason.UNMETERABLE,
-                f"{_shown(method)} {_shown(path)} is not served: {route.why_refused}.",
-            )
-        return Match(route, parameters)
+        allowed: set[str] = set()
+        for methods, parameters in self._matching(path):
+            route = methods.get(method)
+            if route is None:
+                allowed |= {name for name, each in methods.items() if each.why_refused is None}
+            elif route.why_refused is None:
+                return Match(route, parameters)
+            else:
+                return _not_served(method, path, route.why_refused)
+        return _unknown(method, path, allowed)
+
+    def methods(self, path: str) -> tuple[str, ...]:
+        """List the methods that are served on a path, in order of the alphabet."""
+        first: dict[str, Route] = {}
+        for methods, _ in self._matching(path):
+            first = dict(methods) | first
+        return tuple(sorted(name for name, route in first.items() if route.why_refused is None))
 
     def error_shape(self, path: str) -> ErrorShape:
         """Find what errors look like for the clients of a path.
 
-        Of one that is not metered, they look as on the metered paths that begin as it does, if those agree.
+        Of a path that is not metered, they look as on the shortest metered paths that begin as it does, if
+        those agree.
         """
-        methods, _ = self._methods(path)
-        shapes = [family.errors for route in methods.values() for family in route.families]
+        shapes = [
+            family.errors
+            for methods, _ in self._matching(path)
+            for route in methods.values()
+            for family in route.families
+        ]
         if shapes:
             return shapes[0]
         known = (self._shapes[begin] for begin in _beginnings(path) if begin in self._shapes)
-        alike = next(known, set())
+        by_length = next(known, {0: set[ErrorShape]()})
+        alike = by_length[min(by_length)]
         return next(iter(alike)) if len(alike) == 1 else ErrorShape.OPENAI
 
-    def _methods(self, path: str) -> tuple[Mapping[str, Route], Mapping[str, str]]:
+    def _matching(self, path: str) -> Iterator[tuple[Mapping[str, Route], Mapping[str, str]]]:
+        """Find the routes of a path by method, and the parameters in it; what goes before comes first."""
         exact = self._exact.get(path)
         if exact:
-            return exact, {}
+            yield exact, {}
+            return
         for pattern, methods in reversed(self._patterns.values()):
             match = pattern.fullmatch(path)
             if match:
-                return methods, {name: unquote(value) for name, value in match.groupdict().items()}
-        return {}, {}
-
-
-@lru_cache(maxsize=1)
-def built_in_routes() -> tuple[Route, ...]:
-    """List the routes that every proxy has."""
-    metered: dict[str, list[Family]] = {}
-    for family in FAMILIES:
-        for name in family.routes:
-            metered.setdefault(name, []).append(family)
-    return (
-        *(make_route(name, tuple(families)) for name, families in metered.items()),
-        *(make_route(name) for name in FREE_ROUTES),
-        *(make_route(name, why_refused=why) for name, why in REFUSED_ROUTES.items()),
-    )
+                yield methods, {name: unquote(value) for name, value in match.groupdict().items()}
 
 
 def make_route(
@@ -225,8 +196,12 @@ def _pattern(path: str) -> re.Pattern[str]:
     return re.compile("".join([*parts, re.escape(path[position:])]))
 
 
-def _unknown(method: str, path: str, methods: Mapping[str, Route]) -> Refusal:
-    allowed = ", ".join(sorted(name for name, route in methods.items() if route.why_refused is None))
+def _not_served(method: str, path: str, why: str) -> Refusal:
+    return Refusal(404, RefusalReason.UNMETERABLE, f"{_shown(method)} {_shown(path)} is not served: {why}.")
+
+
+def _unknown(method: str, path: str, methods: Iterable[str]) -> Refusal:
+    allowed = ", ".join(sorted(methods))
     if allowed:
         return Refusal(
             405,

@@ -7,16 +7,18 @@ from urllib.parse import SplitResult, urlsplit
 
 import yaml
 
-from phoebe_addon.apis.engines import ENGINES, UNDECLARED, Engine, find_engine
+from phoebe_addon.apis.engines import UNDECLARED, Engine
 from phoebe_addon.formats.text_yaml import TextLoader
+from phoebe_addon.gate.declared import NOTHING_DECLARED, UNSAID, Declared
+from phoebe_addon.gate.request_body import Asking
 
 PLACEHOLDER = "{resource_id}"
 # What may be put into a URL: nothing that could change its meaning.
 _TEMPLATE_RESOURCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*")
+_SHOWN_MAX = 10
 _ENTRY_KEYS = {"url", "engine", "models", "usage"}
-_USAGES = {"final": False, "continuous": True}
 
 
 class UpstreamsError(ValueError):
@@ -27,8 +29,8 @@ class UpstreamsError(ValueError):
 class Upstream:
     """Where a resource's requests go. path_prefix: put in front of every path; empty or starts with a slash.
 
-    engine: what is known of its kind of model server. models: the only models it serves; empty: any.
-    continuous_usage: whether to ask for usage on every chunk; None: as the option `phoebe_usage` says.
+    engine: what is known of its kind of model server. models: the only models it serves; empty: any. asking:
+    what it is asked for in streams; None: as the option `phoebe_usage` says.
     """
 
     scheme: str
@@ -37,31 +39,41 @@ class Upstream:
     path_prefix: str = ""
     engine: Engine = UNDECLARED
     models: tuple[str, ...] = ()
-    continuous_usage: bool | None = None
+    asking: Asking | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Upstreams of which each has its resource's id in its URL. declared: what is said of all of them."""
+
+    url: str
+    declared: Declared = UNSAID
+
+    def find(self, resource_id: str) -> Upstream | None:
+        """Make the upstream of a resource; None: its id can't be put into the URL."""
+        if not _TEMPLATE_RESOURCE_ID.fullmatch(resource_id):
+            return None
+        try:
+            return declare(parse_url(self.url.replace(PLACEHOLDER, resource_id)), self.declared)
+        except UpstreamsError:  # a path that ends with {resource_id}, and the resource "v1"
+            return None
 
 
 @dataclass(frozen=True, slots=True)
 class Upstreams:
-    """Upstreams by resource id, and the one for every other resource: an upstream or a URL template.
+    """Upstreams by resource id, and the one for every other resource: an upstream or a template.
 
     warnings: what the operator should know of the map, a sentence each.
     """
 
     by_resource: Mapping[str, Upstream]
-    default: Upstream | str | None = None
+    default: Upstream | Template | None = None
     warnings: tuple[str, ...] = ()
 
     def find(self, resource_id: str) -> Upstream | None:
         """Find the upstream of a resource; None if it has none."""
         found = self.by_resource.get(resource_id, self.default)
-        if not isinstance(found, str):
-            return found
-        if not _TEMPLATE_RESOURCE_ID.fullmatch(resource_id):
-            return None
-        try:
-            return parse_url(found.replace(PLACEHOLDER, resource_id))
-        except UpstreamsError:  # a path that ends with {resource_id}, and the resource "v1"
-            return None
+        return found.find(resource_id) if isinstance(found, Template) else found
 
 
 def parse_url(url: str) -> Upstream:
@@ -103,21 +115,36 @@ def _url_fault(parts: SplitResult) -> str | None:
     return next((fault for broken, fault in rules if broken), None)
 
 
-def parse_setting(setting: str) -> Upstreams | None:
+def parse_setting(setting: str, declared: Declared = UNSAID) -> Upstreams | None:
     """Parse the option `phoebe_upstream`: a URL or a URL template. None: it is the path of a map.
 
-    Raises UpstreamsError.
+    declared: what is said of the model server. Raises UpstreamsError.
     """
-    if "://" not in setting:
-        return None
-    return Upstreams({}, _template(setting) if PLACEHOLDER in setting else parse_url(setting))
+    return None if "://" not in setting else single(_parse_url(setting, declared), declared)
+
+
+def single(upstream: Upstream | Template, declared: Declared) -> Upstreams:
+    """Make upstreams of one that serves all resources."""
+    return Upstreams({}, upstream, tuple(declared.warnings()))
+
+
+def declare(upstream: Upstream, declared: Declared) -> Upstream:
+    """Say of an upstream what is declared."""
+    return replace(upstream, engine=declared.known_engine(), models=declared.models, asking=declared.asking)
+
+
+def _parse_url(url: str, declared: Declared) -> Upstream | Template:
+    if PLACEHOLDER not in url:
+        return declare(parse_url(url), declared)
+    parse_url(url.replace(PLACEHOLDER, "resource"))
+    return Template(url, declared)
 
 
 def parse_map(text: str, source: str) -> Upstreams:
     """Parse a map from resource id to `{url, engine, models, usage}`, in YAML.
 
     Only `url` is required; a URL may stand in place of the mapping; the resource id `default` stands for
-    every other resource and may be a template. Raises UpstreamsError with the faults of all entries.
+    every other resource and its URL may be a template. Raises UpstreamsError with the faults of all entries.
     """
     try:
         document = yaml.load(text, TextLoader)  # noqa: S506  (it makes nothing but text)
@@ -129,50 +156,35 @@ def parse_map(text: str, source: str) -> Upstreams:
         )
     faults: list[str] = []
     warnings: list[str] = []
+    undeclared: list[str] = []
     upstreams: dict[str, Upstream] = {}
-    default: Upstream | str | None = None
+    default: Upstream | Template | None = None
     for key, value in document.items():
         try:
-            if key == "default" and isinstance(value, str) and PLACEHOLDER in value:
-                default = _template(value)
-            elif key == "default":
-                default = _parse_entry(value)
+            url, declared = _parse_entry(value)
+            if key == "default":
+                default = _parse_url(url, declared)
             else:
-                upstreams[key] = _parse_entry(value)
+                upstreams[key] = declare(parse_url(url), declared)
         except UpstreamsError as error:
             faults.append(f"{source}: {_shown(key)}: {error}")
-        warnings += [f"{source}: {_shown(key)}: {warning}" for warning in _entry_warnings(value)]
+        else:
+            if declared.says_nothing():
+                undeclared.append(_shown(key))
+            else:
+                warnings += [f"{source}: {_shown(key)}: {warning}" for warning in declared.warnings()]
+    if undeclared:
+        more = f" and {len(undeclared) - _SHOWN_MAX} more" if len(undeclared) > _SHOWN_MAX else ""
+        warnings.append(f"{source}: {', '.join(undeclared[:_SHOWN_MAX])}{more}: {NOTHING_DECLARED}")
     if faults:
         raise UpstreamsError("\n".join(faults))
     return Upstreams(upstreams, default, tuple(warnings))
 
 
-def _entry_warnings(value: object) -> list[str]:
-    if not isinstance(value, dict) or not isinstance(value.get("engine"), str):
-        return []
-    engine = find_engine(value["engine"])
-    if engine is None:
-        known = ", ".join(known.name for known in ENGINES)
-        return [
-            f"the engine {_shown(value['engine'])} is not one of those that are known ({known}); "
-            "nothing is assumed of it"
-        ]
-    if engine.echoes_model and not value.get("models"):
-        return [
-            f"{engine.name} answers with the model name the client sent, so that clients could choose "
-            "their own price: nothing it serves is billed until `models` declares what it may be called"
-        ]
-    return []
-
-
-def _template(value: str) -> str:
-    parse_url(value.replace(PLACEHOLDER, "resource"))
-    return value
-
-
-def _parse_entry(value: object) -> Upstream:
+def _parse_entry(value: object) -> tuple[str, Declared]:
+    """Read the URL of an entry, and what it declares."""
     if isinstance(value, str):
-        return parse_url(value)
+        return value, UNSAID
     if not isinstance(value, dict):
         raise UpstreamsError("must be a URL or a mapping with the key url")
     unknown = sorted(_shown(key) for key in value if key not in _ENTRY_KEYS)
@@ -186,14 +198,9 @@ def _parse_entry(value: object) -> Upstream:
         raise UpstreamsError("engine must be text")
     if not isinstance(models, list) or not all(isinstance(model, str) and model for model in models):
         raise UpstreamsError("models must be a list of names")
-    if usage is not None and not (isinstance(usage, str) and usage in _USAGES):
-        raise UpstreamsError("usage must be final or continuous")
-    return replace(
-        parse_url(url),
-        engine=find_engine(engine) or UNDECLARED,
-        models=tuple(models),
-        continuous_usage=None if usage is None else _USAGES[usage],
-    )
+    if usage is not None and not (isinstance(usage, str) and usage in set(Asking)):
+        raise UpstreamsError(f"usage must be one of {', '.join(Asking)}")
+    return url, Declared(engine, tuple(models), Asking(usage) if usage else None)
 
 
 def _shown(value: object) -> str:

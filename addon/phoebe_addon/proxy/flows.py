@@ -5,6 +5,7 @@ from mitmproxy.proxy import mode_specs
 
 from phoebe_addon.gate.forwarding import Forwarding
 from phoebe_addon.gate.gate import RequestHead
+from phoebe_addon.gate.preflight import Preflight
 from phoebe_addon.gate.upstreams import Upstream
 
 REQUEST_ID_HEADER = "X-Request-Id"
@@ -60,6 +61,14 @@ def direct_to(flow: http.HTTPFlow, upstream: Upstream, forwarding: Forwarding, c
         request.authority = ""  # what a client asked a proxy for in full, a server is asked for by its path
     body_bytes = len(request.raw_content or b"")
     request.headers.fields = forwarding.to_engine(request.headers.fields, request.method, body_bytes)
+
+
+def preflight_response(preflight: Preflight) -> http.Response:
+    """Make the answer to an OPTIONS request."""
+    response = http.Response.make(204, b"", dict(preflight.headers))
+    # An answer with this status has no body, and no length of one (RFC 9110, 8.6).
+    response.headers.pop("content-length", None)
+    return response
 
 
 def hold_back_end(flow: http.HTTPFlow) -> None:

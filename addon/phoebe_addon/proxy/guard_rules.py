@@ -6,7 +6,8 @@ mitmproxy makes its connections and streams itself, so nothing can be handed to 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from phoebe_addon.gate.routes import RouteTable, built_in_routes
+from phoebe_addon.gate.built_in_routes import built_in_routes
+from phoebe_addon.gate.routes import RouteTable
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,21 @@ OPTIONS = (
         "reverse:URL.",
     ),
     _Option(
+        "phoebe_engine",
+        "",
+        "What kind of model server `phoebe_upstream` is, if it is one URL, such as vllm, sglang or ollama.",
+    ),
+    _Option(
+        "phoebe_models",
+        "",
+        "The only model names it serves, separated by commas; another name in a request gets 404.",
+    ),
+    _Option(
+        "phoebe_allow_unbillable",
+        "",
+        "Kinds of requests, by name, separated by commas, that pass although they can't be billed.",
+    ),
+    _Option(
         "phoebe_routes",
         "",
         "Path of a YAML file with more routes that are metered, free or refused. Default: the built-in ones.",
@@ -69,7 +84,8 @@ OPTIONS = (
         "phoebe_usage",
         "final",
         "When engines are asked to report usage in streams: `final`, at the end; `continuous`, on every "
-        "chunk too, so that an aborted stream has exact counts. Engines that are declared and can't are not "
+        "chunk too, so that an aborted stream has exact counts, but of engines that are declared and can't; "
+        "`auto`, on every chunk of engines that are declared and can, else at the end; `none`: they are not "
         "asked. The map's `usage` takes its place for a resource.",
     ),
     _Option(

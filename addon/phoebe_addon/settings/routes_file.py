@@ -14,13 +14,13 @@ from dataclasses import replace
 import yaml
 
 from phoebe_addon.formats.text_yaml import TextLoader
+from phoebe_addon.gate.built_in_routes import built_in_routes
 from phoebe_addon.gate.routes import (
     METHODS_WITH_BODY,
     BodyKind,
     Route,
     RouteError,
     RouteTable,
-    built_in_routes,
     make_route,
 )
 

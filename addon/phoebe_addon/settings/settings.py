@@ -11,11 +11,15 @@ from mitmproxy.utils import human
 
 from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles, Credentials
 from phoebe_addon.followed_files import Followed, UnusableFileError
+from phoebe_addon.gate.built_in_routes import built_in_routes
+from phoebe_addon.gate.declared import UNSAID, Declared
 from phoebe_addon.gate.edge_secrets import SECRET_HEADER, EdgeSecrets
 from phoebe_addon.gate.forwarding import Forwarding
 from phoebe_addon.gate.gate import GateRules, Network
 from phoebe_addon.gate.identity import HeaderNames
-from phoebe_addon.gate.routes import RouteTable, built_in_routes
+from phoebe_addon.gate.request_body import Asking
+from phoebe_addon.gate.routes import RouteTable
+from phoebe_addon.gate.unbillable import unbillable_names
 from phoebe_addon.gate.upstreams import Upstreams, UpstreamsError, parse_setting
 from phoebe_addon.settings.files import UNUSABLE, follow_edge_secrets, follow_routes, follow_upstreams
 
@@ -39,10 +43,11 @@ _PLAINTEXT = PLAINTEXT.follow()
 class Settings:
     """Options, read and checked. Sizes are in bytes.
 
-    upstreams: None when the option is not set. metrics: where to serve metrics, None: nowhere.
-    lean: whether addons are asked only for hooks they have. engine_timeout_s: how long an engine may be
-    silent; 0: for ever. request_timeout_s: how long a request may take to come; 0: for ever. forwarding: of
-    requests' headers. routes: as the file has them now; those of `rules` are as they were when it was read.
+    upstreams: None when the option is not set. declared: of the one model server there is then. metrics:
+    where to serve metrics, None: nowhere. lean: whether addons are asked only for hooks they have.
+    engine_timeout_s: how long an engine may be silent; 0: for ever. request_timeout_s: how long a request may
+    take to come; 0: for ever. forwarding: of requests' headers. routes: as the file has them now; those of
+    `rules` are as they were when it was read.
     """
 
     upstreams: Followed[Upstreams] | None
@@ -62,6 +67,7 @@ class Settings:
     request_timeout_s: float = 300.0
     connections_max: int = 10_000
     exchanges_max: int = 10_000
+    declared: Declared = UNSAID
 
 
 def read_settings(options: optmanager.OptManager, earlier: Settings | None = None) -> Settings:
@@ -93,11 +99,13 @@ def read_settings(options: optmanager.OptManager, earlier: Settings | None = Non
             header_names=header_names,
             body_bytes_max=reader.size("phoebe_body_limit"),
             routes=routes.value,
-            continuous_usage=reader.continuous_usage(),
+            asking=reader.asking(),
             secret_header=secret_header,
+            allowed_unbillable=reader.allowed_unbillable(),
         ),
         forwarding=reader.forwarding(header_names, secret_header),
         edge_secrets=reader.edge_secrets(),
+        declared=reader.declared(),
         routes=routes,
     )
     if reader.faults:
@@ -121,13 +129,16 @@ class _Reader:
         setting = str(self._options.phoebe_upstream).strip()
         if not setting:
             return None
+        declared = self.declared()
         try:
-            upstreams = parse_setting(setting)
+            upstreams = parse_setting(setting, declared)
         except UpstreamsError as error:
             self.faults.append(f"phoebe_upstream: {error}")
             return None
         if upstreams:
             return Followed.fixed(upstreams)
+        if not declared.says_nothing():
+            self.faults.append("phoebe_engine and phoebe_models go with one URL: a map declares itself")
         earlier = self._earlier.upstreams if self._earlier else None
         return self._follow("phoebe_upstream", follow_upstreams, earlier)
 
@@ -252,11 +263,29 @@ class _Reader:
                 self.faults.append(f"phoebe_trusted_edges: {error}")
         return tuple(networks)
 
-    def continuous_usage(self) -> bool:
+    def asking(self) -> Asking:
         usage = self.text("phoebe_usage")
-        if usage not in {"final", "continuous"}:
-            self.faults.append(f"phoebe_usage: {usage!r} is neither final nor continuous")
-        return usage == "continuous"
+        if usage not in set(Asking):
+            self.faults.append(f"phoebe_usage: {usage!r} is none of {', '.join(Asking)}")
+            return Asking.FINAL
+        return Asking(usage)
+
+    def declared(self) -> Declared:
+        engine = str(self._options.phoebe_engine).strip()
+        return Declared(engine or None, self.names("phoebe_models"))
+
+    def allowed_unbillable(self) -> frozenset[str]:
+        names = frozenset(self.names("phoebe_allow_unbillable"))
+        known = unbillable_names()
+        unknown = ", ".join(sorted(names - set(known)))
+        if unknown:
+            self.faults.append(f"phoebe_allow_unbillable: unknown: {unknown}; known: {', '.join(known)}")
+        return names
+
+    def names(self, option: str) -> tuple[str, ...]:
+        """Read names that are separated by commas."""
+        names = (name.strip() for name in str(getattr(self._options, option)).split(","))
+        return tuple(name for name in names if name)
 
     def lean(self) -> bool:
         lean = self.text("phoebe_lean").lower()

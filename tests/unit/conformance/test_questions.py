@@ -1,7 +1,8 @@
 import pytest
 
 from phoebe_addon.apis.families import find_family
-from phoebe_addon.gate.routes import Match, RouteTable, built_in_routes
+from phoebe_addon.gate.built_in_routes import built_in_routes
+from phoebe_addon.gate.routes import Match, RouteTable
 from phoebe_conformance.questions import QUESTIONS, Question, Wording, find_question, long_prompt
 
 

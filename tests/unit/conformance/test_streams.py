@@ -5,6 +5,7 @@ import pytest
 from phoebe_addon.apis.engines import UNDECLARED, find_engine
 from phoebe_addon.apis.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
 from phoebe_addon.apis.family import UsageSwitch
+from phoebe_addon.gate.request_body import Asking
 from phoebe_conformance.case import Case
 from phoebe_conformance.metering import Earshot, Metered, Terms
 from phoebe_conformance.questions import QUESTIONS
@@ -115,6 +116,9 @@ def test_only_what_can_be_done_about_streams_that_clients_leave_is_advised(
 ) -> None:
     known = find_engine(engine)
     assert known
-    finding = judge_aborted(Case(QUESTIONS[0], "m", Terms(known, continuous=continuous)), left())
+    finding = judge_aborted(
+        Case(QUESTIONS[0], "m", Terms(known, asking=Asking.CONTINUOUS if continuous else Asking.FINAL)),
+        left(),
+    )
 
     assert (said in (finding.hint or "")) if said else finding.hint is None

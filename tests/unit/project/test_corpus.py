@@ -19,7 +19,7 @@ SPOKEN = {
         *("openai", "vllm", "sglang", "tgi", "tensorrt-llm", "llama.cpp", "ollama", "dynamo"),
     },
     "openai.responses": {"openai", "vllm", "sglang", "tensorrt-llm", "llama.cpp", "ollama", "dynamo"},
-    "openai.embeddings": {"openai", "vllm", "sglang", "llama.cpp", "dynamo"},
+    "openai.embeddings": {"openai", "vllm", "sglang", "llama.cpp", "dynamo", "tei", "infinity", "localai"},
     "openai.transcription": {"openai", "vllm"},
     "openai.images": {"openai"},
     "anthropic.messages": {
@@ -36,12 +36,18 @@ SPOKEN = {
     "vllm.classify": {"vllm", "sglang"},
     "vllm.pooling": {"vllm"},
     "vllm.generate": {"vllm"},
-    "jina.rerank": {"jina", "vllm", "sglang", "llama.cpp"},
+    "jina.rerank": {"jina", "vllm", "sglang", "llama.cpp", "tei", "localai"},
     "cohere.rerank": {"cohere", "vllm"},
     "cohere.embed": {"vllm"},
     "cohere.chat": {"vllm"},
     "triton.generate": {"triton"},
-    "sagemaker.invocations": {"vllm", "sglang", "tgi"},
+    "sagemaker.invocations": {"vllm", "sglang", "tgi", "tei"},
+    "openai.decisions": {"openai", "vllm"},
+    "typesafe.systemone": {"vllm", "ollama"},
+    "openai.speech": {"openai", "vllm-omni"},
+    "lmstudio.chat": {"lm studio"},
+    "tei.embed": {"tei"},
+    "vllm.scoring": {"vllm"},
 }
 # What a line of an event stream starts with.
 PREFIXES = ("data:", "id:", "event:", "retry:", ":")

@@ -30,7 +30,13 @@ FAMILIES = (
             names_model=False,
             prompts=("prompt",),
             samples=(at("n_cmpl"), at("n")),
-            unbillable=(Unbillable("response_fields", "it can leave the token counts out of the answer"),),
+            unbillable=(
+                Unbillable(
+                    "response_fields",
+                    "`response_fields` can leave the token counts out of the answer",
+                    place=at("response_fields"),
+                ),
+            ),
         ),
         AnswerFormat(
             usage=(

@@ -11,6 +11,7 @@ from phoebe_addon.apis.family import (
     Fold,
     RequestFormat,
     Streams,
+    Unbillable,
     at,
     counts_among,
     mark,
@@ -22,7 +23,17 @@ _COUNTS = Counts(
     cached=("prompt_eval_cached_count",),
     completion=("eval_count",),
 )
-_REQUEST = RequestFormat(streams=Streams.UNLESS_DECLINED)
+_REQUEST = RequestFormat(
+    streams=Streams.UNLESS_DECLINED,
+    unbillable=(
+        Unbillable(
+            "sglang_ollama_stream",
+            "SGLang reports no token counts in streams of this API; set `stream` to false",
+            engines=frozenset({"SGLang"}),
+            streamed=True,
+        ),
+    ),
+)
 _ANSWER = AnswerFormat(
     usage=(counts_among(_COUNTS, ""),),
     fold=Fold.LAST,

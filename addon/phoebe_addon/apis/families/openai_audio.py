@@ -11,6 +11,7 @@ from phoebe_addon.apis.family import (
     Fold,
     RequestFormat,
     TakeOut,
+    Unbillable,
     UsageSwitch,
     at,
     mark,
@@ -25,7 +26,21 @@ TRANSCRIPTION_COUNTS = Counts(
     completion=("output_tokens", "completion_tokens"),
 )
 
-_VLLM = frozenset({"vLLM"})
+_VLLM = frozenset({"vLLM", "vLLM-Omni"})
+_UNBILLABLE = (
+    Unbillable(
+        "transcription_format",
+        "as text, subtitles or `verbose_json` a transcription has no token counts; use `json`",
+        place=at("response_format"),
+        harmless=("", "json", "diarized_json"),
+    ),
+    Unbillable(
+        "transcription_seconds",
+        "this engine counts the seconds of a transcription, and tokens only if it is streamed",
+        engines=_VLLM | {"SGLang"},
+        streamed=False,
+    ),
+)
 
 FAMILIES = (
     Family(
@@ -33,6 +48,7 @@ FAMILIES = (
         ("POST /v1/audio/transcriptions", "POST /v1/audio/translations"),
         RequestFormat(
             form=True,
+            unbillable=_UNBILLABLE,
             usage_switches=(
                 UsageSwitch("stream_include_usage", None, ("usage",), TakeOut.CHUNK, engines=_VLLM),
                 UsageSwitch(

@@ -4,12 +4,16 @@ Sources: the OpenAI API reference; vLLM `entrypoints/openai`; SGLang `srt/entryp
 llama.cpp `tools/server`; TensorRT-LLM `serve`; Dynamo `lib/llm`.
 """
 
+from dataclasses import replace
+
+from phoebe_addon.apis.families.openai_embeddings import BYTES_ONLY
 from phoebe_addon.apis.family import (
     AnswerFormat,
     Family,
     Fold,
     RequestFormat,
     TakeOut,
+    Unbillable,
     UsageSwitch,
     at,
     mark,
@@ -52,10 +56,18 @@ CONTINUOUS_USAGE = UsageSwitch(
     "continuous_usage_stats", "stream_options", ("usage",), TakeOut.RUNNING, continuous=True
 )
 
+_FIRST_RESULT = Unbillable(
+    "llamacpp_several",
+    "llama.cpp reports the token counts of the first of several results alone; ask for a stream, or for each",
+    engines=frozenset({"llama.cpp"}),
+    streamed=False,
+    several=True,
+)
 CHOICES_REQUEST = RequestFormat(
     usage_switches=(STREAM_USAGE, CONTINUOUS_USAGE),
     prompts=("prompt",),
     samples=(at("n"),),
+    unbillable=(_FIRST_RESULT,),
 )
 
 FAMILIES = (
@@ -64,14 +76,27 @@ FAMILIES = (
         (
             "POST /v1/chat/completions",
             "POST /v1/chat/completions/batch",  # vLLM
-            "POST /chat/completions",  # llama.cpp, SGLang
         ),
         CHOICES_REQUEST,
         CHOICES_ANSWER,
     ),
-    Family("openai.completions", ("POST /v1/completions",), CHOICES_REQUEST, CHOICES_ANSWER),
+    Family(
+        "openai.completions",
+        ("POST /v1/completions",),
+        CHOICES_REQUEST,
+        CHOICES_ANSWER,
+    ),
     # One path for several APIs, told apart by the body: Amazon SageMaker's, as vLLM and SGLang serve it.
-    Family("sagemaker.invocations", ("POST /invocations",), CHOICES_REQUEST, CHOICES_ANSWER),
+    Family(
+        "sagemaker.invocations",
+        ("POST /invocations",),
+        replace(
+            CHOICES_REQUEST,
+            members=frozenset({"messages", "prompt", "prompt_embeds", "input"}),
+            unbillable=(BYTES_ONLY,),
+        ),
+        CHOICES_ANSWER,
+    ),
     # vLLM's tokens in, tokens out.
     Family("vllm.generate", ("POST /inference/v1/generate",), CHOICES_REQUEST, CHOICES_ANSWER),
 )

@@ -4,7 +4,17 @@ Usage is null until the terminal event; there is no `[DONE]`. Sources: the OpenA
 `entrypoints/openai/responses`; SGLang `serving_responses.py`; Ollama `openai/responses.go`.
 """
 
-from phoebe_addon.apis.family import AnswerFormat, Family, Fold, RequestFormat, Unbillable, at, mark, usage_at
+from phoebe_addon.apis.family import (
+    AnswerFormat,
+    Family,
+    Fold,
+    RequestFormat,
+    Streams,
+    Unbillable,
+    at,
+    mark,
+    usage_at,
+)
 from phoebe_addon.apis.usage import Counts
 
 RESPONSES_COUNTS = Counts(
@@ -25,11 +35,12 @@ FAMILIES = (
             unbillable=(
                 Unbillable(
                     "background",
-                    "a response in the background reports its usage only when it is fetched",
-                    allowed=(False,),
+                    "a response in the `background` reports its usage only when it is fetched",
+                    place=at("background"),
+                    harmless=(False,),
                 ),
                 # llama.cpp takes it, and then answers in a shape the API does not have.
-                Unbillable("n", "a response has one answer", allowed=(1,)),
+                Unbillable("responses_n", "a response has one answer", place=at("n"), harmless=(1,)),
             ),
         ),
         AnswerFormat(
@@ -54,5 +65,12 @@ FAMILIES = (
                 mark("status", "failed"),
             ),
         ),
+    ),
+    # It makes a conversation shorter, at the price of a response, and is answered with one document.
+    Family(
+        "openai.responses",
+        ("POST /v1/responses/compact",),
+        RequestFormat(streams=Streams.NEVER),
+        AnswerFormat(usage=(usage_at(RESPONSES_COUNTS, "usage"),), fold=Fold.LAST, failures=(mark("error"),)),
     ),
 )

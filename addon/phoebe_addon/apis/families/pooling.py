@@ -1,4 +1,6 @@
-"""Scoring, classification and pooling as vLLM and SGLang serve them: usage as in the OpenAI embeddings API.
+"""Scoring, classification and pooling as vLLM, SGLang, Infinity and LMDeploy serve them.
+
+Usage is that of the OpenAI embeddings API. Generative scoring is vLLM's alone.
 
 SGLang's own `/classify` answers with `meta_info` instead. Sources: vLLM `entrypoints/pooling`; SGLang
 `srt/entrypoints/http_server.py`.
@@ -16,4 +18,5 @@ FAMILIES = (
     Family("vllm.score", ("POST /score", "POST /v1/score"), POOLING_REQUEST, _ANSWER),
     Family("vllm.classify", ("POST /classify", "POST /v1/classify"), POOLING_REQUEST, _ANSWER),
     Family("vllm.pooling", ("POST /pooling", "POST /v1/pooling"), POOLING_REQUEST, _ANSWER),
+    Family("vllm.scoring", ("POST /generative_scoring",), POOLING_REQUEST, POOLING_ANSWER),
 )

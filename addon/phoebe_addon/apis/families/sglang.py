@@ -1,7 +1,8 @@
-"""SGLang's own API. Every answer has `meta_info` with running counts; none names a model.
+"""SGLang's own API, which LMDeploy serves as well. Every answer has `meta_info` with running counts.
 
-Several prompts, or several samples of one, are answered with an array, or with events told apart by `index`.
-Source: SGLang `srt/entrypoints/http_server.py`, `srt/managers/tokenizer_manager.py`.
+No answer names a model. Several prompts, or several samples of one, are answered with an array, or with
+events told apart by `index`. Sources: SGLang `srt/entrypoints/http_server.py`,
+`srt/managers/tokenizer_manager.py`; LMDeploy `serve/openai/endpoints/generate.py`.
 """
 
 from dataclasses import replace
@@ -20,6 +21,7 @@ META_INFO = replace(usage_at(_COUNTS, "meta_info"), members=_COUNTS.names())
 _ANSWER = AnswerFormat(
     usage=(META_INFO,),
     fold=Fold.LAST,
+    models=(),
     finish_reasons=(at("meta_info.finish_reason.type"), at("meta_info.finish_reason")),
     failures=(mark("error"),),
     results=(at(""), at("predictions")),
@@ -30,7 +32,10 @@ FAMILIES = (
         "sglang.generate",
         ("POST /generate", "PUT /generate", "POST /vertex_generate"),
         RequestFormat(
-            names_model=False, prompts=("text", "input_ids", "instances"), samples=(at("sampling_params.n"),)
+            names_model=False,
+            members=frozenset({"text", "input_ids", "input_embeds", "prompt", "instances"}),
+            prompts=("text", "input_ids", "instances"),
+            samples=(at("sampling_params.n"),),
         ),
         _ANSWER,
     ),

@@ -1,7 +1,8 @@
 """The own API of Hugging Face's Text Generation Inference.
 
 `/generate` gives counts in headers; its streams only in `details` of the last event, and those only if
-`parameters.details` asks for them. No answer names a model. Source: TGI `router/src/server.rs`, `lib.rs`.
+`parameters.details` asks for them. No answer names a model. TEI serves its own API on `/` and `/invocations`
+too, with its counts in its header. Sources: TGI `router/src/server.rs`, `lib.rs`; TEI `router`.
 """
 
 from dataclasses import replace
@@ -26,11 +27,12 @@ _REQUEST = RequestFormat(members=frozenset({"inputs"}), names_model=False, usage
 _ANSWER = AnswerFormat(
     usage=(usage_at(Counts(prompt=("input_length",), completion=("generated_tokens",)), "details"),),
     fold=Fold.LAST,
+    models=(),
     finish_reasons=(at("details.finish_reason"),),
     ends=(mark("generated_text"), mark("details")),
     failures=(mark("error"),),
     results=(at(""),),
-    header_usage=Counts(prompt=("x-prompt-tokens",), completion=("x-generated-tokens",)),
+    header_usage=Counts(prompt=("x-prompt-tokens", "x-compute-tokens"), completion=("x-generated-tokens",)),
 )
 
 FAMILIES = (

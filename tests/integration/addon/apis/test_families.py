@@ -27,7 +27,8 @@ PROGRAM = """
 import json
 from phoebe_addon.answer.reader import AnswerReader, RequestFacts
 from phoebe_addon.gate.request_body import UsagePolicy, read_request
-from phoebe_addon.gate.routes import Match, RouteTable, built_in_routes
+from phoebe_addon.gate.built_in_routes import built_in_routes
+from phoebe_addon.gate.routes import Match, RouteTable
 
 match = RouteTable(built_in_routes()).find("POST", "/v1/rooms/a/think")
 assert isinstance(match, Match)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from phoebe_addon.apis.engines import ENGINES, UNDECLARED
 from phoebe_addon.apis.families import FAMILIES
 from phoebe_addon.apis.family import Family, Streams, UsageSwitch
-from phoebe_addon.gate.request_body import BadBodyError, RequestBody, UsagePolicy, read_request
-from phoebe_addon.gate.routes import Match, RouteTable, built_in_routes
+from phoebe_addon.gate.built_in_routes import built_in_routes
+from phoebe_addon.gate.request_body import Asking, BadBodyError, RequestBody, UsagePolicy, read_request
+from phoebe_addon.gate.routes import Match, RouteTable
 from tests.harness.known import engine, family
 
 ROUTES = RouteTable(built_in_routes())
@@ -170,7 +171,9 @@ def read(content: bytes, path: str, usage_policy: UsagePolicy) -> RequestBody:
 def asks_of(each: Family, usage_policy: UsagePolicy, *, streaming: bool) -> list[UsageSwitch]:
     """List what is asked for, by what a family says of its asks."""
     usage_switches = [ask for ask in each.request.usage_switches if streaming or not ask.streams_only]
-    if not (usage_policy.continuous and usage_policy.engine.continuous_usage):
+    if usage_policy.asking is Asking.NONE:
+        return []
+    if not usage_policy.continuous:
         usage_switches = [ask for ask in usage_switches if not ask.continuous]
     return [ask for ask in usage_switches if not ask.engines or usage_policy.engine.name in ask.engines]
 
@@ -188,7 +191,9 @@ def wanted_of(usage_switches: list[UsageSwitch]) -> Wanted:
 
 
 askings = st.builds(
-    UsagePolicy, st.sampled_from([UNDECLARED, *ENGINES, *[engine("TensorRT-LLM")] * 5]), st.booleans()
+    UsagePolicy,
+    st.sampled_from([UNDECLARED, *ENGINES, *[engine("TensorRT-LLM")] * 5]),
+    st.sampled_from(Asking),
 )
 
 
@@ -209,10 +214,12 @@ def requests(draw: st.DrawFn, each: Family) -> Drawn:
         streaming = literal in TRUE_FOR_SOME_ENGINE
     taboo = frozenset(
         {"stream"}
-        | {each.member for each in each.request.unbillable}
+        | {str(each.place[0]) for each in each.request.unbillable if each.place}
         | {name for other in match.route.families for name in other.request.members}
     )
-    wanted = wanted_of(asks_of(each, usage_policy, streaming=streaming))
+    together = [each] if each.request.members else list(match.route.families)
+    asks = [ask for other in together for ask in asks_of(other, usage_policy, streaming=streaming)]
+    wanted = wanted_of(asks)
     return Drawn(each, path, usage_policy, streaming, draw(written(wanted, tuple(required), taboo)))
 
 

@@ -45,7 +45,10 @@ def test_of_an_engine_that_is_not_declared_only_continuous_usage_is_assumed() ->
         ("TRTLLM", APIS),
         ("llama.cpp", {"openai.embeddings", "jina.rerank", "cohere.rerank"}),
         ("vLLM", set()),
-        ("Ollama", set()),
+        ("Ollama", APIS),
+        ("LocalAI", APIS),
+        ("mlx-lm", APIS),
+        ("LMDeploy", set()),
         ("OpenAI", set()),
     ],
 )

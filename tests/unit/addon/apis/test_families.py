@@ -22,7 +22,8 @@ from phoebe_addon.apis.family import (
     value_at,
 )
 from phoebe_addon.apis.usage import COUNT_NAMES
-from phoebe_addon.gate.routes import built_in_routes, make_route
+from phoebe_addon.gate.built_in_routes import built_in_routes
+from phoebe_addon.gate.routes import make_route
 
 ROOT = Path(__file__).parents[4]
 
@@ -65,13 +66,17 @@ def test_no_family_states_a_route_twice(family: Family) -> None:
     assert len(set(family.routes)) == len(family.routes)
 
 
-def test_families_that_share_a_path_can_be_told_apart_by_the_body() -> None:
+def test_families_that_share_a_path_are_told_apart_by_the_body_or_asked_together() -> None:
     for route in built_in_routes():
         requests = [family.request for family in route.families]
 
-        assert sum(not request.members for request in requests) <= 1
+        assert sum(bool(request.members) for request in requests) in {0, len(requests)}
         for first, second in combinations(requests, 2):
             assert not first.members & second.members
+            asked = {(each.parent, each.member): each for each in first.usage_switches}
+            for other in second.usage_switches:
+                assert asked.get((other.parent, other.member), other) == other
+                assert (None, other.parent) not in asked
         if any(request.form for request in requests):
             assert len(requests) == 1
 
@@ -141,7 +146,7 @@ def test_an_ask_is_not_stated_twice(family: Family, ask: UsageSwitch) -> None:
 
 @each_family
 def test_every_place_of_usage_has_counts(family: Family) -> None:
-    assert family.answer.usage
+    assert family.answer.usage or family.answer.header_usage
     for place in family.answer.usage:
         assert place.places
         assert place.counts.read({}).is_empty()

@@ -12,7 +12,7 @@ from tests.harness.known import engine, family
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 BODY = RequestBody(
-    family=family("openai.chat"),
+    families=(family("openai.chat"),),
     models=("less likely", "likeliest"),
     streaming=True,
     added_switches=(STREAM_USAGE,),
@@ -45,7 +45,7 @@ def test_an_admission_says_what_head_and_body_say() -> None:
 def test_the_family_of_the_request_goes_before_others_of_its_path() -> None:
     of_path = (family("tgi.generate"), family("sglang.generate"))
     passed = replace(PASSED, match=Match(make_route("POST /generate", of_path), {}))
-    body = replace(BODY, family=of_path[1], models=())
+    body = replace(BODY, families=(of_path[1],), models=())
 
     made = admission_of(passed, body, request_id="r1", client_request_id=None, start_time=NOW)
 

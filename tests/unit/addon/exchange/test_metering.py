@@ -6,6 +6,8 @@ import pytest
 
 from phoebe_addon.answer.body import Removal
 from phoebe_addon.answer.reader import RequestFacts
+from phoebe_addon.answer.resource_watch import Clues
+from phoebe_addon.apis.engines import UNDECLARED
 from phoebe_addon.apis.families.openai_chat import STREAM_USAGE
 from phoebe_addon.exchange.admission import Admission
 from phoebe_addon.exchange.event import Ending, admission_event
@@ -241,6 +243,119 @@ def test_a_model_that_an_engine_merely_repeats_is_trusted_only_if_it_is_declared
     assert not ended(COMPLETE, body=b"{}", admission=admission).model_untrusted
 
 
+def test_a_spelling_of_a_declared_name_is_billed_under_the_declared_one() -> None:
+    facts = RequestFacts(engine=engine("Ollama"))
+    admission = replace(ADMISSION, request_facts=facts, served_models=("llama3.2", "m"))
+    for name, model_id, untrusted in (
+        ("LLAMA3.2:Latest", "llama3.2", False),
+        ("llama3.2", "llama3.2", False),
+        ("llama3.2:1b", "llama3.2:1b", True),
+    ):
+        event = ended(COMPLETE, body=b'{"model":"%s",%s}' % (name.encode(), USAGE), admission=admission)
+
+        assert (event.model_id, event.model_untrusted) == (model_id, untrusted)
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "served", "model_id", "untrusted"),
+    [
+        ("SGLang", None, ("dear",), "dear", False),
+        ("SGLang", "m", ("dear",), "m", True),
+        ("SGLang", None, ("dear", "cheap"), "m", True),
+        ("SGLang", None, (), "m", True),
+        ("vLLM", None, ("dear",), "m", True),
+    ],
+)
+def test_what_an_engine_repeats_of_a_request_without_a_model_stands_for_nothing(
+    name: str, asked: str | None, served: tuple[str, ...], model_id: str, untrusted: bool
+) -> None:
+    facts = RequestFacts(engine=engine(name))
+    admission = replace(ADMISSION, request_facts=facts, served_models=served, requested_model=asked)
+    event = ended(COMPLETE, body=NAMED, admission=admission)
+
+    assert (event.model_id, event.model_untrusted) == (model_id, untrusted)
+
+
+def test_an_adapter_that_is_declared_bills_whatever_the_engine_calls_its_model() -> None:
+    admission = replace(ADMISSION, billed_model="adapter", served_models=("base", "adapter"))
+    for body in (NAMED, NAMELESS, b'{"model":"base",%s}' % USAGE):
+        event = ended(COMPLETE, body=body, admission=admission)
+
+        assert (event.model_id, event.model_untrusted) == ("adapter", False)
+
+
+@pytest.mark.parametrize(
+    ("body", "api"),
+    [
+        (b'{"model":"m","tokens_evaluated":3,"tokens_predicted":2,"stop":true}', "llamacpp.completion"),
+        (NAMED, "openai.completions"),
+        (b'{"error":{"message":"no"}}', "llamacpp.completion"),
+    ],
+)
+def test_the_answer_tells_which_of_the_apis_of_its_path_it_is(body: bytes, api: str) -> None:
+    admission = replace(ADMISSION, families=(family("llamacpp.completion"), family("openai.completions")))
+
+    assert ended(COMPLETE, body=body, admission=admission).api == api
+
+
+def clues_of(body: bytes, admission: Admission = ADMISSION, status_code: int = 200) -> Clues:
+    metering = Metering(admission)
+    metering.answer_began(status_code, {"content-type": JSON})
+    for start in range(0, len(body), 7):
+        metering.answer_bytes(body[start : start + 7], FIRST_BYTE)
+    metering.answer_complete()
+    metering.event(COMPLETE, END)
+    return metering.clues
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "served", "echoed"),
+    [
+        ("m", None, (), "m"),
+        ("M", None, (), None),
+        (None, None, (), None),
+        ("m", None, ("m",), None),
+        ("m", "vLLM", (), None),
+        ("m", "llama.cpp", (), "m"),
+        ("m", "LM Studio", (), "m"),
+        ("m", "SGLang", (), None),
+    ],
+)
+def test_an_answer_tells_if_it_may_repeat_what_was_asked(
+    asked: str | None, name: str | None, served: tuple[str, ...], echoed: str | None
+) -> None:
+    facts = RequestFacts(engine=engine(name) if name else UNDECLARED)
+    admission = replace(ADMISSION, requested_model=asked, request_facts=facts, served_models=served)
+
+    assert clues_of(NAMED, admission) == Clues(echoed=echoed)
+
+
+def test_an_answer_tells_if_nobody_says_the_model() -> None:
+    assert clues_of(NAMELESS) == Clues(nameless=True)
+    assert clues_of(NAMELESS, replace(ADMISSION, served_models=("m",))) == Clues()
+    assert clues_of(NAMELESS, replace(ADMISSION, served_models=("m", "n"))) == Clues(nameless=True)
+    assert clues_of(b"{}") == Clues()
+
+
+@pytest.mark.parametrize(
+    ("status_code", "body", "refused"),
+    [
+        (422, b'{"detail":[{"loc":["body","stream_options","include_usage"]}]}', True),
+        (400, b'{"error":"unknown field stream_options"}', True),
+        (400, b'{"error":"bad temperature"}', False),
+        (500, b'{"error":"stream_options"}', False),
+        (422, b" " * 5000 + b"stream_options", False),
+    ],
+)
+def test_an_answer_tells_if_its_engine_refuses_to_be_asked(
+    status_code: int, body: bytes, refused: bool
+) -> None:
+    asked = replace(ADMISSION, removal=Removal((STREAM_USAGE,)))
+
+    assert clues_of(body, asked, status_code).refused_asking is refused
+    assert not clues_of(body, ADMISSION, status_code).refused_asking
+
+
 def test_a_model_too_long_to_be_kept_whole_is_not_trusted() -> None:
     for length, untrusted in ((256, False), (257, True)):
         body = b'{"model":"%s"}' % (b"x" * length)
@@ -338,7 +453,7 @@ def test_an_answer_in_the_shape_of_another_api_of_its_path_is_read() -> None:
     )
     event = ended(COMPLETE, body=body, admission=both)
 
-    assert (event.api, event.prompt_tokens, event.completion_tokens) == ("sglang.generate", 4, 2)
+    assert (event.api, event.prompt_tokens, event.completion_tokens) == ("tgi.generate", 4, 2)
     assert event.finish_reason == "length"
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from phoebe_addon.apis.engines import UNDECLARED
+from phoebe_addon.gate.built_in_routes import built_in_routes
 from phoebe_addon.gate.edge_secrets import EdgeSecrets, parse_secrets
 from phoebe_addon.gate.gate import (
     GateRules,
@@ -17,8 +18,8 @@ from phoebe_addon.gate.gate import (
 )
 from phoebe_addon.gate.identity import HeaderNames, Identity
 from phoebe_addon.gate.refusal import Refusal, RefusalReason
-from phoebe_addon.gate.request_body import RequestBody
-from phoebe_addon.gate.routes import BodyKind, Match, RouteTable, built_in_routes, make_route
+from phoebe_addon.gate.request_body import Asking, RequestBody
+from phoebe_addon.gate.routes import BodyKind, Match, RouteTable, make_route
 from phoebe_addon.gate.upstreams import Upstream, Upstreams
 from tests.harness.content_codings import encode
 from tests.harness.known import engine
@@ -292,19 +293,26 @@ def test_an_uncompressed_body_goes_on_as_the_same_object() -> None:
 @pytest.mark.parametrize(
     ("option", "entry", "name", "asked"),
     [
-        (False, None, None, False),
-        (True, None, None, True),
-        (False, True, None, True),
-        (True, False, None, False),
-        (True, None, "vLLM", True),
-        (True, True, "Ollama", False),
+        ("final", None, None, False),
+        ("continuous", None, None, True),
+        ("final", "continuous", None, True),
+        ("continuous", "final", None, False),
+        ("continuous", None, "vLLM", True),
+        ("continuous", "continuous", "Ollama", False),
+        ("auto", None, None, False),
+        ("auto", None, "vLLM", True),
+        ("auto", None, "Ollama", False),
+        ("continuous", "auto", None, False),
+        ("continuous", "none", "vLLM", False),
+        ("none", "auto", "vLLM", True),
     ],
 )
 def test_usage_on_every_chunk_is_asked_for_by_the_map_or_the_option_of_engines_that_can(
-    option: bool, entry: bool | None, name: str | None, asked: bool
+    option: str, entry: str | None, name: str | None, asked: bool
 ) -> None:
-    upstream = replace(ENGINE, continuous_usage=entry, engine=engine(name) if name else UNDECLARED)
-    rules = replace(RULES, continuous_usage=option)
+    known = engine(name) if name else UNDECLARED
+    upstream = replace(ENGINE, asking=Asking(entry) if entry else None, engine=known)
+    rules = replace(RULES, asking=Asking(option))
     body = check_body(b'{"stream":true}', replace(PASSED, upstream=upstream), rules)
 
     assert isinstance(body, RequestBody)

@@ -18,6 +18,9 @@ NO_ID = [
     (["a\x00b"], "has characters that are not printable ASCII"),
     (["\udcff"], "has characters that are not printable ASCII"),
     (["\xa0"], "has characters that are not printable ASCII"),
+    (["a,b"], "has a comma"),
+    (["a, "], "has a comma"),
+    ([","], "has a comma"),
 ]
 
 

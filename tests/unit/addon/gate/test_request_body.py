@@ -4,12 +4,13 @@ from collections.abc import Sequence
 import pytest
 
 from phoebe_addon.apis.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
-from phoebe_addon.gate.request_body import BadBodyError, RequestBody, UsagePolicy, read_request
-from phoebe_addon.gate.routes import Match, RouteTable, built_in_routes
+from phoebe_addon.gate.built_in_routes import built_in_routes
+from phoebe_addon.gate.request_body import Asking, BadBodyError, RequestBody, UsagePolicy, read_request
+from phoebe_addon.gate.routes import Match, RouteTable
 from tests.harness.known import engine
 
 ASKED = '"stream_options":{"include_usage":true}'
-CONTINUOUS = UsagePolicy(continuous=True)
+CONTINUOUS = UsagePolicy(asking=Asking.CONTINUOUS)
 ROUTES = RouteTable(built_in_routes())
 CHAT = "/v1/chat/completions"
 
@@ -28,7 +29,7 @@ def forwarded(text: str, path: str = CHAT, usage_policy: UsagePolicy | None = No
 
 
 def usage_policy(name: str, *, continuous: bool = True) -> UsagePolicy:
-    return UsagePolicy(engine(name), continuous)
+    return UsagePolicy(engine(name), Asking.CONTINUOUS if continuous else Asking.FINAL)
 
 
 @pytest.mark.parametrize(
@@ -267,29 +268,76 @@ def test_streams_that_report_usage_unasked_go_on_as_the_same_bytes(path: str) ->
 
 @pytest.mark.parametrize("value", ["true", '"true"', "1"])
 @pytest.mark.parametrize("name", ["background", "Background", "back\\u0067round"])
-def test_a_response_in_the_background_is_refused_with_the_reason(name: str, value: str) -> None:
-    with pytest.raises(BadBodyError, match=r"`background` can't be served: .* only when it is fetched"):
-        read(f'{{"{name}":{value},"background":false}}', "/v1/responses")
+def test_a_response_in_the_background_can_not_be_billed(name: str, value: str) -> None:
+    (found,) = read(f'{{"{name}":{value},"background":false}}', "/v1/responses").unbillable
+
+    assert found.name == "background"
 
 
 def test_a_response_that_waits_is_served() -> None:
-    assert read('{"background":false}', "/v1/responses").content == b'{"background":false}'
-    assert read('{"background":true}').content == b'{"background":true}'
+    assert not read('{"background":false}', "/v1/responses").unbillable
+    assert not read('{"background":true}').unbillable
 
 
 @pytest.mark.parametrize(
-    ("sent", "api"),
+    ("sent", "apis"),
     [
-        ('{"inputs":"a"}', "tgi.generate"),
-        ('{"text":"a","inputs":"a"}', "tgi.generate"),
-        ('{"in\\u0070uts":"a"}', "tgi.generate"),
-        ('{"text":"a"}', "sglang.generate"),
-        ('{"input_ids":[1]}', "sglang.generate"),
-        ("{}", "sglang.generate"),
+        ('{"inputs":"a"}', ["tgi.generate"]),
+        ('{"text":"a","inputs":"a"}', ["sglang.generate", "tgi.generate"]),
+        ('{"text":"a","inputs":null}', ["sglang.generate"]),
+        ('{"text":null,"inputs":"a"}', ["tgi.generate"]),
+        ('{"inputs":null,"inputs":"a"}', ["tgi.generate"]),
+        ('{"in\\u0070uts":"a"}', ["tgi.generate"]),
+        ('{"text":"a"}', ["sglang.generate"]),
+        ('{"input_ids":[1]}', ["sglang.generate"]),
+        ("{}", ["sglang.generate"]),
+        ('{"inputs":null}', ["sglang.generate"]),
     ],
 )
-def test_the_apis_of_one_path_are_told_apart_by_the_members_of_the_body(sent: str, api: str) -> None:
-    assert read(sent, "/generate").family.api == api
+def test_the_apis_of_one_path_are_told_apart_by_the_members_of_the_body(sent: str, apis: list[str]) -> None:
+    assert [family.api for family in read(sent, "/generate").families] == apis
+
+
+DETAILS = '"parameters":{"details":true}'
+BOTH = f"{ASKED},{DETAILS}"
+
+
+@pytest.mark.parametrize(
+    ("sent", "asked"),
+    [
+        ('"messages":[],"stream":true', ASKED),
+        ('"messages":[],"inputs":null,"stream":true', ASKED),
+        ('"inputs":"a","stream":true', DETAILS),
+        ('"inputs":"a","messages":[],"stream":true', BOTH),
+        ('"inputs":"a","prompt":"b","stream":1', BOTH),
+        ('"inputs":"a","messages":null,"stream":true', DETAILS),
+        ('"stream":true', ASKED),
+    ],
+)
+def test_a_body_that_fits_two_apis_is_asked_in_the_ways_of_both(sent: str, asked: str) -> None:
+    assert forwarded(f"{{{sent}}}", "/invocations") == f"{{{sent},{asked}}}"
+
+
+def test_what_can_not_be_asked_in_both_ways_is_refused() -> None:
+    with pytest.raises(BadBodyError, match="parameters must be an object"):
+        read('{"inputs":"a","messages":[],"stream":true,"parameters":"x"}', "/invocations")
+
+
+def test_apis_that_the_body_does_not_tell_apart_are_all_asked() -> None:
+    body = read('{"prompt":["a","b"],"stream":true,"n":2}', "/completions")
+
+    assert [family.api for family in body.families] == ["llamacpp.completion", "openai.completions"]
+    assert ASKED in body.content.decode()
+    assert (body.prompts, body.samples) == (2, 2)
+
+
+@pytest.mark.parametrize("path", [CHAT, "/generate_stream", "/v2/models/m/generate"])
+def test_an_engine_that_is_to_be_asked_for_nothing_is_asked_for_nothing(path: str) -> None:
+    sent = '{"inputs":"a","stream":true,"stream_options":{"include_usage":false}}'
+    body = read(sent, path, UsagePolicy(asking=Asking.NONE))
+
+    assert body.content.decode() == sent
+    assert body.added_switches == ()
 
 
 def test_many_repeated_options_are_set_in_one_pass() -> None:

@@ -1,19 +1,12 @@
+import re
+
 import pytest
 
 from phoebe_addon.apis.families import FAMILIES
 from phoebe_addon.apis.family import ErrorShape
+from phoebe_addon.gate.built_in_routes import FREE_ROUTES, MOUNTS, REFUSED_ROUTES, Mount, built_in_routes
 from phoebe_addon.gate.refusal import Refusal, RefusalReason
-from phoebe_addon.gate.routes import (
-    FREE_ROUTES,
-    REFUSED_ROUTES,
-    BodyKind,
-    Match,
-    Route,
-    RouteError,
-    RouteTable,
-    built_in_routes,
-    make_route,
-)
+from phoebe_addon.gate.routes import BodyKind, Match, Route, RouteError, RouteTable, make_route
 from tests.harness.known import family
 
 ROUTES = RouteTable(built_in_routes())
@@ -65,6 +58,40 @@ def found(method: str, path: str, routes: RouteTable = ROUTES) -> Match:
         ("GET", "/v1/responses/resp_1", []),
         ("POST", "/v1/messages/count_tokens", []),
         ("GET", "/health", []),
+        ("POST", "/v1/decisions", ["openai.decisions"]),
+        ("POST", "/v1/systemone", ["typesafe.systemone"]),
+        ("POST", "/generative_scoring", ["vllm.scoring"]),
+        ("POST", "/embeddings", ["openai.embeddings"]),
+        ("POST", "/embed", ["tei.embed"]),
+        ("POST", "/v1/audio/speech", ["openai.speech"]),
+        ("POST", "/api/v1/chat", ["lmstudio.chat"]),
+        ("POST", "/v1/responses/compact", ["openai.responses"]),
+        ("POST", "/completions", ["llamacpp.completion", "openai.completions"]),
+        ("POST", "/api/v0/chat/completions", ["openai.chat"]),
+        ("POST", "/openai/v1/chat/completions", ["openai.chat"]),
+        ("POST", "/openai/v1/rerank", ["jina.rerank"]),
+        ("POST", "/anthropic/v1/messages", ["anthropic.messages"]),
+        ("POST", "/engines/v1/embeddings", ["openai.embeddings"]),
+        ("POST", "/engines/llama.cpp/v1/messages", ["anthropic.messages"]),
+        ("POST", "/engines/vllm/rerank", ["jina.rerank"]),
+        ("POST", "/openai/deployments/gpt-5/chat/completions", ["openai.chat"]),
+        ("POST", "/v1/engines/m/embeddings", ["openai.embeddings"]),
+        ("POST", "/responses", ["openai.responses"]),
+        ("POST", "/messages", ["anthropic.messages"]),
+        ("GET", "/openai/v1/models", []),
+        ("GET", "/engines/v1/models/ai/smollm2", []),
+        ("GET", "/api/v0/models", []),
+        ("POST", "/anthropic/v1/messages/count_tokens", []),
+        ("POST", "/engines/v1/messages/count_tokens", []),
+        ("POST", "/messages/count_tokens", []),
+        ("POST", "/v1/responses/input_tokens", []),
+        ("GET", "/v1/responses/resp_1/input_items", []),
+        ("DELETE", "/v1/responses/resp_1", []),
+        ("POST", "/v1/responses/resp_1/cancel", []),
+        ("POST", "/v1/chat/completions/render", []),
+        ("POST", "/v1/completions/render", []),
+        ("GET", "/", []),
+        ("GET", "/v2/health/ready", []),
         ("GET", "/version", []),
     ],
 )
@@ -133,7 +160,11 @@ def test_the_parameters_of_a_path_are_told() -> None:
         "/v2/models/m/load",
         "/v2/repository/models/m/unload",
         "/v1/responses/",
-        "/v1/responses/a/cancel",
+        "/v1/responses/a/b",
+        "/openai/v1",
+        "/openai/v2/chat",
+        "/engines/a/b/v1/chat/completions",
+        "/anthropic/v1/chat/completions",
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -192,8 +223,8 @@ def test_another_method_is_refused_with_those_that_are_allowed(method: str) -> N
 
 
 def test_posting_to_a_free_path_is_refused() -> None:
-    assert refused("POST", "/v1/models").headers == (("Allow", "GET"),)
-    assert refused("DELETE", "/v1/models/m").headers == (("Allow", "GET"),)
+    assert refused("POST", "/v1/models").headers == (("Allow", "GET, HEAD"),)
+    assert refused("DELETE", "/v1/models/m").headers == (("Allow", "GET, HEAD"),)
 
 
 def test_a_refused_route_is_not_among_those_that_are_allowed() -> None:
@@ -221,11 +252,14 @@ def test_a_refusal_shows_a_bounded_and_printable_path() -> None:
         ("/v1/messages/count_tokens", ErrorShape.ANTHROPIC),
         ("/v1/messages/batches", ErrorShape.ANTHROPIC),
         ("/api/tags", ErrorShape.TEXT),
+        ("/anthropic/v1/models", ErrorShape.ANTHROPIC),
+        ("/openai/v1/nothing", ErrorShape.OPENAI),
+        ("/api/v1/nothing", ErrorShape.OPENAI),
         ("/api/embeddings", ErrorShape.TEXT),
         ("/api/a/b/c", ErrorShape.TEXT),
         ("/apis", ErrorShape.OPENAI),
         ("/v2/models/m/load", ErrorShape.TEXT),
-        ("/v2/nothing", ErrorShape.OPENAI),
+        ("/v2/nothing", ErrorShape.COHERE),
         ("/v1/models", ErrorShape.OPENAI),
         ("/nowhere", ErrorShape.OPENAI),
         ("/api/pull", ErrorShape.TEXT),
@@ -260,6 +294,54 @@ def test_of_two_paths_with_parameters_the_last_added_holds_whatever_its_paramete
     routes = RouteTable((*built_in_routes(), make_route("GET /v1/models/{name...}", why_refused="no list")))
 
     assert "no list" in refused("GET", "/v1/models/a/b", routes).message
+
+
+@pytest.mark.parametrize("name", [name for name in FREE_ROUTES if name.startswith("GET ")])
+def test_where_get_is_free_head_is(name: str) -> None:
+    path = re.sub(r"\{[a-z.]+\}", "x", name.removeprefix("GET "))
+
+    assert found("HEAD", path).route.families == ()
+    assert "HEAD" in ROUTES.methods(path)
+
+
+def test_head_is_refused_where_get_is() -> None:
+    assert refused("HEAD", "/v1/realtime").status == 404
+    assert refused("HEAD", "/v1/chat/completions").status == 405
+    routes = RouteTable((*built_in_routes(), make_route("GET /v1/models", why_refused="no list")))
+    assert "no list" in refused("HEAD", "/v1/models", routes).message
+
+
+def test_a_path_that_two_patterns_fit_is_served_by_the_one_that_has_the_method() -> None:
+    assert found("GET", "/v1/models/org/render").parameters == {"model": "org/render"}
+    assert found("POST", "/v1/models/org/render").parameters == {"api": "models/org"}
+    assert refused("PUT", "/v1/models/org/render").headers == (("Allow", "GET, HEAD, POST"),)
+    assert ROUTES.methods("/v1/models/org/render") == ("GET", "HEAD", "POST")
+
+
+@pytest.mark.parametrize("mount", MOUNTS, ids=lambda mount: mount.path or "/")
+def test_what_stands_below_v1_stands_at_every_mount_of_its_api(mount: Mount) -> None:
+    for each in FAMILIES:
+        for name in each.routes:
+            below = name.removeprefix("POST /v1/")
+            if below == name or (mount.apis and not each.api.startswith(mount.apis)):
+                continue
+            path = f"{mount.path}/{below}".replace("{model}", "m").replace("{engine}", "e")
+
+            assert each.api in {other.api for other in found("POST", path).route.families}
+
+
+def test_no_mount_makes_free_what_is_metered() -> None:
+    metered = {f"{route.method} {route.path}" for route in built_in_routes() if route.families}
+
+    assert not metered & set(FREE_ROUTES)
+    for name in metered:
+        path = re.sub(r"\{[a-z.]+\}", "x", name.partition(" ")[2])
+        assert found(name.partition(" ")[0], path).route.families
+
+
+def test_a_response_may_be_cancelled_with_a_body_or_without() -> None:
+    for path in ("/v1/responses/r/cancel", "/openai/v1/responses/r/cancel"):
+        assert found("POST", path).route.body is BodyKind.JSON_OR_NONE
 
 
 def test_a_path_without_parameters_goes_before_one_with() -> None:

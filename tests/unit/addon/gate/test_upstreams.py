@@ -1,7 +1,10 @@
 import pytest
 
 from phoebe_addon.apis.engines import UNDECLARED
+from phoebe_addon.gate.declared import Declared
+from phoebe_addon.gate.request_body import Asking
 from phoebe_addon.gate.upstreams import (
+    Template,
     Upstream,
     Upstreams,
     UpstreamsError,
@@ -100,11 +103,11 @@ def test_a_template_makes_an_upstream_of_the_resource_id() -> None:
     ],
 )
 def test_a_resource_id_that_could_change_the_meaning_of_a_template_has_no_upstream(resource_id: str) -> None:
-    assert Upstreams({}, "http://{resource_id}:8000").find(resource_id) is None
+    assert Upstreams({}, Template("http://{resource_id}:8000")).find(resource_id) is None
 
 
 def test_a_resource_id_that_would_double_a_part_of_every_path_has_no_upstream() -> None:
-    assert Upstreams({}, "http://engine/{resource_id}").find("v1") is None
+    assert Upstreams({}, Template("http://engine/{resource_id}")).find("v1") is None
 
 
 @pytest.mark.parametrize(
@@ -137,27 +140,26 @@ def test_a_map_names_the_upstream_of_each_resource() -> None:
             "res-2": Upstream("http", "b", 80),
             "2026-01-01": Upstream("https", "c", 443),
             "007": Upstream("http", "d", 80),
-        }
+        },
+        warnings=upstreams.warnings,
     )
     assert upstreams.find("res-3") is None
-    assert upstreams.warnings == ()
 
 
 @pytest.mark.parametrize(
-    ("entry", "continuous_usage"),
+    ("entry", "asking"),
     [
-        ("{ url: http://a, usage: continuous }", True),
-        ("{ url: http://a, usage: final }", False),
+        *((f"{{ url: http://a, usage: {asking} }}", asking) for asking in Asking),
         ("{ url: http://a }", None),
         ("http://a", None),
     ],
 )
-def test_a_map_may_say_how_a_resource_is_asked_for_usage(entry: str, continuous_usage: bool | None) -> None:
+def test_a_map_may_say_how_a_resource_is_asked_for_usage(entry: str, asking: Asking | None) -> None:
     for key in ("res-1", "default"):
         upstream = parse_map(f"{key}: {entry}", "map").find("res-1")
 
         assert upstream is not None
-        assert upstream.continuous_usage is continuous_usage
+        assert upstream.asking is asking
 
 
 @pytest.mark.parametrize("name", ["sglang", "SGLang", "sg-lang", "SGLANG"])
@@ -173,7 +175,10 @@ def test_an_engine_that_is_not_known_is_warned_of_and_nothing_is_assumed_of_it()
 
     assert upstreams.by_resource["a"].engine == UNDECLARED
     (warning,) = upstreams.warnings
-    assert warning.startswith("map: 'a': the engine 'my engine' is not one of those that are known (vLLM, ")
+    assert warning.startswith(
+        "map: 'a': the engine 'my engine' is not one of those that are known, and nothing is "
+    )
+    assert "known: vLLM, vLLM-Omni, SGLang, " in warning
 
 
 @pytest.mark.parametrize(("models", "warned"), [("", True), (", models: []", True), (", models: [m]", False)])
@@ -208,6 +213,52 @@ def test_the_default_of_a_map_may_be_a_template() -> None:
     assert upstreams.find("a.b") is None
 
 
+def test_a_template_may_declare_what_its_upstreams_are() -> None:
+    entry = 'default: { url: "http://{resource_id}.svc", engine: sglang, models: [m], usage: none }'
+    upstreams = parse_map(entry, "map")
+
+    assert upstreams.find("res-1") == Upstream(
+        "http", "res-1.svc", 80, "", engine("SGLang"), ("m",), Asking.NONE
+    )
+    assert upstreams.warnings == ()
+
+
+@pytest.mark.parametrize("url", ["http://a", "http://{resource_id}"])
+def test_one_url_may_declare_what_it_is(url: str) -> None:
+    upstreams = parse_setting(url, Declared("ollama", ("m",)))
+    upstream = upstreams.find("a") if upstreams else None
+
+    assert upstream is not None
+    assert (upstream.engine, upstream.models) == (engine("Ollama"), ("m",))
+
+
+@pytest.mark.parametrize(
+    ("declared", "warned"),
+    [
+        (Declared(), "neither an engine nor models"),
+        (Declared("tgi"), "nothing it serves is billed until `models`"),
+        (Declared("sglagn"), "did you mean SGLang?"),
+        (Declared("vllm"), None),
+        (Declared(models=("m",)), None),
+        (Declared("tgi", ("m",)), None),
+    ],
+)
+def test_one_url_that_declares_too_little_is_warned_of(declared: Declared, warned: str | None) -> None:
+    upstreams = parse_setting("http://a", declared)
+
+    assert upstreams is not None
+    assert len(upstreams.warnings) == (warned is not None)
+    assert all(warned in warning for warning in upstreams.warnings if warned)
+
+
+def test_entries_that_declare_nothing_are_named_together() -> None:
+    entries = [*(f"a{number}: http://x" for number in range(12)), "b: { url: http://x, engine: vllm }"]
+    (warning,) = parse_map("\n".join(entries), "map").warnings
+
+    assert warning.startswith("map: 'a0', 'a1', ")
+    assert "'a9' and 2 more: neither an engine nor models are declared" in warning
+
+
 def test_the_faults_of_all_entries_are_listed_with_source_and_resource() -> None:
     with pytest.raises(UpstreamsError) as raised:
         parse_map(
@@ -224,13 +275,13 @@ def test_the_faults_of_all_entries_are_listed_with_source_and_resource() -> None
             w: { url: http://x, usage: [final] }
             h: http://{resource_id}
             i: http://fine
-            default: { url: "http://{resource_id}" }
+            default: { url: "http://{resource_id}", engine: vllm }
             """,
             "/etc/map.yaml",
         )
 
     lines = str(raised.value).splitlines()
-    assert [line.split(":")[1].strip(" '") for line in lines] == [*"abcdefguvwh", "default"]
+    assert [line.split(":")[1].strip(" '") for line in lines] == [*"abcdefguvwh"]
     assert all(line.startswith("/etc/map.yaml: ") for line in lines)
     for line, fault in zip(
         lines,
@@ -242,8 +293,7 @@ def test_the_faults_of_all_entries_are_listed_with_source_and_resource() -> None
             "models must be a list",
             "models must be a list",
             "engine must be text",
-            *["usage must be final or continuous"] * 3,
-            "can be used only in",
+            *["usage must be one of auto, final, continuous, none"] * 3,
             "can be used only in",
         ],
         strict=True,

@@ -1,7 +1,8 @@
 import pytest
 
+from phoebe_addon.gate.built_in_routes import built_in_routes
 from phoebe_addon.gate.refusal import Refusal
-from phoebe_addon.gate.routes import BodyKind, Match, built_in_routes
+from phoebe_addon.gate.routes import BodyKind, Match
 from phoebe_addon.settings.routes_file import RoutesFileError, parse_routes
 
 FILE = """
@@ -67,7 +68,7 @@ def test_a_free_route_takes_the_body_it_names_or_the_usual_one(
 @pytest.mark.parametrize(
     ("entry", "fault"),
     [
-        ("POST /a: xml", "the kind of their body (none, json, form), not 'xml'"),
+        ("POST /a: xml", "the kind of their body (none, json, json_or_none, form), not 'xml'"),
         ("GET /a: json", "GET /a: a GET has no body"),
         ("DELETE /a: form", "DELETE /a: a DELETE has no body"),
         ("POST /a: [json]", "must be a list of routes, alone or with the kind"),

@@ -31,7 +31,7 @@ def test_a_command_of_another_package_is_listed_with_the_others(
         ([URL, "--model", "m", "--engine", "steam"], "known are vLLM"),
         ([URL, "--model", "m", "--models", "other"], "Phoebe would refuse it"),
         ([URL, "--model", "m", "--header", "secret"], "number 1: must be written"),
-        ([URL, "--model", "m", "--usage", "none"], "final"),
+        ([URL, "--model", "m", "--usage", "never"], "final"),
         ([URL, "--model", "m", "--timeout", "0"], "--timeout"),
         ([URL, "--model", "m", "--prompt-tokens", "0"], "--prompt-tokens"),
         ([URL, "--model", "m", "--ca-file", "/nowhere"], "does not exist"),
