@@ -8,7 +8,7 @@ ENGINE_STAMP := $(ENGINE)/.installed
 FOCUS := .venv-focus
 FOCUS_STAMP := $(FOCUS)/.installed
 
-.PHONY: help demo test test-engine test-focus bench bench-quick chaos lint format proto lock clean
+.PHONY: help demo test test-engine test-focus bench bench-quick chaos insides insides-diff lint format proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,12 @@ chaos: $(STAMP) ## run real parts under load and faults; SEEDS=N for how many ru
 format: $(STAMP) ## rewrite the sources in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+insides: $(STAMP) ## record what the installed mitmproxy does at the places that are relied on: docs/mitmproxy.md
+	@$(BIN)/python -W ignore -m tests.harness.released_insides record
+
+insides-diff: $(STAMP) ## show how it differs there between two releases: FROM=12.2.3 TO=12.3.1
+	@$(BIN)/python -W ignore -m tests.harness.released_insides diff $(FROM) $(TO)
 
 proto: $(STAMP) ## generate the Python code of the wire contract
 	@sh scripts/generate-proto proto

@@ -171,3 +171,31 @@ def test_options_that_cannot_be_used_end_mitmdump_with_a_message(
     proxy = Proxy(tmp_path, *arguments, options=options, ready=None)
     assert proxy.process.wait(timeout=20) == 1
     assert message in proxy.log()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("import mitmproxy.version as v; v.VERSION = '13.0.0'", "mitmproxy is 13.0.0"),
+        (
+            "from mitmproxy.proxy.layers import http; del http.HttpStream.check_invalid",
+            "mitmproxy.proxy.layers.http:HttpStream.check_invalid is missing",
+        ),
+        (
+            "import sys; sys.modules['mitmproxy.proxy.layers.http._hooks'] = None",
+            "mitmproxy.proxy.layers.http._hooks:HttpRequestHeadersHook is missing",
+        ),
+    ],
+)
+def test_a_mitmproxy_that_can_not_be_guarded_ends_before_it_listens(
+    tmp_path: Path, engine: Engine, change: str, said: str
+) -> None:
+    changer = tmp_path / "changer.py"
+    changer.write_text(change)
+    arguments = ("-s", str(ROOT / "addon" / "phoebe.py"), "--mode", f"reverse:{engine.url}")
+    proxy = Proxy(tmp_path, *arguments, script=changer, ready=None)
+
+    assert proxy.process.wait(timeout=30) == 1
+    assert f"phoebe: this mitmproxy can't be guarded: {said}" in proxy.log()
+    assert "Supported are mitmproxy 12.2" in proxy.log()
+    assert "listening" not in proxy.log()

@@ -13,7 +13,9 @@ break off before their answer or are silent for too long.
 
 import time
 from collections.abc import Generator
+from dataclasses import dataclass
 from logging import ERROR
+from types import ModuleType
 from typing import Any, override
 from weakref import WeakKeyDictionary
 
@@ -23,7 +25,6 @@ from mitmproxy.net.http import http1
 from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import commands, layer, mode_servers
 from mitmproxy.proxy.layers import http as http_layers
-from mitmproxy.proxy.layers import tls
 from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
@@ -39,7 +40,7 @@ from phoebe_addon.apis.family import ErrorShape
 from phoebe_addon.exchange.exchange import EngineFailure, Exchange, Stage
 from phoebe_addon.gate import gate
 from phoebe_addon.gate.refusal import INTERNAL_ERROR, Refusal, RefusalReason, error_body
-from phoebe_addon.proxy import flows
+from phoebe_addon.proxy import flows, insides
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.http1 import BoundedHttp1Client, BoundedHttp1Server, make_body_reader
 from phoebe_addon.proxy.http2 import BoundedHttp2Client, BoundedHttp2Server
@@ -241,42 +242,38 @@ def _error_response(status_code: int, message: str = "") -> bytes:
     return bytes(http1.assemble_response(response))
 
 
-def install() -> None:
-    """Put the guard into mitmproxy, for as long as this process lives.
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """What stands in the place of something of mitmproxy's."""
 
-    Raises RuntimeError if this mitmproxy is not one the guard was written for.
-    """
+    owner: ModuleType
+    name: str
+    ours: object
+
+
+def replacements() -> tuple[Replacement, ...]:
+    """List what stands in the place of something of mitmproxy's."""
     # Only here: it brings along much of mitmproxy that needs no guard.
     from mitmproxy.addons import next_layer  # noqa: PLC0415
 
-    for owner, name in (
-        (http_layers, "HttpStream"),
-        (http_layers, "Http1Server"),
-        (http_layers, "Http1Client"),
-        (http_layers, "Http2Server"),
-        (http_layers, "Http2Client"),
-        (next_layer, "ClientTLSLayer"),
-        (tls.ClientTLSLayer, "receive_handshake_data"),
-        (_http1, "make_error_response"),
-        (_http1, "make_body_reader"),
-        (mode_servers, "ProxyConnectionHandler"),
-        (mode_servers.ProxyConnectionHandler, "drain_writers"),
-        (mode_servers.ProxyConnectionHandler, "handle_connection"),
-        (http_layers.HttpStream, "_handle_event"),
-        (http_layers.HttpStream, "make_server_connection"),
-        (http_layers.HttpStream, "check_invalid"),
-        (http_layers.HttpStream, "check_body_size"),
-        (http_layers.HttpStream, "handle_protocol_error"),
-        (http_layers.HttpStream, "send_response"),
-    ):
-        if not hasattr(owner, name):
-            raise RuntimeError(f"this version of mitmproxy has no {name}: Phoebe can't guard it")
-    http_layers.HttpStream = GuardedHttpStream  # type: ignore[misc]
-    http_layers.Http1Server = BoundedHttp1Server  # type: ignore[attr-defined]
-    http_layers.Http1Client = BoundedHttp1Client  # type: ignore[attr-defined]
-    http_layers.Http2Server = BoundedHttp2Server  # type: ignore[attr-defined]
-    http_layers.Http2Client = BoundedHttp2Client  # type: ignore[attr-defined]
-    next_layer.ClientTLSLayer = BoundedClientTLSLayer  # type: ignore[attr-defined]
-    _http1.make_error_response = _error_response
-    _http1.make_body_reader = make_body_reader
-    mode_servers.ProxyConnectionHandler = WatchedConnectionHandler  # type: ignore[misc]
+    return (
+        Replacement(http_layers, "HttpStream", GuardedHttpStream),
+        Replacement(http_layers, "Http1Server", BoundedHttp1Server),
+        Replacement(http_layers, "Http1Client", BoundedHttp1Client),
+        Replacement(http_layers, "Http2Server", BoundedHttp2Server),
+        Replacement(http_layers, "Http2Client", BoundedHttp2Client),
+        Replacement(next_layer, "ClientTLSLayer", BoundedClientTLSLayer),
+        Replacement(_http1, "make_error_response", _error_response),
+        Replacement(_http1, "make_body_reader", make_body_reader),
+        Replacement(mode_servers, "ProxyConnectionHandler", WatchedConnectionHandler),
+    )
+
+
+def install() -> None:
+    """Put the guard into mitmproxy, for as long as this process lives.
+
+    Raises InsidesError if this mitmproxy is not one the guard was written for.
+    """
+    insides.check()
+    for each in replacements():
+        setattr(each.owner, each.name, each.ours)

@@ -5,11 +5,11 @@ they were shown, though. Bytes may wait where layers don't see them: at a layer 
 buffer, in the kernel. So before each request all of these are looked at. If something is there, the request
 goes out on another connection.
 
-HTTP/2 numbers requests and answers. There an answer that nobody asked for breaks the protocol, and the
-connection ends by itself.
+HTTP/2 numbers requests and answers. There an engine may say something at any time. An answer to what was not
+asked breaks the protocol, and the connection ends; but for that, what came first must be heard first.
 """
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol, override
 from weakref import WeakValueDictionary
 
@@ -37,6 +37,13 @@ def know_sockets(client: Connection, sockets: Sockets) -> None:
     _sockets[client.id] = sockets
 
 
+@dataclass
+class EngineHeardHook(commands.StartHook):
+    """No addon has this hook: until it is over, the layers are shown what waits for them."""
+
+    data: Server
+
+
 class QuietEngineStream(http_layers.HttpStream):
     """mitmproxy's HTTP stream; it asks an engine only where the engine is quiet."""
 
@@ -51,13 +58,9 @@ class QuietEngineStream(http_layers.HttpStream):
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
         while (yield from super().make_server_connection()):
             engine = self.context.server
-            http1 = _http1_of(self.http_layer, engine)
-            if http1 is None or not _has_spoken(self.http_layer, engine):
+            if (yield from self._is_quiet(engine)):
                 return True
-            # Only the proxy's half is closed, so that what the engine said is still read and counted. On such
-            # a connection mitmproxy sends no further request.
-            yield commands.CloseTcpConnection(engine, half_close=True)
-            if http1.request_count == 0 or engine.connected:
+            if engine.connected or not self._was_asked_before(engine):
                 # An engine that speaks first, or is gone at once, would do the same again.
                 message = "the engine spoke before it was asked, or closed the connection at once"
                 yield from self.handle_protocol_error(
@@ -66,22 +69,32 @@ class QuietEngineStream(http_layers.HttpStream):
                 return False
         return False
 
+    def _is_quiet(self, engine: Server) -> layer.CommandGenerator[bool]:
+        """Whether an engine may be asked on a connection. One that may not is used no more."""
+        layers = self._layers_of(engine)
+        waits = any(each._paused_event_queue for each in layers)
+        if not isinstance(layers[-1], BoundedHttp1Client):
+            if waits:
+                yield EngineHeardHook(engine)
+            return engine.connected
+        if not waits and not _is_unread(self.context.client, engine):
+            return True
+        # Only the proxy's half is closed, so that what the engine said is still read and counted. On such a
+        # connection mitmproxy sends no further request.
+        yield commands.CloseTcpConnection(engine, half_close=True)
+        return False
 
-def _http1_of(http_layer: http_layers.HttpLayer, engine: Server) -> BoundedHttp1Client | None:
-    """Return the layer that speaks HTTP/1 with an engine; None: HTTP/2 is spoken."""
-    innermost = http_layer.connections[engine].context.layers[-1]
-    return innermost if isinstance(innermost, BoundedHttp1Client) else None
+    def _was_asked_before(self, engine: Server) -> bool:
+        http = self._layers_of(engine)[-1]
+        return isinstance(http, BoundedHttp1Client) and http.request_count > 0
+
+    def _layers_of(self, engine: Server) -> list[layer.Layer]:
+        """List the layers of an engine's connection: TLS where it is spoken, and HTTP, which is the last."""
+        outermost = self.http_layer.connections[engine]
+        layers = outermost.context.layers
+        return layers[layers.index(outermost) :]
 
 
-def _has_spoken(http_layer: http_layers.HttpLayer, engine: Server) -> bool:
-    if any(each._paused_event_queue for each in _layers_of(http_layer, engine)):
-        return True
-    sockets = _sockets.get(http_layer.context.client.id)
+def _is_unread(client: Connection, engine: Server) -> bool:
+    sockets = _sockets.get(client.id)
     return sockets is not None and sockets.is_unread(engine)
-
-
-def _layers_of(http_layer: http_layers.HttpLayer, engine: Server) -> Iterator[layer.Layer]:
-    """List the layers of an engine's connection: TLS, where it is spoken, and HTTP."""
-    outermost = http_layer.connections[engine]
-    layers = outermost.context.layers
-    yield from layers[layers.index(outermost) :]

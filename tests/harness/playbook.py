@@ -1,0 +1,232 @@
+"""A client's connection in mitmproxy's layers, without sockets: bytes and ends go in, commands come out.
+
+It plays the part of mitmproxy's `server.py`: opens and closes connections, answers hooks, keeps what was sent
+where. All happens at once and in order, unless a test holds it back.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from mitmproxy import addonmanager, http
+from mitmproxy import options as mitmproxy_options
+from mitmproxy.connection import Client, Connection, ConnectionState, Server
+from mitmproxy.proxy import commands, context, events, mode_specs
+from mitmproxy.proxy.layers import http as http_layers
+
+from phoebe_addon.exchange.exchange import Exchange
+from phoebe_addon.proxy import guard
+from phoebe_addon.proxy.quiet_engines import know_sockets
+from phoebe_addon.proxy.unasked import EngineSpokeUnaskedHook, Unasked
+from tests.harness.addon_in_mitmproxy import clientplayback, proxyserver
+from tests.harness.exchanges import PASSED, admission
+
+type HookAction = Callable[[http.HTTPFlow], object]
+
+ENGINE = ("engine", 8000)
+
+
+def options() -> mitmproxy_options.Options:
+    """Make mitmproxy's options, at their defaults."""
+    made = mitmproxy_options.Options()
+    loader = addonmanager.Loader(SimpleNamespace(options=made))
+    proxyserver.Proxyserver().load(loader)
+    return made
+
+
+def admit(flow: http.HTTPFlow) -> None:
+    """Admit an exchange, to the engine that every test has."""
+    exchange = guard.exchange_of(flow)
+    assert exchange
+    exchange.pass_head(PASSED)
+    exchange.admit(admission())
+    flow.request.scheme = "http"
+    flow.request.host, flow.request.port = ENGINE
+
+
+@dataclass(eq=False)
+class Playbook:
+    """One connection of a client, and those to its engines.
+
+    alpn, engine_alpn: h2, or nothing for HTTP/1. actions: what the addon does in its hooks, by name; at first
+    it admits all. held: names of hooks that are not completed before `release`. replayed: a flow that is sent
+    again, in place of what a client sends.
+
+    refused: whether engines can't be connected to. connects_at_once: else they are not within the test.
+    speaks_first: what an engine sends before it could be asked. unread: connections on which something waits
+    that layers were not shown; all_unread: on all. half_closes: whether half of a connection can be closed.
+
+    hooks, flows, logs, unasked: what came out. writes: what was written to each connection, a piece for each
+    command. half_closed, closed: the connections of which the proxy closed its half, or all.
+    """
+
+    alpn: bytes = b""
+    engine_alpn: bytes = b""
+    actions: dict[str, HookAction] = field(default_factory=lambda: {"request": admit})
+    held: set[str] = field(default_factory=set)
+    replayed: http.HTTPFlow | None = None
+    refused: bool = False
+    connects_at_once: bool = True
+    speaks_first: bytes = b""
+    unread: set[Connection] = field(default_factory=set)
+    all_unread: bool = False
+    half_closes: bool = True
+    hooks: list[str] = field(default_factory=list)
+    flows: list[http.HTTPFlow] = field(default_factory=list)
+    logs: list[str] = field(default_factory=list)
+    unasked: list[Unasked] = field(default_factory=list)
+    engines: list[Server] = field(default_factory=list)
+    writes: dict[Connection, list[bytes]] = field(default_factory=dict)
+    half_closed: list[Connection] = field(default_factory=list)
+    closed: list[Connection] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        mode = mode_specs.ProxyMode.parse("reverse:http://upstream.invalid")
+        self.client = Client(
+            peername=("10.0.0.1", 4711),
+            sockname=("10.0.0.2", 8080),
+            state=ConnectionState.OPEN,
+            proxy_mode=mode,
+            alpn=self.alpn,
+        )
+        know_sockets(self.client, self)
+        made = context.Context(self.client, options())
+        made.server.address = ("upstream.invalid", 80)
+        self.layer = http_layers.HttpLayer(made, http_layers.HTTPMode.transparent)
+        self._events: deque[events.Event] = deque()
+        self._held: list[commands.StartHook] = []
+        if self.replayed:
+            self.layer.connections[self.client] = clientplayback.MockServer(self.replayed, made.fork())
+        self._happen(events.Start())
+
+    def is_unread(self, connection: Connection) -> bool:
+        """Whether something waits that the layers were not shown."""
+        return self.all_unread or connection in self.unread
+
+    def sends(self, data: bytes, connection: Connection | None = None) -> None:
+        """Let bytes come on a connection, the client's if none is named."""
+        self._happen(events.DataReceived(connection or self.client, data))
+
+    def leaves(self, connection: Connection | None = None) -> None:
+        """Let the other end of a connection close it, the client if none is named."""
+        left = connection or self.client
+        left.state &= ~ConnectionState.CAN_READ
+        self._happen(events.ConnectionClosed(left))
+        left.timestamp_end = 1.0
+
+    def release(self) -> None:
+        """Complete the hooks that were held back."""
+        released, self._held, self.held = self._held, [], set()
+        for hook in released:
+            self._run(hook)
+        self._work()
+
+    def wakes(self, stream: http_layers.HttpStream) -> None:
+        """Let the watchdog wake a stream."""
+        wakeup = commands.RequestWakeup(0)
+        self.layer.command_sources[wakeup] = stream
+        self._happen(events.Wakeup(wakeup))
+
+    def written(self, connection: Connection | None = None) -> bytes:
+        """Return what was written to a connection, the client's if none is named, and forget it."""
+        return b"".join(self.writes.pop(connection or self.client, []))
+
+    @property
+    def engine(self) -> Server:
+        """The connection to an engine that was opened last."""
+        return self.engines[-1]
+
+    @property
+    def stream(self) -> guard.GuardedHttpStream:
+        """The one exchange that is under way."""
+        (stream,) = self.layer.streams.values()
+        assert isinstance(stream, guard.GuardedHttpStream)
+        return stream
+
+    @property
+    def exchange(self) -> Exchange:
+        """The exchange that began last."""
+        exchange = guard.exchange_of(self.flows[-1])
+        assert exchange
+        return exchange
+
+    def _happen(self, event: events.Event) -> None:
+        self._events.append(event)
+        self._work()
+
+    def _work(self) -> None:
+        while self._events:
+            for command in self.layer.handle_event(self._events.popleft()):
+                self._do(command)
+
+    def _do(self, command: commands.Command) -> None:
+        match command:
+            case commands.OpenConnection():
+                self._open(command)
+            case commands.SendData() if command.connection.state & ConnectionState.CAN_WRITE:
+                self.writes.setdefault(command.connection, []).append(bytes(command.data))
+            case commands.CloseTcpConnection(half_close=True):
+                if self.half_closes:
+                    command.connection.state &= ~ConnectionState.CAN_WRITE
+                self.half_closed.append(command.connection)
+            case commands.CloseConnection() if command.connection.state is not ConnectionState.CLOSED:
+                # Of a connection whose end was shown already nothing more is shown.
+                if command.connection.state & ConnectionState.CAN_READ:
+                    self._events.append(events.ConnectionClosed(command.connection))
+                command.connection.state = ConnectionState.CLOSED
+                self.closed.append(command.connection)
+            case commands.StartHook():
+                self._call(command)
+            case commands.Log():
+                self.logs.append(command.message)
+
+    def _open(self, command: commands.OpenConnection) -> None:
+        if not self.connects_at_once:
+            return
+        if self.refused:
+            command.connection.error = "connection refused"
+            self._events.append(events.OpenConnectionCompleted(command, command.connection.error))
+            return
+        engine = command.connection
+        assert isinstance(engine, Server)
+        engine.state = ConnectionState.OPEN
+        engine.timestamp_start = 1.0
+        engine.peername = ENGINE
+        engine.alpn = self.engine_alpn
+        self.engines.append(engine)
+        if self.speaks_first:
+            self._events.append(events.DataReceived(engine, self.speaks_first))
+        self._events.append(events.OpenConnectionCompleted(command, None))
+
+    def _call(self, hook: commands.StartHook) -> None:
+        self.hooks.append(hook.name)
+        if isinstance(hook, EngineSpokeUnaskedHook):
+            self.unasked.append(hook.data)
+        elif hook.name in self.held:
+            self._held.append(hook)
+        else:
+            self._run(hook)
+
+    def _run(self, hook: commands.StartHook) -> None:
+        (argument,) = hook.args()
+        if isinstance(argument, http.HTTPFlow):
+            if argument not in self.flows:
+                self.flows.append(argument)
+            action: Callable[[Any], object] | None = self.actions.get(hook.name)
+            if action:
+                action(argument)
+        if hook.blocking:
+            self._events.append(events.HookCompleted(hook))
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Have the guard in mitmproxy for as long as the context lasts."""
+    with pytest.MonkeyPatch.context() as patch:
+        for each in guard.replacements():
+            patch.setattr(each.owner, each.name, each.ours)
+        yield

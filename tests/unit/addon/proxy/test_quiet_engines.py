@@ -1,0 +1,121 @@
+"""No exchange is answered with bytes that came before its request was sent."""
+
+import pytest
+
+from tests.harness.playbook import Playbook
+
+pytestmark = pytest.mark.usefixtures("guard_in_place")
+
+ASK = b"POST /v1/chat/completions HTTP/1.1\r\nHost: p\r\nContent-Length: 2\r\n\r\n{}"
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nown"
+STOLEN = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen"
+
+
+def asked_once() -> Playbook:
+    """A client that has its first answer, and an engine that waits for the next request."""
+    book = Playbook()
+    book.sends(ASK)
+    book.sends(ANSWER, book.engine)
+    assert book.written().endswith(b"own")
+    book.writes.clear()
+    return book
+
+
+def test_a_quiet_engine_is_asked_again_on_the_same_connection() -> None:
+    book = asked_once()
+
+    book.sends(ASK)
+
+    assert len(book.engines) == 1
+    assert book.written(book.engine).endswith(b"\r\n\r\n{}")
+
+
+def test_what_waits_unread_on_a_connection_is_not_the_answer_to_the_next_request() -> None:
+    book = asked_once()
+    first = book.engine
+    book.unread = {first}
+
+    book.sends(ASK)
+
+    assert len(book.engines) == 2
+    assert book.written(first) == b""
+    assert book.half_closed == [first]
+    book.sends(STOLEN, first)
+    assert [(each.byte_count, each.status) for each in book.unasked] == [(len(STOLEN), 200)]
+    assert book.closed == [first]
+    book.sends(ANSWER, book.engine)
+    assert book.written().endswith(b"own")
+
+
+def test_a_connection_of_which_only_the_end_waits_unread_is_not_used() -> None:
+    book = asked_once()
+    first = book.engine
+    book.unread = {first}
+
+    book.sends(ASK)
+    book.leaves(first)
+    book.sends(ANSWER, book.engine)
+
+    assert book.written().endswith(b"own")
+    assert book.unasked == []
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_an_engine_that_speaks_before_it_is_asked_is_not_asked(shown: bool) -> None:
+    book = Playbook(speaks_first=STOLEN if shown else b"", all_unread=not shown)
+
+    book.sends(ASK)
+    if not shown:
+        book.sends(STOLEN, book.engine)
+
+    assert book.written(book.engine) == b""
+    answer = book.written()
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    assert b"stolen" not in answer
+    assert len(book.engines) == 1
+    assert [each.byte_count for each in book.unasked] == [len(STOLEN)]
+    assert book.closed == [book.engine]
+    assert "error" in book.hooks
+
+
+def test_an_engine_that_closes_at_once_is_not_asked_again_and_again() -> None:
+    book = Playbook(all_unread=True)
+
+    book.sends(ASK)
+    book.leaves(book.engine)
+
+    assert book.written().startswith(b"HTTP/1.1 502 ")
+    assert len(book.engines) == 1
+    assert book.unasked == []
+
+
+def test_a_client_goes_on_after_an_engine_that_spoke_first() -> None:
+    book = Playbook(speaks_first=STOLEN)
+    book.sends(ASK)
+    book.written()
+    book.speaks_first = b""
+
+    book.sends(ASK)
+    book.sends(ANSWER, book.engine)
+
+    assert book.written().endswith(b"own")
+
+
+def test_a_connection_that_can_not_be_closed_ends_the_exchange() -> None:
+    book = asked_once()
+    book.all_unread = True
+    book.half_closes = False
+
+    book.sends(ASK)
+
+    assert book.written().startswith(b"HTTP/1.1 502 ")
+    assert len(book.engines) == 1
+
+
+def test_an_engine_of_http_2_may_say_something_at_any_time() -> None:
+    book = Playbook(engine_alpn=b"h2", all_unread=True)
+
+    book.sends(ASK)
+
+    assert book.half_closed == []
+    assert b"PRI * HTTP/2.0" in book.written(book.engine)
