@@ -157,7 +157,7 @@ def test_nothing_passes_while_mitmproxy_is_not_yet_a_reverse_proxy(tmp_path: Pat
         (["--mode", "reverse:tcp://127.0.0.1:1"], {}, "can't be metered"),
         ([], {"phoebe_upstream": "ftp://x"}, "must start with http"),
         ([], {"phoebe_upstream": "http://127.0.0.1:1/v1"}, "must not end with /v1"),
-        ([], {"phoebe_upstream": "/no/such/map.yaml"}, "can't be read"),
+        ([], {"phoebe_upstream": "/no/such/map.yaml"}, "can't read"),
         (
             ["--mode", "reverse:http://127.0.0.1:1"],
             {"phoebe_rater": "x", "phoebe_body_limit": "y", "phoebe_usage": "z"},
