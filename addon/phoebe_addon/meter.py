@@ -108,7 +108,7 @@ class Meter:
             async with asyncio.timeout(DURABLE_TIMEOUT_S):
                 await asyncio.shield(asyncio.wrap_future(written))
         except (TimeoutError, SpoolError):
-            logger.error("phoebe: event %s is not in the spool", metering.request_id)
+            logger.error("phoebe: event %s is not in the spool", metering.admission.request_id)
             return False
         self._delivery.wake()
         return True
@@ -173,10 +173,14 @@ class Meter:
     def _count_unread(self, metering: Metering) -> None:
         if metering.usage_malformed:
             self.metrics.malformed.inc()
-            logger.warning("phoebe: event %s: the engine's usage has a bad count", metering.request_id)
+            logger.warning(
+                "phoebe: event %s: the engine's usage has a bad count", metering.admission.request_id
+            )
         if metering.answer_unreadable:
             self.metrics.unreadable.inc()
-            logger.warning("phoebe: event %s: the answer's content coding can't be read", metering.request_id)
+            logger.warning(
+                "phoebe: event %s: the answer's content coding can't be read", metering.admission.request_id
+            )
 
     def _count_delivered(self, outcomes: Counter[str]) -> None:
         for outcome, count in outcomes.items():

@@ -69,11 +69,13 @@ class AnswerReader:
     """Collects what the documents of one answer say: one document, or the chunks of a stream.
 
     formats: those its path allows, the one the request was made for first. The answer's own shape decides.
+    ends_with_body: whether nothing but the end of the body says that the answer is whole.
     """
 
     def __init__(self, formats: tuple[AnswerFormat, ...], request_facts: RequestFacts) -> None:
         self._readers = [_FormatReader(each, request_facts) for each in formats]
         self._relevances = [relevance_of(each) for each in formats]
+        self.ends_with_body = formats[0].ends_with_body
         self._done = False
         self._unreadable = False
 
@@ -148,10 +150,6 @@ class AnswerReader:
         """List the members that are read, of a document or of each of its results."""
         return frozenset(name for reader in self._readers for name in reader.member_names())
 
-    def ends_with_body(self) -> bool:
-        """Whether nothing but the end of the body says that the answer is whole."""
-        return self._readers[0].ends_with_body
-
 
 class _FormatReader:
     """Reads the documents of one answer by the facts of one format."""
@@ -172,7 +170,6 @@ class _FormatReader:
         self._finish_reason: str | None = None
         self._finished = False
         self.failed = False
-        self.ends_with_body = form.ends_with_body
 
     def read_headers(self, headers: Mapping[str, str]) -> None:
         counts = self._format.header_usage

@@ -61,34 +61,30 @@ class EngineFailure(Enum):
 class Exchange:
     """One request and its answer.
 
-    connection_id: of the client's connection it came on. path: what the client asked for, without the query;
-    an engine may be asked for it below a prefix. passed: once its head is in order. refusal: why it was
-    refused. metering: once it is admitted. engine_failure: how its engine failed, if it did.
+    stage: where it stands; only the methods move it on. connection_id: of the client's connection it came on.
+    path: what the client asked for, without the query; an engine may be asked for it below a prefix. passed:
+    once its head is in order. refusal: why it was refused. metering: once it is admitted. engine_failure: how
+    its engine failed, if it did.
     """
 
     __slots__ = (
-        "_stage",
         "connection_id",
         "engine_failure",
         "metering",
         "passed",
         "path",
         "refusal",
+        "stage",
     )
 
     def __init__(self, connection_id: str) -> None:
-        self._stage = Stage.ARRIVED
+        self.stage = Stage.ARRIVED
         self.connection_id = connection_id
         self.path = ""
         self.passed: Pass | None = None
         self.refusal: Refusal | None = None
         self.metering: Metering | None = None
         self.engine_failure: EngineFailure | None = None
-
-    @property
-    def stage(self) -> Stage:
-        """Where it stands."""
-        return self._stage
 
     def pass_head(self, passed: Pass) -> None:
         """Its head is in order. Raises StageError."""
@@ -106,13 +102,13 @@ class Exchange:
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer it in place of an engine. Of several reasons the first holds. Raises StageError."""
-        if self._stage not in (Stage.REFUSED, Stage.ENDED):
+        if self.stage not in (Stage.REFUSED, Stage.ENDED):
             self._become(Stage.REFUSED)
             self.refusal = refusal
 
     def ask(self) -> bool:
         """Say whether its engine may be asked: only if it was let through, and once. Then it is asked."""
-        if self._stage not in (Stage.ADMITTED, Stage.FREE):
+        if self.stage not in (Stage.ADMITTED, Stage.FREE):
             return False
         self._become(Stage.ASKED)
         return True
@@ -127,7 +123,7 @@ class Exchange:
 
     def end(self, ending: Ending, now: datetime) -> MeteringEvent | None:
         """End it. Returns its event the first time, if it was admitted; None ever after."""
-        stage = self._stage
+        stage = self.stage
         if stage is Stage.ENDED:
             return None
         self._become(Stage.ENDED)
@@ -138,6 +134,6 @@ class Exchange:
         return self.metering.event(ending, now)
 
     def _become(self, stage: Stage) -> None:
-        if stage not in _NEXT[self._stage]:
-            raise StageError(f"an exchange that is {self._stage} can't become {stage}")
-        self._stage = stage
+        if stage not in _NEXT[self.stage]:
+            raise StageError(f"an exchange that is {self.stage} can't become {stage}")
+        self.stage = stage

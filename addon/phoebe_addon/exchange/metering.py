@@ -47,11 +47,6 @@ class Metering:
         self.answer_unreadable = False
 
     @property
-    def request_id(self) -> str:
-        """The id minted at admission."""
-        return self.admission.request_id
-
-    @property
     def streams(self) -> bool:
         """Whether the answer is a stream of events or of lines."""
         return self._answer_body is not None and self._answer_body.streamed
@@ -90,6 +85,10 @@ class Metering:
         assert self._answer_body
         return self._answer_body.finish()
 
+    def answer_whole(self, content: bytes, now: datetime) -> bytes:
+        """Take an answer's body that is there whole; return what to pass on to the client."""
+        return self.answer_bytes(content, now) + self.answer_complete()
+
     def event(self, ending: Ending, now: datetime) -> MeteringEvent:
         """Make the event of the exchange, which ends now."""
         answer = self._reader.answer()
@@ -99,7 +98,7 @@ class Metering:
             answer,
             self._status_code,
             streamed=self.streams,
-            ends_with_body=self._reader.ends_with_body(),
+            ends_with_body=self._reader.ends_with_body,
             first_byte_time=self._first_byte_time,
         )
         event = ended_event(self.admission, seen, ending, now)

@@ -159,7 +159,7 @@ def check_free_body(content: bytes, passed: Pass, rules: GateRules) -> bytes | R
 
 def _decoded(content: bytes, content_encoding: str, bytes_max: int) -> bytes | None:
     """Decode a body; None: it is larger than allowed. Raises ContentCodingError."""
-    decoder = open_decoder(content_encoding)
+    decoder = open_decoder(content_encoding) if content_encoding else None
     if decoder is None:
         return content
     decoded = bytearray()
@@ -251,8 +251,10 @@ def bad_http(status: int, message: str) -> Refusal:
 def _check_body_headers(head: RequestHead, rules: GateRules) -> Refusal | None:
     if any(coding.strip().lower() != "chunked" for coding in head.headers.get("transfer-encoding", ())):
         return bad_http(501, "Of transfer codings, only chunked is supported.")
+    codings = head.headers.get("content-encoding", ())
     try:
-        open_decoder(",".join(head.headers.get("content-encoding", ())))
+        if codings:
+            open_decoder(",".join(codings))
     except ContentCodingError as error:
         return Refusal(400, RefusalReason.BAD_BODY, f"{error}.")
     length = head.headers.get("content-length", ("0",))[0]

@@ -31,11 +31,6 @@ def joined_headers(headers: http.Headers) -> dict[str, str]:
     return joined
 
 
-def path(flow: http.HTTPFlow) -> str:
-    """Return the path of a request, without its query."""
-    return flow.request.path.partition("?")[0]
-
-
 def is_reverse_proxied(flow: http.HTTPFlow) -> bool:
     """Whether the flow came in while mitmproxy was a reverse proxy."""
     return isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode)

@@ -12,7 +12,7 @@ break off before their answer or are silent for too long.
 """
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from logging import ERROR
 from types import ModuleType
@@ -59,9 +59,8 @@ _ENGINE_BROKE_OFF = Refusal(502, RefusalReason.UPSTREAM, "The model server can't
 _ENGINE_TIMED_OUT = Refusal(504, RefusalReason.UPSTREAM, "The model server did not answer in time.")
 
 
-def exchange_of(flow: http.HTTPFlow) -> Exchange | None:
-    """Return the exchange of a flow; None: it did not come from a client but from a file."""
-    return _exchanges.get(flow)
+exchange_of: Callable[[http.HTTPFlow], Exchange | None] = _exchanges.get
+"""Returns the exchange of a flow; None: the flow did not come from a client but from a file."""
 
 
 def response_of(refusal: Refusal, shape: ErrorShape) -> http.Response:
@@ -100,7 +99,7 @@ class GuardedHttpStream(TimedHttpStream):
     def check_invalid(self, request: bool) -> layer.CommandGenerator[bool]:
         if not request:
             return (yield from self._check_answers_head())
-        self.exchange.path = flows.path(self.flow)
+        self.exchange.path = self.flow.request.path.partition("?")[0]
         _exchanges[self.flow] = self.exchange
         refusal = self._not_spoken_here()
         if refusal:
@@ -114,7 +113,7 @@ class GuardedHttpStream(TimedHttpStream):
         request = self.flow.request
         if request.method == "CONNECT":
             return gate.connect_refused()
-        if self._speaks_http1() and request.http_version not in _HTTP1_VERSIONS:
+        if request.http_version not in _HTTP1_VERSIONS and self._speaks_http1():
             return gate.bad_http(505, "The request line must end in HTTP/1.1 or HTTP/1.0.")
         return None
 

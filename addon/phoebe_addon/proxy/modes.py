@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from mitmproxy.proxy import mode_specs
 
-from phoebe_addon.gate.upstreams import Upstream
+from phoebe_addon.gate.declared import Declared
+from phoebe_addon.gate.upstreams import Upstream, Upstreams, declare, single
 
 # Where mitmproxy believes to forward to when Phoebe made it a reverse proxy. Nothing goes there: the guard
 # lets pass only flows whose upstream Phoebe has set. The name can't be resolved (RFC 6761).
@@ -26,13 +27,16 @@ def check_modes(modes: Sequence[str]) -> None:
             raise ModeError(f"--mode {mode.full_spec} can't be metered: give reverse:http(s)://… or none")
 
 
-def upstream_of(modes: Sequence[str]) -> Upstream | None:
-    """Return the upstream that `--mode reverse:URL` names, if it is the only mode."""
+def upstreams_of(modes: Sequence[str], declared: Declared) -> Upstreams:
+    """Return the upstream that `--mode reverse:URL` names, for every resource. declared: what is known of it.
+
+    Raises ModeError if that is not the only mode.
+    """
     parsed = [mode_specs.ProxyMode.parse(mode) for mode in modes]
     mode = parsed[0] if len(parsed) == 1 else None
     if not isinstance(mode, mode_specs.ReverseMode) or mode.data == NO_UPSTREAM:
-        return None
-    return Upstream(mode.scheme, *mode.address)
+        raise ModeError("no model server: give --mode reverse:http://HOST:PORT or --set phoebe_upstream=URL")
+    return single(declare(Upstream(mode.scheme, *mode.address), declared), declared)
 
 
 def reversed_modes(modes: Sequence[str]) -> list[str]:

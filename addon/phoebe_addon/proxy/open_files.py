@@ -4,8 +4,11 @@ A process that can't open another file can't reach an engine for a client it has
 again after an error. So it takes no more clients than it has files for.
 """
 
+import logging
 import resource
 from dataclasses import dataclass
+
+logger = logging.getLogger(__name__)
 
 # Libraries, logs, the spool and what it adopts, the rater, metrics.
 _OWN_FILES = 200
@@ -32,6 +35,18 @@ class ClientLimits:
             return self
         each = max(1, (files_max - _OWN_FILES) // 3)
         return ClientLimits(min(self.connections_max, each), min(self.exchanges_max, each))
+
+
+def possible(wanted: ClientLimits) -> ClientLimits:
+    """Let this process open the files that so many clients need. Returns how many there can be."""
+    limits = wanted.within(allow_open_files(wanted.files()))
+    if limits != wanted:
+        logger.warning(
+            "phoebe: the limit on open files leaves room for %d connections and %d exchanges at a time",
+            limits.connections_max,
+            limits.exchanges_max,
+        )
+    return limits
 
 
 def allow_open_files(wanted: int) -> int:

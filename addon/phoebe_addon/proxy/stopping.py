@@ -7,6 +7,7 @@ by whoever calls its `shutdown`; all of them come by here first. Being told agai
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Protocol
 
 from mitmproxy import master
 from mitmproxy.addons import proxyserver
@@ -24,21 +25,17 @@ _LOOK_EVERY_S = 0.05
 class Stopping:
     """Stands in for the `shutdown` of a mitmproxy, until `undo`.
 
-    drain: what to do, once, before mitmproxy's own shutdown.
+    drain: what to do, once, before mitmproxy's own shutdown. begun: whether the process is to end.
     """
 
     def __init__(self, stopped: master.Master, drain: Callable[[], Awaitable[None]]) -> None:
         self._master = stopped
         self._drain = drain
+        self.begun = False
         self._draining: asyncio.Task[None] | None = None
         self._shutdown: Callable[[], None] = stopped.shutdown
         stopped.shutdown = self._ask  # type: ignore[method-assign]
         self._signals = StopSignals(stopped.event_loop, self._ask)
-
-    @property
-    def begun(self) -> bool:
-        """Whether the process is to end."""
-        return self._draining is not None
 
     def undo(self) -> None:
         """Let mitmproxy be as it was; what is being waited for is waited for no more."""
@@ -56,6 +53,7 @@ class Stopping:
             logger.warning("phoebe: told again to stop: what is under way is cut off")
             self._shutdown()
         else:
+            self.begun = True
             self._draining = spawn(self._run(), "draining")
 
     async def _run(self) -> None:
@@ -65,6 +63,32 @@ class Stopping:
             logger.exception("phoebe: stopping in order failed")
         finally:
             self._shutdown()
+
+
+class Books(Protocol):
+    """What keeps the books of exchanges under way, and has their events delivered."""
+
+    def end_all(self) -> None:
+        """End what is open, because the proxy stops."""
+
+    async def finish(self, deadline_s: float) -> None:
+        """Bring all events to the rater, until about that time of the event loop."""
+
+
+async def drain(servers: proxyserver.Proxyserver, books: Books, timeout_s: float) -> None:
+    """Let what is under way come to its end, and its events to the rater, within the time there is.
+
+    timeout_s: in seconds; 0: nothing is waited for.
+    """
+    if not timeout_s:
+        return
+    deadline_s = asyncio.get_running_loop().time() + timeout_s
+    logger.info("phoebe: stopping: what is under way has %g seconds", timeout_s)
+    if not await until_quiet(servers, deadline_s):
+        logger.warning("phoebe: what is still under way is cut off")
+        books.end_all()
+        cut_off(servers)
+    await books.finish(deadline_s)
 
 
 async def until_quiet(servers: proxyserver.Proxyserver, deadline_s: float) -> bool:

@@ -25,6 +25,15 @@ class Unasked:
     byte_count: int
     status: int | None = None
 
+    def __str__(self) -> str:
+        """Say what happened, for the log."""
+        looks = f" (they look like an answer with the status {self.status})" if self.status else ""
+        return (
+            f"the engine {self.engine} sent {self.byte_count} bytes that nobody asked for{looks}: they were "
+            "given to no client, and its connection was closed. Such an engine takes one request for two, or "
+            "is broken"
+        )
+
 
 @dataclass
 class EngineSpokeUnaskedHook(commands.StartHook):

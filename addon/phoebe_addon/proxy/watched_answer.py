@@ -7,15 +7,32 @@ from datetime import UTC, datetime
 from mitmproxy import http
 
 from phoebe_addon.exchange.metering import Metering
+from phoebe_addon.proxy import flows
 
 logger = logging.getLogger(__name__)
+
+
+# Documents up to here are kept whole and sent on, Content-Length and all, after their event is durable.
+# Longer ones and those of unknown length are passed on as they come, framed so that the end can be held back.
+_BUFFERED_BYTES_MAX = 8 * 1024 * 1024
+
+
+def open_answer(flow: http.HTTPFlow, response: http.Response, metering: Metering) -> None:
+    """Show the head of an engine's answer to the metering, and choose how its body passes."""
+    if metering.answer_began(response.status_code, flows.joined_headers(response.headers)):
+        response.headers.pop("content-encoding", None)
+    response.headers[flows.REQUEST_ID_HEADER] = metering.admission.request_id
+    length = response.headers.get("content-length", "")
+    if metering.streams or not length.isdecimal() or int(length[:20]) > _BUFFERED_BYTES_MAX:
+        flows.hold_back_end(flow)
+        response.stream = _watcher(metering)
 
 
 def read_buffered(metering: Metering, response: http.Response) -> None:
     """Show an answer that is there whole to the metering, and take out what the client had not asked for."""
     content = response.raw_content or b""
     try:
-        passed_on = metering.answer_bytes(content, datetime.now(UTC)) + metering.answer_complete()
+        passed_on = metering.answer_whole(content, datetime.now(UTC))
     except Exception:
         logger.exception("phoebe: an answer can't be read; it is passed on as it is")
         return
@@ -23,7 +40,7 @@ def read_buffered(metering: Metering, response: http.Response) -> None:
         response.content = passed_on
 
 
-def watcher(metering: Metering) -> Callable[[bytes], bytes | list[bytes]]:
+def _watcher(metering: Metering) -> Callable[[bytes], bytes | list[bytes]]:
     """Make what mitmproxy calls with every chunk of a stream, and with nothing at its end."""
 
     def watch(chunk: bytes) -> bytes | list[bytes]:

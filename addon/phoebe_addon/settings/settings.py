@@ -113,6 +113,26 @@ def read_settings(options: optmanager.OptManager, earlier: Settings | None = Non
     return settings
 
 
+_NEEDS_RESTART = {
+    "phoebe_rater": "rater",
+    "phoebe_rater_tls and what goes with it": "rater_files",
+    "phoebe_spool": "spool",
+    "phoebe_spool_limit": "spool_bytes_max",
+    "phoebe_metrics": "metrics",
+    "phoebe_lean": "lean",
+}
+"""Options the meter is made with, and what they are called in the settings."""
+
+
+def refuse_late_changes(used: Settings, wanted: Settings) -> None:
+    """Raise SettingsError for settings that can't take the place of those in use before the next start."""
+    changed = [
+        option for option, name in _NEEDS_RESTART.items() if getattr(used, name) != getattr(wanted, name)
+    ]
+    if changed:
+        raise SettingsError(f"{', '.join(changed)} can't be changed while running: restart mitmdump")
+
+
 class _Reader:
     def __init__(self, options: optmanager.OptManager, earlier: Settings | None) -> None:
         self._options = options

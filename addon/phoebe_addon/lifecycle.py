@@ -1,0 +1,128 @@
+"""The life of the addon in a mitmproxy, whatever is going on with exchanges.
+
+load        the options are declared, the guard is put in place
+configure   the options are read, at the start and whenever one changes
+running     the spool is opened, events are delivered, mitmproxy becomes a reverse proxy
+done        the spool is closed
+"""
+
+import logging
+from dataclasses import replace
+
+from mitmproxy import addonmanager, ctx, exceptions
+
+from phoebe_addon.followed_files import Followed
+from phoebe_addon.gate.upstreams import Upstreams
+from phoebe_addon.meter import Meter
+from phoebe_addon.proxy import guard, lean, modes, startup_errors
+from phoebe_addon.proxy.guard_rules import GuardRules
+from phoebe_addon.proxy.open_files import ClientLimits, possible
+from phoebe_addon.proxy.stopping import Stopping, drain
+from phoebe_addon.settings.options import OPTIONS, add_options
+from phoebe_addon.settings.settings import Settings, SettingsError, read_settings, refuse_late_changes
+from phoebe_addon.spool.spool import SpoolError
+
+logger = logging.getLogger(__name__)
+
+
+class Lifecycle:
+    """What the addon works with: its settings, and the meter while it is running."""
+
+    def __init__(self) -> None:
+        self._settings: Settings | None = None
+        self._upstreams = Followed.fixed(Upstreams({}))
+        self._meter: Meter | None = None
+        self._stopping: Stopping | None = None
+        self._client_limits = ClientLimits(1, 1)
+
+    def load(self, loader: addonmanager.Loader) -> None:
+        """Declare the options and put the guard in place, before anything can be served."""
+        guard.install()
+        add_options(loader)
+
+    def configure(self, updated: set[str]) -> None:
+        """Read the options, at the start and whenever one changes."""
+        if not updated.intersection({option.name for option in OPTIONS} | {"mode"}):
+            return
+        try:
+            modes.check_modes(ctx.options.mode)
+            settings = read_settings(ctx.options, self._settings)
+            upstreams = settings.upstreams or Followed.fixed(
+                modes.upstreams_of(ctx.options.mode, settings.declared)
+            )
+            if self._meter and self._settings:
+                refuse_late_changes(self._settings, settings)
+        except (SettingsError, modes.ModeError) as error:
+            if self._meter:
+                raise exceptions.OptionsError(f"phoebe: {error}") from None
+            logger.error("phoebe: %s", error)  # mitmproxy exits when an error was logged at startup
+            return
+        _warn_of_upstreams(self._upstreams, upstreams)
+        self._upstreams = upstreams
+        self._client_limits = possible(ClientLimits(settings.connections_max, settings.exchanges_max))
+        self._use(settings)
+
+    def running(self) -> None:
+        """Open the spool and begin to deliver; become a reverse proxy if mitmproxy is not one."""
+        if self._settings is None:
+            return
+        # Lazy: no engine is asked before the gate has decided. The others would open ways past the gate.
+        ctx.options.update(connection_strategy="lazy", websocket=False, rawtcp=False)
+        startup_errors.tolerate(ctx.master.addons)
+        try:
+            self._meter = Meter(self._settings)
+        except (SpoolError, OSError) as error:
+            logger.error("phoebe: %s", error)
+            return
+        if self._settings.lean:
+            lean.install(ctx.master.addons)
+            logger.info(
+                "phoebe: lean: addons are asked only for the hooks they have (phoebe_lean=false: for all)"
+            )
+        ctx.options.update(mode=modes.reversed_modes(ctx.options.mode))
+        self._follow_files(self._meter)
+        self._stopping = Stopping(ctx.master, self._drain)
+        logger.info("phoebe: metering; spool %s, rater %s", self._settings.spool, self._settings.rater)
+
+    def done(self) -> None:
+        """End what is open and close the spool. What is not delivered stays in it for the next start."""
+        if self._stopping:
+            self._stopping.undo()
+            self._stopping = None
+        if self._meter:
+            self._meter.close()
+            self._meter = None
+
+    def _use(self, settings: Settings) -> None:
+        self._settings = settings
+        GuardRules.in_force = GuardRules(
+            body_bytes_max=settings.rules.body_bytes_max,
+            routes=settings.rules.routes,
+            engine_timeout_s=settings.engine_timeout_s,
+            request_timeout_s=settings.request_timeout_s,
+        )
+
+    def _follow_files(self, meter: Meter) -> None:
+        settings = self._settings
+        assert settings
+        meter.follow("resource map", lambda: self._upstreams)
+        meter.follow("edge secrets", lambda: (self._settings or settings).edge_secrets)
+        meter.follow("routes", lambda: (self._settings or settings).routes, self._use_routes)
+
+    def _use_routes(self) -> None:
+        assert self._settings
+        rules = replace(self._settings.rules, routes=self._settings.routes.value)
+        self._use(replace(self._settings, rules=rules))
+
+    async def _drain(self) -> None:
+        assert self._settings
+        assert self._meter
+        await drain(ctx.master.addons.get("proxyserver"), self._meter, self._settings.drain_timeout_s)
+
+
+def _warn_of_upstreams(before: Followed[Upstreams], now: Followed[Upstreams]) -> None:
+    """Say what the operator should know of what options declare; what files say warns of itself."""
+    if now.paths or now.value == before.value:  # mitmproxy configures more than once
+        return
+    for warning in now.value.warnings:
+        logger.warning("phoebe: %s", warning)
