@@ -7,6 +7,7 @@ done        the spool is closed
 """
 
 import logging
+import os
 from dataclasses import replace
 
 from mitmproxy import addonmanager, ctx, exceptions
@@ -18,7 +19,7 @@ from phoebe_addon.proxy import guard, lean, modes, startup_errors
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.open_files import ClientLimits, possible
 from phoebe_addon.proxy.stopping import Stopping, drain
-from phoebe_addon.settings.options import OPTIONS, add_options
+from phoebe_addon.settings.options import OPTIONS, add_options, left_over, take_given
 from phoebe_addon.settings.settings import Settings, SettingsError, read_settings, refuse_late_changes
 from phoebe_addon.spool.spool import SpoolError
 
@@ -29,6 +30,7 @@ class Lifecycle:
     """What the addon works with: its settings, and the meter while it is running."""
 
     def __init__(self) -> None:
+        self._start_faults: list[str] = []
         self._settings: Settings | None = None
         self._upstreams = Followed.fixed(Upstreams({}))
         self._meter: Meter | None = None
@@ -38,15 +40,16 @@ class Lifecycle:
     def load(self, loader: addonmanager.Loader) -> None:
         """Declare the options and put the guard in place, before anything can be served."""
         guard.install()
-        add_options(loader)
+        self._start_faults = add_options(loader, os.environ)
 
     def configure(self, updated: set[str]) -> None:
         """Read the options, at the start and whenever one changes."""
-        if not updated.intersection({option.name for option in OPTIONS} | {"mode"}):
+        faults = [*self._start_faults, *take_given(ctx.options.deferred)]
+        if not faults and not updated.intersection({option.name for option in OPTIONS} | {"mode"}):
             return
         try:
             modes.check_modes(ctx.options.mode)
-            settings = read_settings(ctx.options, self._settings)
+            settings = read_settings(ctx.options, self._settings, faults)
             upstreams = settings.upstreams or Followed.fixed(
                 modes.upstreams_of(ctx.options.mode, settings.declared)
             )
@@ -64,7 +67,7 @@ class Lifecycle:
 
     def running(self) -> None:
         """Open the spool and begin to deliver; become a reverse proxy if mitmproxy is not one."""
-        if self._settings is None:
+        if self._settings is None or not _knows_all_options():
             return
         # Lazy: no engine is asked before the gate has decided. The others would open ways past the gate.
         ctx.options.update(connection_strategy="lazy", websocket=False, rawtcp=False)
@@ -118,6 +121,16 @@ class Lifecycle:
         assert self._settings
         assert self._meter
         await drain(ctx.master.addons.get("proxyserver"), self._meter, self._settings.drain_timeout_s)
+
+
+def _knows_all_options() -> bool:
+    """Say which options that were given do nothing. Whether none of those was meant to be ours."""
+    faults, others = left_over(ctx.options.deferred)
+    for warning in others:
+        logger.warning("phoebe: %s: it does nothing", warning)
+    if faults:
+        logger.error("phoebe: %s", "; ".join(faults))  # which ends the start
+    return not faults
 
 
 def _warn_of_upstreams(before: Followed[Upstreams], now: Followed[Upstreams]) -> None:

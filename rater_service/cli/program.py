@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
@@ -28,6 +29,7 @@ from rater_service.cli.quote import quote
 from rater_service.cli.rate import rate
 from rater_service.cli.report import report
 from rater_service.cli.terminal import complain, log_to_stderr, write
+from rater_service.cli.variables import own_variables, refuse_unknown
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.prices.faults import PriceFileError
 from rater_service.rating.schedule import DELAY_DEFAULT_S, RatingSchedule, parse_every
@@ -201,8 +203,12 @@ def run(arguments: Sequence[str] | None) -> int:
     # Must be set before gRPC is imported. Its fork handlers make one in some thousand child processes crash
     # before it runs its program, and the embedded PostgreSQL is started and stopped by child processes.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+    command = typer.main.get_command(app)
     try:
-        app(args=arguments, prog_name="phoebe")
+        # Help is given all the same: it says which variables there are.
+        if not {"-h", "--help"}.intersection(sys.argv[1:] if arguments is None else arguments):
+            refuse_unknown(os.environ, own_variables(command))
+        command(args=arguments, prog_name="phoebe")
     except NeedsAttention:
         return EXIT_ANOMALY
     except (OperatorError, PriceFileError) as error:

@@ -228,7 +228,7 @@ def test_an_engine_sees_nothing_of_what_is_between_the_edge_and_the_proxy(
 def test_an_engine_is_told_who_pays_only_if_that_is_set_and_never_in_another_spelling(
     engine: WitnessEngine, tmp_path: Path
 ) -> None:
-    options = {"phoebe_forward_identity": "on", "phoebe_upstream": engine.url}
+    options = {"phoebe_forward_identity": "true", "phoebe_upstream": engine.url}
     proxy = Proxy(tmp_path, options=options)
     try:
         connection = ("Connection", "X-Saturn-Auth-Id")

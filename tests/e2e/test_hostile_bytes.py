@@ -1,6 +1,6 @@
 """Whatever bytes come to the proxy's port: it lives, serves, and nothing reaches an engine without an event.
 
-PHOEBE_HOSTILE_ROUNDS says how often the random parts are tried. What fails is printed in the smallest form
+HOSTILE_ROUNDS says how often the random parts are tried. What fails is printed in the smallest form
 found, with how to see it again.
 """
 
@@ -28,7 +28,7 @@ from tests.harness.proxy import ROOT, Proxy
 from tests.harness.tls_client import open_http2
 from tests.harness.witness_engine import Witnessed, WitnessEngine
 
-ROUNDS = int(os.environ.get("PHOEBE_HOSTILE_ROUNDS", "12"))
+ROUNDS = int(os.environ.get("HOSTILE_ROUNDS", "12"))
 # How long a connection on which nothing more comes is watched before it is left.
 SILENCE_S = 0.15
 MIB_GROWN_MAX = 40
@@ -52,7 +52,7 @@ class Stand:
             folder,
             *("--mode", f"reverse:{self.engine.url}", "-s", str(ROOT / "tests/harness/errors_script.py")),
             options={"phoebe_rater": f"127.0.0.1:{rater.port}", "phoebe_body_limit": "100k"},
-            environment={"PHOEBE_TEST_ERRORS": str(self.errors)},
+            environment={"ERRORS_FILE": str(self.errors)},
         )
 
     def close(self) -> None:

@@ -71,6 +71,10 @@ def test_options_change_while_running_but_for_those_that_need_a_restart(
         assert "phoebe_spool can't be changed while running" in proxy.log()
         change("phoebe_body_limit=nonsense")
         assert "phoebe_body_limit: 'nonsense' is not a size" in proxy.log()
+        change("phoebe_trusted_edges=0.0.0.0/0")
+        assert "phoebe_trusted_edges lets anyone in" in proxy.log()
+        change("phoebe_edge_secrets_file=secret")
+        assert "Unknown option(s): phoebe_edge_secrets_file" in proxy.log()
         assert (status(5_000), status(500)) == (413, 200)
     finally:
         proxy.stop()
@@ -130,4 +134,52 @@ def test_names_that_are_not_known_end_the_start(tmp_path: Path, engine: Engine) 
         Proxy(tmp_path, "--mode", f"reverse:{engine.url}", options=options)
 
     assert "phoebe_allow_unbillable: unknown: bytes_olny; known: adapter, background, " in str(raised.value)
-    assert "phoebe_usage: 'some' is none of auto, final, continuous, none" in str(raised.value)
+    assert "phoebe_usage is 'some', which is none of auto, final, continuous, none" in str(raised.value)
+
+
+def test_whatever_is_misspelt_or_of_another_type_ends_the_start_and_all_of_it_is_said(
+    tmp_path: Path, engine: Engine
+) -> None:
+    (tmp_path / "confdir").mkdir()
+    (tmp_path / "confdir" / "config.yaml").write_text("phoebe_trusted_edge: 10.0.0.0/8\n")
+    options = {
+        "phoebe_edge_secrets_file": str(tmp_path / "secret"),
+        "phoebe_lean": "on",
+        "phoebe_connections_max": "many",
+    }
+    environment = {"PHOEBE_UPSTREM": engine.url, "PHOEBE_FORWARD_IDENTITY": "yes"}
+    proxy = Proxy(
+        tmp_path, "--mode", f"reverse:{engine.url}", options=options, environment=environment, ready=None
+    )
+
+    assert proxy.process.wait(timeout=30) == 1
+    for said in (
+        "there is no option phoebe_edge_secrets_file; did you mean phoebe_edge_secret_file?",
+        "there is no option phoebe_trusted_edge; did you mean phoebe_trusted_edges?",
+        "there is no variable PHOEBE_UPSTREM; did you mean PHOEBE_UPSTREAM?",
+        "PHOEBE_FORWARD_IDENTITY is 'yes', which is neither true nor false",
+        "phoebe_lean is 'on', which is neither true nor false",
+        "phoebe_connections_max is 'many', which is not a whole number",
+    ):
+        assert said in proxy.log()
+    assert "Traceback" not in proxy.log()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"phoebe_trusted_edges": "0.0.0.0/0"}, "phoebe_trusted_edges lets anyone in"),
+        (
+            {"edge_secret_file": "secret"},
+            "there is no option edge_secret_file; did you mean phoebe_edge_secret",
+        ),
+    ],
+)
+def test_a_gate_that_would_be_open_by_mistake_ends_the_start(
+    tmp_path: Path, engine: Engine, options: dict[str, str], said: str
+) -> None:
+    proxy = Proxy(tmp_path, "--mode", f"reverse:{engine.url}", options=options, ready=None)
+
+    assert proxy.process.wait(timeout=30) == 1
+    assert said in proxy.log()
+    assert "phoebe: metering" not in proxy.log()

@@ -75,7 +75,7 @@ def credentials(folder: Path, authority: Authority, addon: Certificate) -> dict[
     certificate, key = addon.write(folder, "addon")
     replace(folder / "ca.pem", authority.pem)
     return {
-        "phoebe_rater_tls": "on",
+        "phoebe_rater_tls": "true",
         "phoebe_rater_ca": str(folder / "ca.pem"),
         "phoebe_rater_cert": str(certificate),
         "phoebe_rater_key": str(key),
@@ -146,9 +146,9 @@ async def test_events_of_an_addon_that_lost_its_token_wait_and_arrive_when_it_ha
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"phoebe_rater_tls": "on", "phoebe_rater_ca": "/nowhere"}, "can't read /nowhere"),
+        ({"phoebe_rater_tls": "true", "phoebe_rater_ca": "/nowhere"}, "can't read /nowhere"),
         ({"phoebe_rater_token_file": "/nowhere"}, "can't read the file that phoebe_rater_token_file names"),
-        ({"phoebe_rater_ca": "/nowhere"}, "need phoebe_rater_tls=on"),
+        ({"phoebe_rater_ca": "/nowhere"}, "need phoebe_rater_tls=true"),
     ],
 )
 def test_mitmdump_does_not_start_with_credentials_it_cannot_use(

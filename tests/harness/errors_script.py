@@ -1,8 +1,8 @@
-"""For `mitmdump -s`: writes what is logged at ERROR and above to the file that PHOEBE_TEST_ERRORS names."""
+"""For `mitmdump -s`: writes what is logged at ERROR and above to the file that ERRORS_FILE names."""
 
 import logging
 import os
 
-handler = logging.FileHandler(os.environ["PHOEBE_TEST_ERRORS"])
+handler = logging.FileHandler(os.environ["ERRORS_FILE"])
 handler.setLevel(logging.ERROR)
 logging.getLogger().addHandler(handler)

@@ -1,6 +1,5 @@
 """The gate: the checks that decide whether an exchange is let through. What can't be billed is refused."""
 
-import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +19,8 @@ from phoebe_addon.gate.request_body import (
     read_request,
 )
 from phoebe_addon.gate.routes import BodyKind, Match, RouteTable
+from phoebe_addon.gate.trusted_edges import Network, is_trusted
 from phoebe_addon.gate.upstreams import Upstream, Upstreams
-
-type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Real clients and edges send dozens. Servers refuse as many, or are slow with them.
 _HEADERS_MAX = 256
@@ -197,23 +195,13 @@ def connect_refused() -> Refusal:
 
 
 def _check_peer(head: RequestHead, rules: GateRules) -> Refusal | None:
-    if _is_trusted(head.peer, rules):
+    if is_trusted(head.peer, rules.trusted_edges):
         return None
     return Refusal(
         403,
         RefusalReason.UNTRUSTED_PEER,
         "Requests are taken only from trusted edges, and your address is none.",
     )
-
-
-def _is_trusted(peer: str, rules: GateRules) -> bool:
-    try:
-        address = ipaddress.ip_address(peer.partition("%")[0])
-    except ValueError:  # a Unix socket, or a connection already gone
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return any(address in network for network in rules.trusted_edges)
 
 
 def _check_protocol(head: RequestHead) -> Refusal | None:

@@ -342,6 +342,17 @@ INSIDES: tuple[Inside, ...] = (
         can_timeout="It is cleared while a hook runs.",
         callback="What ends the connection.",
     ),
+    # Options.
+    *_all(
+        Kind.READ,
+        "mitmproxy.optmanager:OptManager",
+        deferred="What was given for options that nobody declared: ours takes what was meant for it.",
+    ),
+    *_all(
+        Kind.READ,
+        "mitmproxy.optmanager:_UnconvertedStrings",
+        val="The texts behind --set, one for each time.",
+    ),
     # Addons, and the end of the process.
     *_all(
         Kind.OVERRIDDEN,

@@ -1,151 +1,237 @@
 """The addon's options: `--set name=value`, or the environment variable of the same name in upper case."""
 
-import os
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
+from typing import Any
 
 from mitmproxy import addonmanager
 
 from phoebe_addon.gate.edge_secrets import SECRET_HEADER
 from phoebe_addon.gate.identity import HeaderNames
-
-
-class _Option(NamedTuple):
-    name: str
-    default: str
-    help: str
-
+from phoebe_addon.gate.request_body import Asking
+from phoebe_addon.settings.option import Option, OptionValueError
+from phoebe_addon.settings.unknown_names import nameless_options, unknown_options, unknown_variables
 
 _NAMES = HeaderNames()
 OPTIONS = (
-    _Option(
+    Option(
         "phoebe_upstream",
-        "",
+        str | None,
+        None,
         "The model server: one URL, a URL with {resource_id} in it, or the path of a YAML map from resource "
         "id to {url, engine, models, usage}, which is read again when it changes. Default: the URL of --mode "
         "reverse:URL.",
     ),
-    _Option(
+    Option(
         "phoebe_engine",
-        "",
+        str | None,
+        None,
         "What kind of model server `phoebe_upstream` is, if it is one URL, such as vllm, sglang or ollama.",
     ),
-    _Option(
+    Option(
         "phoebe_models",
-        "",
-        "The only model names it serves, separated by commas; another name in a request gets 404.",
+        Sequence[str],
+        (),
+        "The only model names it serves; another name in a request gets 404. Several: given again, or with "
+        "commas.",
     ),
-    _Option(
+    Option(
         "phoebe_allow_unbillable",
-        "",
-        "Kinds of requests, by name, separated by commas, that pass although they can't be billed.",
+        Sequence[str],
+        (),
+        "Kinds of requests, by name, that pass although they can't be billed. Several: given again, or with "
+        "commas.",
     ),
-    _Option(
+    Option(
         "phoebe_routes",
-        "",
-        "Path of a YAML file with more routes that are metered, free or refused. Default: the built-in ones.",
+        str | None,
+        None,
+        "Path of a YAML file with more routes that are metered, free or refused, which is read again when it "
+        "changes. Default: the built-in ones.",
     ),
-    _Option("phoebe_rater", "127.0.0.1:50051", "host:port of the rater that takes the events."),
-    _Option("phoebe_rater_tls", "off", "Whether the connection to the rater is encrypted: `on` or `off`."),
-    _Option(
+    Option("phoebe_rater", str, "127.0.0.1:50051", "host:port of the rater that takes the events."),
+    Option("phoebe_rater_tls", bool, False, "Whether the connection to the rater is encrypted."),
+    Option(
         "phoebe_rater_ca",
-        "",
+        str | None,
+        None,
         "PEM file of the authorities that the rater's certificate may come from. Default: the public ones.",
     ),
-    _Option("phoebe_rater_cert", "", "PEM file of the certificate to show to the rater, with its chain."),
-    _Option("phoebe_rater_key", "", "PEM file of that certificate's private key, without a passphrase."),
-    _Option(
+    Option(
+        "phoebe_rater_cert",
+        str | None,
+        None,
+        "PEM file of the certificate to show to the rater, with its chain.",
+    ),
+    Option(
+        "phoebe_rater_key",
+        str | None,
+        None,
+        "PEM file of that certificate's private key, without a passphrase.",
+    ),
+    Option(
         "phoebe_rater_token_file",
-        "",
+        str | None,
+        None,
         "File with the token to show to the rater, and nothing else. Like the other files of the connection "
         "it is read again when it changes.",
     ),
-    _Option(
+    Option(
         "phoebe_rater_allow_plaintext",
-        "off",
-        "`on`: send the token also over a network that is not encrypted.",
+        bool,
+        False,
+        "Send the token also over a network that is not encrypted.",
     ),
-    _Option(
-        "phoebe_spool", "~/.phoebe/spool", "Folder where events wait for the rater. Processes may share it."
+    Option(
+        "phoebe_spool",
+        str,
+        "~/.phoebe/spool",
+        "Folder where events wait for the rater. Processes may share it.",
     ),
-    _Option("phoebe_spool_limit", "1g", "Size of the spool beyond which new requests get 503 (k, m, g)."),
-    _Option("phoebe_body_limit", "16m", "Largest request body; a larger one gets 413 (k, m, g)."),
-    _Option(
+    Option("phoebe_spool_limit", str, "1g", "Size of the spool beyond which new requests get 503 (k, m, g)."),
+    Option("phoebe_body_limit", str, "16m", "Largest request body; a larger one gets 413 (k, m, g)."),
+    Option(
         "phoebe_trusted_edges",
-        "127.0.0.0/8,::1/128",
-        "Networks (CIDR, separated by commas) requests are taken from; others get 403.",
+        Sequence[str],
+        ("127.0.0.0/8", "::1/128"),
+        "Networks (CIDR) requests are taken from; others get 403. Several: given again, or with commas.",
     ),
-    _Option(
+    Option(
+        "phoebe_allow_any_edge",
+        bool,
+        False,
+        "Take requests from everywhere although no secret is asked for.",
+    ),
+    Option(
         "phoebe_edge_secret_file",
-        "",
+        str | None,
+        None,
         "File with the secret that every request must show, or several, one a line; read again when it "
         "changes. Default: none is asked for.",
     ),
-    _Option(
+    Option(
         "phoebe_usage",
+        str,
         "final",
         "When engines are asked to report usage in streams: `final`, at the end; `continuous`, on every "
         "chunk too, so that an aborted stream has exact counts, but of engines that are declared and can't; "
         "`auto`, on every chunk of engines that are declared and can, else at the end; `none`: they are not "
         "asked. The map's `usage` takes its place for a resource.",
+        tuple(map(str, Asking)),
     ),
-    _Option(
+    Option(
         "phoebe_engine_timeout",
+        str,
         "600",
         "Seconds an engine may send nothing before its exchange ends: with 504 before the answer has begun, "
         "broken off after. 0: no limit.",
     ),
-    _Option(
+    Option(
         "phoebe_request_timeout",
+        str,
         "300",
         "Seconds a request may take from its first byte to its last; then it gets 408. On a new connection "
         "they count from its beginning. 0: no limit.",
     ),
-    _Option(
+    Option(
         "phoebe_connections_max",
-        "10000",
+        int,
+        10_000,
         "Connections of clients at a time; more are closed. Fewer if the process may not open enough files.",
     ),
-    _Option(
+    Option(
         "phoebe_exchanges_max",
-        "10000",
+        int,
+        10_000,
         "Metered exchanges under way at a time; more get 503. Fewer if the process may not open enough "
         "files.",
     ),
-    _Option(
+    Option(
         "phoebe_lean",
-        "true",
+        bool,
+        True,
         "Whether mitmproxy's hooks are spared the addons that do not take part in them; `false` leaves "
         "mitmproxy as it is.",
     ),
-    _Option(
+    Option(
         "phoebe_drain_timeout",
+        str,
         "30",
         "Seconds that exchanges under way, and then the events that wait, have when the process is told to "
         "stop. 0: none.",
     ),
-    _Option("phoebe_metrics", "", "host:port to serve Prometheus metrics on. Default: not served."),
-    _Option("phoebe_auth_id_header", _NAMES.auth_id, "Header that says who pays."),
-    _Option("phoebe_resource_id_header", _NAMES.resource_id, "Header that names the deployment."),
-    _Option("phoebe_base_model_header", _NAMES.base_model, "Header that names a fine-tune's base model."),
-    _Option("phoebe_user_id_header", _NAMES.user_id, "Header that names the user."),
-    _Option("phoebe_group_id_header", _NAMES.group_id, "Header that names the user's group."),
-    _Option("phoebe_resource_type_header", _NAMES.resource_type, "Header that names the deployment's kind."),
-    _Option("phoebe_edge_secret_header", SECRET_HEADER, "Header that the edge shows its secret in."),
-    _Option(
+    Option(
+        "phoebe_metrics",
+        str | None,
+        None,
+        "host:port to serve Prometheus metrics on. Default: not served.",
+    ),
+    Option("phoebe_auth_id_header", str, _NAMES.auth_id, "Header that says who pays."),
+    Option("phoebe_resource_id_header", str, _NAMES.resource_id, "Header that names the deployment."),
+    Option("phoebe_base_model_header", str, _NAMES.base_model, "Header that names a fine-tune's base model."),
+    Option("phoebe_user_id_header", str, _NAMES.user_id, "Header that names the user."),
+    Option("phoebe_group_id_header", str, _NAMES.group_id, "Header that names the user's group."),
+    Option(
+        "phoebe_resource_type_header",
+        str,
+        _NAMES.resource_type,
+        "Header that names the deployment's kind.",
+    ),
+    Option("phoebe_edge_secret_header", str, SECRET_HEADER, "Header that the edge shows its secret in."),
+    Option(
         "phoebe_forward_identity",
-        "off",
-        "`on`: engines get the identity headers too. Never the edge's secret.",
+        bool,
+        False,
+        "Give the identity headers to engines too. Never the edge's secret.",
     ),
 )
+"""All options of the addon."""
+
+_BY_NAME = {option.name: option for option in OPTIONS}
 
 
-def add_options(loader: addonmanager.Loader) -> None:
-    """Declare the options; the environment gives their defaults."""
+def add_options(loader: addonmanager.Loader, environment: Mapping[str, str]) -> list[str]:
+    """Declare the options; the environment gives their defaults.
+
+    Returns what is wrong with the names and values that were given. They count as not given, and the start
+    must not go on.
+    """
+    faults = unknown_variables(environment, [option.variable for option in OPTIONS])
     for option in OPTIONS:
-        variable = option.name.upper()
-        loader.add_option(
-            option.name,
-            str,
-            os.environ.get(variable, option.default),
-            f"{option.help} Environment: {variable}.",
-        )
+        default = option.default
+        if option.variable in environment:
+            try:
+                default = option.parse([environment[option.variable]])
+            except OptionValueError as error:
+                faults.append(f"{option.variable} {error}")
+        explanation = f"{option.help} Environment: {option.variable}."
+        loader.add_option(option.name, option.kind, default, explanation, option.choices)
+    return faults + take_given(loader.master.options.deferred)
+
+
+def take_given(deferred: MutableMapping[str, Any]) -> list[str]:
+    """Bring what was given for options of the addon before they were declared into their types.
+
+    deferred: where mitmproxy keeps, by name, what stands behind `--set` and in its configuration files and
+    no option has asked for yet. It keeps names that it does not know for ever, without a word; and a value of
+    a wrong type ends the loading of the script instead of the process. So both are taken out of it. Returns
+    what is wrong with them.
+    """
+    faults = unknown_options(deferred, _BY_NAME)
+    for name in [name for name in deferred if unknown_options([name], _BY_NAME)]:
+        del deferred[name]
+    for name in _BY_NAME.keys() & deferred.keys():
+        try:
+            deferred[name] = _BY_NAME[name].typed(deferred[name])
+        except OptionValueError as error:
+            faults.append(f"{name} {error}")
+            del deferred[name]
+    return faults
+
+
+def left_over(deferred: Collection[str]) -> tuple[list[str], list[str]]:
+    """Sort the names that nobody has asked for after the start: faults, and what is only worth a warning."""
+    faults = nameless_options(deferred, _BY_NAME)
+    others = [
+        f"nobody knows the option {name}" for name in deferred if not nameless_options([name], _BY_NAME)
+    ]
+    return faults, others

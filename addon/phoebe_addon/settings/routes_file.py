@@ -37,8 +37,10 @@ def parse_routes(text: str, source: str) -> RouteTable:
         document = yaml.load(text, TextLoader)  # noqa: S506  (it makes nothing but text)
     except (yaml.YAMLError, RecursionError) as error:
         raise RoutesFileError(f"{source}: not YAML: {error}") from None
-    if not isinstance(document, dict) or not document or not document.keys() <= set(_KEYS):
+    if not isinstance(document, dict) or not document:
         raise RoutesFileError(f"{source}: a mapping with the keys {', '.join(_KEYS)} is needed")
+    if unknown := [ascii(str(key)[:100]) for key in document if key not in _KEYS]:
+        raise RoutesFileError(f"{source}: unknown key {', '.join(unknown)}; known: {', '.join(_KEYS)}")
     reader = _Reader(source)
     routes = [
         *reader.metered(document.get("metered", {})),

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,17 +15,18 @@ from phoebe_addon.gate.built_in_routes import built_in_routes
 from phoebe_addon.gate.declared import UNSAID, Declared
 from phoebe_addon.gate.edge_secrets import SECRET_HEADER, EdgeSecrets
 from phoebe_addon.gate.forwarding import Forwarding
-from phoebe_addon.gate.gate import GateRules, Network
+from phoebe_addon.gate.gate import GateRules
 from phoebe_addon.gate.identity import HeaderNames
 from phoebe_addon.gate.request_body import Asking
 from phoebe_addon.gate.routes import RouteTable
+from phoebe_addon.gate.trusted_edges import Network, let_anyone_in
 from phoebe_addon.gate.unbillable import unbillable_names
 from phoebe_addon.gate.upstreams import Upstreams, UpstreamsError, parse_setting
 from phoebe_addon.settings.files import UNUSABLE, follow_edge_secrets, follow_routes, follow_upstreams
 
 type Address = tuple[str, int]
 
-_COUNT = re.compile(r"[1-9][0-9]{0,5}|1000000")
+_COUNT_MAX = 1_000_000
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -70,15 +71,19 @@ class Settings:
     declared: Declared = UNSAID
 
 
-def read_settings(options: optmanager.OptManager, earlier: Settings | None = None) -> Settings:
+def read_settings(
+    options: optmanager.OptManager, earlier: Settings | None = None, faults: Sequence[str] = ()
+) -> Settings:
     """Read and check all options. Raises SettingsError with everything that is wrong.
 
-    earlier: the settings in use, whose files go on being followed where options name the same ones.
+    earlier: the settings in use, whose files go on being followed where options name the same ones. faults:
+    what is known to be wrong already.
     """
-    reader = _Reader(options, earlier)
+    reader = _Reader(options, earlier, faults)
     header_names = reader.header_names()
     secret_header = reader.text("phoebe_edge_secret_header")
     routes = reader.routes()
+    edge_secrets = reader.edge_secrets()
     rater_files = reader.rater_files()
     settings = Settings(
         upstreams=reader.upstreams(),
@@ -88,14 +93,14 @@ def read_settings(options: optmanager.OptManager, earlier: Settings | None = Non
         spool=Path(reader.text("phoebe_spool")).expanduser(),
         spool_bytes_max=reader.size("phoebe_spool_limit"),
         metrics=reader.metrics(),
-        lean=reader.lean(),
+        lean=options.phoebe_lean,
         engine_timeout_s=reader.seconds("phoebe_engine_timeout"),
         drain_timeout_s=reader.seconds("phoebe_drain_timeout"),
         request_timeout_s=reader.seconds("phoebe_request_timeout"),
         connections_max=reader.count("phoebe_connections_max"),
         exchanges_max=reader.count("phoebe_exchanges_max"),
         rules=GateRules(
-            trusted_edges=reader.networks(),
+            trusted_edges=reader.trusted_edges(edge_secrets),
             header_names=header_names,
             body_bytes_max=reader.size("phoebe_body_limit"),
             routes=routes.value,
@@ -104,7 +109,7 @@ def read_settings(options: optmanager.OptManager, earlier: Settings | None = Non
             allowed_unbillable=reader.allowed_unbillable(),
         ),
         forwarding=reader.forwarding(header_names, secret_header),
-        edge_secrets=reader.edge_secrets(),
+        edge_secrets=edge_secrets,
         declared=reader.declared(),
         routes=routes,
     )
@@ -134,20 +139,26 @@ def refuse_late_changes(used: Settings, wanted: Settings) -> None:
 
 
 class _Reader:
-    def __init__(self, options: optmanager.OptManager, earlier: Settings | None) -> None:
+    def __init__(
+        self, options: optmanager.OptManager, earlier: Settings | None, faults: Sequence[str]
+    ) -> None:
         self._options = options
         self._earlier = earlier
-        self.faults: list[str] = []
+        self.faults = list(faults)
 
     def text(self, name: str) -> str:
-        value = str(getattr(self._options, name)).strip()
-        if not value:
-            self.faults.append(f"{name} is empty")
-        return value
+        return self.optional(name) or ""
+
+    def optional(self, name: str) -> str | None:
+        """Read an option that may be left out: then it is None, never empty."""
+        value: str | None = getattr(self._options, name)
+        if value is not None and not value.strip():
+            self.faults.append(f"{name} is empty: give a value, or leave it out")
+        return value.strip() if value else None
 
     def upstreams(self) -> Followed[Upstreams] | None:
-        setting = str(self._options.phoebe_upstream).strip()
-        if not setting:
+        setting = self.optional("phoebe_upstream")
+        if setting is None:
             return None
         declared = self.declared()
         try:
@@ -193,7 +204,7 @@ class _Reader:
 
     def rater_files(self) -> CredentialFiles:
         files = CredentialFiles(
-            tls=self.switch("phoebe_rater_tls"),
+            tls=self._options.phoebe_rater_tls,
             ca=self.path("phoebe_rater_ca"),
             certificate=self.path("phoebe_rater_cert"),
             key=self.path("phoebe_rater_key"),
@@ -202,7 +213,7 @@ class _Reader:
         faults = (
             (
                 not files.tls and (files.ca or files.certificate or files.key),
-                "phoebe_rater_ca, phoebe_rater_cert and phoebe_rater_key need phoebe_rater_tls=on",
+                "phoebe_rater_ca, phoebe_rater_cert and phoebe_rater_key need phoebe_rater_tls=true",
             ),
             (
                 (files.certificate is None) != (files.key is None),
@@ -211,7 +222,7 @@ class _Reader:
             (
                 files.token and not files.tls and not self._may_send_in_clear(),
                 "phoebe_rater_token_file: the token would cross the network unencrypted; set "
-                "phoebe_rater_tls=on, or allow it with phoebe_rater_allow_plaintext=on",
+                "phoebe_rater_tls=true, or allow it with phoebe_rater_allow_plaintext=true",
             ),
         )
         self.faults += [fault for is_so, fault in faults if is_so]
@@ -227,24 +238,18 @@ class _Reader:
             return _PLAINTEXT
 
     def _may_send_in_clear(self) -> bool:
-        address = _address(str(self._options.phoebe_rater).strip())
-        return self.switch("phoebe_rater_allow_plaintext") or (
+        address = _address(self.text("phoebe_rater"))
+        return self._options.phoebe_rater_allow_plaintext or (
             address is not None and _is_loopback(address[0])
         )
 
     def path(self, name: str) -> Path | None:
-        setting = str(getattr(self._options, name)).strip()
+        setting = self.optional(name)
         return Path(setting).expanduser() if setting else None
 
-    def switch(self, name: str) -> bool:
-        value = self.text(name)
-        if value not in {"on", "off"}:
-            self.faults.append(f"{name}: {value!r} is neither on nor off")
-        return value == "on"
-
     def metrics(self) -> Address | None:
-        listen = str(self._options.phoebe_metrics).strip()
-        address = _address(listen)
+        listen = self.optional("phoebe_metrics")
+        address = _address(listen) if listen else None
         if listen and address is None:
             self.faults.append(f"phoebe_metrics: {listen!r} is not host:port")
         return address
@@ -268,19 +273,27 @@ class _Reader:
         return float(value)
 
     def count(self, name: str) -> int:
-        value = self.text(name)
-        if not _COUNT.fullmatch(value):
-            self.faults.append(f"{name}: {value!r} is not a number from 1 to 1000000")
-            return 1
-        return int(value)
+        value: int = getattr(self._options, name)
+        if not 1 <= value <= _COUNT_MAX:
+            self.faults.append(f"{name}: {value} is not from 1 to {_COUNT_MAX}")
+        return value
 
-    def networks(self) -> tuple[Network, ...]:
+    def trusted_edges(self, edge_secrets: Followed[EdgeSecrets]) -> tuple[Network, ...]:
         networks: list[Network] = []
-        for text in self.text("phoebe_trusted_edges").split(","):
+        for text in self.names("phoebe_trusted_edges"):
             try:
-                networks.append(ipaddress.ip_network(text.strip()))
+                networks.append(ipaddress.ip_network(text))
             except ValueError as error:
                 self.faults.append(f"phoebe_trusted_edges: {error}")
+        if not self._options.phoebe_trusted_edges:
+            self.faults.append("phoebe_trusted_edges is empty: no request would be taken")
+        asked_for_secret = bool(edge_secrets.value.secrets)
+        if not asked_for_secret and not self._options.phoebe_allow_any_edge and let_anyone_in(networks):
+            self.faults.append(
+                "phoebe_trusted_edges lets anyone in, who could then bill whom they like: name the edge's "
+                "networks, ask for a secret with phoebe_edge_secret_file, or allow it with "
+                "phoebe_allow_any_edge=true"
+            )
         return tuple(networks)
 
     def asking(self) -> Asking:
@@ -291,8 +304,7 @@ class _Reader:
         return Asking(usage)
 
     def declared(self) -> Declared:
-        engine = str(self._options.phoebe_engine).strip()
-        return Declared(engine or None, self.names("phoebe_models"))
+        return Declared(self.optional("phoebe_engine"), self.names("phoebe_models"))
 
     def allowed_unbillable(self) -> frozenset[str]:
         names = frozenset(self.names("phoebe_allow_unbillable"))
@@ -303,15 +315,9 @@ class _Reader:
         return names
 
     def names(self, option: str) -> tuple[str, ...]:
-        """Read names that are separated by commas."""
-        names = (name.strip() for name in str(getattr(self._options, option)).split(","))
-        return tuple(name for name in names if name)
-
-    def lean(self) -> bool:
-        lean = self.text("phoebe_lean").lower()
-        if lean not in {"true", "false"}:
-            self.faults.append(f"phoebe_lean: {lean!r} is neither true nor false")
-        return lean == "true"
+        """Read what is given one by one, or separated by commas."""
+        given = ",".join(getattr(self._options, option)).split(",")
+        return tuple(name.strip() for name in given if name.strip())
 
     def header_names(self) -> HeaderNames:
         return HeaderNames(
@@ -327,7 +333,7 @@ class _Reader:
         identity = names.all()
         if secret_header.lower() in {name.lower() for name in identity}:
             self.faults.append(f"phoebe_edge_secret_header: {secret_header} is an identity header")
-        return Forwarding(identity, secret_header, forward_identity=self.switch("phoebe_forward_identity"))
+        return Forwarding(identity, secret_header, forward_identity=self._options.phoebe_forward_identity)
 
 
 def _address(text: str) -> Address | None:

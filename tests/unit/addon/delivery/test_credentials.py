@@ -1,12 +1,12 @@
 from pathlib import Path
 
 import pytest
-from mitmproxy import options
 
 from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles, Credentials
 from phoebe_addon.followed_files import UnusableFileError
 from phoebe_addon.settings.options import OPTIONS
-from phoebe_addon.settings.settings import Settings, SettingsError, read_settings
+from phoebe_addon.settings.settings import SettingsError
+from tests.harness.addon_settings import settings_with
 from tests.harness.certificates import Authority, replace
 
 TOKEN = "phoebe_" + "s" * 43
@@ -31,17 +31,9 @@ def refusal(files: CredentialFiles) -> str:
     return str(raised.value)
 
 
-def settings(**given: str) -> Settings:
-    """The settings that the options and these values make."""
-    opts = options.Options()
-    for option in OPTIONS:
-        opts.add_option(option.name, str, given.get(option.name, option.default), option.help)
-    return read_settings(opts)
-
-
-def faults(**given: str) -> str:
+def faults(**given: str | bool) -> str:
     with pytest.raises(SettingsError) as raised:
-        settings(**given)
+        settings_with(**given)
     return str(raised.value)
 
 
@@ -136,24 +128,23 @@ def test_damaged_certificates_are_refused(files: CredentialFiles, authority: Aut
 def test_the_options_name_the_files(files: CredentialFiles) -> None:
     given = {
         "phoebe_rater": "rater.example:50051",
-        "phoebe_rater_tls": "on",
+        "phoebe_rater_tls": True,
         "phoebe_rater_ca": str(files.ca),
         "phoebe_rater_cert": str(files.certificate),
         "phoebe_rater_key": str(files.key),
         "phoebe_rater_token_file": str(files.token),
     }
 
-    read = settings(**given)
+    read = settings_with(**given)
     assert read.rater_files == files
     assert read.rater_credentials.value.metadata == (("authorization", f"Bearer {TOKEN}"),)
-    assert settings().rater_files == PLAINTEXT
+    assert settings_with().rater_files == PLAINTEXT
 
 
 def test_options_that_do_not_go_together_are_refused(files: CredentialFiles) -> None:
-    assert "need phoebe_rater_tls=on" in faults(phoebe_rater_ca=str(files.ca))
-    assert "go together" in faults(phoebe_rater_tls="on", phoebe_rater_cert=str(files.certificate))
-    assert "'yes' is neither on nor off" in faults(phoebe_rater_tls="yes")
-    assert "can't read" in faults(phoebe_rater_tls="on", phoebe_rater_ca="/nowhere")
+    assert "need phoebe_rater_tls=true" in faults(phoebe_rater_ca=str(files.ca))
+    assert "go together" in faults(phoebe_rater_tls=True, phoebe_rater_cert=str(files.certificate))
+    assert "can't read" in faults(phoebe_rater_tls=True, phoebe_rater_ca="/nowhere")
 
 
 @pytest.mark.parametrize("rater", ["rater:50051", "192.0.2.1:1", "localhost.example:1"])
@@ -163,13 +154,13 @@ def test_a_token_is_not_sent_in_clear_beyond_this_machine_unless_that_is_allowed
     given = {"phoebe_rater": rater, "phoebe_rater_token_file": str(files.token)}
 
     assert "would cross the network unencrypted" in faults(**given)
-    assert settings(**given, phoebe_rater_tls="on").rater_files.token
-    assert settings(**given, phoebe_rater_allow_plaintext="on").rater_files.token
+    assert settings_with(**given, phoebe_rater_tls=True).rater_files.token
+    assert settings_with(**given, phoebe_rater_allow_plaintext=True).rater_files.token
 
 
 @pytest.mark.parametrize("rater", ["127.0.0.1:50051", "localhost:1", "[::1]:1"])
 def test_a_token_may_be_sent_in_clear_on_this_machine(files: CredentialFiles, rater: str) -> None:
-    assert settings(phoebe_rater=rater, phoebe_rater_token_file=str(files.token)).rater_files.token
+    assert settings_with(phoebe_rater=rater, phoebe_rater_token_file=str(files.token)).rater_files.token
 
 
 def test_a_token_in_the_place_of_its_file_is_not_repeated() -> None:

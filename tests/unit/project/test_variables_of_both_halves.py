@@ -1,0 +1,23 @@
+"""Each half knows the variables of the other, as both may run on one machine: here they are compared."""
+
+import typer
+
+from phoebe_addon.settings.options import OPTIONS
+from phoebe_addon.settings.unknown_names import RATER_VARIABLES
+from rater_service.cli.program import app
+from rater_service.cli.variables import ADDON_VARIABLES, own_variables
+
+
+def test_the_rater_knows_the_variables_of_the_addon() -> None:
+    assert {option.variable for option in OPTIONS} == ADDON_VARIABLES, (
+        "list them in rater_service/cli/variables.py"
+    )
+
+
+def test_the_addon_knows_the_variables_of_the_rater() -> None:
+    own = own_variables(typer.main.get_command(app))
+
+    assert {name for name in own if name.startswith("PHOEBE_")} == RATER_VARIABLES, (
+        "list them in addon/phoebe_addon/settings/unknown_names.py"
+    )
+    assert own - RATER_VARIABLES == {"DATABASE_URL"}
