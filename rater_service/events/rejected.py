@@ -70,9 +70,8 @@ async def _differences(
     for event in events:
         row = validate(MeteringEvent.FromString(event))
         if isinstance(row, EventRow):
-            compared = await connection.fetchrow(
-                *bound("events/compare_with_first", events=[row.stored(row.event_time)])
-            )
+            sent = json.dumps(row._asdict(), default=str)
+            compared = await connection.fetchrow(*bound("events/compare_with_first", event=sent))
             if compared is not None:
                 fields = json.loads(compared["fields"])
                 found[event] = {name: (first, other) for name, (first, other) in fields.items()}

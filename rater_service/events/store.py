@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from operator import attrgetter
+from typing import get_args, get_type_hints
 from uuid import UUID
 
 import asyncpg
@@ -15,7 +16,7 @@ from rater_service.events.producer_status import StatusRow
 from rater_service.events.producers import keep_status
 from rater_service.events.pruned import were_stored
 from rater_service.events.validation import PRODUCER_SEQ_MAX, EventRow, InvalidEvent, validate
-from rater_service.statements import bound
+from rater_service.statements import bound, statement
 
 
 class Fate(StrEnum):
@@ -48,7 +49,20 @@ TOO_LATE = Result(
 # Four times what a valid producer_id may have, so that one that is cut is never taken for another.
 INDEXED_LENGTH_MAX = 256
 
-_COLUMNS = (*EventRow._fields, "stored_at")
+# The columns of an event with their types.
+_TYPE_NAMES = {UUID: "uuid", str: "text", int: "bigint", bool: "boolean", datetime: "timestamptz"}
+_TYPES = {
+    name: next(_TYPE_NAMES[kind] for kind in (*get_args(hint), hint) if kind in _TYPE_NAMES)
+    for name, hint in get_type_hints(EventRow).items()
+} | {"stored_at": "timestamptz"}
+_COLUMNS = tuple(_TYPES)
+_NAMED = ", ".join(_COLUMNS)
+_STORE = statement(
+    "events/store_events",
+    columns=_NAMED,
+    arrays=", ".join(f":{name}::{type_name}[]" for name, type_name in _TYPES.items()),
+)
+_FIRST_STORED = statement("events/first_stored", columns=_NAMED)
 _request_id = attrgetter("request_id")
 
 # What the database says when it is one event that it can't take, and not the database that is in trouble.
@@ -145,10 +159,9 @@ async def store_rows(connection: Connection, rows: Sequence[EventRow], now: date
 
 
 async def _insert(connection: Connection, rows: Sequence[EventRow], now: datetime) -> list[Result]:
-    sent = [row.stored(now) for row in rows]
-    inserted: set[UUID] = {
-        record["request_id"] for record in await connection.fetch(*bound("events/store_events", events=sent))
-    }
+    values = zip(*((*row, now) for row in rows), strict=True)
+    sent = _STORE.bind(dict(zip(_COLUMNS, values, strict=True)))
+    inserted: set[UUID] = {record["request_id"] for record in await connection.fetch(*sent)}
     results: list[Result | None] = []
     for row in rows:
         results.append(STORED if row.request_id in inserted else None)
@@ -161,7 +174,7 @@ async def _insert(connection: Connection, rows: Sequence[EventRow], now: datetim
 async def _look_up(connection: Connection, rows: Sequence[EventRow]) -> list[Result]:
     """Say why events were not inserted: they are there, were there and are pruned since, or are too late."""
     ids = [row.request_id for row in rows]
-    records = await connection.fetch(*bound("events/first_stored", request_ids=ids))
+    records = await connection.fetch(*_FIRST_STORED.bind({"request_ids": ids}))
     first = {record["request_id"]: record for record in records}
     pruned = [row for row in rows if row.request_id not in first]
     stored_once = iter(await were_stored(connection, pruned))
@@ -195,7 +208,8 @@ async def _keep_refused(
         if result.fate in (Fate.CONFLICT, Fate.REJECTED)
     ]
     if refused:
-        await connection.execute(*bound("events/keep_rejected", refused=refused))
+        columns = {name: [row[name] for row in refused] for name in refused[0]}
+        await connection.execute(*bound("events/keep_rejected", **columns))
 
 
 def _indexable(text: str) -> str | None:

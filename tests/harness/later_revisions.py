@@ -4,8 +4,9 @@ from pathlib import Path
 
 from rater_service.database.revisions import Phase
 
-# What a later version may add to a schema that an earlier one uses: to every table a column, an index and a
-# rule that the earlier one's rows keep; and a table.
+# What a later version may add to a schema that an earlier one uses: to every table a column with a default,
+# an index and a rule; and a table. A function that returns rows of a table is made anew with it: it says
+# what they are.
 EXPAND_EVERYTHING = """
 DO $$
 DECLARE
@@ -17,11 +18,12 @@ BEGIN
         WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
             AND NOT relispartition AND relname <> 'alembic_version'
     LOOP
-        EXECUTE format('ALTER TABLE %I ADD COLUMN later text DEFAULT %L', name, 'as before');
-        EXECUTE format('ALTER TABLE %I ADD CONSTRAINT %I CHECK (later IS NULL OR later <> %L)',
-                       name, name || '_later', '');
+        EXECUTE format('ALTER TABLE %I ADD COLUMN later text NOT NULL DEFAULT %L', name, 'as before');
+        EXECUTE format('ALTER TABLE %I ADD CONSTRAINT %I CHECK (later <> %L)', name, name || '_later', '');
         EXECUTE format('CREATE INDEX ON %I (later)', name);
     END LOOP;
+    EXECUTE replace(pg_get_functiondef('hourly_usage_of_events'::regproc),
+                    'AS last_stored_at', $later$AS last_stored_at, 'as before' AS later$later$);
 END
 $$;
 CREATE TABLE later_table (id bigint PRIMARY KEY);

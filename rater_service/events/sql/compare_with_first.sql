@@ -1,12 +1,9 @@
--- For each conflicting event the fields in which it differs from the one that was stored first, as
--- {field: [first, other]}; of how the rater stored it nothing counts.
--- :events: the events as rows of billing_event. One row for each that has a stored one.
-SELECT sent.request_id, difference.fields
-FROM unnest(:events::billing_event[]) AS sent
-JOIN billing_event AS stored USING (request_id)
-CROSS JOIN LATERAL (
-    SELECT coalesce(jsonb_object_agg(key, jsonb_build_array(first.value, other.value) ORDER BY key), '{}') AS fields
-    FROM jsonb_each(to_jsonb(stored)) AS first
-    JOIN jsonb_each(to_jsonb(sent) - 'ordinality') AS other USING (key)
-    WHERE key <> 'stored_at' AND first.value <> other.value
-) AS difference
+-- The fields in which an event differs from the one that was stored first under its id: [first, other] for each.
+-- :event: the event as an object of its columns. No row if none was stored, or none differs.
+SELECT jsonb_object_agg(field, jsonb_build_array(value.first, value.other) ORDER BY field) AS fields
+FROM billing_event AS stored
+JOIN jsonb_populate_record(NULL::billing_event, :event::jsonb) AS sent ON sent.request_id = stored.request_id
+CROSS JOIN jsonb_object_keys(:event::jsonb) AS field
+CROSS JOIN LATERAL (SELECT to_jsonb(stored) -> field AS first, to_jsonb(sent) -> field AS other) AS value
+WHERE value.first <> value.other
+HAVING count(*) > 0

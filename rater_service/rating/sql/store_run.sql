@@ -13,4 +13,8 @@ VALUES
      :events_in_window, :events_rated, :unpriced_events, :unattributable_events, :ambiguous_base_events,
      :missing_usage_events, :zero_charge_events, :rollups_written, :rollups_unchanged, :reconciled_deletions,
      :total_cost, :price_books, :anomalies, :incomplete_producer_count, :incomplete_producers)
-RETURNING *
+RETURNING
+    finished_at,
+    events_in_window, events_rated, unpriced_events, unattributable_events, ambiguous_base_events,
+    missing_usage_events, zero_charge_events, rollups_written, rollups_unchanged, reconciled_deletions,
+    total_cost, price_books

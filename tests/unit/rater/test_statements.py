@@ -23,7 +23,10 @@ PARTS = {
     "lower_id": "a",
     "upper_id": "b",
     "rollups": source("bills/rollups"),
+    "columns": "request_id, stored_at",
+    "arrays": ":request_id::uuid[], :stored_at::timestamptz[]",
 }
+_FILLED = re.compile(rf"\{{({'|'.join(PARTS)})\}}")
 CALL = re.compile(rf"({'|'.join({name.partition('/')[0] for name in FILES})})/[a-z_]+")
 # Their first argument is the name of a statement, or their second one after a connection.
 SENDERS = {"bound", "run", "fetch", "fetch_one", "fetch_value", "fetch_of", "over_rollups"}
@@ -147,6 +150,14 @@ def test_columns_that_change_places_would_be_found(name: str) -> None:
             changed = [*columns]
             changed[place : place + 2] = reversed(columns[place : place + 2])
             assert misfits(changed, values_of(insert))
+
+
+def test_arrays_that_make_rows_have_the_names_of_the_columns_in_their_order(name: str) -> None:
+    text = _FILLED.sub(lambda found: PARTS[found[1]], FILES[name].read_text("utf-8"))
+    for arrays, columns in re.findall(r"unnest\(([^()]*)\) AS \w+ \(([^()]*)\)", text):
+        if ":" in arrays:
+            named = zip(re.findall(r"(?<!:):(\w+)::", arrays), re.findall(r"\w+", columns), strict=True)
+            assert [(array, column) for array, column in named if array not in (column, f"{column}s")] == []
 
 
 def test_the_halves_of_a_union_name_the_same_columns_in_the_same_order(name: str) -> None:

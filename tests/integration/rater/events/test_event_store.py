@@ -11,9 +11,8 @@ import pytest
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database.database import Connection, Pool
 from rater_service.events.producer_status import StatusRow
-from rater_service.events.store import Fate, store_events
+from rater_service.events.store import Fate, store_events, store_rows
 from rater_service.events.validation import EventRow, validate
-from rater_service.statements import bound
 from tests.harness.ledger import make_event
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -181,7 +180,7 @@ async def test_a_batch_sent_in_any_order_never_holds_what_a_batch_before_it_stil
     async def insert(connection: Connection, event: MeteringEvent) -> None:
         row = validate(event)
         assert isinstance(row, EventRow)
-        await connection.execute(*bound("events/store_events", events=[row.stored(NOW)]))
+        await store_rows(connection, [row], NOW)
 
     async with pool.acquire() as other, other.transaction():
         await insert(other, first)

@@ -11,9 +11,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database.database import Connection, Pool
 from rater_service.events.rejected import Retried, list_rejected, retry_rejected
-from rater_service.events.store import Fate, store_events
+from rater_service.events.store import Fate, store_events, store_rows
 from rater_service.events.validation import EventRow, validate
-from rater_service.statements import bound
 from tests.harness.ledger import make_event
 from tests.integration.rater.cli.test_cli_with_database import phoebe
 
@@ -113,7 +112,7 @@ async def test_a_batch_with_refused_events_never_holds_what_a_batch_before_it_st
     async def insert(connection: Connection, user: str) -> None:
         row = rows[user]
         assert isinstance(row, EventRow)
-        await connection.execute(*bound("events/store_events", events=[row.stored(NOW)]))
+        await store_rows(connection, [row], NOW)
 
     async with pool.acquire() as other, other.transaction():
         await insert(other, "first")
