@@ -176,10 +176,16 @@ class Meter:
             logger.warning(
                 "phoebe: event %s: the engine's usage has a bad count", metering.admission.request_id
             )
+        elif metering.bad_details:
+            self.metrics.malformed.inc()
+            logger.warning(
+                "phoebe: event %s: details of the engine's usage can't be read: %s",
+                *(metering.admission.request_id, ", ".join(sorted(metering.bad_details))),
+            )
         if metering.answer_unreadable:
             self.metrics.unreadable.inc()
             logger.warning(
-                "phoebe: event %s: the answer's content coding can't be read", metering.admission.request_id
+                "phoebe: event %s: the engine's answer can't be read", metering.admission.request_id
             )
 
     def _count_delivered(self, outcomes: Counter[str]) -> None:

@@ -53,11 +53,13 @@ class Metrics:
             "phoebe_exchanges_ended", "Admitted exchanges that ended.", ["outcome"], registry=self.registry
         )
         self.malformed = Counter(
-            "phoebe_usage_malformed", "Answers whose usage had a count that is none.", registry=self.registry
+            "phoebe_usage_malformed",
+            "Answers whose usage had a count that is no whole number, or details that are no object.",
+            registry=self.registry,
         )
         self.unreadable = Counter(
             "phoebe_answers_unreadable",
-            "Answers whose content coding is not known or damaged.",
+            "Answers that can't be read: their content coding, or their JSON.",
             registry=self.registry,
         )
         self.delivered = Counter(

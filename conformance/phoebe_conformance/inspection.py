@@ -12,6 +12,7 @@ from .cached_judgement import judge_cached
 from .case import Case
 from .detection import MODELS_PATH, Detected, detect, model_names
 from .engine_line import EngineLine, Reply
+from .label_judgement import judge_labels
 from .metering import Meter, Metered, Terms, require_willing
 from .model_judgement import judge_echo, judge_plain
 from .questions import QUESTIONS, SHORT_PROMPT, UNKNOWN_MODEL, Question, Wording, long_prompt
@@ -107,6 +108,7 @@ class Inspection:
             return
         self._answered.append(question.api)
         yield judge_plain(case, plain)
+        yield from judge_labels(case, "plain", plain)
         if question.generates:
             yield from self._check_streams(case, meter, plain)
             yield self._check_cache(case, meter)
@@ -120,6 +122,7 @@ class Inspection:
             yield judge_refused(case, stream, self._ask("streamed", unasked, case.question, streamed=True))
             return
         yield judge_streamed(case, stream, plain)
+        yield from judge_labels(case, "streamed", stream)
         documents_max = _DOCUMENTS_BEFORE_ABORT
         left = self._ask("aborted", meter, case.question, streamed=True, documents_max=documents_max)
         yield judge_aborted(case, left)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from phoebe_addon.answer.body import Mislabel
 from phoebe_addon.apis.engines import Engine
 from phoebe_addon.apis.family import UsageSwitch
 from phoebe_addon.exchange.admission import admission_of
@@ -59,7 +60,8 @@ class Metered:
     """One exchange. event: what the addon would record. seen: what the client would get.
 
     malformed: its usage has a count that is none. unasked: what the addon asked for in the client's name.
-    hung_up: the client went away before the end. said: what the engine says in an error.
+    hung_up: the client went away before the end. said: what the engine says in an error. mislabels: headers
+    that do not say what the body is.
     """
 
     event: MeteringEvent
@@ -68,6 +70,7 @@ class Metered:
     added_switches: tuple[UsageSwitch, ...]
     hung_up: bool
     said: str
+    mislabels: tuple[Mislabel, ...] = ()
 
     @property
     def served(self) -> bool:
@@ -128,7 +131,15 @@ class Meter:
         served = 200 <= head.status_code < 300
         said = "" if served else self._line.said(bytes(seen))
         require_willing(head.status_code, f"POST {question.path}", said)
-        return Metered(event, bytes(seen), metering.usage_malformed, body.added_switches, heard.hung_up, said)
+        return Metered(
+            event,
+            bytes(seen),
+            metering.usage_malformed,
+            body.added_switches,
+            heard.hung_up,
+            said,
+            tuple(metering.mislabels),
+        )
 
     def _checked(self, content: bytes, passed: Pass) -> RequestBody:
         body = check_body(content, passed, self._rules)

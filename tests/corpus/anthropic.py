@@ -375,4 +375,76 @@ STREAMS = [
     ),
 ]
 
-CASES = [*DOCUMENTS, *STREAMS]
+CASES = [
+    *DOCUMENTS,
+    *STREAMS,
+    Case(
+        name="LocalAI begins with a prompt of 0 tokens and never says the true one",
+        engine="localai",
+        request=asked(stream=True),
+        answer=events(
+            start('{"input_tokens":0,"output_tokens":0}'),
+            named(
+                "message_delta",
+                '{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"input_tokens":0,"output_tokens":9}}',
+            ),
+            named("message_stop", '{"type":"message_stop"}'),
+        ),
+        expected=streamed(Tokens(None, 9), "end_turn"),
+        traps=(Trap.PROMPT_NEVER_SAID,),
+    ),
+    Case(
+        name="mistral.rs says the output alone at the end",
+        engine="mistral.rs",
+        request=asked(stream=True),
+        answer=events(
+            start('{"input_tokens":0,"output_tokens":0}'),
+            named(
+                "message_delta",
+                '{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":9}}',
+            ),
+            named("message_stop", '{"type":"message_stop"}'),
+        ),
+        expected=streamed(Tokens(None, 9), "end_turn"),
+        traps=(Trap.PROMPT_NEVER_SAID,),
+    ),
+    Case(
+        name="GLM begins with nothing and says all at the end",
+        engine="glm",
+        request=asked(stream=True),
+        answer=events(
+            start('{"input_tokens":0,"output_tokens":0}'),
+            named(
+                "message_delta",
+                '{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"input_tokens":12,'
+                '"cache_read_input_tokens":3,"output_tokens":9}}',
+            ),
+            named("message_stop", '{"type":"message_stop"}'),
+        ),
+        expected=streamed(Tokens(15, 9, cached=3), "end_turn"),
+        traps=(Trap.INPUT_IS_CORRECTED,),
+    ),
+    Case(
+        name="a delta with a prompt of 0 tokens does not take back what the start said",
+        engine="gateway",
+        request=asked(stream=True),
+        answer=events(
+            start('{"input_tokens":25,"output_tokens":1}'),
+            named(
+                "message_delta",
+                '{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"input_tokens":0,"output_tokens":9}}',
+            ),
+            named("message_stop", '{"type":"message_stop"}'),
+        ),
+        expected=streamed(Tokens(25, 9), "end_turn"),
+        traps=(Trap.PROMPT_NEVER_SAID,),
+    ),
+    Case(
+        name="a prompt that came from the cache, all of it, is no prompt of 0 tokens",
+        engine="anthropic",
+        request=asked(),
+        answer=document(message('{"input_tokens":0,"cache_read_input_tokens":500,"output_tokens":9}')),
+        expected=Metered(api=API, model_id="m", tokens=Tokens(500, 9, cached=500), finish_reason="end_turn"),
+        traps=(Trap.PROMPT_NEVER_SAID,),
+    ),
+]

@@ -82,8 +82,10 @@ class Changed:
 class Answer:
     """What the engine sends.
 
-    parts: the body, in order. coding: the Content-Encoding the whole is put into. framing: None: chunked for
-    a stream, else with its length. cut: the connection breaks after the last byte.
+    parts: the body, in order. content_type: as the header says; really: what the body is, where that is
+    something else. coding: the Content-Encoding the whole is put into; named_coding: what the header says,
+    where that is something else. framing: None: chunked for a stream, else with its length. cut: the
+    connection breaks after the last byte. nearly: it is what it is said to be only nearly.
     """
 
     parts: tuple[bytes | Changed, ...]
@@ -93,6 +95,9 @@ class Answer:
     framing: Framing | None = None
     coding: str | None = None
     cut: bool = False
+    really: str = ""
+    named_coding: str | None = None
+    nearly: bool = False
 
     @property
     def sent(self) -> bytes:
@@ -107,7 +112,7 @@ class Answer:
     @property
     def is_stream(self) -> bool:
         """Whether the body is a stream of events or lines."""
-        return self.content_type.startswith((SSE, NDJSON))
+        return (self.really or self.content_type).startswith((SSE, NDJSON))
 
 
 def document(text: str | bytes, **more: object) -> Answer:
@@ -123,7 +128,8 @@ def events(*parts: bytes | Changed, content_type: str = SSE, **more: object) -> 
 
 def lines(*documents: str, **more: object) -> Answer:
     """Make an answer of JSON documents, one on each line."""
-    return Answer(tuple(f"{text}\n".encode() for text in documents), NDJSON, **more)  # type: ignore[arg-type]
+    fields: dict[str, object] = {"content_type": NDJSON, **more}
+    return Answer(tuple(f"{text}\n".encode() for text in documents), **fields)  # type: ignore[arg-type]
 
 
 def filled(text: str, /, **values: object) -> str:

@@ -4,6 +4,7 @@ from . import (
     anthropic,
     cohere,
     decisions,
+    labels,
     llamacpp,
     lmstudio,
     ollama,
@@ -17,6 +18,7 @@ from . import (
     openai_responses,
     openai_speech,
     other_protocols,
+    padded,
     pooling,
     prefixes,
     rerank,
@@ -53,4 +55,6 @@ CASES: tuple[Case, ...] = (
     *tei.CASES,
     *prefixes.CASES,
     *other_protocols.CASES,
+    *labels.CASES,
+    *padded.CASES,
 )

@@ -513,4 +513,36 @@ CASES = [
         expected=Metered(api=API, outcome="upstream_error"),
         traps=(Trap.CUT_INSIDE_A_NUMBER,),
     ),
+    *(
+        Case(
+            name=f"{engine} gives cached tokens at the top of the usage",
+            engine=engine,
+            request=plain(),
+            answer=document(
+                '{"id":"c","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"OK"},'
+                f'"finish_reason":"stop"}}],"usage":{{"prompt_tokens":310,"completion_tokens":7,{more}}}}}'
+            ),
+            expected=Metered(api=API, model_id="m", tokens=Tokens(310, 7, cached=256), finish_reason="stop"),
+            traps=(Trap.CACHED_AT_THE_TOP,),
+        )
+        for engine, more in (
+            ("moonshot", '"total_tokens":317,"cached_tokens":256'),
+            ("deepseek", '"total_tokens":317,"prompt_cache_hit_tokens":256,"prompt_cache_miss_tokens":54'),
+        )
+    ),
+    *(
+        Case(
+            name=f"the details {details} are none, and the counts beside them are good",
+            engine="faulty",
+            request=plain(),
+            answer=document(
+                '{"id":"c","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"OK"},'
+                '"finish_reason":"stop"}],"usage":{"prompt_tokens":310,"completion_tokens":7,'
+                f'"completion_tokens_details":{{"reasoning_tokens":2}},"prompt_tokens_details":{details}}}}}'
+            ),
+            expected=Metered(api=API, model_id="m", tokens=Tokens(310, 7, reasoning=2), finish_reason="stop"),
+            traps=(Trap.BAD_DETAILS,),
+        )
+        for details in ("[]", '"none"', "0", "[256]", "true")
+    ),
 ]

@@ -562,4 +562,46 @@ CASES = [
         ),
         expected=streamed("llama3.2", Tokens(26, 2, cached=20)),
     ),
+    *(
+        Case(
+            name=f"final usage comes on a choice that is {what}, because it was asked for",
+            engine=engine,
+            request=unasked(),
+            answer=events(
+                data(
+                    '{"id":"t","model":"m","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}]}'
+                ),
+                data('{"id":"t","model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}'),
+                Changed(
+                    data(
+                        f'{{"id":"t","model":"m","choices":[{choice}],"usage":{{"prompt_tokens":16111,'
+                        '"completion_tokens":2,"total_tokens":16113,"prompt_tokens_details":{"cached_tokens":15872}}}'
+                    )
+                ),
+                DONE,
+            ),
+            expected=streamed("m", Tokens(16111, 2, cached=15872)),
+            traps=(Trap.EMPTY_CHOICE,),
+        )
+        for engine, what, choice in (
+            ("tensorx", "empty", '{"index":0,"delta":{}}'),
+            (
+                "openrouter",
+                "a role",
+                '{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}',
+            ),
+        )
+    ),
+    Case(
+        name="usage that comes unasked on a choice that is empty before the end stays",
+        engine="gateway",
+        request=unasked(),
+        answer=events(
+            data('{"id":"t","model":"m","choices":[{"index":0,"delta":{}}],"usage":{"prompt_tokens":3}}'),
+            data('{"id":"t","model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}'),
+            DONE,
+        ),
+        expected=streamed("m", Tokens(3)),
+        traps=(Trap.EMPTY_CHOICE, Trap.FORCED_USAGE_CHANGES_NOTHING_MORE),
+    ),
 ]

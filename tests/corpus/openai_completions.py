@@ -131,6 +131,35 @@ CASES = [
         expected=streamed(Tokens(8, 4), "", "upstream_error"),
         traps=(Trap.RUNNING_PER_CHOICE, Trap.ABORT_IS_NEVER_REPORTED),
     ),
+    Case(
+        name="vLLM's running usage of two prompts in embeddings adds up when the stream breaks off",
+        engine="vllm",
+        request=post(
+            PATH,
+            {"model": "m", "prompt_embeds": ["AAAA", "BBBB"], "stream": True},
+            {
+                "model": "m",
+                "prompt_embeds": ["AAAA", "BBBB"],
+                "stream": True,
+                "stream_options": {"include_usage": True, "continuous_usage_stats": True},
+            },
+        ),
+        answer=events(
+            *(
+                Changed(vllm_chunk(index, f',"usage":{usage}'), vllm_chunk(index))
+                for index, usage in (
+                    (0, '{"prompt_tokens":10,"total_tokens":11,"completion_tokens":1}'),
+                    (1, '{"prompt_tokens":10,"total_tokens":11,"completion_tokens":1}'),
+                    (0, '{"prompt_tokens":10,"total_tokens":12,"completion_tokens":2}'),
+                    (1, '{"prompt_tokens":10,"total_tokens":12,"completion_tokens":2}'),
+                )
+            ),
+            cut=True,
+        ),
+        resource=Resource(engine="vllm", usage="continuous"),
+        expected=streamed(Tokens(20, 4), "", "upstream_error"),
+        traps=(Trap.RUNNING_PER_CHOICE, Trap.ABORT_IS_NEVER_REPORTED),
+    ),
     *(
         Case(
             name=f"running usage of {what} counts the prompt {'once' if prompt == 3 else 'for each'}",

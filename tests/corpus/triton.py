@@ -77,6 +77,32 @@ CASES = [
         traps=(Trap.OTHER_FLAGS,),
     ),
     Case(
+        name="a client that asked for counts among the parameters gets them",
+        engine="triton",
+        request=post("/v2/models/m/generate", {"text_input": "a", "parameters": FLAGS}),
+        answer=document('{"model_name":"m","num_input_tokens":7,"num_output_tokens":8,"text_output":"b"}'),
+        expected=Metered(api=API, model_id="m", tokens=Tokens(7, 8)),
+        traps=(Trap.SWITCH_ELSEWHERE,),
+    ),
+    Case(
+        name="a client that declined a count among the parameters does not get it",
+        engine="triton",
+        request=post(
+            STREAM,
+            {"text_input": "a", "parameters": {**FLAGS, "return_num_input_tokens": False}},
+            {"text_input": "a", "parameters": FLAGS},
+        ),
+        answer=events(
+            Changed(
+                b'data: {"model_name":"m","num_input_tokens":7,"num_output_tokens":8,"text_output":"b"}\n\n',
+                b'data: {"model_name":"m","num_output_tokens":8,"text_output":"b"}\n\n',
+            ),
+            content_type=SSE_UTF8,
+        ),
+        expected=Metered(api=API, model_id="m", tokens=Tokens(7, 8), streamed=True),
+        traps=(Trap.SWITCH_ELSEWHERE,),
+    ),
+    Case(
         name="a compressed document is decoded for the client, so that its counts can be taken out",
         engine="triton",
         request=unasked("/v2/models/m/generate"),

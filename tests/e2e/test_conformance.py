@@ -503,6 +503,34 @@ def test_an_engine_that_compresses_unasked_is_read_all_the_same(check: Check) ->
     assert (outcome.code, outcome.report["engine"]) == (0, "vLLM")
 
 
+def test_what_is_mislabelled_is_named_and_read_all_the_same(check: Check) -> None:
+    labels = {"text/event-stream": "application/json", "application/json": "text/plain"}
+    outcome = check(vllm(labels=labels, named_coding="gzip"))
+
+    assert outcome.code == 0
+    found = [each for each in outcome.report["checks"] if each["name"] == "labels"]
+    assert [each["result"] for each in found] == ["warning"] * 3
+    said = [
+        ("plain", "Content-Type: text/plain", "is a JSON document", "Content-Type: application/json"),
+        ("streamed", "Content-Encoding: gzip", "is in no coding", "Content-Encoding: identity"),
+        (
+            "streamed",
+            "Content-Type: application/json",
+            "is an event stream",
+            "Content-Type: text/event-stream",
+        ),
+    ]
+    for each, (what, label, is_what, right) in zip(found, said, strict=True):
+        assert all(part in each["message"] for part in (what, label, is_what))
+        assert right in each["hint"]
+
+
+def test_what_is_labelled_well_is_not_mentioned(check: Check) -> None:
+    checks = check(vllm(compressed=True)).report["checks"]
+
+    assert [each for each in checks if each["name"] == "labels"] == []
+
+
 @pytest.fixture
 def tls_engine(tmp_path: Path) -> Iterator[Engine]:
     """An engine with a certificate for localhost, signed by the authority in tmp_path/test-ca-cert.pem."""

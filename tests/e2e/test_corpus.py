@@ -46,8 +46,9 @@ class Play:
     def head(self) -> bytes:
         answer = self.answer
         headers = [("Content-Type", answer.content_type), *answer.headers]
-        if answer.coding:
-            headers.append(("Content-Encoding", answer.coding))
+        coding = answer.named_coding or answer.coding
+        if coding:
+            headers.append(("Content-Encoding", coding))
         if self.framing is Framing.CHUNKED:
             headers.append(("Transfer-Encoding", "chunked"))
         elif self.framing is Framing.LENGTH:
@@ -190,7 +191,8 @@ def faults_of_answer(case: Case, received: Received) -> list[str]:
     answer = case.answer
     untouched = answer.passed_on == answer.sent
     content = encoded(answer.sent, answer.coding) if untouched else answer.passed_on
-    coding = answer.coding if untouched else None
+    # Out of a body that is not what its label says, what is taken out goes without it, or with it.
+    coding = (answer.named_coding or answer.coding) if untouched else None
     faults = []
     if received.status != answer.status:
         faults.append(f"the client got status {received.status}")

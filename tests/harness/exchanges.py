@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from phoebe_addon.answer.body import Removal
 from phoebe_addon.answer.reader import RequestFacts
+from phoebe_addon.answer.removal import Removal
 from phoebe_addon.exchange.admission import Admission
 from phoebe_addon.exchange.exchange import Exchange
 from phoebe_addon.gate.gate import Pass

@@ -32,7 +32,8 @@ class PretendEngine:
     spoiled_in_streams: members of the usage that are otherwise.
 
     dies_after: so many chunks of a stream. never_ends: its streams have no end mark. key: it wants this one.
-    status: what it answers to everything. compressed: its documents are, whatever was asked for.
+    status: what it answers to everything. compressed: its documents are, whatever was asked for. labels:
+    media types it sends in place of others. named_coding: what it says that its streams are in.
     """
 
     pages: Mapping[str, Json] = field(default_factory=dict)
@@ -54,6 +55,8 @@ class PretendEngine:
     never_ends: bool = False
     key: str | None = None
     compressed: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    named_coding: str | None = None
     status: str | None = None
     _seen: set[str] = field(default_factory=set)
 
@@ -174,7 +177,9 @@ class PretendEngine:
         self._stream(line, lines, "application/x-ndjson")
 
     def _stream(self, line: Line, chunks: Iterable[bytes], content_type: str = "text/event-stream") -> None:
-        line.send(self._head("200 OK", {"Content-Type": content_type, "Transfer-Encoding": "chunked"}))
+        coding = {"Content-Encoding": self.named_coding} if self.named_coding else {}
+        headers = {"Content-Type": content_type, "Transfer-Encoding": "chunked", **coding}
+        line.send(self._head("200 OK", headers))
         for number, chunk in enumerate(chunks):
             if number == self.dies_after:
                 raise ConnectionError("the engine has crashed")
@@ -189,8 +194,12 @@ class PretendEngine:
         line.send(self._head(status, {**headers, "Content-Length": str(len(content))}) + content)
 
     def _head(self, status: str, headers: Mapping[str, str]) -> bytes:
-        lines = (f"{name}: {value}" for name, value in {**self.headers, **headers}.items())
+        sent = {**self.headers, **headers, "Content-Type": self._label(headers["Content-Type"])}
+        lines = (f"{name}: {value}" for name, value in sent.items())
         return "\r\n".join((f"HTTP/1.1 {status}", *lines, "\r\n")).encode()
+
+    def _label(self, content_type: str) -> str:
+        return self.labels.get(content_type, content_type)
 
 
 def models_of(owner: str, *names: str) -> Json:

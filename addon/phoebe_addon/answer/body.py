@@ -1,40 +1,43 @@
 """Watching the body of an answer on its way to the client.
 
 Whatever bytes an engine sends, nothing here raises, memory is bounded, and the client's bytes stay as they
-are, but for what the engine added because Phoebe had asked for it.
+are, but for what the engine added because Phoebe had asked for it. Labels can be wrong: where the first bytes
+tell what a body is, they decide, and the label only where they do not.
 """
 
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from phoebe_addon.answer.reader import AnswerReader, ChunkUsage
-from phoebe_addon.apis.family import TakeOut, UsageSwitch
-from phoebe_addon.formats.content_coding import ContentCodingError, Decoder, open_decoder
-from phoebe_addon.formats.json_members import with_null_member, without_member
-from phoebe_addon.formats.json_skimmer import JsonSkimmer
-from phoebe_addon.formats.ndjson import NdjsonParser
-from phoebe_addon.formats.sse import SseParser, SsePiece
+from phoebe_addon.answer.event_stream import EventStreamBody
+from phoebe_addon.answer.json_body import JsonBody
+from phoebe_addon.answer.reader import AnswerReader
+from phoebe_addon.answer.removal import Removal
+from phoebe_addon.formats.body_form import FirstBytes, Form, blank_bytes, form_by_label, read_first_bytes
+from phoebe_addon.formats.content_coding import ContentCodingError, coding_names
+from phoebe_addon.formats.told_coding import ToldDecoder, coding_by_magic, may_name_coding, open_told_decoder
 
-# A usage chunk is a few hundred bytes; engines send events of up to about a megabyte (token ids, logprobs).
-EVENT_BYTES_MAX = 4 * 1024 * 1024
-# Documents up to here are read whole. Of longer ones (embeddings) so much is kept.
-DOCUMENT_BYTES_MAX = 4 * 1024 * 1024
-# Something must be taken out only of documents of a few kilobytes.
-HELD_BACK_BYTES_MAX = 64 * 1024 * 1024
-_SNIFFED_BYTES = 9  # the longest start of an event stream: a byte order mark and `event:` or `retry:`
+# A coded answer may unfold to so much, and beyond that to so many times what came: JSON is hardly ever
+# compressed to less than a twentieth, but what clients pad it with may be.
+UNFOLDED_BYTES_MAX = 64 * 1024 * 1024
+UNFOLDED_RATIO_MAX = 100
 
-_BOM = b"\xef\xbb\xbf"
-_DATA_LINE = re.compile(rb"(data)(?:(: ?)[^\r\n]*)?([\r\n]*)")
-_EVENT_STREAM_START = re.compile(rb"(?:\xef\xbb\xbf)?(?:data|event|id|retry)?:")
+
+@dataclass(frozen=True, slots=True)
+class Mislabel:
+    """A header of an answer that does not say what its body is. label: empty: it is missing."""
+
+    header: str
+    label: str
+    found: str
 
 
 class AnswerBody(Protocol):
     """A body in one of the forms an answer comes in."""
 
     @property
-    def streamed(self) -> bool:
-        """Whether it is a stream of events or of lines, as far as is known."""
+    def form(self) -> Form | None:
+        """Its form, as far as is known; None: none that is read."""
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; return those to pass on, which may be none."""
@@ -42,331 +45,204 @@ class AnswerBody(Protocol):
     def finish(self) -> bytes:
         """Take the end of a complete body; return what is left to pass on."""
 
-
-_LEFT_IN: dict[ChunkUsage, frozenset[TakeOut]] = {
-    ChunkUsage.NONE: frozenset({TakeOut.CHUNK, TakeOut.RUNNING}),
-    # Running usage that only the final one was asked for would have come without asking; zeros would not.
-    ChunkUsage.PLACEHOLDER: frozenset(),
-    ChunkUsage.RUNNING: frozenset({TakeOut.CHUNK}),
-    ChunkUsage.FINAL: frozenset({TakeOut.CHUNK, TakeOut.RUNNING}),
-}
-"""What is not taken out of a chunk that stays, by the usage it carries."""
+    def cut_off(self) -> None:
+        """Take the end of a body that broke off. What is whole of what came last is read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """What is taken out of an answer, because the client did not ask for it but Phoebe did."""
+class _OpaqueBody:
+    """A body that is none of the forms. Nothing is read, and it is passed on as it is."""
 
-    usage_switches: tuple[UsageSwitch, ...] = ()
-
-    def __bool__(self) -> bool:
-        """Whether anything is taken out."""
-        return bool(self.usage_switches)
-
-    def drops(self, usage: ChunkUsage) -> bool:
-        """Whether a chunk is left out whole."""
-        return usage is ChunkUsage.FINAL and any(
-            switch.take_out is TakeOut.CHUNK for switch in self.usage_switches
-        )
-
-    def edits(self, usage: ChunkUsage) -> list[UsageSwitch]:
-        """List what may have to be taken out of a chunk or document that stays."""
-        skipped = _LEFT_IN[usage]
-        return [switch for switch in self.usage_switches if switch.take_out not in skipped]
-
-
-def _edited(content: bytes, usage_switches: list[UsageSwitch]) -> bytes:
-    """Take what was added out of a JSON object; what is none stays as it is."""
-    try:
-        text = content.decode()
-        for switch in usage_switches:
-            for name in switch.answer_members:
-                text = (with_null_member if switch.take_out is TakeOut.NULL else without_member)(text, name)
-    except (ValueError, RecursionError):
-        return content
-    return text.encode()
-
-
-class EventStreamBody:
-    """A body that is an event stream.
-
-    If anything is to be taken out, an event is passed on when it is complete; otherwise bytes are passed on
-    as they come.
-    """
-
-    streamed = True
-
-    def __init__(self, reader: AnswerReader, removal: Removal) -> None:
-        self._reader = reader
-        self._removal = removal
-        self._parser = SseParser(EVENT_BYTES_MAX)
-        self._at_start = True
+    form = None
 
     def feed(self, chunk: bytes) -> bytes:
-        """Take the next bytes; return those to pass on, which may be none."""
-        if self._parser.is_between_events() and _is_plain_event(chunk) and self._reader.is_irrelevant(chunk):
-            return chunk  # nearly every chunk is one event of nothing but text
-        passed = [self._pass_on(piece) for piece in self._parser.feed(chunk)]
-        return b"".join(passed) if self._removal else chunk
-
-    def finish(self) -> bytes:
-        """Take the end of a complete body; return what is left to pass on."""
-        piece = self._parser.finish()
-        passed = self._pass_on(piece) if piece else b""
-        return passed if self._removal else b""
-
-    def _pass_on(self, piece: SsePiece) -> bytes:
-        at_start, self._at_start = self._at_start, False
-        if piece.event == b"error":
-            self._reader.read_error()
-        if piece.data is None:
-            return piece.raw
-        usage = self._reader.read_chunk(piece.data)
-        if not self._removal:
-            return piece.raw
-        if self._removal.drops(usage):
-            return b""
-        edited = (
-            _edited(piece.data, usage_switches)
-            if (usage_switches := self._removal.edits(usage))
-            else piece.data
-        )
-        if edited == piece.data:
-            return piece.raw
-        bom = _BOM if at_start and piece.raw.startswith(_BOM) else b""
-        return bom + _with_data(piece.raw.removeprefix(bom), edited)
-
-
-def _is_plain_event(chunk: bytes) -> bool:
-    """Whether bytes that begin an event are one, whole, of a single `data` line."""
-    return chunk.startswith(b"data: ") and chunk.find(b"\n") == len(chunk) - 2 > 0 and chunk.endswith(b"\n\n")
-
-
-class LinesBody:
-    """A body of JSON lines. Nothing is taken out of it: no family that streams lines needs to be asked."""
-
-    streamed = True
-
-    def __init__(self, reader: AnswerReader) -> None:
-        self._reader = reader
-        self._parser = NdjsonParser(EVENT_BYTES_MAX)
-
-    def feed(self, chunk: bytes) -> bytes:
-        """Take the next bytes; return them."""
-        for line in self._parser.feed(chunk):
-            if line.data is not None:
-                self._reader.read_chunk(line.data)
         return chunk
 
     def finish(self) -> bytes:
-        """Take the end of a complete body. Nothing is left to pass on."""
-        line = self._parser.finish()
-        if line and line.data is not None:
-            self._reader.read_chunk(line.data)
         return b""
 
+    def cut_off(self) -> None:
+        pass
 
-class DocumentBody:
-    """A body that is one JSON document, or something that is no answer at all.
 
-    Of a document beyond 4 MiB only the members are kept that its family reads.
+class PlainBody:
+    """A body without a content coding that is known. Its first bytes tell its form.
+
+    media_type: in lower case. coding: the codings that are named all the same. length_known: it can't end
+    before its end without notice.
     """
 
-    streamed = False
-
-    def __init__(self, reader: AnswerReader, *, is_json: bool) -> None:
-        self._reader = reader
-        self._is_json = is_json
-        self._start = bytearray()
-        self._skimmer: JsonSkimmer | None = None
-
-    def feed(self, chunk: bytes) -> bytes:
-        """Take the next bytes; return them."""
-        if self._skimmer:
-            self._skimmer.feed(chunk)
-            return chunk
-        self._start += chunk
-        if len(self._start) > DOCUMENT_BYTES_MAX:
-            self._skimmer = JsonSkimmer(self._reader.member_names(), DOCUMENT_BYTES_MAX)
-            self._skimmer.feed(bytes(self._start))
-            self._start.clear()
-        return chunk
-
-    def finish(self) -> bytes:
-        """Take the end of a complete body: the document is read now. Nothing is left to pass on."""
-        content = self._skimmer.document() if self._skimmer else bytes(self._start)
-        _read_document(self._reader, content, is_json=self._is_json)
-        return b""
-
-
-class EditedDocumentBody:
-    """A document out of which something is to be taken: it is held back until it is whole.
-
-    Beyond 64 MiB nothing is read or taken out.
-    """
-
-    streamed = False
-
-    def __init__(self, reader: AnswerReader, removal: Removal, *, is_json: bool) -> None:
+    def __init__(
+        self,
+        media_type: str,
+        reader: AnswerReader,
+        removal: Removal,
+        *,
+        coding: str = "",
+        length_known: bool = True,
+    ) -> None:
+        self._media_type = media_type
+        self._label = form_by_label(media_type)
+        self._coding = coding
         self._reader = reader
         self._removal = removal
-        self._is_json = is_json
-        self._document = bytearray()
-        self._oversized = False
-
-    def feed(self, chunk: bytes) -> bytes:
-        """Take the next bytes; return those to pass on, which may be none."""
-        if self._oversized:
-            return chunk
-        self._document += chunk
-        if len(self._document) <= HELD_BACK_BYTES_MAX:
-            return b""
-        self._oversized = True
-        return self._take_all()
-
-    def finish(self) -> bytes:
-        """Take the end of a complete body; return it without what is taken out."""
-        content = self._take_all()
-        if not self._oversized:
-            _read_document(self._reader, content, is_json=self._is_json)
-        return _edited(content, self._removal.edits(ChunkUsage.NONE))
-
-    def _take_all(self) -> bytes:
-        content = bytes(self._document)
-        self._document.clear()
-        return content
-
-
-def _read_document(reader: AnswerReader, content: bytes, *, is_json: bool) -> None:
-    """Read a whole body. is_json: it says that it is JSON, so that it was cut if it is none."""
-    if not reader.read_document(content) and not reader.read_lines(content) and is_json:
-        reader.read_error()
-
-
-class UntypedBody:
-    """A body whose Content-Type says nothing: its first bytes tell an event stream from a document."""
-
-    def __init__(self, reader: AnswerReader, removal: Removal) -> None:
-        self._reader = reader
-        self._removal = removal
+        self._length_known = length_known
         self._start = b""
         self._body: AnswerBody | None = None
 
     @property
-    def streamed(self) -> bool:
-        """Whether it is an event stream, as far as is known."""
-        return self._body is not None and self._body.streamed
+    def form(self) -> Form | None:
+        """Its form; what the label says, until the first bytes are there."""
+        return self._body.form if self._body else self._label
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; return those to pass on, which may be none."""
         if self._body:
             return self._body.feed(chunk)
-        self._start += chunk
-        if len(self._start) < _SNIFFED_BYTES:
-            return b""
-        return self._chosen().feed(self._start)
+        start = self._start + chunk
+        blank = blank_bytes(start)
+        self._start = start[blank:]
+        told = read_first_bytes(self._start)
+        passed = start[:blank]
+        if told is FirstBytes.OTHER and may_name_coding(self._start):
+            told = FirstBytes.TOO_FEW
+        if told is not FirstBytes.TOO_FEW:
+            passed += self._begin(told)
+        return passed if self._removal else chunk
 
     def finish(self) -> bytes:
         """Take the end of a complete body; return what is left to pass on."""
+        passed = b"" if self._body else self._begin(FirstBytes.OTHER)
+        assert self._body
+        passed += self._body.finish()
+        return passed if self._removal else b""
+
+    def cut_off(self) -> None:
+        """Take the end of a body that broke off."""
         if self._body:
-            return self._body.finish()
-        body = self._chosen()
-        return body.feed(self._start) + body.finish()
+            self._body.cut_off()
 
-    def _chosen(self) -> AnswerBody:
-        if _EVENT_STREAM_START.match(self._start):
-            self._body = EventStreamBody(self._reader, self._removal)
-        else:
-            self._body = _document_body(self._reader, self._removal, is_json=False)
-        return self._body
+    def mislabels(self) -> list[Mislabel]:
+        """Compare what it is with its labels."""
+        if isinstance(self._body, CodedBody):
+            return self._body.mislabels()
+        wrong = [Mislabel("Content-Encoding", self._coding, "")] if self._coding and self._body else []
+        if self.form is not None and self.form is not self._label:
+            wrong.append(Mislabel("Content-Type", self._media_type, self.form.value))
+        return wrong
 
+    def _begin(self, told: FirstBytes) -> bytes:
+        self._body = self._chosen(told)
+        start, self._start = self._start, b""
+        return self._body.feed(start) if start else b""
 
-class UnreadableBody:
-    """A body under a content coding that is not known. Nothing is read, and it is passed on as it is."""
+    def _chosen(self, told: FirstBytes) -> AnswerBody:
+        if told is FirstBytes.EVENTS:
+            return EventStreamBody(self._reader, self._removal)
+        if told is FirstBytes.JSON:
+            return self._json_body()
+        if self._label is not None or self._coding:
+            name = coding_by_magic(self._start)
+            decoder = open_told_decoder(name) if name else None
+            if decoder:
+                inside = PlainBody(self._media_type, self._reader, Removal(), length_known=self._length_known)
+                return CodedBody(inside, self._reader, decoder, label=self._coding, decoded=False)
+        if self._coding:
+            self._reader.read_damage()
+            return _OpaqueBody()
+        if self._label is Form.EVENTS:
+            return EventStreamBody(self._reader, self._removal)
+        if self._label is not None and self._start.strip():
+            self._reader.read_garbled()
+        return _OpaqueBody()
 
-    streamed = False
-
-    def feed(self, chunk: bytes) -> bytes:
-        """Take the next bytes; return them."""
-        return chunk
-
-    def finish(self) -> bytes:
-        """Take the end of a complete body. Nothing is left to pass on."""
-        return b""
+    def _json_body(self) -> JsonBody:
+        return JsonBody(
+            self._reader,
+            self._removal,
+            labelled_lines=self._label is Form.LINES,
+            length_known=self._length_known or self._label is None,
+        )
 
 
 class CodedBody:
     """A body under a content coding. It is passed on as it is, or decoded if anything is to be taken out.
 
-    Once the bytes are not what the coding says, nothing more is read.
+    Once the bytes are not what the coding says, or unfold to too much, nothing more is read. label: the
+    codings that are named.
     """
 
-    def __init__(self, body: AnswerBody, reader: AnswerReader, decoder: Decoder, removal: Removal) -> None:
+    def __init__(
+        self, body: PlainBody, reader: AnswerReader, decoder: ToldDecoder, *, label: str, decoded: bool
+    ) -> None:
+        self.decoded = decoded
         self._body = body
         self._reader = reader
         self._decoder = decoder
-        self._removal = removal
+        self._label = label
+        self._bytes_came = 0
+        self._bytes_unfolded = 0
         self._damaged = False
 
     @property
-    def streamed(self) -> bool:
-        """Whether it is a stream of events or of lines."""
-        return self._body.streamed
+    def form(self) -> Form | None:
+        """The form of what is under the coding."""
+        return self._body.form
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; return those to pass on, which may be none."""
-        passed: list[bytes] = []
-        try:
-            for piece in () if self._damaged else self._decoder.feed(chunk):
-                passed_on = self._body.feed(piece)
-                if self._removal:
-                    passed.append(passed_on)
-        except ContentCodingError:
-            self._damaged = True
-            self._reader.read_damage()
-        return b"".join(passed) if self._removal else chunk
+        self._bytes_came += len(chunk)
+        return self._read(chunk)
 
     def finish(self) -> bytes:
         """Take the end of a complete body; return what is left to pass on."""
+        passed = self._read(None)
         left = self._body.finish()
-        return left if self._removal else b""
+        return passed + left if self.decoded else b""
+
+    def cut_off(self) -> None:
+        """Take the end of a body that broke off."""
+        self._read(None)
+        self._body.cut_off()
+
+    def mislabels(self) -> list[Mislabel]:
+        """Compare what it is with its labels."""
+        found = self._decoder.found
+        wrong = [Mislabel("Content-Encoding", self._label, found)] if found != self._label else []
+        return [*wrong, *self._body.mislabels()]
+
+    def _read(self, chunk: bytes | None) -> bytes:
+        """Read the next bytes; None: there are none. Returns those to pass on."""
+        passed: list[bytes] = []
+        try:
+            for piece in () if self._damaged else self._pieces(chunk):
+                passed.append(self._body.feed(piece))
+        except ContentCodingError:
+            self._damaged = True
+            self._reader.read_damage()
+        return b"".join(passed) if self.decoded else chunk or b""
+
+    def _pieces(self, chunk: bytes | None) -> Iterator[bytes]:
+        unfolded_max = UNFOLDED_BYTES_MAX + UNFOLDED_RATIO_MAX * self._bytes_came
+        for piece in self._decoder.finish() if chunk is None else self._decoder.feed(chunk):
+            self._bytes_unfolded += len(piece)
+            if self._bytes_unfolded > unfolded_max and not self.decoded:
+                raise ContentCodingError("it unfolds to too much")
+            yield piece
 
 
-def open_body(content_type: str, content_encoding: str, reader: AnswerReader, removal: Removal) -> AnswerBody:
-    """Choose how to read an answer by its Content-Type and Content-Encoding, whatever the request asked for.
-
-    Raises ContentCodingError for a coding that is not known.
-    """
-    body = _body_of_type(content_type.partition(";")[0].strip().lower(), reader, removal)
-    decoder = open_decoder(content_encoding) if content_encoding else None
-    return CodedBody(body, reader, decoder, removal) if decoder else body
-
-
-def _body_of_type(media_type: str, reader: AnswerReader, removal: Removal) -> AnswerBody:
-    if media_type == "text/event-stream":
-        return EventStreamBody(reader, removal)
-    if media_type in {"application/x-ndjson", "application/ndjson", "application/jsonl"}:
-        return LinesBody(reader)
-    if media_type == "application/json" or media_type.endswith("+json"):
-        return _document_body(reader, removal, is_json=True)
-    return UntypedBody(reader, removal)
-
-
-def _document_body(reader: AnswerReader, removal: Removal, *, is_json: bool) -> AnswerBody:
-    if removal.edits(ChunkUsage.NONE):
-        return EditedDocumentBody(reader, removal, is_json=is_json)
-    return DocumentBody(reader, is_json=is_json)
-
-
-def _with_data(raw: bytes, data: bytes) -> bytes:
-    """Put other data into an event. Data that is spread over lines stays so, as far as there is any left."""
-    values = iter(data.split(b"\n"))
-    lines: list[bytes] = []
-    for line in raw.splitlines(keepends=True):
-        data_line = _DATA_LINE.fullmatch(line)
-        if data_line is None:
-            lines.append(line)
-        elif (value := next(values, None)) is not None:
-            name, separator, end = data_line.groups()
-            lines.append(name + (separator or b": ") + value + end)
-    return b"".join(lines)
+def open_body(
+    content_type: str,
+    content_encoding: str,
+    reader: AnswerReader,
+    removal: Removal,
+    *,
+    length_known: bool = True,
+) -> PlainBody | CodedBody:
+    """Choose how to read an answer by its Content-Type and Content-Encoding, as far as they are right."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    coding = ", ".join(coding_names(content_encoding))
+    decoder = open_told_decoder(coding)
+    if decoder is None:
+        return PlainBody(media_type, reader, removal, coding=coding, length_known=length_known)
+    body = PlainBody(media_type, reader, removal, length_known=length_known)
+    return CodedBody(body, reader, decoder, label=coding, decoded=bool(removal))

@@ -3,18 +3,20 @@
 Nothing an engine sends makes it raise. Usage is read only where the format puts it.
 """
 
-import codecs
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
+from phoebe_addon.answer.document import Document, parse, skimmed
 from phoebe_addon.answer.relevance import relevance_of
 from phoebe_addon.answer.usage_ledger import USAGE_RAW_BYTES_MAX, ResultKey, UsageLedger, result_key
+from phoebe_addon.answer.wanted import wanted_in_chunks, wanted_in_documents
 from phoebe_addon.apis.engines import UNDECLARED, Engine
 from phoebe_addon.apis.family import AnswerFormat, Fold, UsagePlace, counts_among, has_mark, value_at
 from phoebe_addon.apis.usage import MalformedUsageError, Usage
 from phoebe_addon.formats.json_members import element_texts
+from phoebe_addon.formats.json_skimmer import Result
 
 DONE = b"[DONE]"
 _DONE_BYTES_MAX = 64  # with the whitespace around it
@@ -26,20 +28,24 @@ class Answer:
 
     model: the first the engine named. usage: None when it gave none that can be billed on. usage_raw: the
     usage object as the engine sent it, also when malformed; several as a JSON array; None when there was none
-    or it is longer than 16 KiB. finished: the engine said that it had finished. failed: it sent an error.
-    unreadable: its content coding is not known, or its bytes are not what that says. format: which of the
-    formats its path allows it has.
+    or it is longer than 16 KiB. malformed: a count in it is none. bad_details: counts that are taken for not
+    reported, because what they should stand in is no object. finished: the engine said that it had finished,
+    or all of a document was there. failed: it sent an error. unreadable: its content coding is not known, or
+    its bytes are not what that says. garbled: something in it looks like a document and can't be read as one.
+    format: which of the formats its path allows it has.
     """
 
     model: str | None = None
     usage: Usage | None = None
     usage_raw: str | None = None
     malformed: bool = False
+    bad_details: frozenset[str] = frozenset()
     finish_reason: str | None = None
     finished: bool = False
     failed: bool = False
     unreadable: bool = False
     format: int = 0
+    garbled: bool = False
 
 
 class ChunkUsage(Enum):
@@ -50,7 +56,7 @@ class ChunkUsage(Enum):
         auto()
     )  # zeros, with choices: an engine that is asked for usage may have none before the end
     RUNNING = auto()  # with choices
-    FINAL = auto()  # without choices, and without an error
+    FINAL = auto()  # without choices, or with empty ones behind the end, and without an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +82,13 @@ class AnswerReader:
         self._readers = [_FormatReader(each, request_facts) for each in formats]
         self._relevances = [relevance_of(each) for each in formats]
         self.ends_with_body = formats[0].ends_with_body
+        self.wanted_in_chunks = wanted_in_chunks(formats)
+        self.wanted_in_documents = wanted_in_documents(formats)
         self._done = False
+        self._failed = False
         self._unreadable = False
+        self._garbled = False
+        self._in_results = False  # some of a document's results are read, and the document is not whole
 
     def read_headers(self, headers: Mapping[str, str]) -> None:
         """Read what the answer's headers say. headers: by lower-case name."""
@@ -86,13 +97,23 @@ class AnswerReader:
 
     def read_document(self, content: bytes) -> bool:
         """Read the whole answer of a request that was not streamed. Returns whether it is JSON."""
-        text, document = _parse(content)
-        if text is None:
+        document = parse(content)
+        if document is None:
             return False
         for reader in self._readers:
-            reader.read_document(document, text)
+            reader.read_document(document)
         self._done = True
+        self._in_results = False
         return True
+
+    def read_results(self, results: list[Result]) -> None:
+        """Read results of a document. They count once `read_document` has read the rest of it."""
+        for result in results:
+            self._in_results = True
+            document = parse(result.text)
+            if document is not None:
+                for reader in self._readers:
+                    reader.read_result(document, result)
 
     def read_chunk(self, data: bytes) -> ChunkUsage:
         """Read the data of one event of a stream, or one line, and say what usage it carries."""
@@ -101,11 +122,16 @@ class AnswerReader:
             return ChunkUsage.NONE
         if self.is_irrelevant(data):
             return ChunkUsage.NONE
-        text, document = _parse(data)
-        if text is None:
+        document = parse(data) or self._skim_chunk(data)
+        if document is None:
+            self._garbled |= data.lstrip().startswith((b"{", b"["))
             return ChunkUsage.NONE
-        usages = [reader.read_chunk(document, text) for reader in self._readers]
+        usages = [reader.read_chunk(document) for reader in self._readers]
         return next((usage for usage in usages if usage is not ChunkUsage.NONE), ChunkUsage.NONE)
+
+    def _skim_chunk(self, data: bytes) -> Document | None:
+        short = skimmed(data, self.wanted_in_chunks).document()
+        return parse(short) if short else None
 
     def is_irrelevant(self, data: bytes) -> bool:
         """Whether bytes of a stream say nothing that is not known, however they are cut into events."""
@@ -114,18 +140,13 @@ class AnswerReader:
                 return False
         return DONE not in data
 
-    def read_lines(self, content: bytes) -> bool:
-        """Read JSON lines that came as one document. Returns whether they are."""
-        documents = [_parse(line) for line in content.splitlines() if line.strip()]
-        for text, document in documents:
-            if text is not None:
-                for reader in self._readers:
-                    reader.read_chunk(document, text)
-        return all(text is not None for text, _ in documents)
+    def read_garbled(self) -> None:
+        """Take note of a document that is whole and can't be read."""
+        self._garbled = True
 
     def read_error(self) -> None:
         """Take note of an error that no document states: an event of that name, a document that was cut."""
-        self._readers[0].failed = True
+        self._failed = True
 
     def read_damage(self) -> None:
         """Take note that the body can't be decoded, or no further."""
@@ -133,6 +154,8 @@ class AnswerReader:
 
     def answer(self) -> Answer:
         """Return what is known so far."""
+        if self._in_results:
+            return Answer(failed=self._failed, unreadable=self._unreadable, garbled=self._garbled)
         answers = [reader.answer() for reader in self._readers]
         telling = (
             number for number, each in enumerate(answers) if each.usage or each.usage_raw or each.malformed
@@ -142,13 +165,10 @@ class AnswerReader:
             answers[best],
             format=best,
             finished=self._done or any(each.finished for each in answers),
-            failed=any(each.failed for each in answers),
+            failed=self._failed or any(each.failed for each in answers),
             unreadable=self._unreadable,
+            garbled=self._garbled,
         )
-
-    def member_names(self) -> frozenset[str]:
-        """List the members that are read, of a document or of each of its results."""
-        return frozenset(name for reader in self._readers for name in reader.member_names())
 
 
 class _FormatReader:
@@ -176,32 +196,44 @@ class _FormatReader:
         if counts:
             block = {name: _header_count(value) for name, value in headers.items()}
             self._header_ledger = UsageLedger(counts_among(counts, ""), Fold.LAST, 1)
-            self._state([self._header_ledger], block, json.dumps(block), result_key("", 0), final=True)
+            document = Document(block, json.dumps(block))
+            self._state([self._header_ledger], document, result_key("", 0), final=True)
         for name in self._format.header_documents:
-            text, document = _parse(headers.get(name, "").encode("utf-8", "surrogateescape"))
-            if text is not None:
-                self.read_document(document, text)
+            stated = parse(headers.get(name, "").encode("utf-8", "surrogateescape"))
+            if stated is not None:
+                self.read_document(stated)
 
-    def read_document(self, document: object, text: str) -> None:
-        for index, (result, result_text) in enumerate(self._results_of(document, text)):
-            self._read(result)
-            self._state(self._ledgers, result, result_text, result_key("", index), final=True)
+    def read_document(self, document: Document) -> None:
+        for index, result in enumerate(self._results_of(document)):
+            self._read_result(result, index)
 
-    def read_chunk(self, document: object, text: str) -> ChunkUsage:
+    def read_result(self, document: Document, result: Result) -> None:
+        if result.place in self._format.results:
+            self._read_result(document, result.index)
+
+    def _read_result(self, document: Document, index: int) -> None:
+        self._read(document.value)
+        self._state(self._ledgers, document, result_key("", index), final=True)
+
+    def read_chunk(self, read: Document) -> ChunkUsage:
+        document = read.value
         if not isinstance(document, dict):
             return ChunkUsage.NONE
+        has_ended = self._finish_reason is not None
         error = self._read(document)
         if self._format.fold is not Fold.CHOICES:
             index = document.get("index") if self._format.fold is Fold.LAST else None
-            self._state(self._ledgers, document, text, result_key("", index), final=False)
+            self._state(self._ledgers, read, result_key("", index), final=False)
             return ChunkUsage.NONE
         found = [ledger.find(document) for ledger in self._ledgers]
         if not any(found):
             return ChunkUsage.NONE
         choices = document.get("choices")
+        if has_ended and _add_nothing(choices):
+            choices = None  # TensorX and OpenRouter put their final usage on a choice that is empty
         key = self._choice_key(document.get("id"), choices)
         stated = [
-            usage is not None and ledger.state(usage, text, key, final=not choices)
+            usage is not None and ledger.state(usage, read.text, key, final=not choices)
             for ledger, usage in zip(self._ledgers, found, strict=True)
         ]
         if not found[0]:
@@ -212,21 +244,11 @@ class _FormatReader:
         # An error is for the client, whatever comes with it.
         return ChunkUsage.NONE if error else ChunkUsage.FINAL
 
-    def _state(
-        self, ledgers: list[UsageLedger], document: object, text: str, key: ResultKey, *, final: bool
-    ) -> None:
+    def _state(self, ledgers: list[UsageLedger], document: Document, key: ResultKey, *, final: bool) -> None:
         for ledger in ledgers:
-            usage = ledger.find(document)
+            usage = ledger.find(document.value)
             if usage:
-                ledger.state(usage, text, key, final=final)
-
-    def member_names(self) -> set[str]:
-        form = self._format
-        marks = [each.place for each in (*form.ends, *form.failures)]
-        usages = [path for place in form.usage for path in place.places]
-        places = (*form.models, *form.finish_reasons, *form.results, *marks, *usages)
-        names = {step for path in places for step in path[:1] if isinstance(step, str)}
-        return names.union(*(place.members for place in form.usage))
+                ledger.state(usage, document.text, key, final=final)
 
     def answer(self) -> Answer:
         known = Answer(
@@ -234,6 +256,7 @@ class _FormatReader:
             finish_reason=self._finish_reason,
             finished=self._finished,
             failed=self.failed,
+            bad_details=frozenset(name for ledger in self._ledgers for name in ledger.bad_details),
         )
         ledgers = [*self._ledgers, self._header_ledger] if self._header_ledger else self._ledgers
         usage: Usage | None = None
@@ -273,12 +296,12 @@ class _FormatReader:
                 self._finish_reason = reason
                 return
 
-    def _results_of(self, document: object, text: str) -> list[tuple[object, str]]:
+    def _results_of(self, document: Document) -> list[Document]:
         for place in self._format.results:
-            results = value_at(document, place)
+            results = value_at(document.value, place)
             if isinstance(results, list):
-                return list(zip(results, element_texts(text, place), strict=True))
-        return [(document, text)]
+                return list(map(Document, results, element_texts(document.text, place)))
+        return [document]
 
     def _choice_key(self, chunk_id: object, choices: object) -> ResultKey:
         if not choices:
@@ -289,26 +312,18 @@ class _FormatReader:
         return result_key(chunk_id if self._asked.prompts > 1 else None, index)
 
 
-def _parse(content: bytes) -> tuple[str | None, object]:
-    """Parse JSON in UTF-8; None: it is not."""
-    try:
-        text = content.removeprefix(codecs.BOM_UTF8).decode()
-    except UnicodeDecodeError:
-        return None, None
-    try:
-        return text, json.loads(text)
-    except RecursionError:
-        return None, None
-    except ValueError:
-        return _parse_long_numbers(text)
+def _add_nothing(choices: object) -> bool:
+    """Whether the choices of a chunk have neither content nor a reason to finish."""
+    return isinstance(choices, list) and all(
+        isinstance(choice, dict)
+        and not any(value for name, value in choice.items() if name not in {"index", "delta"})
+        and _is_empty_delta(choice.get("delta"))
+        for choice in choices
+    )
 
 
-def _parse_long_numbers(text: str) -> tuple[str | None, object]:
-    """Parse JSON with numbers of thousands of digits, which Python refuses to read as integers."""
-    try:
-        return text, json.loads(text, parse_int=float)
-    except (ValueError, RecursionError):
-        return None, None
+def _is_empty_delta(delta: object) -> bool:
+    return not delta or (isinstance(delta, dict) and not any(delta[name] for name in delta.keys() - {"role"}))
 
 
 def _place_for(place: UsagePlace, engine: Engine) -> UsagePlace:

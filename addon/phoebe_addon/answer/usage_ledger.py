@@ -67,7 +67,8 @@ class _UsageText:
 class UsageLedger:
     """Collects what the documents of one answer state in one place.
 
-    answers_per_prompt: results that share a prompt, 1 or more; None: all do.
+    answers_per_prompt: results that share a prompt, 1 or more; None: all do. bad_details: names of counts
+    whose details were no object.
     """
 
     def __init__(self, place: UsagePlace, fold: Fold, answers_per_prompt: int | None) -> None:
@@ -77,6 +78,7 @@ class UsageLedger:
         self._final: dict[ResultKey, _Statement] = {}
         self._running: dict[ResultKey, _Statement] = {}
         self._overflowed = False
+        self.bad_details: set[str] = set()
 
     def find(self, document: object) -> FoundUsage | None:
         """Find the usage object of a document."""
@@ -96,7 +98,7 @@ class UsageLedger:
 
     def _state(self, block: dict[str, object], text: _UsageText, key: ResultKey, *, final: bool) -> bool:
         try:
-            usage = self._place.counts.read(block)
+            usage = self._place.counts.read(block, self.bad_details)
         except MalformedUsageError:
             usage = None
         known = self._final if final else self._running
@@ -107,7 +109,7 @@ class UsageLedger:
             self._overflowed = True
             return True
         results = len(known) + (before is None)
-        texts = _kept(text) if results <= _DOCUMENTS_KEPT_MAX else None
+        texts = self._kept(text) if results <= _DOCUMENTS_KEPT_MAX else None
         if self._fold is Fold.MERGE and before is not None:
             usage = self._merged(before.usage, usage)
             texts = _together(before.texts, texts)
@@ -139,6 +141,17 @@ class UsageLedger:
                     return None
                 raws.append(raw)
         return raws
+
+    def _kept(self, text: _UsageText) -> tuple[_UsageText, ...] | None:
+        if len(text.document) <= USAGE_RAW_BYTES_MAX:
+            return (text,)
+        cut = text.cut()
+        if cut is not None and len(cut) > USAGE_RAW_BYTES_MAX:
+            # Of a usage object with long members beside its counts, these are kept.
+            cut = text_at(cut, (), self._place.counts.names())
+        if cut is None or len(cut) > USAGE_RAW_BYTES_MAX:
+            return None
+        return (_UsageText(cut, (), ()),)
 
     def _says_nothing(self, usage: Usage, before: _Statement | None, *, final: bool) -> bool:
         if self._place.members and usage.is_empty():
@@ -176,15 +189,6 @@ class UsageLedger:
         if self._answers_per_prompt is None:
             return ResultKey("", 0)
         return ResultKey(key.id, key.index // self._answers_per_prompt)
-
-
-def _kept(text: _UsageText) -> tuple[_UsageText, ...] | None:
-    if len(text.document) <= USAGE_RAW_BYTES_MAX:
-        return (text,)
-    cut = text.cut()
-    if cut is None or len(cut) > USAGE_RAW_BYTES_MAX:
-        return None
-    return (_UsageText(cut, (), ()),)
 
 
 def _together(

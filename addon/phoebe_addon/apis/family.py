@@ -61,7 +61,8 @@ class TakeOut(Enum):
 class UsageSwitch:
     """A member of the request that is set to true to be told usage.
 
-    member: of the request, or of its member `parent`. streams_only: only in requests for a stream.
+    member: of the request, or of its member `parent`. elsewhere: a member of the request inside which it may
+    stand instead; where the client has put it, it is set. streams_only: only in requests for a stream.
     continuous: only where continuous usage is wanted. engines: only if the resource declares one of these.
     answer_members: what the engine adds to the answer; take_out: how that is taken out.
     """
@@ -73,6 +74,7 @@ class UsageSwitch:
     streams_only: bool = True
     continuous: bool = False
     engines: frozenset[str] = frozenset()
+    elsewhere: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,9 @@ class RequestFormat:
     members: any of them, if it is not null, tells its requests from those of other families on the same path;
     families without such members may all be meant. form: requests are multipart/form-data instead of JSON.
     names_model: they name a model, in `model` or, model_in_path, in the route's `{model}` alone. prompts:
-    members that hold the prompts, one or a list. samples: where the number of answers per prompt stands; of
-    several, the first that is there.
+    members that hold the prompts, one or a list; of several, the first that is there. more_prompts: members
+    that hold others besides. samples: where the number of answers per prompt stands; of several, the first
+    that is there.
     """
 
     streams: Streams = Streams.IF_ASKED
@@ -116,6 +119,7 @@ class RequestFormat:
     names_model: bool = True
     model_in_path: bool = False
     prompts: tuple[str, ...] = ()
+    more_prompts: tuple[str, ...] = ()
     samples: tuple[Path, ...] = ()
     unbillable: tuple[Unbillable, ...] = ()
 

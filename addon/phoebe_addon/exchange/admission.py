@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from phoebe_addon.answer.body import Removal
 from phoebe_addon.answer.reader import RequestFacts
+from phoebe_addon.answer.removal import Removal
 from phoebe_addon.apis.family import Family
 from phoebe_addon.gate.gate import Pass
 from phoebe_addon.gate.identity import Identity

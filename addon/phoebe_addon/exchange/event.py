@@ -119,8 +119,8 @@ def outcome_of(seen: AnswerSeen, ending: Ending) -> Outcome:
     answer, status = seen.answer, seen.status_code
     if answer.failed or (status is not None and not 200 <= status < 300):
         return Outcome.UPSTREAM_ERROR
-    if ending is Ending.ANSWER_COMPLETE and not seen.streamed:
-        return Outcome.COMPLETED
+    if ending is Ending.ANSWER_COMPLETE and (not seen.streamed or answer.unreadable or answer.garbled):
+        return Outcome.COMPLETED  # what could not be read may have said that all is well
     if answer.finished:
         # Everything was there when the connection broke: clients hang up on reading `[DONE]`.
         return Outcome.COMPLETED

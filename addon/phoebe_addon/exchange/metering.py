@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from phoebe_addon.answer.body import AnswerBody, Removal, UnreadableBody, open_body
+from phoebe_addon.answer.body import CodedBody, Mislabel, PlainBody, open_body
 from phoebe_addon.answer.reader import AnswerReader
+from phoebe_addon.answer.removal import Removal
 from phoebe_addon.answer.resource_watch import NO_CLUES
 from phoebe_addon.exchange.admission import Admission
 from phoebe_addon.exchange.event import AnswerSeen, Ending, clues_of, ended_event
-from phoebe_addon.formats.content_coding import ContentCodingError
+from phoebe_addon.formats.body_form import Form
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 
 # An engine that refuses a member of a request names it in its first words.
@@ -18,7 +19,8 @@ _REFUSAL_READ_BYTES = 4096
 class Metering:
     """What is recorded of an admitted exchange.
 
-    usage_malformed, answer_unreadable, clues: known once its event is made.
+    usage_malformed, bad_details (counts whose details the engine stated and that are no object),
+    answer_unreadable, clues: known once its event is made.
     """
 
     __slots__ = (
@@ -29,6 +31,7 @@ class Metering:
         "_status_code",
         "admission",
         "answer_unreadable",
+        "bad_details",
         "clues",
         "usage_malformed",
     )
@@ -39,17 +42,23 @@ class Metering:
         self._reader = AnswerReader(
             tuple(family.answer for family in admission.families), admission.request_facts
         )
-        self._answer_body: AnswerBody | None = None
+        self._answer_body: PlainBody | CodedBody | None = None
         self._first_byte_time: datetime | None = None
         self._refusal: bytearray | None = None
         self.clues = NO_CLUES
         self.usage_malformed = False
+        self.bad_details: frozenset[str] = frozenset()
         self.answer_unreadable = False
 
     @property
     def streams(self) -> bool:
-        """Whether the answer is a stream of events or of lines."""
-        return self._answer_body is not None and self._answer_body.streamed
+        """Whether the answer is a stream of events or of lines, as far as is known."""
+        return self._answer_body is not None and self._answer_body.form in {Form.EVENTS, Form.LINES}
+
+    @property
+    def mislabels(self) -> list[Mislabel]:
+        """The headers of the answer that do not say what its body is, as far as is known."""
+        return self._answer_body.mislabels() if self._answer_body else []
 
     def answer_began(self, status_code: int, headers: Mapping[str, str]) -> bool:
         """The engine's status line and headers are here.
@@ -61,15 +70,15 @@ class Metering:
             self._refusal = bytearray()
         self._reader.read_headers(headers)
         removal = self.admission.removal if status_code == 200 else Removal()
-        content_type = headers.get("content-type", "")
-        coding = headers.get("content-encoding", "")
-        try:
-            self._answer_body = open_body(content_type, coding, self._reader, removal)
-        except ContentCodingError:
-            self._reader.read_damage()
-            self._answer_body = UnreadableBody()
-            return False
-        return bool(coding) and bool(removal)
+        body = open_body(
+            headers.get("content-type", ""),
+            headers.get("content-encoding", ""),
+            self._reader,
+            removal,
+            length_known="content-length" in headers or "transfer-encoding" in headers,
+        )
+        self._answer_body = body
+        return isinstance(body, CodedBody) and body.decoded
 
     def answer_bytes(self, chunk: bytes, now: datetime) -> bytes:
         """Take the next bytes of the answer's body; return those to pass on to the client."""
@@ -90,10 +99,13 @@ class Metering:
         return self.answer_bytes(content, now) + self.answer_complete()
 
     def event(self, ending: Ending, now: datetime) -> MeteringEvent:
-        """Make the event of the exchange, which ends now."""
+        """Make the event of the exchange, which ends now. Once: a body that broke off is read to its end."""
+        if self._answer_body and ending is not Ending.ANSWER_COMPLETE:
+            self._answer_body.cut_off()
         answer = self._reader.answer()
         self.usage_malformed = answer.malformed
-        self.answer_unreadable = answer.unreadable
+        self.bad_details = answer.bad_details
+        self.answer_unreadable = answer.unreadable or (answer.garbled and answer.usage is None)
         seen = AnswerSeen(
             answer,
             self._status_code,

@@ -49,13 +49,23 @@ class ContentCodingError(ValueError):
     """The bytes are not what the content coding says, or the coding is not known."""
 
 
-class _Coding(Protocol):
+class Coding(Protocol):
     """The decoding of one coding. Its bytes are fed as those of `Decoder`."""
 
     @property
-    def complete(self) -> bool: ...
+    def complete(self) -> bool: ...  # noqa: D102
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]: ...
+    def feed(self, chunk: bytes) -> Iterator[bytes]: ...  # noqa: D102
+
+    def finish(self) -> Iterator[bytes]: ...  # noqa: D102
+
+
+class SelfEnding:
+    """A coding that keeps nothing back for the end of the body."""
+
+    def finish(self) -> Iterator[bytes]:
+        """Return nothing."""
+        return iter(())
 
 
 class _InnerCoding:
@@ -65,7 +75,7 @@ class _InnerCoding:
     comes out could not stop in time.
     """
 
-    def __init__(self, coding: _Coding) -> None:
+    def __init__(self, coding: Coding) -> None:
         self._coding = coding
         self._fed_bytes = 0
         self.fed_bytes_max = 0
@@ -82,11 +92,14 @@ class _InnerCoding:
         if len(chunk) > room:
             raise ContentCodingError("the body expands too much between its codings")
 
+    def finish(self) -> Iterator[bytes]:
+        return self._coding.finish()
+
 
 class Decoder:
     """Decodes one body. `open_decoder` makes one."""
 
-    def __init__(self, codings: list[_Coding]) -> None:
+    def __init__(self, codings: list[Coding]) -> None:
         """codings: in the order of decoding, at least one."""
         self._outer, *inner = codings
         self._inner = [_InnerCoding(coding) for coding in inner]
@@ -113,12 +126,16 @@ class Decoder:
         if self._feeding:
             raise RuntimeError("not all pieces of the bytes before these were taken")
         self._feeding = True
-        return self._decode(chunk)
+        return self._decode(self._through_codings(chunk))
 
-    def _decode(self, chunk: bytes) -> Iterator[bytes]:
+    def finish(self) -> Iterator[bytes]:
+        """Say that the body ends, and return what is left of it. Raises ContentCodingError as `feed` does."""
+        return self._decode(self._ends_of_codings())
+
+    def _decode(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         if self._failure is None:
             try:
-                yield from self._through_codings(chunk)
+                yield from pieces
             except ContentCodingError as error:
                 self._failure = str(error)
         self._feeding = False
@@ -131,6 +148,12 @@ class Decoder:
             for coding in self._inner:
                 pieces = chain.from_iterable(map(coding.feed, pieces))
             yield from pieces
+
+    def _ends_of_codings(self) -> Iterator[bytes]:
+        pieces = self._outer.finish()
+        for coding in self._inner:
+            pieces = chain(chain.from_iterable(map(coding.feed, pieces)), coding.finish())
+        return pieces
 
     def _parts(self, chunk: bytes) -> Iterator[bytes]:
         """Cut the bytes at fixed places of the body.
@@ -154,14 +177,19 @@ def open_decoder(content_encoding: str) -> Decoder | None:
     content_encoding: the value of the header; several headers' values joined with commas. The coding that
     was applied last stands last. Raises ContentCodingError for an unknown coding and for more than four.
     """
-    names = [name.strip(" \t").lower() for name in content_encoding.split(",")]
-    names = [name for name in names if name not in {"", "identity"}]
+    names = coding_names(content_encoding)
     if len(names) > CODINGS_MAX:
         raise ContentCodingError(f"{len(names)} content codings, and only {CODINGS_MAX} are decoded")
     for name in names:
-        if name not in _CODINGS:
+        if name not in CODINGS:
             raise ContentCodingError(f"the content coding {name!r} is not known")
-    return Decoder([_CODINGS[name]() for name in reversed(names)]) if names else None
+    return Decoder([CODINGS[name]() for name in reversed(names)]) if names else None
+
+
+def coding_names(content_encoding: str) -> list[str]:
+    """List the codings that a header names, in lower case, without those that are none."""
+    names = [name.strip(" \t").lower() for name in content_encoding.split(",")]
+    return [name for name in names if name not in {"", "identity"}]
 
 
 class _Inflater:
@@ -195,7 +223,7 @@ class _Inflater:
             yield from self.feed(bytes((byte,)))
 
 
-class _Gzip:
+class _Gzip(SelfEnding):
     """Members of a gzip file, one after the other."""
 
     def __init__(self) -> None:
@@ -230,7 +258,7 @@ class _Gzip:
         return member
 
 
-class _Deflate:
+class _Deflate(SelfEnding):
     """A zlib stream, or the raw deflate stream that some servers send for one."""
 
     def __init__(self) -> None:
@@ -253,7 +281,7 @@ class _Deflate:
                 yield from self._stream.feed(step)
 
 
-class _Brotli:
+class _Brotli(SelfEnding):
     """A Brotli stream.
 
     The library can't copy a decompressor, so a second one stays a step behind, to repeat a step that failed.
@@ -312,7 +340,7 @@ def _brotli_outputs(decompressor: brotli.Decompressor, step: bytes) -> Iterator[
         step = b""
 
 
-class _Zstd:
+class _Zstd(SelfEnding):
     """Zstandard frames, one after the other."""
 
     def __init__(self) -> None:
@@ -342,7 +370,7 @@ def _is_zlib_header(start: bytes) -> bool:
     return start[0] & 0x0F == zlib.DEFLATED and int.from_bytes(start[:_ZLIB_HEADER_BYTES]) % 31 == 0
 
 
-_CODINGS: dict[str, Callable[[], _Coding]] = {
+CODINGS: dict[str, Callable[[], Coding]] = {
     "gzip": _Gzip,
     "x-gzip": _Gzip,
     "deflate": _Deflate,

@@ -1,16 +1,17 @@
 """Where the members of a JSON object stand in its text, so that one can be changed and no other byte.
 
 Duplicate names are reported as they stand: it is for the caller to say which one counts. Like Python's own
-parser it takes NaN and Infinity for numbers; `strict` refuses them, as RFC 8259 does. Every number is read as
+parser it takes NaN and Infinity for numbers, and control characters inside of strings; `strict` refuses
+them, as RFC 8259 does. Every number is read as
 a float, because Python refuses to read integers of thousands of digits.
 """
 
 import json
 import json.decoder
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 _WHITESPACE = re.compile(r"[ \t\n\r]*")
 
@@ -19,7 +20,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_int=float)
+_DECODER = json.JSONDecoder(parse_int=float, strict=False)
 _STRICT_DECODER = json.JSONDecoder(parse_int=float, parse_constant=_refuse_constant)
 
 
@@ -49,7 +50,7 @@ def object_members(text: str, position: int = 0, *, strict: bool = False) -> tup
     while True:
         name_start = position
         _expect(text, position, '"')
-        name, position = json.decoder.scanstring(text, position + 1, True)  # type: ignore[attr-defined]
+        name, position = json.decoder.scanstring(text, position + 1, strict)  # type: ignore[attr-defined]
         position = _skip(text, position)
         _expect(text, position, ":")
         start = _skip(text, position + 1)
@@ -75,36 +76,61 @@ def last_member(members: list[Member], name: str) -> Member | None:
     return next((member for member in reversed(members) if member.name == name), None)
 
 
-def without_member(text: str, name: str) -> str:
-    """Return a text that is one JSON object without the members of that name. Raises as `object_members`."""
-    members = document_members(text)
-    kept = [index for index, member in enumerate(members) if member.name != name]
-    if len(kept) == len(members):
-        return text
+class Placed(Protocol):
+    """A member of an object of which it is known where it stands. name: None: it does not matter."""
+
+    @property
+    def name(self) -> object: ...  # noqa: D102
+
+    @property
+    def name_start(self) -> int: ...  # noqa: D102
+
+    @property
+    def start(self) -> int: ...  # noqa: D102
+
+    @property
+    def end(self) -> int: ...  # noqa: D102
+
+
+def changes_without(
+    members: Sequence[Placed], removed: Collection[object], nulled: Collection[object] = ()
+) -> list[tuple[int, int, bool]]:
+    """List the parts of an object's text that go with members, or become null with others, by their names.
+
+    members: all there are, as they stand in the text. Each part: start, end, whether null takes its place.
+    """
+    to_null = [
+        (member.start, member.end, True)
+        for member in members
+        if member.name in nulled and member.name not in removed
+    ]
+    gone = [(start, end, False) for start, end in _parts_of(members, removed)]
+    return sorted([*to_null, *gone])
+
+
+def _parts_of(members: Sequence[Placed], removed: Collection[object]) -> list[tuple[int, int]]:
+    """List what goes with members: what stands between one and the next; behind the last that stays, all."""
+    kept = [index for index, member in enumerate(members) if member.name not in removed]
     if not kept:
-        return text[: members[0].name_start] + text[members[-1].end :]
-    # A member goes with what stands between it and the next; behind the last that stays, all go.
-    parts = [text[members[index].name_start : members[index + 1].name_start] for index in kept[:-1]]
+        return [(members[0].name_start, members[-1].end)] if members else []
+    parts = [
+        (member.name_start, members[index + 1].name_start)
+        for index, member in enumerate(members[: kept[-1]])
+        if member.name in removed
+    ]
     last = members[kept[-1]]
-    parts.append(text[last.name_start : last.end])
-    return text[: members[0].name_start] + "".join(parts) + text[members[-1].end :]
+    return [*parts, (last.end, members[-1].end)]
 
 
-def with_null_member(text: str, name: str) -> str:
-    """Return a text that is one JSON object with null for the members of that name. Raises as above."""
-    return replaced(
-        text, [(each.start, each.end, "null") for each in document_members(text) if each.name == name]
-    )
-
-
-def replaced(text: str, changes: Iterable[tuple[int, int, str]]) -> str:
+def replaced[TextT: (str, bytes)](text: TextT, changes: Iterable[tuple[int, int, TextT]]) -> TextT:
     """Put other text in the place of parts of a text, each given by start and end, from front to back."""
-    parts: list[str] = []
+    parts: list[TextT] = []
     position = 0
     for start, end, replacement in changes:
         parts += (text[position:start], replacement)
         position = end
-    return "".join([*parts, text[position:]])
+    parts.append(text[position:])
+    return text[:0].join(parts)
 
 
 def text_at(text: str, path: tuple[str | int, ...], only: tuple[str, ...] = ()) -> str | None:

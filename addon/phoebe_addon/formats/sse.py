@@ -10,30 +10,41 @@ with single events left out. Cost is linear in the bytes fed, however they are c
 
 import re
 from dataclasses import dataclass
+from enum import Enum, auto
 
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+_EVENT_NAME_BYTES_MAX = 64  # longer than any that is looked for
+_SHORT_LINE_BYTES = 128  # what is longer is data, or does not matter
 
 
 @dataclass(frozen=True, slots=True)
 class SsePiece:
     """An event, or a part of one that is longer than the limit.
 
-    raw: its bytes as they came, with the blank line that ends it. data: the joined `data` values; None when
-    it has none or is longer than the limit. event: the value of its last
-    `event` line; empty when it has none.
+    raw: its bytes as they came, with the blank line that ends it. data: the joined `data` values, or of a
+    part what comes next of them; None when there is none. event: the value of its last `event` line, as far
+    as it is known; empty when it has none. ends: whether it is an event, or the last part of one.
     """
 
     raw: bytes
     data: bytes | None
     event: bytes = b""
+    ends: bool = True
+
+
+class _Line(Enum):
+    """What the line is whose beginning is out already."""
+
+    DATA_START = auto()  # `data:` is out, and a space may come
+    DATA = auto()
+    OTHER = auto()
 
 
 class SseParser:
     """Cuts a stream into events.
 
-    event_bytes_max: bounds the memory the parser holds. A longer event has no data and may come out in
-    several pieces.
+    event_bytes_max: bounds the memory the parser holds. A longer event may come out in parts.
     """
 
     __slots__ = (
@@ -42,20 +53,23 @@ class SseParser:
         "_data",
         "_event",
         "_event_bytes_max",
+        "_has_data",
+        "_in_parts",
+        "_line",
         "_line_start",
-        "_oversized",
         "_scanned",
     )
 
     def __init__(self, event_bytes_max: int) -> None:
         self._event_bytes_max = event_bytes_max
         self._buffer = bytearray()  # bytes of the unfinished event that did not come out yet
-        # Where the unfinished line starts in the buffer; below 0: in a piece that is out.
-        self._line_start = 0
+        self._line_start = 0  # where the unfinished line, or what is left of it, starts in the buffer
         self._scanned = 0  # there is no line end before this place in the buffer
-        self._data: list[bytes] = []  # the `data` values of the unfinished event
-        self._event = b""  # the value of its `event` line
-        self._oversized = False  # a part of the unfinished event is out
+        self._data = bytearray()  # of the unfinished event, what did not come out yet
+        self._has_data = False  # there is a `data` line
+        self._event = b""  # the value of the `event` line
+        self._in_parts = False  # a part of the unfinished event is out
+        self._line: _Line | None = None
         self._at_start = True  # a byte order mark may come
 
     def feed(self, chunk: bytes) -> list[SsePiece]:
@@ -70,7 +84,7 @@ class SseParser:
         pieces = []
         while (line_end := self._find_line_end()) is not None:
             end, next_start = line_end
-            blank = end == self._line_start
+            blank = end == self._line_start and self._line is None
             if not blank:
                 self._take_line(end)
             self._line_start = self._scanned = next_start
@@ -89,11 +103,11 @@ class SseParser:
         end = len(self._buffer) - self._buffer.endswith(b"\r")
         if end > self._line_start:
             self._take_line(end)
-        return self._take_event(len(self._buffer)) if self._buffer else None
+        return self._take_event(len(self._buffer)) if self._buffer or self._in_parts else None
 
     def is_between_events(self) -> bool:
         """Whether what was fed ended with an event, so that the next bytes begin one."""
-        return not self._buffer and not self._at_start and not self._oversized
+        return not self._buffer and not self._at_start and not self._in_parts
 
     def _skip_bom(self) -> bool:
         if len(self._buffer) < len(_BOM) and _BOM.startswith(self._buffer):
@@ -117,34 +131,70 @@ class SseParser:
         return end, next_start
 
     def _take_line(self, end: int) -> None:
-        if self._oversized:
+        content = bytes(self._buffer[self._line_start : end])
+        if self._line is not None:
+            self._continue_line(content)
+            self._line = None
             return
-        name, _, value = bytes(self._buffer[self._line_start : end]).partition(b":")
+        name, _, value = content.partition(b":")
         if name == b"data":
-            self._data.append(value.removeprefix(b" "))
+            self._begin_data()
+            self._data += value.removeprefix(b" ")
         elif name == b"event":
-            self._event = value.removeprefix(b" ")
+            self._event = value.removeprefix(b" ")[:_EVENT_NAME_BYTES_MAX]
+
+    def _begin_data(self) -> None:
+        if self._has_data:
+            self._data += b"\n"
+        self._has_data = True
+
+    def _continue_line(self, content: bytes) -> None:
+        if self._line is _Line.DATA_START and content:
+            content = content.removeprefix(b" ")
+            self._line = _Line.DATA
+        if self._line is _Line.DATA:
+            self._data += content
 
     def _take_event(self, end: int) -> SsePiece:
-        oversized = self._oversized or end > self._event_bytes_max
-        data = b"\n".join(self._data) if self._data and not oversized else None
+        data = bytes(self._data) if self._has_data else None
         piece = SsePiece(bytes(self._buffer[:end]), data, self._event)
         del self._buffer[:end]
         self._line_start = self._scanned = 0
-        self._data = []
+        self._data.clear()
+        self._has_data = self._in_parts = False
         self._event = b""
-        self._oversized = False
+        self._line = None
         return piece
 
     def _take_part(self) -> SsePiece:
-        """Let go of the bytes of an event that is too long, all but a CR whose LF may still come."""
-        piece = SsePiece(bytes(self._buffer[: self._scanned]), None)
-        del self._buffer[: self._scanned]
-        self._line_start -= self._scanned
-        self._scanned = 0
-        self._data = []
-        self._oversized = True
+        """Let go of bytes of an event that is too long, all but a CR whose LF may still come."""
+        end = self._scanned
+        content = bytes(self._buffer[self._line_start : end])
+        if self._line is not None:
+            self._continue_line(content)
+        elif len(content) > _SHORT_LINE_BYTES or content.startswith(b"data:"):
+            self._begin_line(content)
+        else:
+            end = self._line_start
+        data = bytes(self._data) if self._data else None
+        piece = SsePiece(bytes(self._buffer[:end]), data, self._event, ends=False)
+        del self._buffer[:end]
+        self._scanned -= end
+        self._line_start = 0
+        self._data.clear()
+        self._in_parts = True
         return piece
+
+    def _begin_line(self, content: bytes) -> None:
+        name, colon, value = content.partition(b":")
+        if name == b"data" and colon:
+            self._begin_data()
+            self._line = _Line.DATA_START
+            self._continue_line(value)
+        else:
+            self._line = _Line.OTHER
+            if name == b"event":
+                self._event = value.removeprefix(b" ")[:_EVENT_NAME_BYTES_MAX]
 
 
 def _whole_events(chunk: bytes) -> list[SsePiece]:

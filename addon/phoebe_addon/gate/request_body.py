@@ -103,7 +103,7 @@ def read_request(content: bytes, content_type: str, match: Match, usage_policy: 
         ),
         prompts=prompts,
         samples=samples,
-        content=_with_switches_on(content, text, usage_switches),
+        content=_with_switches_on(content, text, usage_switches, values),
         unbillable=facts.of(forms),
         adapters=chosen_adapters(facts.values_at),
     )
@@ -270,20 +270,34 @@ def _applicable(form: RequestFormat, usage_policy: UsagePolicy, *, streaming: bo
 
 def _client_switches_on(switch: UsageSwitch, values: Mapping[str, object], engine: Engine) -> bool:
     """Whether the client asks for it itself."""
+    if _stands_elsewhere(switch, values):
+        return True
     place = values.get(switch.parent) if switch.parent else values
     return isinstance(place, Mapping) and _is_true(
         place.get(switch.member, switch.member in engine.default_switches)
     )
 
 
+def _stands_elsewhere(switch: UsageSwitch, values: Mapping[str, object], *, true: bool = True) -> bool:
+    """Whether the client has put a switch into the other member it may stand in. true: and it is on there."""
+    inside = values.get(switch.elsewhere) if switch.elsewhere else None
+    if not isinstance(inside, Mapping) or switch.member not in inside:
+        return False
+    return _is_true(inside[switch.member]) if true else True
+
+
 def _count_prompts(form: RequestFormat, values: Mapping[str, object]) -> int:
+    first = next((values[name] for name in form.prompts if values.get(name) is not None), None)
+    more = (values.get(name) for name in form.more_prompts)
+    return max(1, sum(map(_prompts_in, (first, *more))))
+
+
+def _prompts_in(prompts: object) -> int:
     """Count prompts: a string or a list of token ids is one; a list of anything else is as many."""
-    for name in form.prompts:
-        prompts = values.get(name)
-        if prompts is not None:
-            is_batch = isinstance(prompts, list) and prompts and isinstance(prompts[0], str | list | dict)
-            return len(prompts) if isinstance(prompts, list) and is_batch else 1
-    return 1
+    if not isinstance(prompts, list):
+        return 0 if prompts in (None, "") else 1
+    is_batch = bool(prompts) and isinstance(prompts[0], str | list | dict)
+    return len(prompts) if is_batch else 1
 
 
 def _count_samples(form: RequestFormat, values: Mapping[str, object]) -> int:
@@ -296,22 +310,28 @@ type _Switches = dict[str, "_Switches | None"]
 """Members to set to true (None), and what to set inside members that are objects."""
 
 
-def _with_switches_on(content: bytes, text: str, usage_switches: list[UsageSwitch]) -> bytes:
+def _with_switches_on(
+    content: bytes, text: str, usage_switches: list[UsageSwitch], values: Mapping[str, object]
+) -> bytes:
     """Ask for usage, also where the client asks: another engine may take another member for the one meant."""
-    usage_policy = _switched_on(text, usage_switches) if usage_switches else text
-    return content if usage_policy == text else usage_policy.encode()
+    asking = _set(text, _switches_in(usage_switches, values)) if usage_switches else text
+    return content if asking == text else asking.encode()
 
 
-def _switched_on(text: str, usage_switches: list[UsageSwitch]) -> str:
+def _switches_in(usage_switches: list[UsageSwitch], values: Mapping[str, object]) -> _Switches:
     switches: _Switches = {}
     for switch in usage_switches:
-        if switch.parent is None:
+        elsewhere = _stands_elsewhere(switch, values, true=False)
+        if elsewhere and switch.member in values:
+            continue  # the engine takes one for a mistake, whatever they say
+        parent = switch.elsewhere if elsewhere else switch.parent
+        if parent is None:
             switches[switch.member] = None
         else:
-            inside = switches.setdefault(switch.parent, {})
+            inside = switches.setdefault(parent, {})
             assert inside is not None
             inside[switch.member] = None
-    return _set(text, switches)
+    return switches
 
 
 def _set(text: str, switches: _Switches) -> str:

@@ -104,13 +104,17 @@ def counted(meter: Meter) -> dict[str, float | None]:
     [
         ("", b'{"usage":{"prompt_tokens":-1}}', "phoebe_usage_malformed_total"),
         ("gzip", b"no gzip", "phoebe_answers_unreadable_total"),
-        ("unheard-of", b"{}", "phoebe_answers_unreadable_total"),
+        ("gzip", b"\0\0", "phoebe_answers_unreadable_total"),
+        ("unheard-of", b"\0", "phoebe_answers_unreadable_total"),
+        ("", b'{"usage":{"prompt_tokens":1}', "phoebe_answers_unreadable_total"),
+        ("", b'{"usage":{"prompt_tokens":1,"prompt_tokens_details":[]}}', "phoebe_usage_malformed_total"),
     ],
 )
 async def test_what_could_not_be_read_is_counted(meter: Meter, coding: str, body: bytes, name: str) -> None:
     exchange = await admit(meter)
     metering = metered(exchange)
-    metering.answer_began(200, {"content-type": "application/json", "content-encoding": coding})
+    head = {"content-type": "application/json", "content-encoding": coding, "content-length": "1"}
+    metering.answer_began(200, head)
     metering.answer_bytes(body, datetime.now(UTC))
     metering.answer_complete()
     before = counted(meter)

@@ -78,16 +78,17 @@ def test_no_case_expects_an_api_that_nobody_speaks() -> None:
 def test_an_answer_is_what_its_media_type_says(case: Case) -> None:
     """An answer that can't be read would expect no usage for the wrong reason."""
     answer = case.answer
-    if answer.cut:
+    content_type = answer.really or answer.content_type
+    if answer.cut or answer.nearly:
         return
     for body in (answer.sent, answer.passed_on):
-        if answer.content_type.startswith("text/event-stream"):
+        if content_type.startswith("text/event-stream"):
             check_events(body)
-        elif "ndjson" in answer.content_type:
+        elif "ndjson" in content_type:
             for line in body.splitlines():
                 if line:
                     assert isinstance(json.loads(line), dict)
-        elif answer.content_type.startswith("application/json"):
+        elif content_type.startswith("application/json"):
             json.loads(body)
 
 
@@ -108,7 +109,9 @@ def is_contradictory(case: Case) -> bool:
     answer, expected = case.answer, case.expected
     if not isinstance(expected, Metered):
         return False
-    failed = answer.cut or not 200 <= answer.status < 300
+    # A connection may break when everything was said.
+    was_cut = answer.cut and Trap.CUT_INSIDE_A_NUMBER not in case.traps
+    failed = was_cut or not 200 <= answer.status < 300
     counted = expected.tokens and (expected.tokens.prompt, expected.tokens.completion) == (None, None)
     return (
         expected.streamed != answer.is_stream

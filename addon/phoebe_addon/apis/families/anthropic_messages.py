@@ -16,6 +16,8 @@ _COUNTS = Counts(
     completion=("output_tokens",),
     reasoning=("output_tokens_details.thinking_tokens",),
     cached_beside_prompt=True,
+    # LocalAI and mistral.rs send it in streams and never correct it.
+    zero_prompt_is_unsaid=True,
     # Compacting the context is work of its own, which the totals leave out.
     parts="iterations",
 )

@@ -23,7 +23,8 @@ from phoebe_addon.apis.usage import Counts
 
 OPENAI_COUNTS = Counts(
     prompt=("prompt_tokens",),
-    cached=("prompt_tokens_details.cached_tokens",),
+    # Moonshot and DeepSeek give it at the top.
+    cached=("prompt_tokens_details.cached_tokens", "cached_tokens", "prompt_cache_hit_tokens"),
     # vLLM calls them created.
     cache_write=("prompt_tokens_details.cache_write_tokens", "prompt_tokens_details.created_cache_tokens"),
     prompt_audio=("prompt_tokens_details.audio_tokens",),
@@ -66,6 +67,7 @@ _FIRST_RESULT = Unbillable(
 CHOICES_REQUEST = RequestFormat(
     usage_switches=(STREAM_USAGE, CONTINUOUS_USAGE),
     prompts=("prompt",),
+    more_prompts=("prompt_embeds",),  # vLLM
     samples=(at("n"),),
     unbillable=(_FIRST_RESULT,),
 )

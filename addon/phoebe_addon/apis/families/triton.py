@@ -1,5 +1,7 @@
 """Triton's generate extension. Counts come only if the request asks for them, as members of every answer.
 
+What asks for them may stand at the top of the request or inside `parameters`.
+
 In a stream each answer counts only its own output tokens; the number of input tokens is repeated. The model
 is in the path. Sources: Triton server `docs/protocol/extension_generate.md`; its vLLM backend
 `additional_outputs.md`.
@@ -22,17 +24,21 @@ from phoebe_addon.apis.family import (
 )
 from phoebe_addon.apis.usage import Counts
 
+
+def _switch(member: str, answer_member: str) -> UsageSwitch:
+    # The same input beside `parameters` and inside of them is an error.
+    return UsageSwitch(
+        member, None, (answer_member,), TakeOut.MEMBER, streams_only=False, elsewhere="parameters"
+    )
+
+
 _COUNTS = Counts(prompt=("num_input_tokens",), completion=("num_output_tokens",))
 _REQUEST = RequestFormat(
     streams=Streams.NEVER,
     model_in_path=True,
     usage_switches=(
-        UsageSwitch(
-            "return_num_input_tokens", None, ("num_input_tokens",), TakeOut.MEMBER, streams_only=False
-        ),
-        UsageSwitch(
-            "return_num_output_tokens", None, ("num_output_tokens",), TakeOut.MEMBER, streams_only=False
-        ),
+        _switch("return_num_input_tokens", "num_input_tokens"),
+        _switch("return_num_output_tokens", "num_output_tokens"),
     ),
 )
 _ANSWER = AnswerFormat(

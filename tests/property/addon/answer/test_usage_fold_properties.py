@@ -195,7 +195,10 @@ def test_for_each_count_of_a_merge_the_last_word_holds(stated: list[Statement]) 
         bad = bad or is_bad(each.counts)
         if begun or not is_placeholder(each.counts):
             begun = True
-            merged |= {name: value for name, value in each.counts.items() if value is not None}
+            unsaid = {"prompt"} if not each.counts.get("prompt") and not each.counts.get("cached") else set()
+            merged |= {
+                name: value for name, value in each.counts.items() if value is not None and name not in unsaid
+            }
 
     prompt = merged.get("prompt")
     if prompt is not None:

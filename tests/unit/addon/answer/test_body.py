@@ -2,22 +2,11 @@ import json
 
 import pytest
 
-from phoebe_addon.answer import body as answer_body
-from phoebe_addon.answer.body import (
-    AnswerBody,
-    CodedBody,
-    DocumentBody,
-    EditedDocumentBody,
-    EventStreamBody,
-    LinesBody,
-    Removal,
-    UntypedBody,
-    open_body,
-)
+from phoebe_addon.answer.body import CodedBody, PlainBody, open_body
 from phoebe_addon.answer.reader import Answer, AnswerReader, RequestFacts
+from phoebe_addon.answer.removal import Removal
 from phoebe_addon.apis.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
 from phoebe_addon.apis.usage import Usage
-from phoebe_addon.formats.content_coding import ContentCodingError
 from tests.harness.content_codings import ENCODERS, encode
 from tests.harness.engine_streams import DONE, STREAMS, VLLM, VLLM_USAGE
 from tests.harness.known import family
@@ -46,7 +35,7 @@ def removal_of(api: str) -> Removal:
 
 def opened(
     content_type: str, removal: Removal = NOTHING, coding: str = ""
-) -> tuple[AnswerBody, AnswerReader]:
+) -> tuple[PlainBody | CodedBody, AnswerReader]:
     reader = reader_of()
     return open_body(content_type, coding, reader, removal), reader
 
@@ -58,51 +47,6 @@ def pass_through(
     body = open_body(SSE, "", reader, removal)
     passed = body.feed(stream) + body.finish()
     return passed, reader.answer()
-
-
-@pytest.mark.parametrize(
-    ("content_type", "kind"),
-    [
-        (SSE, EventStreamBody),
-        ("text/event-stream; charset=utf-8", EventStreamBody),
-        ("Text/Event-Stream", EventStreamBody),
-        (" text/event-stream ;x", EventStreamBody),
-        ("application/x-ndjson", LinesBody),
-        ("Application/NDJSON; charset=utf-8", LinesBody),
-        ("application/jsonl", LinesBody),
-        (JSON, DocumentBody),
-        ("application/json; charset=utf-8", DocumentBody),
-        ("application/problem+json", DocumentBody),
-        ("", UntypedBody),
-        ("text/plain", UntypedBody),
-        ("text/event-stream-x", UntypedBody),
-        ("application/octet-stream", UntypedBody),
-    ],
-)
-def test_the_form_of_a_body_is_known_by_its_content_type(content_type: str, kind: type) -> None:
-    assert type(opened(content_type)[0]) is kind
-
-
-def test_a_document_is_held_back_only_if_something_is_to_be_taken_out() -> None:
-    assert type(opened(JSON, removal_of("triton.generate"))[0]) is EditedDocumentBody
-    assert type(opened(JSON, BOTH)[0]) is DocumentBody
-
-
-def test_a_coding_that_is_not_known_is_an_error_and_identity_is_none() -> None:
-    assert type(opened(SSE, coding="identity")[0]) is EventStreamBody
-    assert type(opened(SSE, coding="gzip")[0]) is CodedBody
-    with pytest.raises(ContentCodingError):
-        opened(SSE, coding="unheard-of")
-
-
-@pytest.mark.parametrize(
-    ("content_type", "streamed"),
-    [(SSE, True), ("application/x-ndjson", True), (JSON, False), ("", False)],
-)
-def test_streams_of_events_and_of_lines_are_streams(content_type: str, streamed: bool) -> None:
-    for coding in ("", "gzip"):
-        assert opened(content_type, coding=coding)[0].streamed is streamed
-    assert opened(content_type, FINAL)[0].streamed is streamed
 
 
 @pytest.mark.parametrize(("before", "usage", "after"), STREAMS.values(), ids=STREAMS.keys())
@@ -292,15 +236,6 @@ def test_what_was_said_before_a_cut_is_known() -> None:
     assert reader.answer().usage == Usage(prompt=5, completion=1)
 
 
-def test_a_usage_chunk_beyond_the_limit_is_passed_on_unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answer_body, "EVENT_BYTES_MAX", 100)
-
-    passed, answer = pass_through(VLLM_USAGE + DONE, FINAL)
-
-    assert passed == VLLM_USAGE + DONE
-    assert answer == Answer(finished=True)
-
-
 def test_lines_are_passed_on_as_they_come_and_read_when_complete() -> None:
     reader = reader_of("ollama.chat")
     body = open_body("application/x-ndjson", "", reader, NOTHING)
@@ -324,89 +259,37 @@ def test_a_document_is_passed_on_as_it_comes_and_read_at_its_end() -> None:
     assert reader.answer() == Answer("m", Usage(prompt=1), '{"prompt_tokens":1}', finished=True)
 
 
-def test_a_document_that_was_cut_is_not_read() -> None:
+@pytest.mark.parametrize("cut_bytes", [1, 2, 5, 20])
+def test_a_document_that_was_cut_is_not_read(cut_bytes: int) -> None:
     body, reader = opened(JSON)
-    body.feed(b'{"model":"m","usage":{"prompt_tokens":4821}}')
+    body.feed(b'{"model":"m","usage":{"prompt_tokens":4821}}'[:-cut_bytes])
+    body.cut_off()
 
-    assert reader.answer() == Answer()
-
-
-def test_json_lines_under_the_media_type_of_json_are_read() -> None:
-    reader = reader_of("ollama.chat")
-    body = open_body(JSON, "", reader, NOTHING)
-    body.feed(b'{"model":"m"}\r\n\n{"done":true,"eval_count":2}\n')
-    body.finish()
-
-    assert (reader.answer().model, reader.answer().usage) == ("m", Usage(completion=2))
-
-
-def test_of_a_long_document_what_its_family_reads_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answer_body, "DOCUMENT_BYTES_MAX", 200)
-    numbers = b",".join(b"-0.25" for _ in range(1000))
-    content = b'{"data":[{"embedding":[%s]}],"model":"m","usage":{"prompt_tokens":7}}' % numbers
-    reader = reader_of("openai.embeddings")
-    body = open_body(JSON, "", reader, NOTHING)
-
-    assert body.feed(content[:3000]) + body.feed(content[3000:]) == content
-    assert body.finish() == b""
-    assert reader.answer() == Answer("m", Usage(prompt=7), '{"prompt_tokens":7}', finished=True)
-
-
-def test_a_long_body_that_is_no_document_is_passed_on_unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answer_body, "DOCUMENT_BYTES_MAX", 12)
-    body, reader = opened(JSON)
-
-    assert body.feed(b" " * 13) + body.feed(b'"error":1}') == b" " * 13 + b'"error":1}'
-    assert body.finish() == b""
-    assert reader.answer() == Answer()
-
-
-def test_a_document_too_long_to_be_held_back_goes_on_unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answer_body, "HELD_BACK_BYTES_MAX", 12)
-    reader = reader_of("triton.generate")
-    body = open_body(JSON, "", reader, removal_of("triton.generate"))
-
-    assert [body.feed(b'{"num_input'), body.feed(b'_tokens":1'), body.feed(b"}")] == [
-        b"",
-        b'{"num_input_tokens":1',
-        b"}",
-    ]
-    assert body.finish() == b""
-    assert reader.answer().usage is None
+    assert reader.answer() == Answer(garbled=True)
 
 
 @pytest.mark.parametrize(
-    "start", [b"data:", b"event: x\ndata:", b": hi\n\ndata:", b"\xef\xbb\xbfid: 1\ndata:"]
+    ("content_type", "content"),
+    [
+        (SSE, VLLM_USAGE.rstrip(b"\n")),
+        (SSE, VLLM + VLLM_USAGE.rstrip(b"\n") + b"\r"),
+        (JSON, VLLM_USAGE.rstrip(b"\n")),
+        (JSON, VLLM_USAGE.removeprefix(b"data: ").rstrip(b"\n")),
+        ("application/x-ndjson", VLLM_USAGE.removeprefix(b"data: ").rstrip(b"\n")),
+        ("application/x-ndjson", b"{}\n" + VLLM_USAGE.removeprefix(b"data: ").rstrip(b"\n")),
+    ],
 )
-def test_an_untyped_body_that_begins_like_an_event_stream_is_one(start: bytes) -> None:
-    body, reader = opened("")
+@pytest.mark.parametrize("coding", ["", "gzip"])
+def test_what_lacks_nothing_but_its_end_is_read_when_the_connection_breaks(
+    content_type: str, content: bytes, coding: str
+) -> None:
+    for length, usage in ((len(content), Usage(prompt=17, cached=16, completion=3)), (-2, None)):
+        body, reader = opened(content_type, coding=coding)
+        body.feed(encode(coding, content[:length]) if coding else content[:length])
+        assert reader.answer().usage is None
+        body.cut_off()
 
-    stream = start + b' {"model":"m","choices":[],"usage":{"prompt_tokens":1}}\n\n'
-    passed = b"".join(body.feed(bytes([byte])) for byte in stream)
-
-    assert passed == stream
-    assert body.streamed
-    assert reader.answer().usage == Usage(prompt=1)
-
-
-@pytest.mark.parametrize("start", [b"", b" ", b"[", b"\xef\xbb\xbf"])
-def test_any_other_untyped_body_is_a_document(start: bytes) -> None:
-    body, reader = opened("text/plain")
-    content = start + b'{"usage":{"prompt_tokens":1}}'
-
-    passed = b"".join(body.feed(bytes([byte])) for byte in content) + body.finish()
-
-    assert passed == content
-    assert not body.streamed
-    assert (reader.answer().usage is None) is (start == b"[")
-
-
-@pytest.mark.parametrize("content", [b"", b"1", b"data", b"{}"])
-def test_an_untyped_body_too_short_to_tell_goes_on_at_its_end(content: bytes) -> None:
-    body, _ = opened("")
-
-    assert body.feed(content) == b""
-    assert body.finish() == content
+        assert reader.answer().usage == usage
 
 
 @pytest.mark.parametrize("coding", ENCODERS)

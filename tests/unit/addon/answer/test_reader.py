@@ -2,7 +2,9 @@ import json
 
 import pytest
 
+from phoebe_addon.answer.body import open_body
 from phoebe_addon.answer.reader import Answer, AnswerReader, ChunkUsage, RequestFacts
+from phoebe_addon.answer.removal import Removal
 from phoebe_addon.answer.usage_ledger import USAGE_RAW_BYTES_MAX
 from phoebe_addon.apis.usage import Usage
 from tests.harness.known import engine, family
@@ -66,7 +68,6 @@ NO_JSON = [
     b"\xff\xfe",
     b"<html>",
     b'{"usage":' + b"[" * 200_000,
-    b'{"usage":{"prompt_tokens":1}} x',
     b'{"usage":{"prompt_tokens":' + b"9" * 5000 + b"}",
     b'\xff{"usage":{"prompt_tokens":1}}',
 ]
@@ -78,7 +79,30 @@ def test_a_document_that_is_no_json_says_nothing_and_is_said_to_be_none(content:
 
     assert not reader.read_document(content)
     assert reader.answer() == Answer()
-    assert read_chunks(content) == Answer()
+    assert read_chunks(content) == Answer(garbled=content.startswith(b"{"))
+
+
+NEARLY_JSON = [
+    b'{"usage":{"prompt_tokens":1}} x',
+    b'{"usage":{"prompt_tokens":1},}',
+    b'{"x":nan,"usage":{"prompt_tokens":1}}',
+    b'{"x":"\xff","usage":{"prompt_tokens":1}}',
+    b'{"x":"a\nb\x00","usage":{"prompt_tokens":1}}',
+    b'{"x":"\\q","usage":{"prompt_tokens":1}}',
+    b'{"x":[1,2,,],"usage":{"prompt_tokens":1}}',
+    b'{"x":' + b"[" * 200_000 + b"]" * 200_000 + b',"usage":{"prompt_tokens":1}}',
+]
+
+
+@pytest.mark.parametrize("content", NEARLY_JSON, ids=range(len(NEARLY_JSON)))
+def test_what_is_wrong_elsewhere_in_a_document_does_not_cost_its_usage(content: bytes) -> None:
+    reader = reader_of()
+    body = open_body("application/json", "", reader, Removal())
+
+    assert body.feed(content) + body.finish() == content
+    for answer in (reader.answer(), read_chunks(content)):
+        assert (answer.usage, answer.usage_raw) == (Usage(prompt=1), '{"prompt_tokens":1}')
+        assert not answer.garbled
 
 
 @pytest.mark.parametrize("content", [b"null", b"[]", b"7", b'"usage"', b"[[1]]", b"true", b"NaN"])
@@ -374,13 +398,13 @@ def test_parts_whose_sum_is_no_count_are_malformed() -> None:
     assert read_chunks(*parts, request_facts=RequestFacts(prompts=2)).malformed
 
 
-def test_raw_usage_beyond_16_kib_is_not_kept_but_counts() -> None:
+def test_of_raw_usage_beyond_16_kib_the_counts_are_kept() -> None:
     block: dict[str, object] = {"prompt_tokens": 1, "x": "y" * USAGE_RAW_BYTES_MAX}
 
     answer = read_document(chunk(usage=block))
 
     assert answer.usage == Usage(prompt=1)
-    assert answer.usage_raw is None
+    assert answer.usage_raw == '{"prompt_tokens": 1}'
 
 
 def test_the_limit_of_raw_usage_is_in_bytes() -> None:
@@ -617,22 +641,3 @@ def test_a_failure_in_the_shape_of_any_api_of_the_path_is_one() -> None:
         reader.read_chunk(chunk(type="error"))
 
         assert reader.answer().failed
-
-
-@pytest.mark.parametrize(
-    ("api", "names"),
-    [
-        ("openai.embeddings", {"model", "usage", "error"}),
-        ("ollama.embed", {"model", "prompt_eval_count", "eval_count", "error", "done", "done_reason"}),
-        (SGLANG, {"meta_info", "predictions", "error"}),
-        ("cohere.embed", {"meta", "error", "model"}),
-    ],
-)
-def test_the_members_that_are_read_are_listed(api: str, names: set[str]) -> None:
-    assert names <= reader_of(api).member_names()
-
-
-def test_the_members_that_are_read_are_those_of_all_apis_of_the_path() -> None:
-    assert reader_of(SGLANG, "tgi.generate").member_names() == (
-        reader_of(SGLANG).member_names() | reader_of("tgi.generate").member_names()
-    )

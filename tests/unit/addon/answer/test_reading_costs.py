@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from phoebe_addon.answer import body as answer_body
-from phoebe_addon.answer.body import AnswerBody, Removal, open_body
+from phoebe_addon.answer import document, event_stream, json_body
+from phoebe_addon.answer.body import AnswerBody, open_body
 from phoebe_addon.answer.reader import AnswerReader, RequestFacts
+from phoebe_addon.answer.removal import Removal
 from phoebe_addon.answer.usage_ledger import USAGE_RAW_BYTES_MAX
 from phoebe_addon.apis.usage import Usage
 from tests.harness.known import family
@@ -56,9 +57,11 @@ def peak_bytes(body: AnswerBody, chunks: Iterable[bytes]) -> int:
 @pytest.fixture
 def limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lower the limits, so that the tests need not send many megabytes."""
-    for name in ("EVENT_BYTES_MAX", "DOCUMENT_BYTES_MAX", "HELD_BACK_BYTES_MAX"):
-        assert getattr(answer_body, name) <= 64 * 2**20
-        monkeypatch.setattr(answer_body, name, LIMIT)
+    for module in (document, event_stream, json_body):
+        monkeypatch.setattr(module, "WHOLE_BYTES_MAX", LIMIT)
+    for module in (event_stream, json_body):
+        assert module.HELD_BACK_BYTES_MAX <= 64 * 2**20
+        monkeypatch.setattr(module, "HELD_BACK_BYTES_MAX", LIMIT)
 
 
 @pytest.mark.usefixtures("limits")
@@ -131,11 +134,8 @@ BIG = 1_000_000
         ("", b'data: {"choices":[],"x":"', b'","usage":{"prompt_tokens":1}}\n\n'),
     ],
 )
-def test_a_megabyte_that_comes_byte_by_byte_is_read(
-    monkeypatch: pytest.MonkeyPatch, content_type: str, start: bytes, end: bytes
-) -> None:
+def test_a_megabyte_that_comes_byte_by_byte_is_read(content_type: str, start: bytes, end: bytes) -> None:
     """To look at all of it again for every byte would take hours."""
-    monkeypatch.setattr(answer_body, "DOCUMENT_BYTES_MAX", 1000)  # the rest is skimmed
     body, reader = opened(content_type)
 
     for byte in itertools.chain(start, b"x" * BIG, end):

@@ -201,7 +201,7 @@ def test_an_object_with_other_purposes_says_nothing_if_it_has_no_counts() -> Non
         assert book.raw() == ['{"c": 2}']
 
 
-@pytest.mark.parametrize("bad", [{"p": -1}, {"c": 0.5}, {"d": []}, {"d": {"cached": "1"}}, {"p": True}])
+@pytest.mark.parametrize("bad", [{"p": -1}, {"c": 0.5}, {"d": {"cached": "1"}}, {"p": True}])
 def test_a_bad_count_makes_the_whole_malformed_until_it_is_replaced(bad: dict[str, object]) -> None:
     book = ledger()
 
@@ -316,10 +316,19 @@ def test_of_a_document_longer_than_raw_usage_may_be_only_the_usage_is_kept() -> 
     assert [len(text.document) for text in statement.texts or ()] == [8]
 
 
-def test_raw_usage_that_is_too_long_itself_is_not_kept_and_that_of_others_neither() -> None:
+def test_of_raw_usage_that_is_too_long_the_counts_are_kept() -> None:
     for fold in Fold:
         book = ledger(fold)
         state(book, usage(p=1, x="x" * 20_000), 0)
+        state(book, usage(p=2), 1)
+
+        assert book.raw() == ['{"p": 1}', '{"p": 2}']
+
+
+def test_raw_usage_that_is_too_long_itself_is_not_kept_and_that_of_others_neither() -> None:
+    for fold in Fold:
+        book = ledger(fold)
+        state(book, usage(p=1, d={"x": "x" * 20_000}), 0)
         state(book, usage(p=1), 1)
 
         assert book.raw() is None
@@ -328,8 +337,16 @@ def test_raw_usage_that_is_too_long_itself_is_not_kept_and_that_of_others_neithe
 def test_in_a_merge_all_of_the_raw_usage_is_kept_or_none() -> None:
     book = ledger(Fold.MERGE)
     state(book, usage(p=1))
-    state(book, usage(c=1, x="x" * 20_000))
+    state(book, usage(c=1, d={"x": "x" * 20_000}))
     state(book, usage(c=2))
 
     assert book.usage() == Usage(prompt=1, completion=2)
     assert book.raw() is None
+
+
+def test_details_that_are_no_object_are_named_and_the_others_count() -> None:
+    book = ledger()
+    state(book, {"usage": {"p": 3, "d": ["1"]}})
+
+    assert book.usage() == Usage(prompt=3)
+    assert book.bad_details == {"cached"}

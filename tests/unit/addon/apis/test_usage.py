@@ -98,15 +98,76 @@ def test_more_cached_than_prompt_tokens_are_kept_as_reported() -> None:
     "block",
     [
         {"prompt_tokens": 1, "completion_tokens": "2"},
-        {"prompt_tokens": 1, "prompt_tokens_details": []},
+        {"prompt_tokens": 1, "completion_tokens": -2},
         {"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": -1}},
-        {"prompt_tokens": 1, "completion_tokens_details": 7},
+        {"prompt_tokens": 1, "cached_tokens": "1"},
         {"prompt_tokens": True},
+        {"prompt_tokens": {}},
     ],
 )
 def test_one_bad_count_makes_the_whole_block_malformed(block: dict[str, object]) -> None:
     with pytest.raises(MalformedUsageError):
         OPENAI_COUNTS.read(block)
+
+
+@pytest.mark.parametrize(
+    ("details", "bad"),
+    [
+        ({"prompt_tokens_details": []}, {"cached", "cache_write", "prompt_audio"}),
+        ({"prompt_tokens_details": [3]}, {"cached", "cache_write", "prompt_audio"}),
+        ({"completion_tokens_details": 7}, {"reasoning", "completion_audio"}),
+        (
+            {"completion_tokens_details": "none", "prompt_tokens_details": {}},
+            {"reasoning", "completion_audio"},
+        ),
+    ],
+)
+def test_details_that_are_no_object_are_not_reported_and_the_counts_beside_them_are_good(
+    details: dict[str, object], bad: set[str]
+) -> None:
+    found: set[str] = set()
+    usage = OPENAI_COUNTS.read({"prompt_tokens": 31, "completion_tokens": 7, **details}, found)
+
+    assert (usage.prompt, usage.completion) == (31, 7)
+    assert all(getattr(usage, name) is None for name in bad)
+    assert found == bad
+
+
+def test_a_detail_that_is_misplaced_may_stand_well_elsewhere() -> None:
+    block: dict[str, object] = {"completion_tokens_details": [], "reasoning_tokens": 3}
+
+    assert OPENAI_COUNTS.read(block).reasoning == 3
+
+
+def test_cached_tokens_that_the_prompt_lacks_are_no_detail() -> None:
+    with pytest.raises(MalformedUsageError):
+        ANTHROPIC_COUNTS.read({"input_tokens": 3, "cache_read_input_tokens": "many"})
+
+
+@pytest.mark.parametrize("name", ["cached_tokens", "prompt_cache_hit_tokens"])
+def test_cached_tokens_at_the_top_of_the_block_are_read(name: str) -> None:
+    block: dict[str, object] = {"prompt_tokens": 310, "completion_tokens": 7, name: 256}
+
+    assert OPENAI_COUNTS.read(block) == Usage(prompt=310, cached=256, completion=7)
+    details = {"prompt_tokens_details": {"cached_tokens": 0}}
+    assert OPENAI_COUNTS.read({**block, **details}).cached == 0
+
+
+@pytest.mark.parametrize(
+    ("block", "prompt"),
+    [
+        ({"input_tokens": 0, "output_tokens": 9}, None),
+        ({"input_tokens": 0, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}, None),
+        ({"input_tokens": 0, "cache_read_input_tokens": 500}, 0),
+        ({"input_tokens": 0, "cache_creation_input_tokens": 500}, 0),
+        ({"iterations": [{"input_tokens": 0, "output_tokens": 9}]}, None),
+    ],
+)
+def test_a_message_has_no_empty_prompt_so_that_one_of_0_tokens_was_not_counted(
+    block: dict[str, object], prompt: int | None
+) -> None:
+    assert ANTHROPIC_COUNTS.read(block).prompt == prompt
+    assert OPENAI_COUNTS.read({"prompt_tokens": 0}).prompt == 0
 
 
 def test_a_bad_count_under_a_name_that_is_not_needed_does_no_harm() -> None:

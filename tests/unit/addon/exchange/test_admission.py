@@ -1,8 +1,8 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from phoebe_addon.answer.body import Removal
 from phoebe_addon.answer.reader import RequestFacts
+from phoebe_addon.answer.removal import Removal
 from phoebe_addon.apis.families.openai_chat import STREAM_USAGE
 from phoebe_addon.exchange.admission import Admission, admission_of
 from phoebe_addon.gate.request_body import RequestBody

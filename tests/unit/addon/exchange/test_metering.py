@@ -4,8 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from phoebe_addon.answer.body import Removal
 from phoebe_addon.answer.reader import RequestFacts
+from phoebe_addon.answer.removal import Removal
 from phoebe_addon.answer.resource_watch import Clues
 from phoebe_addon.apis.engines import UNDECLARED
 from phoebe_addon.apis.families.openai_chat import STREAM_USAGE
@@ -82,7 +82,10 @@ COMPLETE, GONE, FAILED, UNASKED, STOPPED = Ending
         (COMPLETE, 200, STREAM, CHUNK + ERROR + DONE, "upstream_error"),
         (GONE, None, "", b"", "aborted"),
         (GONE, 200, JSON, b"", "aborted"),
-        (GONE, 200, JSON, b"{" + USAGE + b"}", "aborted"),
+        (GONE, 200, JSON, b"{" + USAGE, "aborted"),
+        (GONE, 200, JSON, b"{" + USAGE + b"}", "completed"),
+        (GONE, 200, JSON, CHUNK + FINISHED, "aborted"),
+        (GONE, 200, JSON, CHUNK + FINISHED + DONE[:-2], "completed"),
         (GONE, 200, STREAM, CHUNK, "aborted"),
         (GONE, 200, STREAM, CHUNK + FINISHED, "aborted"),
         (GONE, 200, STREAM, CHUNK + FINISHED + DONE, "completed"),
@@ -90,6 +93,13 @@ COMPLETE, GONE, FAILED, UNASKED, STOPPED = Ending
         (GONE, 503, JSON, b"", "upstream_error"),
         (FAILED, None, "", b"", "upstream_error"),
         (FAILED, 200, JSON, b"{", "upstream_error"),
+        (FAILED, 200, JSON, b"{}", "completed"),
+        (COMPLETE, 200, JSON, b"<html>", "completed"),
+        (COMPLETE, 200, JSON, b'{"model":"m",,}', "completed"),
+        (COMPLETE, 200, STREAM, b"{}", "completed"),
+        (COMPLETE, 200, JSON, CHUNK + FINISHED, "completed"),
+        (COMPLETE, 200, JSON, CHUNK, "upstream_error"),
+        (COMPLETE, 200, STREAM, CHUNK + b'data: {"choices":[{"finish_reason":]}\n\n', "completed"),
         (FAILED, 200, STREAM, CHUNK + FINISHED, "upstream_error"),
         (FAILED, 200, STREAM, CHUNK + FINISHED + DONE, "completed"),
         (UNASKED, None, "", b"", "proxy_error"),
@@ -395,7 +405,7 @@ def test_an_answer_comes_out_decoded_only_if_something_is_to_be_taken_out(
     sent = CHUNK + FINAL_USAGE + DONE
     body = encode(coding, sent) if coding == "gzip" else sent
     passed = metering.answer_bytes(body, FIRST_BYTE) + metering.answer_complete()
-    without = CHUNK + DONE if removal and coding != "unheard-of" else sent
+    without = CHUNK + DONE if removal else sent
     assert passed == (without if decoded or coding != "gzip" else body)
 
 
@@ -410,7 +420,10 @@ def test_usage_in_a_compressed_answer_is_found() -> None:
     assert not metering.answer_unreadable
 
 
-@pytest.mark.parametrize(("coding", "body"), [("gzip", b"no gzip"), ("unheard-of", NAMED)])
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [("gzip", b"\0no gzip"), ("unheard-of", b"\0"), ("gzip", b"no JSON"), ("", b"no JSON")],
+)
 def test_an_answer_whose_coding_cannot_be_read_is_noticed_and_passed_on(coding: str, body: bytes) -> None:
     metering = Metering(ADMISSION)
     metering.answer_began(200, {"content-type": JSON, "content-encoding": coding})
@@ -420,6 +433,34 @@ def test_an_answer_whose_coding_cannot_be_read_is_noticed_and_passed_on(coding: 
     assert passed == body
     assert metering.answer_unreadable
     assert not event.usage_found
+
+
+@pytest.mark.parametrize(
+    ("headers", "outcome"),
+    [
+        ({}, "upstream_error"),
+        ({"content-length": "7"}, "completed"),
+        ({"transfer-encoding": "x"}, "completed"),
+    ],
+)
+def test_a_document_that_ends_before_its_end_was_cut_only_where_a_close_looks_like_the_end(
+    headers: dict[str, str], outcome: str
+) -> None:
+    metering = Metering(ADMISSION)
+    metering.answer_began(200, {"content-type": JSON, **headers})
+    metering.answer_bytes(NAMED[:-2], FIRST_BYTE)
+    metering.answer_complete()
+    event = metering.event(COMPLETE, END)
+
+    assert (event.outcome, event.usage_found) == (outcome, False)
+
+
+@pytest.mark.parametrize("ending", [GONE, FAILED, STOPPED])
+def test_what_is_whole_when_the_connection_breaks_is_read(ending: Ending) -> None:
+    bodies = [(STREAM, CHUNK + FINAL_USAGE[:-2]), (JSON, CHUNK + FINAL_USAGE[:-1]), (JSON, NAMED)]
+    for content_type, body in bodies:
+        assert ended(ending, 200, content_type, body).completion_tokens == 2
+        assert not ended(ending, 200, content_type, body.removesuffix(b"\n")[:-1]).usage_found
 
 
 def test_usage_in_headers_is_found() -> None:

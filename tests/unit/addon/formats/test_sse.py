@@ -91,20 +91,25 @@ def test_a_blank_line_that_ends_with_cr_is_complete_when_the_next_byte_shows_tha
     assert parser.feed(b"d") == [SsePiece(b"data: a\r\r", b"a")]
 
 
-def test_an_event_of_just_the_limit_is_read_and_one_byte_more_is_not() -> None:
+def test_an_event_beyond_the_limit_comes_in_parts_and_its_data_too() -> None:
     event = b"data: " + b"x" * 10 + b"\n\n"
 
-    assert parse(event, limit=len(event)) == [SsePiece(event, b"x" * 10)]
-    assert parse(event, limit=len(event) - 1) == [SsePiece(event, None)]
+    assert parse(event[:-1], event[-1:], limit=len(event) - 1) == [SsePiece(event, b"x" * 10)]
+    assert parse(event[:-1], event[-1:], limit=len(event) - 2) == [
+        SsePiece(event[:-1], b"x" * 10, ends=False),
+        SsePiece(b"\n", b""),
+    ]
 
 
-def test_an_event_beyond_the_limit_has_no_data_however_it_is_cut() -> None:
-    event = b"data: " + b"x" * LIMIT + b"\n\n"
+def test_the_parts_of_an_event_make_up_its_data_however_it_is_cut() -> None:
+    event = b"data: " + b"x" * LIMIT + b"\r\ndata:\r\n: z\r\ndata: y\r\n\r\n"
     for chunks in ([event], [event[:LIMIT], event[LIMIT:]], [bytes([byte]) for byte in event]):
-        pieces = parse(*chunks, b"data: y\n\n")
+        *parts, last, other = parse(*chunks, b"data: z\n\n")
 
-        assert b"".join(piece.raw for piece in pieces) == event + b"data: y\n\n"
-        assert [piece.data for piece in pieces if piece.data is not None] == [b"y"]
+        assert b"".join(piece.raw for piece in (*parts, last)) == event
+        assert b"".join(piece.data or b"" for piece in (*parts, last)) == b"x" * LIMIT + b"\n\ny"
+        assert [piece.ends for piece in (*parts, last)] == [False] * len(parts) + [True]
+        assert other == SsePiece(b"data: z\n\n", b"z")
 
 
 def test_a_line_end_at_the_cut_of_an_event_beyond_the_limit_is_seen() -> None:
@@ -119,7 +124,8 @@ def test_a_line_that_was_let_go_in_part_is_not_taken_for_a_blank_one(end: bytes)
     for chunks in ([b"data: 123456789", end], [b"data: 123456789" + end[:1], end[1:]]):
         pieces = parse(*chunks, b"data: y" + end + end, limit=10)
 
-        assert [piece.data for piece in pieces if piece.data is not None] == []
+        assert b"".join(piece.data or b"" for piece in pieces) == b"123456789\ny"
+        assert [piece.ends for piece in pieces].count(True) == 1
 
 
 def test_a_megabyte_in_one_event_is_read() -> None:
@@ -149,6 +155,12 @@ def test_the_name_of_an_event_is_not_that_of_the_next() -> None:
 
 
 def test_an_event_beyond_the_limit_keeps_its_name() -> None:
-    pieces = parse(b"event: error\n", b"data: " + b"x" * LIMIT, b"\n\n")
+    long, event = b"data: " + b"x" * LIMIT, b"event: error\n"
+    for chunks in (
+        (event, long, b"\n\n"),
+        (long, b"\nev", b"ent: err", b"or\n\n"),
+        (long + b"\n" + event[:9], event[9:]),
+    ):
+        pieces = parse(*chunks)
 
-    assert [(piece.data, piece.event) for piece in pieces] == [(None, b""), (None, b"error")]
+        assert (pieces[-1].event, pieces[-1].ends) == (b"error", True)

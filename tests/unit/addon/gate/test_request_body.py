@@ -250,6 +250,52 @@ def test_triton_is_asked_for_both_counts_in_streams_or_not() -> None:
         assert forwarded("{}", path) == '{"return_num_input_tokens":true,"return_num_output_tokens":true}'
 
 
+@pytest.mark.parametrize(
+    ("sent", "goes_on", "added"),
+    [
+        (
+            '{"parameters":{"return_num_input_tokens":true}}',
+            '{"parameters":{"return_num_input_tokens":true},"return_num_output_tokens":true}',
+            ["return_num_output_tokens"],
+        ),
+        (
+            '{"parameters":{"return_num_input_tokens":true,"return_num_output_tokens":true}}',
+            '{"parameters":{"return_num_input_tokens":true,"return_num_output_tokens":true}}',
+            [],
+        ),
+        (
+            '{"parameters":{"return_num_input_tokens":false, "return_num_output_tokens":null}}',
+            '{"parameters":{"return_num_input_tokens":true, "return_num_output_tokens":true}}',
+            ["return_num_input_tokens", "return_num_output_tokens"],
+        ),
+        (
+            '{"parameters":{"return_num_input_tokens":true},"return_num_input_tokens":true}',
+            '{"parameters":{"return_num_input_tokens":true},"return_num_input_tokens":true,'
+            '"return_num_output_tokens":true}',
+            ["return_num_output_tokens"],
+        ),
+        (
+            '{"parameters":{"max_tokens":8}}',
+            '{"parameters":{"max_tokens":8},"return_num_input_tokens":true,"return_num_output_tokens":true}',
+            ["return_num_input_tokens", "return_num_output_tokens"],
+        ),
+        (
+            '{"parameters":null}',
+            '{"parameters":null,"return_num_input_tokens":true,"return_num_output_tokens":true}',
+            ["return_num_input_tokens", "return_num_output_tokens"],
+        ),
+    ],
+)
+def test_what_asks_triton_for_counts_is_set_where_the_client_has_put_it(
+    sent: str, goes_on: str, added: list[str]
+) -> None:
+    """Beside `parameters` and inside of them the same input would be a mistake of ours."""
+    path = "/v2/models/m/generate"
+
+    assert forwarded(sent, path) == goes_on
+    assert [switch.member for switch in read(sent, path).added_switches] == added
+
+
 def test_an_empty_object_is_asked_in_as_one() -> None:
     assert forwarded(" { } ", "/v2/models/m/generate") == (
         ' { "return_num_input_tokens":true,"return_num_output_tokens":true} '
@@ -388,6 +434,21 @@ def test_the_model_in_the_path_is_the_only_one() -> None:
 )
 def test_prompts_are_counted(prompt: str, count: int) -> None:
     assert read(f'{{"prompt":{prompt}}}').prompts == count
+
+
+@pytest.mark.parametrize(
+    ("sent", "count"),
+    [
+        ('{"prompt_embeds":["AAAA","BBBB"]}', 2),
+        ('{"prompt_embeds":"AAAA"}', 1),
+        ('{"prompt":"a","prompt_embeds":["AAAA","BBBB"]}', 3),
+        ('{"prompt":"","prompt_embeds":["AAAA","BBBB"]}', 2),
+        ('{"prompt":null,"prompt_embeds":"AAAA"}', 1),
+        ('{"prompt":[[1],[2]],"prompt_embeds":null}', 2),
+    ],
+)
+def test_prompts_that_come_as_embeddings_are_prompts_too(sent: str, count: int) -> None:
+    assert read(sent).prompts == count
 
 
 def test_a_request_without_prompts_has_one() -> None:

@@ -1,0 +1,132 @@
+"""Watching an event stream on its way to the client."""
+
+from phoebe_addon.answer.document import WHOLE_BYTES_MAX, Gathering
+from phoebe_addon.answer.reader import AnswerReader, ChunkUsage
+from phoebe_addon.answer.removal import Removal, data_of, edited, edited_at, with_data
+from phoebe_addon.formats.body_form import Form
+from phoebe_addon.formats.sse import SseParser, SsePiece
+
+# An event that may have to be left out is held back until it is whole. Beyond this it is passed on as it is;
+# clients can make an engine repeat as much as a request may have, and escaped it may be longer.
+HELD_BACK_BYTES_MAX = 64 * 1024 * 1024
+
+
+class EventStreamBody:
+    """A body that is an event stream.
+
+    If anything is to be taken out, an event is passed on when it is complete; otherwise bytes are passed on
+    as they come.
+    """
+
+    form = Form.EVENTS
+
+    def __init__(self, reader: AnswerReader, removal: Removal) -> None:
+        self._reader = reader
+        self._removal = removal
+        self._parser = SseParser(WHOLE_BYTES_MAX)
+        self._long_event: _LongEvent | None = None
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take the next bytes; return those to pass on, which may be none."""
+        if self._parser.is_between_events() and _is_plain_event(chunk) and self._reader.is_irrelevant(chunk):
+            return chunk  # nearly every chunk is one event of nothing but text
+        passed = [self._pass_on(piece) for piece in self._parser.feed(chunk)]
+        return b"".join(passed) if self._removal else chunk
+
+    def finish(self) -> bytes:
+        """Take the end of a complete body; return what is left to pass on."""
+        piece = self._parser.finish()
+        passed = self._pass_on(piece) if piece else b""
+        return passed if self._removal else b""
+
+    def cut_off(self) -> None:
+        """Take the end of a body that broke off: an event that lacks nothing but its end is read."""
+        piece = self._parser.finish()
+        if piece:
+            self._pass_on(SsePiece(piece.raw, piece.data))
+
+    def _pass_on(self, piece: SsePiece) -> bytes:
+        if self._long_event is None and piece.ends and len(piece.raw) <= WHOLE_BYTES_MAX:
+            return self._pass_on_event(piece)
+        if self._long_event is None:
+            self._long_event = _LongEvent(self._reader, self._removal)
+        passed = self._long_event.feed(piece)
+        if piece.ends:
+            passed += self._long_event.finish(piece.event)
+            self._long_event = None
+        return passed
+
+    def _pass_on_event(self, piece: SsePiece) -> bytes:
+        if piece.event == b"error":
+            self._reader.read_error()
+        if piece.data is None:
+            return piece.raw
+        usage = self._reader.read_chunk(piece.data)
+        if not self._removal:
+            return piece.raw
+        if self._removal.drops(usage):
+            return b""
+        switches = self._removal.edits(usage)
+        data = edited(piece.data, switches) if switches else piece.data
+        return piece.raw if data == piece.data else with_data(piece.raw, data)
+
+
+class _LongEvent:
+    """An event that comes in parts: it is skimmed, and held back only if something may be taken out."""
+
+    def __init__(self, reader: AnswerReader, removal: Removal) -> None:
+        self._reader = reader
+        self._removal = removal
+        self._data = Gathering(reader.wanted_in_chunks, spans=bool(removal))
+        self._has_data = False
+        self._held = bytearray()
+        self._too_long = False
+
+    def feed(self, piece: SsePiece) -> bytes:
+        """Take a part; return the bytes to pass on."""
+        if piece.data is not None:
+            self._has_data = True
+            self._data.feed(piece.data)
+        if not self._removal or self._too_long:
+            return piece.raw
+        self._held += piece.raw
+        if len(self._held) <= HELD_BACK_BYTES_MAX:
+            return b""
+        self._too_long = True
+        return self._take_held()
+
+    def finish(self, event: bytes) -> bytes:
+        """Take the end of the event, and its name; return the bytes to pass on."""
+        if event == b"error":
+            self._reader.read_error()
+        usage = self._read()
+        held = self._take_held()
+        if self._removal.drops(usage):
+            return b""
+        switches = self._removal.edits(usage) if held else []
+        if not switches:
+            return held
+        data = data_of(held)
+        if self._data.start is not None:
+            changed = edited(data, switches)
+        else:
+            changed = edited_at(data, self._data.spans or [], switches)
+        return held if changed == data else with_data(held, changed)
+
+    def _read(self) -> ChunkUsage:
+        content = self._data.content()
+        if content is not None:
+            return self._reader.read_chunk(content) if self._has_data else ChunkUsage.NONE
+        if self._data.has_begun():
+            self._reader.read_garbled()
+        return ChunkUsage.NONE
+
+    def _take_held(self) -> bytes:
+        held = bytes(self._held)
+        self._held.clear()
+        return held
+
+
+def _is_plain_event(chunk: bytes) -> bool:
+    """Whether bytes that begin an event are one, whole, of a single `data` line."""
+    return chunk.startswith(b"data: ") and chunk.find(b"\n") == len(chunk) - 2 > 0 and chunk.endswith(b"\n\n")

@@ -1,0 +1,100 @@
+"""Taking out of an answer what the client did not switch for but Phoebe did, and no other byte."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from phoebe_addon.answer.reader import ChunkUsage
+from phoebe_addon.apis.family import TakeOut, UsageSwitch
+from phoebe_addon.formats.json_members import changes_without, document_members, replaced
+from phoebe_addon.formats.json_skimmer import JsonSkimmer, MemberSpan
+from phoebe_addon.formats.json_wanted import Wanted
+
+_DATA_LINE = re.compile(rb"(data)(?:(: ?)[^\r\n]*)?([\r\n]*)")
+
+_LEFT_IN: dict[ChunkUsage, frozenset[TakeOut]] = {
+    ChunkUsage.NONE: frozenset({TakeOut.CHUNK, TakeOut.RUNNING}),
+    # Phoebe asked for the final usage only. Running usage comes unasked, so it stays. Zeros come only because
+    # Phoebe asked, so they are removed.
+    ChunkUsage.PLACEHOLDER: frozenset(),
+    ChunkUsage.RUNNING: frozenset({TakeOut.CHUNK}),
+    ChunkUsage.FINAL: frozenset({TakeOut.CHUNK, TakeOut.RUNNING}),
+}
+"""What is not taken out of a chunk that stays, by the usage it carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What is taken out of an answer, because the client did not switch for it but Phoebe did."""
+
+    usage_switches: tuple[UsageSwitch, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything is taken out."""
+        return bool(self.usage_switches)
+
+    def drops(self, usage: ChunkUsage) -> bool:
+        """Whether a chunk is left out whole."""
+        return usage is ChunkUsage.FINAL and any(
+            switch.take_out is TakeOut.CHUNK for switch in self.usage_switches
+        )
+
+    def edits(self, usage: ChunkUsage) -> list[UsageSwitch]:
+        """List what may have to be taken out of a chunk or document that stays."""
+        skipped = _LEFT_IN[usage]
+        return [switch for switch in self.usage_switches if switch.take_out not in skipped]
+
+
+def edited(content: bytes, switches: list[UsageSwitch]) -> bytes:
+    """Take what was added out of a short JSON object; what is none, not even nearly, stays as it is."""
+    removed, nulled = _names(switches)
+    if b"\\u" not in content and not any(name.encode() in content for name in removed | nulled):
+        return content
+    try:
+        text = content.decode("utf-8", "surrogateescape")
+        changes = changes_without(document_members(text), removed, nulled)
+    except (ValueError, RecursionError):
+        skimmer = JsonSkimmer(Wanted(), spans=True)
+        skimmer.feed(content)
+        return edited_at(content, skimmer.spans or [], switches) if skimmer.ended else content
+    changed = replaced(text, [(start, end, "null" if null else "") for start, end, null in changes])
+    return changed.encode("utf-8", "surrogateescape")
+
+
+def edited_at(content: bytes, members: Sequence[MemberSpan], switches: list[UsageSwitch]) -> bytes:
+    """Take what was added out of a JSON object of which it is known where its members stand."""
+    removed, nulled = ({name.encode() for name in names} for names in _names(switches))
+    changes = changes_without(members, removed, nulled)
+    return replaced(content, [(start, end, b"null" if null else b"") for start, end, null in changes])
+
+
+def data_of(event: bytes) -> bytes:
+    """Return the joined data of an event."""
+    lines = (_DATA_LINE.fullmatch(line) for line in event.splitlines(keepends=True))
+    values = (event_line[0][4:].rstrip(b"\r\n") for event_line in lines if event_line)
+    return b"\n".join(value.removeprefix(b":").removeprefix(b" ") for value in values)
+
+
+def with_data(event: bytes, data: bytes) -> bytes:
+    """Put other data into an event. Data that is spread over lines stays so, as far as there is any left."""
+    values = iter(data.split(b"\n"))
+    lines: list[bytes] = []
+    for line in event.splitlines(keepends=True):
+        data_line = _DATA_LINE.fullmatch(line)
+        if data_line is None:
+            lines.append(line)
+        elif (value := next(values, None)) is not None:
+            name, separator, end = data_line.groups()
+            lines.append(name + (separator or b": ") + value + end)
+    return b"".join(lines)
+
+
+def _names(switches: list[UsageSwitch]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names of the members that are taken out, and of those that become null."""
+    removed = {
+        name for switch in switches if switch.take_out is not TakeOut.NULL for name in switch.answer_members
+    }
+    nulled = {
+        name for switch in switches if switch.take_out is TakeOut.NULL for name in switch.answer_members
+    }
+    return frozenset(removed), frozenset(nulled)
