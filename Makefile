@@ -6,9 +6,11 @@ STAMP := .venv/.installed
 ENGINE := .venv-engine
 ENGINE_STAMP := $(ENGINE)/.installed
 FOCUS := .venv-focus
+WITNESSES := .venv-witnesses
+WITNESSES_STAMP := $(WITNESSES)/.installed
 FOCUS_STAMP := $(FOCUS)/.installed
 
-.PHONY: help demo test test-engine test-focus bench bench-quick chaos insides insides-diff lint format proto lock clean
+.PHONY: help demo test test-engine test-focus test-witnesses bench bench-quick chaos insides insides-diff lint format proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -32,6 +34,16 @@ $(ENGINE_STAMP): requirements/engine.txt | $(STAMP)
 
 test-engine: $(STAMP) $(ENGINE_STAMP) ## test against a real model server, llama.cpp's, with a tiny random model
 	@exec $(BIN)/python -m pytest -m engine tests/engine $(ARGS)
+
+$(WITNESSES_STAMP): requirements/witnesses.txt | $(STAMP)
+	@echo "Installing requirements/witnesses.txt into $(WITNESSES)" >&2
+	@$(BIN)/python -m venv --clear --without-pip $(WITNESSES)
+	@$(BIN)/python -m pip --python $(WITNESSES)/bin/python --disable-pip-version-check install --quiet \
+		--no-deps --require-hashes -r $<
+	@touch $@
+
+test-witnesses: $(STAMP) $(WITNESSES_STAMP) ## test what reaches engines on other HTTP servers: httptools, aiohttp, Node, cpp-httplib
+	@WITNESSES=$(CURDIR)/$(WITNESSES) exec $(BIN)/python -m pytest tests/e2e/test_witnesses.py $(ARGS)
 
 lint: $(STAMP) ## formatting, lint, types, import directions, wire contract
 	$(BIN)/ruff format --check .
@@ -76,4 +88,4 @@ lock: $(STAMP) ## pin the newest allowed versions (LOCK_ARGS=--upgrade) in requi
 	@sh scripts/lock $(LOCK_ARGS)
 
 clean: ## remove everything that was made in this folder
-	rm -rf .venv $(ENGINE) $(FOCUS) .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .venv $(ENGINE) $(FOCUS) $(WITNESSES) .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -4,105 +4,28 @@ HOSTILE_ROUNDS says how often the random parts are tried. What fails is printed 
 found, with how to see it again.
 """
 
-import contextlib
 import os
 import re
-import selectors
-import socket
-import ssl
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.e2e.conftest import IDENTITY
 from tests.harness import hostile_http1, hostile_http2
 from tests.harness.events import EventRecorder
 from tests.harness.hostile_http2 import IDENTITY as FIELDS
 from tests.harness.hostile_http2 import PREFACE, REQUEST, frame, request
-from tests.harness.proxy import ROOT, Proxy
+from tests.harness.hostile_stand import Stand, in_clear, in_tls, send_all
 from tests.harness.tls_client import open_http2
-from tests.harness.witness_engine import Witnessed, WitnessEngine
+from tests.harness.witness_engine import WitnessEngine
 
 ROUNDS = int(os.environ.get("HOSTILE_ROUNDS", "12"))
-# How long a connection on which nothing more comes is watched before it is left.
-SILENCE_S = 0.15
 MIB_GROWN_MAX = 40
-FREE_TARGETS = ("/v1/models", "/health")
 
 hostile = settings(
     max_examples=ROUNDS, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-
-
-class Stand:
-    """A proxy, the engine behind it that reads strictly, and the rater that gets the events."""
-
-    def __init__(self, folder: Path, rater: EventRecorder) -> None:
-        self.engine = WitnessEngine()
-        self.errors = folder / "errors"
-        self.rater = rater
-        self._errors_known = 0
-        self._free_seen = 0
-        self.proxy = Proxy(
-            folder,
-            *("--mode", f"reverse:{self.engine.url}", "-s", str(ROOT / "tests/harness/errors_script.py")),
-            options={"phoebe_rater": f"127.0.0.1:{rater.port}", "phoebe_body_limit": "100k"},
-            environment={"ERRORS_FILE": str(self.errors)},
-        )
-
-    def close(self) -> None:
-        try:
-            assert self.proxy.stop() == 0
-            assert "Traceback" not in self.proxy.log()
-            assert "crashed" not in self.proxy.log()
-        finally:
-            self.engine.close()
-
-    def check(self) -> None:
-        """Check that all is well: the proxy serves, and what the engine saw is what was admitted."""
-        answer = httpx.post(
-            f"{self.proxy.url}/v1/chat/completions", content=hostile_http1.BODY, headers=IDENTITY, timeout=20
-        )
-        assert answer.status_code == 200, answer.text
-        # Only what is new: a case that failed must not fail the ones after it, among which is a smaller one.
-        known, errors = self._errors_known, self.errors.read_text()
-        self._errors_known = len(errors)
-        faults, self.engine.faults = self.engine.faults, []
-        assert errors[known:] == ""
-        assert faults == []
-        seen, self.engine.seen = self.engine.seen, []
-        metered = Counter(_request_id(each) for each in seen if not _is_free(each))
-        admitted = int(self.proxy.metric("phoebe_exchanges_admitted_total"))
-        self.rater.wait_for_all(lambda event: True, admitted)
-        events = Counter(event.request_id for event in self.rater.events)
-        assert set(events.values()) == {1}
-        assert metered <= events, "the engine was asked for what was not metered"
-        self._free_seen += len(seen) - metered.total()
-        assert self.proxy.metric("phoebe_exchanges_free_total") >= self._free_seen
-
-    def memory_mib(self) -> float:
-        status = Path(f"/proc/{self.proxy.process.pid}/status").read_text()
-        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
-
-
-def _is_free(seen: Witnessed) -> bool:
-    path = seen.target.partition("?")[0]
-    if seen.method != "GET" or not (path in FREE_TARGETS or path.startswith("/v1/models/")):
-        return False
-    assert seen.body == b""
-    return True
-
-
-def _request_id(seen: Witnessed) -> str:
-    (name,) = seen.header(b"x-request-id")
-    assert seen.method == "POST"
-    assert seen.target.startswith("/v1/chat/completions")
-    return name.decode()
 
 
 @pytest.fixture(scope="module")
@@ -114,59 +37,9 @@ def hostile_rater() -> Iterator[EventRecorder]:
 
 @pytest.fixture(scope="module")
 def stand(hostile_rater: EventRecorder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    made = Stand(tmp_path_factory.mktemp("stand"), hostile_rater)
+    made = Stand(tmp_path_factory.mktemp("stand"), hostile_rater, WitnessEngine())
     yield made
     made.close()
-
-
-def until_silent(connections: Sequence[socket.socket]) -> list[bytes]:
-    """Read from all until each is closed, or nothing has come on any of them for a while."""
-    received = dict.fromkeys(connections, b"")
-    with selectors.DefaultSelector() as selector:
-        for connection in connections:
-            connection.setblocking(False)
-            selector.register(connection, selectors.EVENT_READ, connection)
-        while selector.get_map() and (ready := selector.select(SILENCE_S)):
-            for key, _ in ready:
-                connection = key.data
-                try:
-                    data = connection.recv(65536)
-                except (ssl.SSLWantReadError, BlockingIOError):
-                    continue
-                except OSError:
-                    data = b""
-                received[connection] += data
-                if not data:
-                    selector.unregister(connection)
-    return list(received.values())
-
-
-def send_all(
-    stand: Stand, sent: Sequence[Sequence[bytes]], connect: Callable[[], socket.socket]
-) -> list[bytes]:
-    """Open a connection for each, send its pieces, read what comes, leave."""
-    with contextlib.ExitStack() as stack:
-        connections = [stack.enter_context(connect()) for _ in sent]
-        for connection, pieces in zip(connections, sent, strict=True):
-            connection.settimeout(5)
-            for piece in pieces:
-                # A proxy that has closed the connection takes no more.
-                with contextlib.suppress(OSError):
-                    connection.sendall(piece)
-        return until_silent(connections)
-
-
-def in_clear(stand: Stand) -> Callable[[], socket.socket]:
-    def connect() -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", stand.proxy.port), timeout=5)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
-
-    return connect
-
-
-def in_tls(stand: Stand) -> Callable[[], socket.socket]:
-    return lambda: open_http2(stand.proxy, timeout_s=10)
 
 
 @hostile

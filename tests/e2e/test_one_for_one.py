@@ -121,7 +121,7 @@ def test_a_body_that_is_not_what_the_route_takes_is_refused_and_reaches_no_engin
             status, headers = client.read_head()
         assert (status, headers["content-type"]) == (400, "application/json")
 
-    assert (engine.seen, engine.not_requests) == ([], [])
+    assert (engine.seen, engine.faults) == ([], [])
     assert proxy.metric("phoebe_exchanges_refused_total", reason="bad_body") == refused + 1
 
 
@@ -152,9 +152,9 @@ def test_a_free_request_reaches_the_engine_once_in_plain_form(
 
     (seen,) = engine.seen
     assert seen.body == body
-    assert seen.header("transfer-encoding") == seen.header("content-encoding") == []
-    assert len(seen.header("content-length")) == (seen.method not in {"GET", "HEAD"})
-    assert engine.not_requests == []
+    assert seen.header(b"transfer-encoding") == seen.header(b"content-encoding") == []
+    assert len(seen.header(b"content-length")) == (seen.method not in {"GET", "HEAD"})
+    assert engine.faults == []
 
 
 def test_over_http_2_too_a_body_is_taken_only_where_the_route_has_one(
@@ -172,7 +172,7 @@ def test_over_http_2_too_a_body_is_taken_only_where_the_route_has_one(
 
     assert [smuggling.status, rubbish.status, empty.status, object_.status] == [400, 400, 200, 200]
     assert {(seen.target, seen.body) for seen in engine.seen} == {("/v1/models", b""), ("/tokenize", BODY)}
-    assert engine.not_requests == []
+    assert engine.faults == []
 
 
 def test_who_shares_a_connection_with_a_smuggler_gets_the_own_answer(
@@ -193,7 +193,7 @@ def test_who_shares_a_connection_with_a_smuggler_gets_the_own_answer(
             assert json.loads(answers[2].body)["for"] == "nobody"
 
     assert [seen.method for seen in engine.seen] == ["POST", "GET", "POST"] * 2
-    assert engine.not_requests == []
+    assert engine.faults == []
 
 
 def test_who_follows_a_request_whose_body_the_engine_left_unread_gets_the_own_answer(
@@ -209,7 +209,7 @@ def test_who_follows_a_request_whose_body_the_engine_left_unread_gets_the_own_an
         assert (answer.status, json.loads(answer.body)["for"]) == (200, answer.headers["x-request-id"])
 
     assert [seen.target for seen in engine.seen] == [UNKNOWN, CHAT]
-    engine.not_requests.clear()  # the body, which no server takes for a request
+    engine.faults.clear()  # the body, which no server takes for a request
 
 
 def answer_to(request: EngineRequest) -> bytes:

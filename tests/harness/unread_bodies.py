@@ -4,37 +4,24 @@ What is left is the next request on the connection. Servers on older versions of
 """
 
 import threading
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import override
+
+from tests.harness.witness_engine import Witnessed
 
 UNKNOWN = "/tokenize?unknown"
 """What the server answers with 404, before it has read the body."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A request as the server understood it. body: what it read of it."""
-
-    method: str
-    target: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-
-    def header(self, name: str) -> list[str]:
-        """Return the values of a header, whatever its case."""
-        return [value for each, value in self.headers if each.lower() == name.lower()]
-
-
 class UnreadBodiesEngine:
     """Keeps connections open, reads the bodies of POST alone, and answers with who was asked for.
 
-    seen: every request it understood, in order. not_requests: the lines of those it did not.
+    seen: every request it understood, in order. faults: the lines of those it did not.
     """
 
     def __init__(self) -> None:
-        self.seen: list[Seen] = []
-        self.not_requests: list[str] = []
+        self.seen: list[Witnessed] = []
+        self.faults: list[str] = []
         engine = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -48,7 +35,7 @@ class UnreadBodiesEngine:
 
             def do_POST(self) -> None:
                 if self.path == UNKNOWN:
-                    engine.seen.append(Seen(self.command, self.path, tuple(self.headers.items()), b""))
+                    self._witness(b"")
                     self.send_response(404)
                     self.send_header("Content-Length", "0")
                     self.end_headers()
@@ -56,7 +43,7 @@ class UnreadBodiesEngine:
                 self._answer(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
 
             def _answer(self, body: bytes) -> None:
-                engine.seen.append(Seen(self.command, self.path, tuple(self.headers.items()), body))
+                self._witness(body)
                 name = self.headers.get("X-Request-Id", "nobody")
                 content = (
                     b'{"model":"m","choices":[],"for":"%s","usage":{"prompt_tokens":3,"completion_tokens":4}}'
@@ -69,9 +56,13 @@ class UnreadBodiesEngine:
                 if self.command != "HEAD":
                     self.wfile.write(content)
 
+            def _witness(self, body: bytes) -> None:
+                headers = ((name.encode(), value.encode("latin-1")) for name, value in self.headers.items())
+                engine.seen.append(Witnessed(self.command, self.path, tuple(headers), body))
+
             @override
             def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-                engine.not_requests.append(self.requestline)
+                engine.faults.append(self.requestline)
                 super().send_error(code, message, explain)
 
             @override

@@ -9,8 +9,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[3]
 FILES = sorted((ROOT / "requirements").glob("*.txt"))
-# The engine of the tests has an environment of its own.
-ENGINE = ROOT / "requirements" / "engine.txt"
+# The engine of the tests and its witnesses have environments of their own.
+OTHERS = {ROOT / "requirements" / "engine.txt", ROOT / "requirements" / "witnesses.txt"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 BASE = PROJECT["project"]["dependencies"]
 EXTRAS = PROJECT["project"]["optional-dependencies"]
@@ -66,7 +66,7 @@ def test_all_files_pin_the_same_versions(one: Path, other: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if file != ENGINE], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [file for file in FILES if file not in OTHERS], ids=lambda file: file.name)
 def test_the_environment_of_the_developer_has_everything(file: Path) -> None:
     assert pins(file).keys() <= pins(ROOT / "requirements" / "dev.txt").keys()
 
