@@ -4,6 +4,7 @@ It plays the part of mitmproxy's `server.py`: opens and closes connections, answ
 where. All happens at once and in order, unless a test holds it back.
 """
 
+import inspect
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -124,6 +125,18 @@ class Playbook:
         for hook in released:
             self._run(hook)
         self._work()
+
+    async def play(self, addon: object) -> None:
+        """Run the hooks that were held back with an addon, one after the other, as mitmproxy does."""
+        while self._held:
+            hook = self._held.pop(0)
+            (flow,) = hook.args()
+            self.flows += [flow] if flow not in self.flows else []
+            done = getattr(addon, hook.name)(flow)
+            if inspect.isawaitable(done):
+                await done
+            self._run(hook)
+            self._work()
 
     def wakes(self, stream: http_layers.HttpStream) -> None:
         """Let the watchdog wake a stream."""
