@@ -62,11 +62,12 @@ BILL = """
 SELECT
     auth_id, resource_id, event.model_id, date_trunc('hour', event_time, 'UTC') AS window_start,
     sum(prompt_tokens) AS prompt_tokens,
-    sum(coalesce(cached_tokens, 0)) AS cached_tokens,
+    sum(least(coalesce(cached_tokens, 0), prompt_tokens)) AS cached_tokens,
     sum(completion_tokens) AS completion_tokens,
     sum(greatest(prompt_tokens - coalesce(cached_tokens, 0), 0)) AS billable_prompt_tokens,
     sum(greatest(prompt_tokens - coalesce(cached_tokens, 0), 0) * rate.prompt
-        + coalesce(cached_tokens, 0) * rate.cached + completion_tokens * rate.completion) AS cost,
+        + least(coalesce(cached_tokens, 0), prompt_tokens) * rate.cached
+        + completion_tokens * rate.completion) AS cost,
     count(*) AS event_count
 FROM billing_event AS event
 JOIN model_rate AS rate USING (model_id)

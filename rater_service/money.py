@@ -63,28 +63,33 @@ TOKENS_MAX = 2**53
 
 @dataclass(frozen=True, slots=True)
 class TokenCounts:
-    """Tokens of one exchange, 0 or more; `prompt` includes `cached`."""
+    """Tokens of one exchange as they were reported, 0 or more; `prompt` includes `cached`."""
 
     prompt: int = 0
     cached: int = 0
     completion: int = 0
 
     @property
+    def billable_cached(self) -> int:
+        """Prompt tokens charged at the cached rate: of what is reported, no more than the prompt has."""
+        return min(self.cached, self.prompt)
+
+    @property
     def billable_prompt(self) -> int:
         """Prompt tokens charged at the prompt rate: those that did not come from the cache."""
-        return max(self.prompt - self.cached, 0)
+        return self.prompt - self.billable_cached
 
 
 def cost(counts: TokenCounts, rates: Rates) -> Decimal:
     """Return what the tokens of one exchange cost at these rates, USD, exactly."""
-    return cost_of_sums(counts.billable_prompt, counts.cached, counts.completion, rates)
+    return cost_of_sums(counts.billable_prompt, counts.billable_cached, counts.completion, rates)
 
 
 def cost_of_sums(billable_prompt: int, cached: int, completion: int, rates: Rates) -> Decimal:
     """Return what token sums of several exchanges cost at these rates, USD, exactly.
 
-    `billable_prompt` is to be summed per exchange: what one has too many cached tokens must not shorten
-    another's prompt.
+    `billable_prompt` and `cached` are to be summed per exchange: what one has too many cached tokens must not
+    shorten another's prompt.
     """
     return exact_sum(
         (

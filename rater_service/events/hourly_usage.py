@@ -29,19 +29,31 @@ class EventsPrunedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TokenSums:
-    """Sums over events: how many, and their tokens."""
+    """Sums over events: how many, and their tokens.
+
+    cached_tokens: without those reported beyond an event's prompt. These are excess_cached_tokens, of
+    excess_cached_events.
+    """
 
     events: int
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
     billable_prompt_tokens: int
+    excess_cached_events: int
+    excess_cached_tokens: int
 
     def __str__(self) -> str:
         """Write them out for a human."""
+        excess = (
+            f", {self.excess_cached_tokens} cached beyond the prompts of {self.excess_cached_events} events"
+            if self.excess_cached_events or self.excess_cached_tokens
+            else ""
+        )
         return (
             f"{self.events} events, {self.prompt_tokens} prompt, {self.cached_tokens} cached, "
             f"{self.completion_tokens} completion, {self.billable_prompt_tokens} billable prompt tokens"
+            f"{excess}"
         )
 
 
@@ -163,4 +175,6 @@ def _sums(row: asyncpg.Record, side: str) -> TokenSums:
         cached_tokens=int(row[f"{side}_cached_tokens"]),
         completion_tokens=int(row[f"{side}_completion_tokens"]),
         billable_prompt_tokens=int(row[f"{side}_billable_prompt_tokens"]),
+        excess_cached_events=row[f"{side}_excess_cached_events"],
+        excess_cached_tokens=int(row[f"{side}_excess_cached_tokens"]),
     )

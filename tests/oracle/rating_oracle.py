@@ -64,8 +64,12 @@ class Event:
     completion: int | None
 
     @property
+    def billable_cached(self) -> int:
+        return min(self.cached or 0, self.prompt or 0)
+
+    @property
     def billable(self) -> int:
-        return max((self.prompt or 0) - (self.cached or 0), 0)
+        return (self.prompt or 0) - self.billable_cached
 
 
 @dataclass(frozen=True)
@@ -197,7 +201,7 @@ def _rollup(events: list[Event], rates: Billed, book: str) -> Rollup:
     bases = {event.base for event in events if event.base is not None}
     return Rollup(
         prompt=sum(event.prompt or 0 for event in events),
-        cached=sum(event.cached or 0 for event in events),
+        cached=sum(event.billable_cached for event in events),
         completion=sum(event.completion or 0 for event in events),
         billable=sum(event.billable for event in events),
         events=len(events),

@@ -20,6 +20,8 @@ CREATE TABLE hourly_usage (
     cached_tokens          numeric(38, 0) NOT NULL,
     completion_tokens      numeric(38, 0) NOT NULL,
     billable_prompt_tokens numeric(38, 0) NOT NULL,
+    excess_cached_events   bigint NOT NULL,
+    excess_cached_tokens   numeric(38, 0) NOT NULL,
     first_stored_at        timestamptz NOT NULL,
     last_stored_at         timestamptz NOT NULL,
     CONSTRAINT hourly_usage_key UNIQUE NULLS NOT DISTINCT (
@@ -29,7 +31,8 @@ CREATE TABLE hourly_usage (
     CONSTRAINT hourly_usage_whole_hour CHECK (window_start = date_trunc('hour', window_start, 'UTC')),
     CONSTRAINT hourly_usage_counts CHECK (
         event_count >= 0 AND prompt_tokens >= 0 AND cached_tokens >= 0 AND completion_tokens >= 0
-        AND billable_prompt_tokens BETWEEN 0 AND prompt_tokens)
+        AND billable_prompt_tokens BETWEEN 0 AND prompt_tokens
+        AND excess_cached_events BETWEEN 0 AND event_count AND excess_cached_tokens >= excess_cached_events)
 ) WITH (fillfactor = 50);
 
 -- Plain SQL, so that the planner sees through it and reads the window from the index of times.
@@ -50,6 +53,8 @@ BEGIN
         cached_tokens = known.cached_tokens + EXCLUDED.cached_tokens,
         completion_tokens = known.completion_tokens + EXCLUDED.completion_tokens,
         billable_prompt_tokens = known.billable_prompt_tokens + EXCLUDED.billable_prompt_tokens,
+        excess_cached_events = known.excess_cached_events + EXCLUDED.excess_cached_events,
+        excess_cached_tokens = known.excess_cached_tokens + EXCLUDED.excess_cached_tokens,
         first_stored_at = least(known.first_stored_at, EXCLUDED.first_stored_at),
         last_stored_at = greatest(known.last_stored_at, EXCLUDED.last_stored_at);
     RETURN NULL;
@@ -64,7 +69,9 @@ BEGIN
         prompt_tokens = known.prompt_tokens - gone.prompt_tokens,
         cached_tokens = known.cached_tokens - gone.cached_tokens,
         completion_tokens = known.completion_tokens - gone.completion_tokens,
-        billable_prompt_tokens = known.billable_prompt_tokens - gone.billable_prompt_tokens
+        billable_prompt_tokens = known.billable_prompt_tokens - gone.billable_prompt_tokens,
+        excess_cached_events = known.excess_cached_events - gone.excess_cached_events,
+        excess_cached_tokens = known.excess_cached_tokens - gone.excess_cached_tokens
     FROM ({sums of removed}) AS gone
     WHERE known.window_start = gone.window_start
         AND known.auth_id IS NOT DISTINCT FROM gone.auth_id

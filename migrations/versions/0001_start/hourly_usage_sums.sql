@@ -5,11 +5,15 @@ SELECT
     outcome = 'completed' AS completed,
     count(*) AS event_count,
     sum(coalesce(prompt_tokens, 0))::numeric(38, 0) AS prompt_tokens,
-    sum(coalesce(cached_tokens, 0))::numeric(38, 0) AS cached_tokens,
+    -- Per event: cached tokens are a part of the prompt, and what an engine reports beyond it is cut off. What one
+    -- event has too many must not shorten another's prompt.
+    sum(least(coalesce(cached_tokens, 0), coalesce(prompt_tokens, 0)))::numeric(38, 0) AS cached_tokens,
     sum(coalesce(completion_tokens, 0))::numeric(38, 0) AS completion_tokens,
-    -- Per event: what one event has too many cached tokens must not shorten another's prompt.
     sum(greatest(coalesce(prompt_tokens, 0) - coalesce(cached_tokens, 0), 0))::numeric(38, 0)
         AS billable_prompt_tokens,
+    count(*) FILTER (WHERE cached_tokens > coalesce(prompt_tokens, 0)) AS excess_cached_events,
+    sum(greatest(coalesce(cached_tokens, 0) - coalesce(prompt_tokens, 0), 0))::numeric(38, 0)
+        AS excess_cached_tokens,
     min(stored_at) AS first_stored_at,
     max(stored_at) AS last_stored_at
 FROM {events}

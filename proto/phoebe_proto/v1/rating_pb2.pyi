@@ -381,20 +381,24 @@ class Anomaly(_message.Message):
     """"UNPRICED", "UNATTRIBUTABLE", "AMBIGUOUS_BASE", "MISSING_USAGE" (counts as in RateWindowResponse),
     "MODEL_UNTRUSTED" (those of the unattributable events where only the word of the client stands behind
     model_id; UNATTRIBUTABLE has the others), "TOKENS_OUT_OF_RANGE" (those of the unpriced events whose rollup would
-    have more than 2^63 - 1 tokens; UNPRICED has the others), "BILLED_ROLLUP_DELETED" (a routine run deleted rollups
-    with a cost), "ROLLUP_TAMPERED" (rollups that were not as the run before had left them: something else changed
-    them; they were made anew, at the rates they had) or "INCOMPLETE_HOURS" (there are incomplete_producers; its
-    events are those they are known to have).
+    have more than 2^63 - 1 tokens; UNPRICED has the others), "CACHED_ABOVE_PROMPT" (rated events that report more
+    cached than prompt tokens; what is beyond the prompt is not billed), "BILLED_ROLLUP_DELETED" (a routine run
+    deleted rollups with a cost), "ROLLUP_TAMPERED" (rollups that were not as the run before had left them:
+    something else changed them; they were made anew, at the rates they had) or "INCOMPLETE_HOURS" (there are
+    incomplete_producers; its events are those they are known to have).
     """
     events: _builtins.int
     """How many events it concerns."""
     tokens: _builtins.int
-    """Prompt and completion tokens of these events, as far as the engine reported them."""
+    """Prompt and completion tokens of these events, as far as the engine reported them. For CACHED_ABOVE_PROMPT:
+    the cached tokens beyond the prompt.
+    """
     money_at_risk: _builtins.str
     """What the events would have cost, USD, where a price can be assumed; otherwise empty. For
     AMBIGUOUS_BASE: at the dearest of the bases. For MODEL_UNTRUSTED: at the price of the model named,
-    which need not be the one that ran. For BILLED_ROLLUP_DELETED: the cost that was taken back. For
-    ROLLUP_TAMPERED: by how much the costs differed, whether up or down.
+    which need not be the one that ran. For CACHED_ABOVE_PROMPT: those tokens at the cached rate. For
+    BILLED_ROLLUP_DELETED: the cost that was taken back. For ROLLUP_TAMPERED: by how much the costs differed,
+    whether up or down.
     """
     @_builtins.property
     def offenders(self) -> _containers.RepeatedCompositeFieldContainer[Global___Offender]:
@@ -715,7 +719,7 @@ class RatedUsage(_message.Message):
     prompt_tokens: _builtins.int
     """Sum of all prompt tokens, cached ones included."""
     cached_tokens: _builtins.int
-    """Sum of the cached prompt tokens."""
+    """Sum over the events of min(cached_tokens, prompt_tokens)."""
     completion_tokens: _builtins.int
     """Sum of the generated tokens."""
     billable_prompt_tokens: _builtins.int

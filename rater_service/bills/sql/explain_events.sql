@@ -3,7 +3,9 @@
 SELECT
     count(*) FILTER (WHERE billable) AS events,
     coalesce(sum(prompt_tokens) FILTER (WHERE billable), 0) AS prompt_tokens,
-    coalesce(sum(cached_tokens) FILTER (WHERE billable), 0) AS cached_tokens,
+    -- What an engine reports beyond the prompt is not billed.
+    coalesce(sum(least(coalesce(cached_tokens, 0), coalesce(prompt_tokens, 0))) FILTER (WHERE billable), 0)
+        AS cached_tokens,
     coalesce(sum(completion_tokens) FILTER (WHERE billable), 0) AS completion_tokens,
     coalesce(sum(greatest(coalesce(prompt_tokens, 0) - coalesce(cached_tokens, 0), 0)) FILTER (WHERE billable), 0)
         AS billable_prompt_tokens,

@@ -18,11 +18,15 @@ WITH counted AS (
         coalesce(max(cached_tokens) FILTER (WHERE is_sum), 0) AS summed_cached_tokens,
         coalesce(max(completion_tokens) FILTER (WHERE is_sum), 0) AS summed_completion_tokens,
         coalesce(max(billable_prompt_tokens) FILTER (WHERE is_sum), 0) AS summed_billable_prompt_tokens,
+        coalesce(max(excess_cached_events) FILTER (WHERE is_sum), 0) AS summed_excess_cached_events,
+        coalesce(max(excess_cached_tokens) FILTER (WHERE is_sum), 0) AS summed_excess_cached_tokens,
         coalesce(max(event_count) FILTER (WHERE NOT is_sum), 0) AS metered_events,
         coalesce(max(prompt_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_prompt_tokens,
         coalesce(max(cached_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_cached_tokens,
         coalesce(max(completion_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_completion_tokens,
-        coalesce(max(billable_prompt_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_billable_prompt_tokens
+        coalesce(max(billable_prompt_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_billable_prompt_tokens,
+        coalesce(max(excess_cached_events) FILTER (WHERE NOT is_sum), 0) AS metered_excess_cached_events,
+        coalesce(max(excess_cached_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_excess_cached_tokens
     FROM counted
     -- Unlike a join, this takes NULL for equal to NULL.
     GROUP BY window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed
@@ -30,9 +34,9 @@ WITH counted AS (
 SELECT compared.*, count(*) OVER () AS differences
 FROM compared
 WHERE (summed_events, summed_prompt_tokens, summed_cached_tokens, summed_completion_tokens,
-       summed_billable_prompt_tokens)
+       summed_billable_prompt_tokens, summed_excess_cached_events, summed_excess_cached_tokens)
     <> (metered_events, metered_prompt_tokens, metered_cached_tokens, metered_completion_tokens,
-        metered_billable_prompt_tokens)
+        metered_billable_prompt_tokens, metered_excess_cached_events, metered_excess_cached_tokens)
     AND NOT EXISTS (
         SELECT
         FROM pruned_event_range AS pruned

@@ -1,4 +1,5 @@
--- What was not billed though it may be owed, was billed and is taken back, or was changed behind the ledger's back:
+-- What was not billed though it may be owed or was reported, was billed and is taken back, or was changed behind the
+-- ledger's back:
 -- one row for each of the ten combinations of names that contribute most events to a reason, with the sums over all of
 -- the reason's.
 -- :deletion_is_anomaly: whether deleting a rollup that had a cost is one in this run.
@@ -32,6 +33,15 @@ WITH candidate AS (
         max(cost) AS cost
     FROM candidate
     GROUP BY auth_id, resource_id, model_id, window_start
+    UNION ALL
+    SELECT
+        'CACHED_ABOVE_PROMPT' AS reason, auth_id, resource_id, model_id, base_model,
+        NULL AS detail,
+        excess_events AS event_count,
+        excess AS tokens,
+        excess * cached_rate AS cost
+    FROM rating_bucket
+    WHERE category = 'rated' AND excess_events > 0
     UNION ALL
     SELECT
         'BILLED_ROLLUP_DELETED' AS reason, auth_id, resource_id, model_id, old_base_model AS base_model,

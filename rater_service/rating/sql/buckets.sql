@@ -8,7 +8,7 @@
 -- others from being billed; otherwise there is something to price. What is not to be believed makes nothing
 -- ambiguous or too large: a client could keep others' usage from being billed.
 INSERT INTO rating_bucket
-    (category, {key}, base_model, event_count, prompt, cached, completion, billable)
+    (category, {key}, base_model, event_count, prompt, cached, completion, billable, excess_events, excess)
 SELECT
     CASE
         WHEN auth_id IS NULL OR resource_id IS NULL OR (usage_found AND model_id IS NULL) THEN 'unattributable'
@@ -32,7 +32,9 @@ SELECT
     prompt_tokens AS prompt,
     cached_tokens AS cached,
     completion_tokens AS completion,
-    billable_prompt_tokens AS billable
+    billable_prompt_tokens AS billable,
+    excess_cached_events AS excess_events,
+    excess_cached_tokens AS excess
 FROM hourly_usage
 WHERE window_start >= :window_start AND window_start < :window_end
 WINDOW rollup AS (PARTITION BY {key}, usage_found)

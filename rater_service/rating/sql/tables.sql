@@ -2,8 +2,9 @@
 --
 -- rating_bucket: sums over the events of the window that agree in everything that decides their price.
 -- category: which of the six counts of the run the events belong to, or 'model_untrusted', which is counted with
--- 'unattributable' but reported apart; 'unpriced' becomes 'rated' once a price is found. Token sums are exact
--- numerics: adding up can't overflow.
+-- 'unattributable' but reported apart; 'unpriced' becomes 'rated' once a price is found. excess: reported cached
+-- tokens beyond the prompts', which are in no other sum; excess_events: how many events have such. Token sums are
+-- exact numerics: adding up can't overflow.
 CREATE TEMP TABLE rating_bucket (
     category        text NOT NULL,
     auth_id         text,
@@ -16,6 +17,8 @@ CREATE TEMP TABLE rating_bucket (
     cached          numeric NOT NULL,
     completion      numeric NOT NULL,
     billable        numeric NOT NULL,
+    excess_events   bigint NOT NULL,
+    excess          numeric NOT NULL,
     prompt_rate     numeric,
     cached_rate     numeric,
     completion_rate numeric,

@@ -38,8 +38,8 @@ def test_cached_tokens_are_charged_at_the_cached_rate_and_not_again_as_prompt() 
 def test_more_cached_than_prompt_tokens_never_make_a_negative_charge() -> None:
     counts = TokenCounts(prompt=3, cached=5)
 
-    assert counts.billable_prompt == 0
-    assert cost(counts, Rates(Decimal(1), Decimal("0.5"), FREE)) == Decimal("2.5")
+    assert (counts.billable_prompt, counts.billable_cached) == (0, 3)
+    assert cost(counts, Rates(Decimal(1), Decimal("0.5"), FREE)) == Decimal("1.5")
 
 
 def test_a_cost_beyond_64_bits_of_tokens_is_exact() -> None:

@@ -37,17 +37,17 @@ def rates(prompt: str, cached: str, completion: str) -> Rates:
 
 
 async def test_the_arithmetic_of_a_rollup_makes_its_cost(ledger: Ledger) -> None:
-    # The second event has more cached tokens than prompt: that must not shorten the first one's prompt.
+    # The second event has more cached tokens than prompt: 10 are billed, and the first keeps its prompt.
     await ledger.store(make_event(), make_event(prompt_tokens=10, cached_tokens=30))
     run = await ledger.rate(by="atlas")
     told = await only(ledger)
     assert told.now is not None
     assert [(charge.kind, charge.tokens, charge.amount) for charge in told.now.charges()] == [
         ("prompt", 80, Decimal("0.000016000")),
-        ("cached", 50, Decimal("0.000002500")),
+        ("cached", 30, Decimal("0.000001500")),
         ("completion", 20, Decimal("0.000012000")),
     ]
-    assert told.now.explained_cost() == told.now.cost == Decimal("0.000030500")
+    assert told.now.explained_cost() == told.now.cost == Decimal("0.000029500")
     assert told.key == KEY
     assert told.run is not None
     assert (told.run.id, told.run.requested_by) == (run.run_id, "atlas")

@@ -32,8 +32,6 @@ from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event, nonzero
             ("0.0000006", "0.00000015", "0.0000018"),
             "0.000069",
         ),
-        # More cached than prompt tokens: no prompt token is left to pay, none is paid back.
-        ({"prompt_tokens": 5, "cached_tokens": 20}, ("0.0000002", "0.00000005", "0.0000006"), "0.000007"),
         # Not reported counts as nothing.
         (
             {"cached_tokens": None, "completion_tokens": None},
@@ -49,7 +47,6 @@ from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event, nonzero
         "declared",
         "own-rate",
         "undeclared",
-        "cached-above-prompt",
         "absent",
     ],
 )
@@ -68,15 +65,26 @@ async def test_an_event_is_billed_at_its_price(
     assert row["run"] == result.run_id
 
 
-async def test_cached_tokens_beyond_the_prompt_of_one_event_do_not_shorten_another_events_prompt(
+async def test_cached_tokens_beyond_the_prompt_are_not_billed_shorten_no_other_prompt_and_are_named(
     ledger: Ledger,
 ) -> None:
     await ledger.store(
-        make_event(prompt_tokens=5, cached_tokens=20), make_event(prompt_tokens=100, cached_tokens=0)
+        make_event(prompt_tokens=5, cached_tokens=20),
+        make_event(prompt_tokens=None, cached_tokens=3, completion_tokens=1),
+        make_event(prompt_tokens=100, cached_tokens=0),
+        make_event(prompt_tokens=7, cached_tokens=7),
+        make_event(auth_id="bob", prompt_tokens=1, cached_tokens=2, model_untrusted=True),
     )
-    await ledger.rate()
+    result = await ledger.rate()
     (row,) = await ledger.rollups()
-    assert (row["prompt_tokens"], row["cached_tokens"], row["billable_prompt_tokens"]) == (105, 20, 100)
+    assert (row["prompt_tokens"], row["cached_tokens"], row["billable_prompt_tokens"]) == (112, 12, 100)
+    assert row["cost"] == 100 * Decimal("0.0000002") + 12 * Decimal("0.00000005") + 31 * Decimal("0.0000006")
+    anomaly = next(each for each in result.anomalies if each.reason == "CACHED_ABOVE_PROMPT")
+    assert (anomaly.events, anomaly.tokens) == (2, 18)
+    assert anomaly.money_at_risk == 18 * Decimal("0.00000005")
+    assert [offender.auth_id for offender in anomaly.offenders] == ["alice"]
+    kept = await ledger.pool.fetchval("SELECT max(cached_tokens) FROM billing_event")
+    assert kept == 20
 
 
 async def test_two_deployments_of_one_model_in_one_hour_are_two_rollups(ledger: Ledger) -> None:

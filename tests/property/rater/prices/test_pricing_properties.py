@@ -65,17 +65,24 @@ def test_a_cost_is_exact_and_never_negative(counted: TokenCounts, exact: Rates) 
     billed = exact.billed()
     expected = (
         max(counted.prompt - counted.cached, 0) * Fraction(billed.prompt)
-        + counted.cached * Fraction(billed.cached)
+        + min(counted.prompt, counted.cached) * Fraction(billed.cached)
         + counted.completion * Fraction(billed.completion)
     )
 
     assert Fraction(cost(counted, billed)) == expected >= 0
 
 
+@given(counts)
+def test_every_prompt_token_is_charged_once_whatever_is_said_of_the_cache(counted: TokenCounts) -> None:
+    assert counted.billable_prompt >= 0
+    assert counted.billable_cached == min(counted.cached, counted.prompt)
+    assert counted.billable_prompt + counted.billable_cached == counted.prompt
+
+
 @given(st.lists(counts, max_size=5), rates)
 def test_costs_of_parts_add_up_to_the_cost_of_their_sums(parts: list[TokenCounts], exact: Rates) -> None:
     billed = exact.billed()
-    cached, completion = sum(part.cached for part in parts), sum(part.completion for part in parts)
+    cached, completion = sum(part.billable_cached for part in parts), sum(part.completion for part in parts)
     whole = TokenCounts(sum(part.billable_prompt for part in parts) + cached, cached, completion)
 
     assert sum(Fraction(cost(part, billed)) for part in parts) == Fraction(cost(whole, billed))
