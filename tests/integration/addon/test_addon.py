@@ -49,7 +49,7 @@ async def addon(tmp_path: Path, guard_in_place: None) -> AsyncIterator[PhoebeAdd
             phoebe_upstream="http://engine:8000",
             phoebe_spool=str(tmp_path),
             phoebe_rater=f"127.0.0.1:{free_port()}",
-            phoebe_trusted_edges="10.0.0.0/8",
+            phoebe_trusted_edges=["10.0.0.0/8"],
             phoebe_body_limit="100",
         )
         assert made._settings
