@@ -45,10 +45,7 @@ async def audit(
     """
     require_window(request.window_start, request.window_end)
     # One snapshot: events and runs that are committed meanwhile are seen whole or, as it is, not at all.
-    async with (
-        pool.acquire() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
+    async with pool.snapshot() as connection:
         return await _audit(connection, request, now, on_progress)
 
 

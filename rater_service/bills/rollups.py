@@ -38,10 +38,7 @@ class AsOf:
 @asynccontextmanager
 async def reading(pool: Pool) -> AsyncIterator[Connection]:
     """Open one snapshot in which several statements about rollups agree with each other."""
-    async with (
-        pool.acquire() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
+    async with pool.snapshot() as connection:
         # A plan for any values could not use an index for conditions that may be absent.
         await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
         yield connection

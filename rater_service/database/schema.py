@@ -14,7 +14,13 @@ from alembic import command
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from rater_service.database.database import CONNECT_TIMEOUT_S, Connection, Pool, explained_connection_errors
+from rater_service.database.database import (
+    Connection,
+    Pool,
+    Session,
+    connect,
+    explained_connection_errors,
+)
 from rater_service.database.lock_watch import LockWatch, named
 from rater_service.database.revisions import (
     Phase,
@@ -123,14 +129,14 @@ def known_revisions() -> Revisions:
 async def _connections(url: str) -> AsyncIterator[tuple[AsyncConnection, Connection]]:
     """Connect twice: to migrate, and to look who is in the way."""
 
-    async def connect() -> "asyncpg.Connection[asyncpg.Record]":
+    async def open_session() -> Session:
         with explained_connection_errors():
-            return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
+            return await connect(url)
 
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=open_session, poolclass=NullPool)
     async with engine.connect() as connection:
         await _refuse_old_server(connection)
-        watching = await connect()
+        watching = await open_session()
         try:
             yield connection, watching
         finally:

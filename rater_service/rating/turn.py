@@ -1,7 +1,9 @@
 """Whose turn it is: rating runs follow each other, over all processes that use the database."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
 
 from rater_service.database.database import Connection, Pool
 
@@ -9,6 +11,8 @@ from rater_service.database.database import Connection, Pool
 RATING_LOCK = 7_463_310_582_117
 # A run over a long window takes its time, and several may be ahead.
 TURN_TIMEOUT_S = 3600
+# How long the lock of a process that was killed in the middle of a statement is kept.
+CHECK_INTERVAL_S = 10
 
 
 @asynccontextmanager
@@ -18,8 +22,11 @@ async def rating_turn(pool: Pool) -> AsyncIterator[Connection]:
     The lock belongs to the session, not to a transaction: who waits inside a transaction finds that its
     snapshot is older than what the run before it wrote. Handing the connection back ends it, since the pool
     resets connections, and so does the server when the connection breaks, however this process ended. Raises
-    TimeoutError when it takes longer than TURN_TIMEOUT_S.
+    DatabaseUnavailableError when it takes longer than TURN_TIMEOUT_S.
     """
     async with pool.acquire() as connection:
+        # Without it a server first ends the statement that it is at, which may take long. Windows has it not.
+        with suppress(asyncpg.InvalidParameterValueError):
+            await connection.execute(f"SET client_connection_check_interval = '{CHECK_INTERVAL_S}s'")
         await connection.execute("SELECT pg_advisory_lock($1)", RATING_LOCK, timeout=TURN_TIMEOUT_S)
         yield connection

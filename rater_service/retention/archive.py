@@ -68,8 +68,15 @@ async def _write(pool: Pool, events: OldEvents, draft: Path) -> None:
         file = files.enter_context(await asyncio.to_thread(draft.open, "wb"))
         packed = files.enter_context(gzip.GzipFile("", "wb", 6, file, mtime=0))
 
+        failed: list[OSError] = []
+
         async def keep(data: bytes) -> None:
-            await asyncio.to_thread(packed.write, data)
+            # After a failure the rest is read for nothing: a COPY that asyncpg breaks off may never end.
+            if not failed:
+                try:
+                    await asyncio.to_thread(packed.write, data)
+                except OSError as error:
+                    failed.append(error)
 
         async with pool.acquire() as connection, connection.transaction(readonly=True):
             # Otherwise the bytes would depend on where the server stands.
@@ -81,6 +88,8 @@ async def _write(pool: Pool, events: OldEvents, draft: Path) -> None:
                 header=True,
                 timeout=STATEMENT_TIMEOUT_S,
             )
+        if failed:
+            raise failed[0]
         packed.close()
         await asyncio.to_thread(_sync, file)
 

@@ -51,8 +51,8 @@ async def answered_errors[Request, Response](
         answer = error
     except NoPriceBookError as error:
         answer = RpcError(grpc.StatusCode.FAILED_PRECONDITION, "NO_PRICE_BOOK", str(error))
-    except UNAVAILABLE_ERRORS:
-        logger.exception("the database can't be used")
+    except UNAVAILABLE_ERRORS as error:
+        logger.error("the database can't be used: %s", str(error) or type(error).__name__)
         answer = RpcError(
             grpc.StatusCode.UNAVAILABLE,
             "DATABASE_UNAVAILABLE",

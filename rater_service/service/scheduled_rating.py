@@ -62,13 +62,7 @@ class ScheduledRating:
     async def _rate(self, slot: datetime) -> None:
         start, end = trailing_window(slot)
         found = await self._pool.fetchrow(
-            *bound(
-                "service/scheduled_run",
-                window_start=start,
-                window_end=end,
-                due=self._schedule.due(slot),
-            ),
-            timeout=RETRY_S,
+            *bound("service/scheduled_run", window_start=start, window_end=end, due=self._schedule.due(slot))
         )
         assert found is not None
         if found["run"] is not None:

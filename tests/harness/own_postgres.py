@@ -20,13 +20,14 @@ COMMITTED = b"COMMIT\0"
 
 
 class OwnPostgres:
-    """A server on data of its own, from the binaries in a folder; its socket is in `folder`."""
+    """A server on data of its own, from the binaries in a folder; its socket is in `folder`, or at a port."""
 
-    def __init__(self, binaries: Path, folder: Path) -> None:
+    def __init__(self, binaries: Path, folder: Path, port: int | None = None) -> None:
         self._binaries = binaries
         self.folder = folder
+        self._port = port
         self._process: subprocess.Popen[bytes] | None = None
-        self.url = url_in(folder)
+        self.url = url_in(folder) if port is None else f"postgresql://postgres@127.0.0.1:{port}/postgres"
         user = server_user()
         os.chown(folder, user.pw_uid, user.pw_gid)
         self._run("initdb", "--auth=trust", "--encoding=UTF8", "--username=postgres", "--no-sync").wait()
@@ -46,7 +47,9 @@ class OwnPostgres:
 
     def start(self) -> None:
         """Start it. After a kill it takes a moment: processes of the killed server must be gone first."""
-        options = ("-c", "listen_addresses=", "-c", f"unix_socket_directories={self.folder}")
+        options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={self.folder}"]
+        if self._port is not None:
+            options += ["-c", "listen_addresses=127.0.0.1", "-c", f"port={self._port}"]
         deadline = time.monotonic() + 30
         while True:
             if self._process is None or self._process.poll() is not None:
@@ -82,9 +85,22 @@ def url_in(folder: Path) -> str:
     return f"postgresql://postgres@/postgres?host={folder}"
 
 
+def binaries_of(url: str) -> Path:
+    """Ask a server where its programs are. Not for use in an event loop."""
+
+    async def ask() -> Path:
+        connection = await asyncpg.connect(url)
+        try:
+            return Path(await connection.fetchval("SELECT setting FROM pg_config WHERE name = 'BINDIR'"))
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
+
+
 @contextmanager
-def own_postgres(binaries: Path, folder: Path) -> Iterator[OwnPostgres]:
-    server = OwnPostgres(binaries, folder)
+def own_postgres(binaries: Path, folder: Path, port: int | None = None) -> Iterator[OwnPostgres]:
+    server = OwnPostgres(binaries, folder, port)
     try:
         server.start()
         yield server

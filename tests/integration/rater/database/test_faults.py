@@ -2,9 +2,8 @@
 
 import asyncio
 import signal
-import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from rater_service.database.database import Pool, open_pool
 from rater_service.database.schema import migrate
 from rater_service.service.server import running_server
 from tests.harness.ledger import PRICES, make_event
-from tests.harness.own_postgres import Line, OwnPostgres, own_postgres
+from tests.harness.own_postgres import Line, OwnPostgres
 from tests.harness.postgres import PostgresServer
 from tests.integration.rater.service.test_server import served
 
@@ -82,20 +81,9 @@ async def rater_at(url: str) -> AsyncIterator[tuple[Pool, Sender]]:
 
 
 @pytest.fixture
-def server(postgres: PostgresServer) -> Iterator[OwnPostgres]:
-    async def binaries() -> Path:
-        connection = await asyncpg.connect(postgres.url)
-        try:
-            return Path(await connection.fetchval("SELECT setting FROM pg_config WHERE name = 'BINDIR'"))
-        finally:
-            await connection.close()
-
-    with (
-        tempfile.TemporaryDirectory(prefix="phoebe-pg-") as name,
-        own_postgres(asyncio.run(binaries()), Path(name)) as own,
-    ):
-        asyncio.run(migrate(own.url))
-        yield own
+def server(own_server: OwnPostgres) -> OwnPostgres:
+    asyncio.run(migrate(own_server.url))
+    return own_server
 
 
 async def stored(url: str) -> tuple[int, int | None]:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from rater_service.database.database import Pool
+from rater_service.database.database import Pool, open_pool
 from rater_service.errors import NoPriceBookError
 from rater_service.hours import InvalidWindow
 from rater_service.rating.rating import rate_window
@@ -57,16 +57,19 @@ async def test_without_a_price_book_nothing_is_rated(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/St_Johns", "UTC"])
-async def test_the_time_zone_of_the_session_does_not_matter(ledger: Ledger, zone: str) -> None:
+async def test_the_time_zone_of_the_session_does_not_matter(
+    ledger: Ledger, database_url: str, zone: str
+) -> None:
     await ledger.pool.execute(
         f"ALTER ROLE CURRENT_USER IN DATABASE {await ledger.pool.fetchval('SELECT current_database()')}"
         f" SET timezone = '{zone}'"
     )
-    await ledger.pool.expire_connections()
-    await ledger.store(make_event(HOUR + timedelta(minutes=29)), make_event(HOUR + timedelta(minutes=31)))
-    assert await ledger.pool.fetchval("SHOW timezone") == zone
-    await ledger.rate()
-    (row,) = await ledger.rollups()
+    async with open_pool(database_url) as pool:
+        there = Ledger(pool)
+        await there.store(make_event(HOUR + timedelta(minutes=29)), make_event(HOUR + timedelta(minutes=31)))
+        assert await pool.fetchval("SHOW timezone") == zone
+        await there.rate()
+        (row,) = await there.rollups()
     assert (row["window_start"], row["event_count"]) == (HOUR, 2)
 
 

@@ -1,5 +1,8 @@
 """Old events are dropped only if they are billed and proved to be, and no bill ever changes by it."""
 
+import asyncio
+from pathlib import Path
+from random import Random
 from uuid import UUID
 
 import asyncpg
@@ -11,7 +14,9 @@ from rater_service.events.partitions import list_partitions
 from rater_service.events.store import Fate
 from rater_service.hours import InvalidWindow
 from rater_service.retention import drop as retention_drop
+from rater_service.retention.archive import archive_events
 from rater_service.retention.drop import EventsCame, drop_events
+from rater_service.retention.old_events import read_old_events
 from rater_service.retention.retention import refuse_invalid_time
 from tests.harness.ledger import ONE_HOUR, Ledger
 from tests.harness.old_events import (
@@ -170,3 +175,22 @@ async def test_events_that_are_being_read_stay_and_that_is_told(
         with pytest.raises(OperatorError, match="being read"):
             await drop_events(old.pool, verdict, None, "ops", NOW)
     await drop_events(old.pool, verdict, None, "ops", NOW)
+
+
+async def test_an_export_to_a_full_disk_says_so_at_once(pool: Pool, tmp_path: Path) -> None:
+    """Also one that comes whole before the disk is found full: to break off that one takes for ever."""
+    await make_weeks(pool)
+    noise = Random(1)
+    await store(
+        pool,
+        *(timed_event(OLDEST_WEEK, n, usage_raw=noise.randbytes(500).hex()) for n in range(1, 60)),
+        at=STORED_AT,
+    )
+    (events,) = [each for each in await read_old_events(pool, BEFORE, lambda _: None) if each.event_count]
+    (tmp_path / ".billing_event_2026w45.csv.gz.part").symlink_to("/dev/full")
+
+    async with asyncio.timeout(20):
+        with pytest.raises(OperatorError, match=r"can't be exported: .*No space left on device"):
+            await archive_events(pool, events, tmp_path, NOW)
+
+    assert [*tmp_path.iterdir()] == []  # noqa: ASYNC240

@@ -9,6 +9,8 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from phoebe_proto.v1 import metering_pb2 as pb
+from rater_service.database.database import Connection
+from rater_service.events import store
 from tests.harness.ledger import make_event
 from tests.harness.rater import Rater
 
@@ -116,6 +118,23 @@ async def test_a_connection_that_breaks_is_unavailable_and_the_next_stream_works
         assert failed.value.code() == grpc.StatusCode.UNAVAILABLE
     again = rater.metering.StreamEvents(requests(pb.StreamEventsRequest(events=[event])))
     assert (await anext(aiter(again))).results[0].outcome == pb.EVENT_OUTCOME_STORED
+
+
+async def test_a_bug_is_not_called_unavailable_and_its_traceback_is_logged(
+    rater: Rater, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def misuse(connection: Connection, *_: object) -> None:
+        await connection.fetchval("SELECT $1::int + $2::int", 1)
+
+    monkeypatch.setattr(store, "_copy", misuse)
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await anext(
+            aiter(rater.metering.StreamEvents(requests(pb.StreamEventsRequest(events=[make_event()]))))
+        )
+    assert failed.value.code() == grpc.StatusCode.INTERNAL
+    assert reason_of(failed.value) == "INTERNAL"
+    assert "the server expects 2 arguments for this query, 1 was passed" in caplog.text
+    assert "in misuse" in caplog.text
 
 
 async def test_streams_end_when_the_service_stops(rater: Rater) -> None:

@@ -1,0 +1,104 @@
+"""What every session is set to, however often it was lent and given back."""
+
+import asyncio
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from rater_service.database.database import (
+    IDLE_IN_TRANSACTION_MAX_S,
+    KEEPALIVE_COUNT,
+    KEEPALIVE_IDLE_S,
+    KEEPALIVE_INTERVAL_S,
+    UNACKNOWLEDGED_MAX_S,
+    Pool,
+    open_pool,
+)
+from rater_service.rating.turn import CHECK_INTERVAL_S, rating_turn
+from tests.harness.own_postgres import OwnPostgres, binaries_of, own_postgres
+from tests.harness.postgres import PostgresServer
+
+TCP = Path("/proc/net/tcp")
+# As the kernel writes it: a connection that is established, and the timer of its next question.
+ESTABLISHED, ASKS_LATER = "01", "02"
+TICKS_PER_S = 100
+
+SETTINGS = {
+    "tcp_keepalives_idle": str(KEEPALIVE_IDLE_S),
+    "tcp_keepalives_interval": str(KEEPALIVE_INTERVAL_S),
+    "tcp_keepalives_count": str(KEEPALIVE_COUNT),
+    "tcp_user_timeout": str(UNACKNOWLEDGED_MAX_S * 1000),
+    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_MAX_S // 60}min",
+    "jit": "off",
+}
+
+
+@pytest.fixture
+def tcp_server(postgres: PostgresServer) -> Iterator[OwnPostgres]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    with (
+        tempfile.TemporaryDirectory(prefix="phoebe-pg-") as folder,
+        own_postgres(binaries_of(postgres.url), Path(folder), port) as server,
+    ):
+        yield server
+
+
+@pytest.fixture
+async def over_tcp(tcp_server: OwnPostgres) -> AsyncIterator[Pool]:
+    async with open_pool(tcp_server.url) as pool:
+        yield pool
+
+
+async def settings(pool: Pool) -> dict[str, str]:
+    async with pool.acquire() as session:
+        return {name: await session.fetchval(f"SHOW {name}") for name in SETTINGS}
+
+
+async def test_every_session_is_set_alike_and_stays_so_when_it_is_given_back(over_tcp: Pool) -> None:
+    assert await settings(over_tcp) == SETTINGS
+    async with over_tcp.acquire() as session:
+        await session.execute("SET tcp_keepalives_idle = 7200; SET jit = on")
+    async with over_tcp.acquire():  # the one that was just used
+        assert await settings(over_tcp) == SETTINGS
+    assert await settings(over_tcp) == SETTINGS
+
+
+@pytest.mark.skipif(not TCP.exists(), reason="this system does not show the timers of its connections")
+async def test_both_sides_ask_after_half_a_minute_of_silence(over_tcp: Pool) -> None:
+    async with over_tcp.acquire() as session:
+        row = await session.fetchrow("SELECT inet_server_port() AS server, inet_client_port() AS client")
+        assert row is not None
+        for local, remote in ((row["server"], row["client"]), (row["client"], row["server"])):
+            async with asyncio.timeout(10):
+                while (left := asks_in_s(local, remote)) is None:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            assert 0 < left <= KEEPALIVE_IDLE_S
+
+
+def asks_in_s(local: int, remote: int) -> float | None:
+    """In how many seconds the kernel asks whether the other side is there; None: an answer is due."""
+    for line in TCP.read_text("ascii").splitlines()[1:]:
+        _, here, there, state, _, timer, *_ = line.split()
+        ports = tuple(int(address.rpartition(":")[2], 16) for address in (here, there))
+        if ports == (local, remote) and state == ESTABLISHED:
+            kind, _, ticks = timer.partition(":")
+            return int(ticks, 16) / TICKS_PER_S if kind == ASKS_LATER else None
+    raise AssertionError("there is no such connection")
+
+
+async def test_nothing_is_said_at_the_start_that_poolers_refuse(over_tcp: Pool) -> None:
+    """Of what a session starts with, PgBouncer knows these; of others it ends the connection."""
+    known = {"application_name", "client_encoding"}
+    changed = await over_tcp.fetch("SELECT name FROM pg_settings WHERE source = 'client'")
+    assert {row["name"] for row in changed} <= known
+
+
+async def test_who_has_the_turn_or_waits_for_it_is_looked_after(pool: Pool) -> None:
+    async with rating_turn(pool) as session:
+        assert await session.fetchval("SHOW client_connection_check_interval") == f"{CHECK_INTERVAL_S}s"
+    assert await pool.fetchval("SHOW client_connection_check_interval") == "0"
