@@ -60,7 +60,7 @@ async def _audit(
         return AuditResult(audited_at, None, None, findings)
     start = max(request.window_start or extent["first_hour"], extent["first_hour"])
     end = min(request.window_end or extent["last_hour"] + HOUR, extent["last_hour"] + HOUR)
-    history = await load_history(connection)
+    history = await load_history(connection, start)
     bills = BillAudit(connection, history, AuditTimes.at(now), findings)
     day = start
     while day < end:

@@ -16,9 +16,8 @@ from rater_service.bills.explanation import (
 from rater_service.bills.rollups import reading
 from rater_service.database.database import Connection, Pool
 from rater_service.errors import OperatorError
-from rater_service.prices.history import PriceHistory
 from rater_service.prices.resolution import NoPrice, Price, resolve
-from rater_service.prices.store import list_books
+from rater_service.prices.store import list_books, load_book, load_history
 from rater_service.rating.run import RUN_OVERLAP
 from rater_service.rollup import KEY, VALUES, RollupKey, Version
 from rater_service.statements import bound
@@ -114,20 +113,19 @@ async def _run(connection: Connection, number: int) -> RunStamp | None:
 
 
 async def _origin(connection: Connection, key: RollupKey, now: Version) -> RateOrigin:
-    books = await list_books(connection)
-    (kept,) = (kept for kept in books if kept.in_force.book.content_hash == now.price_book)
-    book = kept.in_force.book
+    kept = await list_books(connection)
+    (its,) = (one for one in kept if one.loading.content_hash == now.price_book)
+    book = await load_book(connection, now.price_book)
     found = resolve(book, key.model_id, now.base_model)
     price = found if isinstance(found, Price) else None
-    current = PriceHistory(kept.in_force for kept in books).resolve(
-        key.model_id, now.base_model, key.window_start
-    )
+    history = await load_history(connection, key.window_start)
+    current = history.resolve(key.model_id, now.base_model, key.window_start)
     return RateOrigin(
         content_hash=book.content_hash,
-        source=kept.source,
-        loaded_at=kept.in_force.loaded_at,
-        in_force_from=kept.in_force.in_force_from,
-        in_force_until=kept.in_force_until,
+        source=its.loading.source,
+        loaded_at=its.loading.loaded_at,
+        in_force_from=its.loading.in_force_from,
+        in_force_until=its.in_force_until,
         price=price,
         base=None if price is None or price.derived_from is None else book.base_models[price.derived_from],
         current=current if not isinstance(current, NoPrice) else None,

@@ -27,10 +27,13 @@ def book_of_file(file: Path) -> PriceBook:
     return parse_price_file(read_price_file(file), str(file)).book
 
 
-async def stored_history(database_url: str | None, data_dir: Path) -> PriceHistory:
-    """Load the price books of the database. Raises OperatorError, also if there are none."""
+async def stored_history(moment: datetime, database_url: str | None, data_dir: Path) -> PriceHistory:
+    """Load the price books of the database that can price a moment (UTC-aware).
+
+    Raises OperatorError, also if there are none.
+    """
     async with open_store(database_url, data_dir) as pool, pool.acquire() as connection:
-        history = await load_history(connection)
+        history = await load_history(connection, moment)
     if not history:
         raise NoPriceBookError
     return history
@@ -52,7 +55,7 @@ def find_kept(books: list[KeptBook], name: str) -> KeptBook:
 
     Raises OperatorError if there is none, or several.
     """
-    found = [kept for kept in books if kept.in_force.book.content_hash.startswith(name.lower())]
+    found = [kept for kept in books if kept.loading.content_hash.startswith(name.lower())]
     if len(found) == 1:
         return found[0]
     if found:

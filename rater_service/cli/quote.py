@@ -60,7 +60,7 @@ def quote(  # noqa: PLR0913 - one parameter per option
         history = history_of_file(prices, moment)
     else:
         with progress("reading the price books"):
-            history = asyncio.run(stored_history(database_url, data))
+            history = asyncio.run(stored_history(moment, database_url, data))
     found = history.resolve(model, base_model, moment)
     counts = _counts(prompt, cached, completion)
     if isinstance(found, NoPrice):

@@ -13,6 +13,19 @@ _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
+class Loading:
+    """One act of putting a price file into service: which book, from which file, and when.
+
+    in_force_from: the moment it comes into force; None: from the beginning. Times are UTC-aware.
+    """
+
+    content_hash: str
+    source: str
+    loaded_at: datetime
+    in_force_from: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class BookInForce:
     """A book and the moment it comes into force; None: from the beginning. Times are UTC-aware."""
 
@@ -37,14 +50,16 @@ class Quote:
 
 
 class PriceHistory:
-    """Which book prices what when."""
+    """Which book prices what when.
 
-    def __init__(self, entries: Iterable[BookInForce]) -> None:
-        # Of two books that come into force together only the one loaded last ever is.
-        in_order = sorted(entries, key=lambda entry: (_start(entry), entry.loaded_at))
-        last_of_start = {_start(entry): entry for entry in in_order}
+    since: the entries are those that can price a moment from then on; None: those that can price any.
+    """
+
+    def __init__(self, entries: Iterable[BookInForce], since: datetime | None = None) -> None:
+        last_of_start = ever_in_force(entries)
         self._entries = tuple(last_of_start.values())
         self._starts = tuple(last_of_start)
+        self._since = since
 
     def __bool__(self) -> bool:
         """Say whether there is any book."""
@@ -56,6 +71,8 @@ class PriceHistory:
         The book in force decides. A model it does not price takes the earliest later book that does, so that
         a forgotten price can be added after the fact; the same holds before the first book.
         """
+        if self._since is not None and at < self._since:
+            raise ValueError(f"{at} is before {self._since}, from which on this history can tell")
         in_force = max(bisect_right(self._starts, at) - 1, 0)
         missing = NoPrice(NoPriceReason.NO_PRICE)
         for index in range(in_force, len(self._entries)):
@@ -84,5 +101,14 @@ def in_force_from(book: PriceBook, loaded_at: datetime, first_ever: bool) -> dat
     return hour_of(loaded_at) + HOUR
 
 
-def _start(entry: BookInForce) -> datetime:
+def ever_in_force[T: (BookInForce, Loading)](entries: Iterable[T]) -> dict[datetime, T]:
+    """Give what comes into force when, in order.
+
+    Of two books that come into force together only the one loaded last ever is.
+    """
+    in_order = sorted(entries, key=lambda entry: (_start(entry), entry.loaded_at))
+    return {_start(entry): entry for entry in in_order}
+
+
+def _start(entry: BookInForce | Loading) -> datetime:
     return entry.in_force_from or _BEGINNING

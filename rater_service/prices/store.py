@@ -1,37 +1,32 @@
 """Keeps every price book that was ever loaded, unchanged."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-
-import asyncpg
 
 from rater_service.database.database import Connection
 from rater_service.errors import OperatorError
 from rater_service.prices.faults import Fault
-from rater_service.prices.file import parse_price_file
-from rater_service.prices.history import BookInForce, PriceHistory, in_force_from
+from rater_service.prices.history import BookInForce, Loading, PriceHistory, ever_in_force, in_force_from
+from rater_service.prices.parsed_books import PARSED_BOOKS
 from rater_service.prices.pricebook import PriceBook
 from rater_service.statements import bound
-
-# Far more files than are ever kept; parsing one takes longer than reading it.
-PARSED_BOOKS_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class StoredBook:
     """A price file as it is now kept.
 
-    `is_new` tells whether this content was never loaded before; if it was, `in_force` says since when it
-    counts. `superseded_by` is the book in force at the time of the call when that is a later one, else None.
+    `is_new` tells whether this content was never loaded before; if it was, `loading` says since when it
+    counts. `superseded_by` is what is in force at the time of the call when that is a later loading, else
+    None.
     """
 
-    in_force: BookInForce
+    loading: Loading
     warnings: tuple[Fault, ...]
     is_new: bool
-    superseded_by: BookInForce | None
+    superseded_by: Loading | None
 
     def not_in_force(self, source: str) -> str | None:
         """Say that the prices of this file do not hold although it was loaded; None if they do."""
@@ -39,27 +34,26 @@ class StoredBook:
             return None
         return (
             f"{source} IS NOT IN FORCE: its content was loaded before, and since then the book "
-            f"{self.superseded_by.book.content_hash} came into force; to return to these prices, give the "
+            f"{self.superseded_by.content_hash} came into force; to return to these prices, give the "
             "file another effective_from"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class KeptBook:
-    """A price book as it is kept. `source`: the name of the file when it was first loaded.
+    """What is known of a price book without reading it.
 
     `in_force_until` (exclusive; None: further notice) is the same as `in_force_from` for a book that never
     was and never will be in force, because another came into force together with it and was loaded later.
     """
 
-    in_force: BookInForce
-    source: str
+    loading: Loading
     in_force_until: datetime | None
 
     @property
     def is_never_in_force(self) -> bool:
         """Whether no hour is priced by it."""
-        return self.in_force_until is not None and self.in_force_until == self.in_force.in_force_from
+        return self.in_force_until is not None and self.in_force_until == self.loading.in_force_from
 
 
 def read_price_file(path: Path) -> bytes:
@@ -70,20 +64,40 @@ def read_price_file(path: Path) -> bytes:
         raise OperatorError(f"can't read the price file {path}: {error.strerror}") from error
 
 
-async def load_history(connection: Connection) -> PriceHistory:
-    """Load all price books; the history is false when there are none."""
-    return PriceHistory(await _load_books(connection))
+async def load_history(connection: Connection, since: datetime | None = None) -> PriceHistory:
+    """Load the price books that can price a moment from `since` on (UTC-aware; None: any moment).
+
+    Of all others nothing is read. The history is false when no price file was ever loaded.
+    """
+    loadings = ever_in_force(await _loadings(connection, since)).values()
+    return PriceHistory(
+        [
+            BookInForce(
+                await load_book(connection, loading.content_hash), loading.in_force_from, loading.loaded_at
+            )
+            for loading in loadings
+        ],
+        since,
+    )
+
+
+async def load_book(connection: Connection, content_hash: str) -> PriceBook:
+    """Load a price book that is kept; what this process has parsed before is not read again."""
+    known = PARSED_BOOKS.get(content_hash)
+    if known is None:
+        row = await connection.fetchrow(*bound("prices/book", content_hash=content_hash))
+        assert row is not None
+        known = await PARSED_BOOKS.parse(row["content"], row["source"])
+    return known.book
 
 
 async def list_books(connection: Connection) -> list[KeptBook]:
     """List all price books, in the order in which they are in force."""
-    records = await connection.fetch(*bound("prices/load_books"))
-    sources = {record["content_hash"]: record["source"] for record in records}
-    entries = sorted(map(_entry, records), key=_rank)
+    loadings = sorted(await _loadings(connection, None), key=_rank)
     return [
-        KeptBook(entry, sources[entry.book.content_hash], later.in_force_from if later else None)
-        for entry, later in pairwise([*entries, None])
-        if entry
+        KeptBook(loading, later.in_force_from if later else None)
+        for loading, later in pairwise([*loadings, None])
+        if loading
     ]
 
 
@@ -93,55 +107,37 @@ async def store_price_file(connection: Connection, content: bytes, source: str, 
     Content that was kept before stays as it was, with the time it came into force. Raises PriceFileError,
     with all faults, and keeps nothing, if the file breaks a rule.
     """
-    loaded = parse_price_file(content, source)
+    loaded = await PARSED_BOOKS.parse(content, source)
+    book = loaded.book
     async with connection.transaction():
         # Two services that start together must not both believe theirs is the first book ever.
         await connection.execute("LOCK TABLE price_book IN SHARE ROW EXCLUSIVE MODE")
-        earlier = await _load_books(connection)
-        known = next(
-            (entry for entry in earlier if entry.book.content_hash == loaded.book.content_hash), None
-        )
-        entry = known or BookInForce(
-            loaded.book, in_force_from(loaded.book, now, first_ever=not earlier), now
+        earlier = await _loadings(connection, None)
+        known = next((loading for loading in earlier if loading.content_hash == book.content_hash), None)
+        loading = known or Loading(
+            book.content_hash, source, now, in_force_from(book, now, first_ever=not earlier)
         )
         if known is None:
-            await _insert(connection, entry, source)
-    later = [other for other in earlier if _rank(entry) < _rank(other) and _has_begun(other, now)]
-    return StoredBook(entry, loaded.warnings, known is None, max(later, key=_rank, default=None))
+            await connection.execute(
+                *bound(
+                    "prices/store_book",
+                    **asdict(loading),
+                    content=book.content,
+                    effective_from=book.effective_from,
+                )
+            )
+    later = [other for other in earlier if _rank(loading) < _rank(other) and _has_begun(other, now)]
+    return StoredBook(loading, loaded.warnings, known is None, max(later, key=_rank, default=None))
 
 
-async def _load_books(connection: Connection) -> list[BookInForce]:
-    return [_entry(record) for record in await connection.fetch(*bound("prices/load_books"))]
+async def _loadings(connection: Connection, since: datetime | None) -> list[Loading]:
+    """Read which books can be in force from a moment on (None: at all), without the books."""
+    return [Loading(**row) for row in await connection.fetch(*bound("prices/loadings", since=since))]
 
 
-def _entry(record: asyncpg.Record) -> BookInForce:
-    book = _parsed(record["content"], record["source"])
-    return BookInForce(book, record["in_force_from"], record["loaded_at"])
+def _has_begun(loading: Loading, now: datetime) -> bool:
+    return loading.in_force_from is None or loading.in_force_from <= now
 
 
-@lru_cache(maxsize=PARSED_BOOKS_MAX)
-def _parsed(content: bytes, source: str) -> PriceBook:
-    return parse_price_file(content, source).book
-
-
-async def _insert(connection: Connection, entry: BookInForce, source: str) -> None:
-    book = entry.book
-    await connection.execute(
-        *bound(
-            "prices/store_book",
-            content_hash=book.content_hash,
-            content=book.content,
-            source=source,
-            loaded_at=entry.loaded_at,
-            effective_from=book.effective_from,
-            in_force_from=entry.in_force_from,
-        )
-    )
-
-
-def _has_begun(entry: BookInForce, now: datetime) -> bool:
-    return entry.in_force_from is None or entry.in_force_from <= now
-
-
-def _rank(entry: BookInForce) -> tuple[bool, datetime, datetime]:
-    return entry.in_force_from is not None, entry.in_force_from or entry.loaded_at, entry.loaded_at
+def _rank(loading: Loading) -> tuple[bool, datetime, datetime]:
+    return loading.in_force_from is not None, loading.in_force_from or loading.loaded_at, loading.loaded_at

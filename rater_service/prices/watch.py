@@ -74,11 +74,11 @@ def _refused(error: PriceFileError) -> str:
 def _log(path: Path, stored: StoredBook) -> None:
     for warning in stored.warnings:
         logger.warning("price file %s: %s", path, warning)
-    since = stored.in_force.in_force_from
+    since = stored.loading.in_force_from
     logger.info(
         "price file %s: book %s, in force from %s",
         path,
-        stored.in_force.book.content_hash,
+        stored.loading.content_hash,
         "the beginning" if since is None else since.isoformat(),
     )
     if (superseded := stored.not_in_force(str(path))) is not None:

@@ -55,7 +55,7 @@ async def compute(connection: Connection, request: RateRequest) -> None:
 
     Raises NoPriceBookError.
     """
-    history = await load_history(connection)
+    history = await load_history(connection, request.window_start)
     if not history:
         raise NoPriceBookError
     window = _window(request)

@@ -66,7 +66,7 @@ class RatingService(RatingServiceServicer):
         counts = _token_counts(request)
         at = _bound(request.at, "at") if request.HasField("at") else datetime.now(UTC)
         async with self._pool.acquire() as connection:
-            history = await load_history(connection)
+            history = await load_history(connection, at)
         if not history:
             raise NoPriceBookError
         quote = history.resolve(request.model_id, request.base_model or None, at)

@@ -89,7 +89,7 @@ def _history(prices: Path | None, moment: datetime, database_url: str | None, da
     if prices is not None:
         return history_of_file(prices, moment)
     with progress("reading the price books"):
-        return asyncio.run(stored_history(database_url, data_dir))
+        return asyncio.run(stored_history(moment, database_url, data_dir))
 
 
 def _row(each: _Coverage) -> tuple[str | Decimal | None, ...]:

@@ -1,7 +1,7 @@
 """`phoebe prices diff`: what another price file would change, by model and, for real usage, in money."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +13,11 @@ from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, Dat
 from rater_service.cli.prices.diff_view import Impact, as_document, show
 from rater_service.cli.terminal import progress, write_json
 from rater_service.cli.window import Window, parse_window
+from rater_service.database.database import Pool
 from rater_service.errors import NoPriceBookError, OperatorError
 from rater_service.prices.comparison import compare_books, impact
 from rater_service.prices.pricebook import PriceBook
-from rater_service.prices.store import KeptBook
+from rater_service.prices.store import KeptBook, load_book
 from rater_service.rating.price_impact import WindowUsage, read_usage
 
 
@@ -56,12 +57,14 @@ def diff(
     if len(books) > 2:
         raise typer.BadParameter("give one book, NEW, or two, OLD and NEW")
     names = (None, *books)[-2:]
-    needs_database = window is not None or any(name is None or not Path(name).exists() for name in names)
     with progress("comparing"):
-        if needs_database:
-            before, after, usage = asyncio.run(_with_database(names, window, database_url, data))
+        files: dict[str | None, PriceBook] = {
+            name: book_of_file(Path(name)) for name in names if name and Path(name).exists()
+        }
+        if window is not None or any(name not in files for name in names):
+            before, after, usage = asyncio.run(_with_database(names, files, window, database_url, data))
         else:
-            before, after = (_book(name, []) for name in names)
+            before, after = (files[name] for name in names)
             usage = None
         changes = compare_books(before, after)
         found = _impact(window, usage, before, after)
@@ -72,34 +75,38 @@ def diff(
 
 
 async def _with_database(
-    names: Sequence[str | None], window: Window | None, database_url: str | None, data_dir: Path
+    names: Sequence[str | None],
+    files: Mapping[str | None, PriceBook],
+    window: Window | None,
+    database_url: str | None,
+    data_dir: Path,
 ) -> tuple[PriceBook, PriceBook, WindowUsage | None]:
     async with open_store(database_url, data_dir) as pool:
         kept = await kept_books(pool)
-        before, after = (_book(name, kept) for name in names)
+        before, after = [
+            files[name] if name in files else await _kept_book(pool, name, kept) for name in names
+        ]
         return before, after, None if window is None else await read_usage(pool, window.start, window.end)
 
 
-def _book(name: str | None, kept: list[KeptBook]) -> PriceBook:
-    if name is None:
-        return _in_force(kept)
-    if Path(name).exists():
-        return book_of_file(Path(name))
+async def _kept_book(pool: Pool, name: str | None, kept: list[KeptBook]) -> PriceBook:
+    wanted = _in_force(kept) if name is None else _named(name, kept)
+    async with pool.acquire() as connection:
+        return await load_book(connection, wanted.loading.content_hash)
+
+
+def _named(name: str, kept: list[KeptBook]) -> KeptBook:
     if not looks_like_a_hash(name):
         raise OperatorError(f"there is no file {name}, and it is not the hash of a price book either")
-    return find_kept(kept, name).in_force.book
+    return find_kept(kept, name)
 
 
-def _in_force(kept: list[KeptBook]) -> PriceBook:
+def _in_force(kept: list[KeptBook]) -> KeptBook:
     now = datetime.now(UTC)
-    begun = [
-        each.in_force.book
-        for each in kept
-        if each.in_force.in_force_from is None or each.in_force.in_force_from <= now
-    ]
+    begun = [each for each in kept if each.loading.in_force_from is None or each.loading.in_force_from <= now]
     if not kept:
         raise NoPriceBookError
-    return begun[-1] if begun else kept[0].in_force.book
+    return begun[-1] if begun else kept[0]
 
 
 def _impact(

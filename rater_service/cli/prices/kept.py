@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from rater_service.cli.books import HASH_CHARS_MIN, find_kept, kept_books, looks_like_a_hash
+from rater_service.cli.books import HASH_CHARS_MIN, find_kept, looks_like_a_hash
 from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store
 from rater_service.cli.terminal import write, write_json, write_table
 from rater_service.errors import OperatorError
 from rater_service.hours import utc_text
-from rater_service.prices.store import KeptBook
+from rater_service.prices.pricebook import PriceBook
+from rater_service.prices.store import KeptBook, list_books, load_book
 
 
 def list_prices(
@@ -23,10 +24,10 @@ def list_prices(
 
     Exit codes: 0 done; 1 failure.
     """
-    books = asyncio.run(_kept(database_url, data))
+    books = asyncio.run(_with_books(database_url, data))
     now = datetime.now(UTC)
     if as_json:
-        write_json([_as_json(kept, now) for kept in books])
+        write_json([_as_json(kept, book, now) for kept, book in books])
         return
     if not books:
         write("no price file was ever loaded; start `phoebe serve` with --prices FILE")
@@ -34,7 +35,7 @@ def list_prices(
     write_table(
         f"{len(books)} price books",
         ("price book", "state", "in force from", "until", "loaded at", "models", "premium", "file"),
-        (_row(kept, now) for kept in books),
+        (_row(kept, book, now) for kept, book in books),
     )
 
 
@@ -54,33 +55,42 @@ def show_prices(
     """
     if not looks_like_a_hash(book):
         raise OperatorError(f"{book!r} is not the hash of a price book; see `phoebe prices list`")
-    kept = find_kept(asyncio.run(_kept(database_url, data)), book)
+    content = asyncio.run(_content(book, database_url, data))
     sys.stdout.flush()
-    sys.stdout.buffer.write(kept.in_force.book.content)
+    sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
 
 
-async def _kept(database_url: str | None, data_dir: Path) -> list[KeptBook]:
-    async with open_store(database_url, data_dir) as pool:
-        return await kept_books(pool)
+async def _with_books(database_url: str | None, data_dir: Path) -> list[tuple[KeptBook, PriceBook]]:
+    async with open_store(database_url, data_dir) as pool, pool.acquire() as connection:
+        return [
+            (kept, await load_book(connection, kept.loading.content_hash))
+            for kept in await list_books(connection)
+        ]
 
 
-def _row(kept: KeptBook, now: datetime) -> tuple[str | int, ...]:
-    book, since, until = kept.in_force.book, kept.in_force.in_force_from, kept.in_force_until
+async def _content(name: str, database_url: str | None, data_dir: Path) -> bytes:
+    async with open_store(database_url, data_dir) as pool, pool.acquire() as connection:
+        kept = find_kept(await list_books(connection), name)
+        return (await load_book(connection, kept.loading.content_hash)).content
+
+
+def _row(kept: KeptBook, book: PriceBook, now: datetime) -> tuple[str | int, ...]:
+    since, until = kept.loading.in_force_from, kept.in_force_until
     return (
         book.content_hash[:12],
         _state(kept, now),
         "the beginning" if since is None else utc_text(since),
         "further notice" if until is None else utc_text(until),
-        utc_text(kept.in_force.loaded_at),
+        utc_text(kept.loading.loaded_at),
         len(book.base_models) + len(book.fine_tunes),
         book.premium.describe(),
-        kept.source,
+        kept.loading.source,
     )
 
 
 def _state(kept: KeptBook, now: datetime) -> str:
-    since, until = kept.in_force.in_force_from, kept.in_force_until
+    since, until = kept.loading.in_force_from, kept.in_force_until
     if kept.is_never_in_force:
         return "replaced"
     if since is not None and now < since:
@@ -88,17 +98,16 @@ def _state(kept: KeptBook, now: datetime) -> str:
     return "in force" if until is None or now < until else "past"
 
 
-def _as_json(kept: KeptBook, now: datetime) -> dict[str, object]:
-    book = kept.in_force.book
+def _as_json(kept: KeptBook, book: PriceBook, now: datetime) -> dict[str, object]:
     return {
         "price_book": book.content_hash,
         "state": _state(kept, now),
-        "in_force_from": kept.in_force.in_force_from,
+        "in_force_from": kept.loading.in_force_from,
         "in_force_until": kept.in_force_until,
         "effective_from": book.effective_from,
-        "loaded_at": kept.in_force.loaded_at,
+        "loaded_at": kept.loading.loaded_at,
         "base_models": len(book.base_models),
         "fine_tunes": len(book.fine_tunes),
         "premium": book.premium.describe(),
-        "file": kept.source,
+        "file": kept.loading.source,
     }

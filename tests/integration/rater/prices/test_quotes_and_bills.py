@@ -72,7 +72,12 @@ async def check(
     hour = at.replace(minute=0, second=0, microsecond=0)
     async with ledger.pool.acquire() as connection:
         # An hour is priced by what is in force at its start.
-        quoted = (await load_history(connection)).resolve(model, base, hour)
+        history = await load_history(connection)
+        quoted = history.resolve(model, base, hour)
+        # What is needed for a moment is enough for it.
+        for moment in (hour, at):
+            enough = await load_history(connection, moment)
+            assert enough.resolve(model, base, moment) == history.resolve(model, base, moment)
     result = await ledger.rate(hour, hour + ONE_HOUR, now=HOUR + 24 * ONE_HOUR)
     rollups = await ledger.rollups()
     if not isinstance(quoted, Quote):

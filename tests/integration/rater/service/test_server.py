@@ -257,13 +257,13 @@ async def test_price_files_are_kept_once_with_when_they_came_into_force(ledger: 
     now = datetime.now(UTC)
     async with ledger.pool.acquire() as connection:
         known = await store_price_file(connection, PRICES, "again.yaml", now)
-        assert (known.is_new, known.in_force.in_force_from, known.superseded_by) == (False, None, None)
+        assert (known.is_new, known.loading.in_force_from, known.superseded_by) == (False, None, None)
         second = await store_price_file(connection, later, "later.yaml", HOUR)
-        assert (second.is_new, second.in_force.in_force_from) == (True, HOUR + ONE_HOUR)
+        assert (second.is_new, second.loading.in_force_from) == (True, HOUR + ONE_HOUR)
         back = await store_price_file(connection, PRICES, "back.yaml", HOUR + 2 * ONE_HOUR)
         assert not back.is_new
         assert back.superseded_by is not None
-        assert back.superseded_by.book == second.in_force.book
+        assert back.superseded_by == second.loading
         assert await load_history(connection)
     assert await ledger.pool.fetchval("SELECT count(*) FROM price_book") == 2
 

@@ -120,3 +120,11 @@ def test_a_book_that_names_its_hour_holds_from_then(first_ever: bool) -> None:
     named = book("b", "a", effective_from=NOON - 5 * HOUR)
 
     assert in_force_from(named, NOON, first_ever) == NOON - 5 * HOUR
+
+
+def test_a_history_from_a_moment_on_tells_nothing_of_earlier_ones() -> None:
+    history = PriceHistory([SECOND_BOOK, THIRD], since=NOON)
+
+    assert quoted(history, "a", NOON) == quoted(HISTORY, "a", NOON)
+    with pytest.raises(ValueError, match="before"):
+        history.resolve("a", None, NOON - SECOND)
