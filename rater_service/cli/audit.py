@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import asyncpg
 import typer
 
 from rater_service.audit.audit import AuditRequest, OnProgress, audit
@@ -20,7 +19,7 @@ from rater_service.cli.options import (
     open_store,
 )
 from rater_service.cli.terminal import reported_progress, write, write_json, write_table
-from rater_service.database.database import UNAVAILABLE_ERRORS
+from rater_service.database.database import OPERATOR_ERRORS
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.hours import InvalidWindow, utc_text
 from rater_service.money import decimal_text
@@ -75,7 +74,7 @@ async def _audit(
         except InvalidWindow as error:
             flags = str(error).replace("window_start", "--since").replace("window_end", "--until")
             raise OperatorError(flags) from error
-        except (asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as error:
+        except OPERATOR_ERRORS as error:
             raise OperatorError(f"it could not be checked: {str(error) or type(error).__name__}") from error
 
 

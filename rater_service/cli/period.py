@@ -5,12 +5,11 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated
 
-import asyncpg
 import typer
 
 from rater_service.cli.options import moment_option
 from rater_service.cli.window import parse_window
-from rater_service.database.database import UNAVAILABLE_ERRORS
+from rater_service.database.database import OPERATOR_ERRORS
 from rater_service.errors import OperatorError
 from rater_service.hours import HOUR, hour_of, is_whole_hour
 
@@ -75,5 +74,5 @@ def explained_read_errors() -> Iterator[None]:
     """Turn what goes wrong in the database while bills are read into an OperatorError."""
     try:
         yield
-    except (asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as error:
+    except OPERATOR_ERRORS as error:
         raise OperatorError(f"the bills could not be read: {str(error) or type(error).__name__}") from error

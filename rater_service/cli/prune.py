@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import asyncpg
 import typer
 
 from rater_service.cli.options import (
@@ -21,7 +20,7 @@ from rater_service.cli.options import (
     user_name,
 )
 from rater_service.cli.terminal import reported_progress, write, write_json, write_table
-from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
+from rater_service.database.database import OPERATOR_ERRORS, Pool
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.hours import InvalidWindow, utc_text
 from rater_service.retention.archive import ArchivedEvents, archive_events
@@ -140,7 +139,7 @@ async def _prune(work: _Prune, database_url: str | None, data_dir: Path) -> list
             outcomes = await _drop_all(pool, verdicts, work)
         except InvalidWindow as error:
             raise OperatorError(f"--{error}") from error
-        except (asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as error:
+        except OPERATOR_ERRORS as error:
             raise OperatorError(f"it was broken off: {str(error) or type(error).__name__}") from error
     if work.shows:
         _show_dropped(outcomes)

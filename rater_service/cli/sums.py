@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import asyncpg
 import typer
 
 from rater_service.cli.options import (
@@ -20,7 +19,7 @@ from rater_service.cli.options import (
     open_store,
 )
 from rater_service.cli.terminal import reported_progress, write, write_json, write_table
-from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
+from rater_service.database.database import OPERATOR_ERRORS, Pool
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.events.hourly_usage import EventsPrunedError, Rebuilt, SumsDifference, rebuild
 from rater_service.hours import InvalidWindow, utc_text
@@ -85,7 +84,7 @@ async def _rebuild(
             raise OperatorError(
                 f"{error}: their sums are all that is known of them; choose a window without them"
             ) from error
-        except (asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as error:
+        except OPERATOR_ERRORS as error:
             raise OperatorError(f"it was cut short: {str(error) or type(error).__name__}") from error
 
 
