@@ -10,7 +10,8 @@ WITNESSES := .venv-witnesses
 WITNESSES_STAMP := $(WITNESSES)/.installed
 FOCUS_STAMP := $(FOCUS)/.installed
 
-.PHONY: help demo test test-engine test-focus test-witnesses bench bench-quick chaos insides insides-diff lint format proto lock clean
+.PHONY: help demo check check-tests test test-engine test-focus test-witnesses bench bench-quick chaos insides \
+	insides-diff lint format proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -21,6 +22,13 @@ $(STAMP): requirements/dev.txt pyproject.toml scripts/bootstrap
 
 demo: $(STAMP) ## run the main job on real parts; UPSTREAM=http://host:port puts it in front of a real engine
 	@exec $(BIN)/python -m demo
+
+# Both at once: the type checker keeps one core busy. Their outputs come one after the other, where make can do that.
+check: $(STAMP) ## lint and the tests that stay within their process, at once
+	@$(MAKE) --no-print-directory --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync) lint check-tests
+
+check-tests: $(STAMP)
+	@exec $(BIN)/python -m pytest tests/unit tests/property --quiet --dist worksteal --numprocesses auto --maxprocesses 4 $(ARGS)
 
 test: $(STAMP) ## run all tests, on up to four cores; ARGS="-k words" to choose, ARGS=-n0 for one core
 	@exec $(BIN)/python -m pytest --dist worksteal --numprocesses auto --maxprocesses 4 $(ARGS)

@@ -31,3 +31,17 @@ def test_a_long_prompt_is_as_long_as_was_asked_and_new_each_time() -> None:
     assert long_prompt(1200, "a").startswith("Note a: one two ")
     assert 1200 <= len(long_prompt(1200, "a").split()) <= 1210
     assert long_prompt(7, "a") != long_prompt(7, "b")
+
+
+def test_an_engine_that_caches_what_it_is_told_to_is_told_to() -> None:
+    question = find_question("anthropic.messages")
+    assert question is not None
+
+    told = question.body(Wording("m", "the prompt", engine="Anthropic"), streamed=False)
+    assert told["messages"] == [
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "the prompt", "cache_control": {"type": "ephemeral"}}],
+        }
+    ]
+    assert "cache_control" not in str(question.body(Wording("m", engine="vLLM"), streamed=False))
