@@ -24,11 +24,11 @@ demo: $(STAMP) ## run the main job on real parts; UPSTREAM=http://host:port puts
 	@exec $(BIN)/python -m demo
 
 # Both at once: the type checker keeps one core busy. Their outputs come one after the other, where make can do that.
-check: $(STAMP) ## lint and the tests that stay within their process, at once
+check: $(STAMP) ## lint, unit and property tests at once, and the coverage of what is pure
 	@$(MAKE) --no-print-directory --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync) lint check-tests
 
 check-tests: $(STAMP)
-	@exec $(BIN)/python -m pytest tests/unit tests/property --quiet --dist worksteal --numprocesses auto --maxprocesses 4 $(ARGS)
+	@exec $(BIN)/python -m tests.pure_coverage --quiet --dist worksteal --numprocesses auto --maxprocesses 4 $(ARGS)
 
 test: $(STAMP) ## run all tests, on up to four cores; ARGS="-k words" to choose, ARGS=-n0 for one core
 	@exec $(BIN)/python -m pytest --dist worksteal --numprocesses auto --maxprocesses 4 $(ARGS)
@@ -96,4 +96,4 @@ lock: $(STAMP) ## pin the newest allowed versions (LOCK_ARGS=--upgrade) in requi
 	@sh scripts/lock $(LOCK_ARGS)
 
 clean: ## remove everything that was made in this folder
-	rm -rf .venv $(ENGINE) $(FOCUS) $(WITNESSES) .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .venv $(ENGINE) $(FOCUS) $(WITNESSES) .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist *.egg-info

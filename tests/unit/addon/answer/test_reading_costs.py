@@ -16,6 +16,9 @@ from phoebe_addon.answer.usage_ledger import USAGE_RAW_BYTES_MAX
 from phoebe_addon.apis.usage import Usage
 from tests.harness.known import family
 
+# They look at costs, and tracing every line is one.
+pytestmark = pytest.mark.untraced
+
 SSE = "text/event-stream"
 LINES = "application/x-ndjson"
 JSON = "application/json"

@@ -274,6 +274,7 @@ def test_every_kind_of_zstd_block_is_read() -> None:
     assert decode("zstd", [zstd_frame(zstd_block(3, 1, b"x", last=True))]) == (b"", True, False)
 
 
+@pytest.mark.untraced  # so many single bytes take long with every line traced
 @pytest.mark.parametrize("size", [0, 1, 255, 256, 65_791, 65_792, 200_000])
 @pytest.mark.parametrize("checksum", [False, True])
 @pytest.mark.parametrize("known", [False, True])

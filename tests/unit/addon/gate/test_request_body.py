@@ -386,6 +386,7 @@ def test_an_engine_that_is_to_be_asked_for_nothing_is_asked_for_nothing(path: st
     assert body.added_switches == ()
 
 
+@pytest.mark.untraced  # every line traced would take minutes, too
 def test_many_repeated_options_are_set_in_one_pass() -> None:
     count = 100_000  # a pass for each would take minutes
     options = '"stream_options":{"include_usage":false},' * count
