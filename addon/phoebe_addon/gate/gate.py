@@ -24,6 +24,9 @@ from phoebe_addon.gate.upstreams import Upstream, Upstreams
 
 # Real clients and edges send dozens. Servers refuse as many, or are slow with them.
 _HEADERS_MAX = 256
+# Text unfolds to ten times its size, hardly ever to more. Small bodies may.
+_UNFOLDED_RATIO_MAX = 100
+_UNFOLDED_BYTES_FREE = 1024 * 1024
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _NOT_IN_TARGETS = re.compile(r"[^!-~]")
 
@@ -165,6 +168,10 @@ def _decoded(content: bytes, content_encoding: str, bytes_max: int) -> bytes | N
         decoded += piece
         if len(decoded) > bytes_max:
             return None
+        if len(decoded) > _UNFOLDED_BYTES_FREE and len(decoded) > _UNFOLDED_RATIO_MAX * len(content):
+            raise ContentCodingError(
+                f"The compressed request body unfolds to more than {_UNFOLDED_RATIO_MAX} times its size."
+            )
     if not decoder.complete:
         raise ContentCodingError("the compressed request body is cut short")
     return bytes(decoded)

@@ -11,9 +11,13 @@ from enum import StrEnum
 from phoebe_addon.apis.engines import UNDECLARED, Engine
 from phoebe_addon.apis.family import Family, Path, RequestFormat, Streams, Unbillable, UsageSwitch, value_at
 from phoebe_addon.formats.json_members import Member, document_members, last_member, object_members, replaced
+from phoebe_addon.formats.json_nesting import OutsideStrings
 from phoebe_addon.formats.multipart_body import Form, FormError, read_form, with_fields
 from phoebe_addon.gate.routes import BodyKind, Match
 from phoebe_addon.gate.unbillable import ValuesAt, chosen_adapters, find_unbillable
+
+PARTS_MAX = 100_000
+"""Objects and arrays, and members, that a request body may have. Long conversations have some thousands."""
 
 
 class BadBodyError(ValueError):
@@ -212,6 +216,7 @@ def _read_form_request(
 def _parse(content: bytes) -> tuple[str, list[Member]]:
     if not content:
         raise BadBodyError("The request body is empty; a JSON object is needed.")
+    _check_parts(content)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -222,6 +227,18 @@ def _parse(content: bytes) -> tuple[str, list[Member]]:
         raise BadBodyError("The request body is nested too deeply.") from None
     except ValueError as error:
         raise BadBodyError(f"The request body is not a JSON object: {error}.") from None
+
+
+def _check_parts(content: bytes) -> None:
+    """Refuse a body of more parts than any request has, before the parser makes an object of each.
+
+    A megabyte of empty arrays takes 40 MB and a second. A string is one part, however long it is.
+    """
+    outside = OutsideStrings().take(content) if len(content) > PARTS_MAX else b""
+    if outside.count(b"{") + outside.count(b"[") > PARTS_MAX:
+        raise BadBodyError(f"The request body has more than {PARTS_MAX} objects and arrays.")
+    if outside.count(b":") > PARTS_MAX:
+        raise BadBodyError(f"The request body has more than {PARTS_MAX} members.")
 
 
 def _is_true(value: object) -> bool:

@@ -269,6 +269,18 @@ def test_a_body_that_is_small_only_while_it_is_compressed_is_refused(coding: str
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
+def test_a_body_that_unfolds_to_more_than_a_hundred_times_its_size_is_refused(coding: str) -> None:
+    for size, status in ((900_000, None), (2_000_000, 400)):
+        content = encode(coding, b'{"model":"m"' + b" " * size + b"}")
+        assert 100 * len(content) < size
+        checked = check_body(content, coded(coding), replace(RULES, body_bytes_max=16_000_000))
+
+        assert (checked.status if isinstance(checked, Refusal) else None) == status
+        if isinstance(checked, Refusal):
+            assert "unfolds to more than 100 times its size" in checked.message
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
 def test_a_body_that_is_too_large_is_not_decoded_to_its_end(coding: str) -> None:
     content = encode(coding, b" " * 50_000_000)
     tracemalloc.start()

@@ -5,7 +5,14 @@ import pytest
 
 from phoebe_addon.apis.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
 from phoebe_addon.gate.built_in_routes import built_in_routes
-from phoebe_addon.gate.request_body import Asking, BadBodyError, RequestBody, UsagePolicy, read_request
+from phoebe_addon.gate.request_body import (
+    PARTS_MAX,
+    Asking,
+    BadBodyError,
+    RequestBody,
+    UsagePolicy,
+    read_request,
+)
 from phoebe_addon.gate.routes import Match, RouteTable
 from tests.harness.known import engine
 
@@ -388,7 +395,7 @@ def test_an_engine_that_is_to_be_asked_for_nothing_is_asked_for_nothing(path: st
 
 @pytest.mark.untraced  # every line traced would take minutes, too
 def test_many_repeated_options_are_set_in_one_pass() -> None:
-    count = 100_000  # a pass for each would take minutes
+    count = PARTS_MAX // 4  # a pass for each would take minutes
     options = '"stream_options":{"include_usage":false},' * count
 
     body = read(f'{{{options}"stream":true}}')
@@ -492,8 +499,33 @@ def test_a_body_that_is_not_utf8_is_refused_with_the_place() -> None:
 
 
 def test_a_body_nested_too_deeply_is_refused() -> None:
+    depth = PARTS_MAX - 1
     with pytest.raises(BadBodyError, match="nested too deeply"):
-        read(b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}")
+        read(b'{"a":' + b"[" * depth + b"]" * depth + b"}")
+
+
+@pytest.mark.parametrize(
+    ("part", "what"),
+    [(b"[],", "objects and arrays"), (b"{},", "objects and arrays"), (b'{"":0},', "objects and arrays")],
+)
+def test_a_body_of_more_objects_and_arrays_than_any_request_has_is_refused(part: bytes, what: str) -> None:
+    at_the_limit = b'{"a":[' + part * (PARTS_MAX - 3) + b"0]}"
+
+    assert read(at_the_limit).content == at_the_limit
+    with pytest.raises(BadBodyError, match=f"more than {PARTS_MAX} {what}"):
+        read(b'{"a":[' + part * PARTS_MAX + b"0]}")
+
+
+def test_a_body_of_more_members_than_any_request_has_is_refused_without_parsing_it() -> None:
+    with pytest.raises(BadBodyError, match=f"more than {PARTS_MAX} members"):
+        read(b"{" + b'"":0,' * PARTS_MAX + b'"":no JSON')
+
+
+def test_long_texts_and_many_numbers_are_no_parts() -> None:
+    text = json.dumps('[{":' * PARTS_MAX).encode()
+    content = b'{"a":%s,"b":[%s0]}' % (text, b"1," * PARTS_MAX)
+
+    assert read(content).content == content
 
 
 @pytest.mark.parametrize("sent", [b"[]", b"null", b"{", b'{"a":NaN}', b"\xef\xbb\xbf{}", b"a=b", b"{}{}"])
