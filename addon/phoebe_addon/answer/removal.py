@@ -1,4 +1,4 @@
-"""Taking out of an answer what the client did not switch for but Phoebe did, and no other byte."""
+"""Taking out of an answer what the client did not ask for but Phoebe did, and no other byte."""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _LEFT_IN: dict[ChunkUsage, frozenset[TakeOut]] = {
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What is taken out of an answer, because the client did not switch for it but Phoebe did."""
+    """What is taken out of an answer, because the client did not ask for it but Phoebe did."""
 
     usage_switches: tuple[UsageSwitch, ...] = ()
 

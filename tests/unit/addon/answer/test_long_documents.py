@@ -320,3 +320,24 @@ def test_bytes_that_are_no_utf_8_cost_nothing() -> None:
             passed, answer = read(content, "openai.chat", content_type)
             assert passed == content
             assert (answer.usage, answer.failed, answer.garbled) == (Usage(prompt=3), False, False)
+
+
+@pytest.mark.parametrize("removal", [NOTHING, asked_of("openai.chat")], ids=["asked", "unasked"])
+def test_a_long_event_that_is_named_error_is_one(removal: Removal) -> None:
+    content = b"event: error\n" + event({"message": PAD})
+
+    passed, answer = read(content, "openai.chat", SSE, removal)
+
+    assert passed == content
+    assert answer.failed
+
+
+@pytest.mark.parametrize("tail", [b"\n", b""])
+def test_a_long_line_that_is_no_json_hides_no_other(tail: bytes) -> None:
+    counts = json.dumps({"model": "m", "done": True, "prompt_eval_count": 3, "eval_count": 4}).encode()
+    content = b'{"model":"m","done":false}\n' + b"{" + PAD.encode() + b"\n" + counts + tail
+
+    passed, answer = read(content, "ollama.chat", LINES)
+
+    assert passed == content
+    assert answer.usage == Usage(prompt=3, completion=4)
