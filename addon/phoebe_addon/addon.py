@@ -7,7 +7,7 @@
     error            the client or the engine went away: the event is made durable
 
 A refused exchange gets its response in one of the first two and never reaches an engine. A flow without an
-exchange came from a file: it is none of ours.
+exchange was read from a file; the addon leaves it alone.
 """
 
 import logging

@@ -138,8 +138,8 @@ async def store_rows(connection: Connection, rows: Sequence[EventRow], now: date
 
     If it refuses one, the halves are tried on their own: some twenty attempts find one bad event of a
     thousand. They go in the order of their ids, as in every batch, so that batches never deadlock over
-    events. Over hourly sums they could, here only, as those of one half are locked before the other half's
-    events: PostgreSQL would end one batch, and its sender send it again.
+    events. Over hourly sums they can, but only here: the sums of one half are locked before the other half's
+    events are. PostgreSQL then ends one of the batches, and its sender sends it again.
     """
     if not rows:
         return []

@@ -201,5 +201,5 @@ def _together(
 
 def _well_formed(usage: Usage | None) -> Usage:
     if usage is None:
-        raise MalformedUsageError("one of the usages has a count that is none")
+        raise MalformedUsageError("one of the usages has a count that is not a whole number")
     return usage

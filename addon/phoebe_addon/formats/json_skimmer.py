@@ -411,7 +411,7 @@ def _skip_space(chunk: bytes, position: int) -> int:
 
 
 def _decoded(text: bytes) -> bytes:
-    """Decode the escapes of a name. What is none is no name that is asked for."""
+    """Decode the escapes of a name. A name that can't be decoded is not one that is looked for."""
     try:
         return str(json.loads(b'"' + text + b'"')).encode("utf-8", "surrogatepass")
     except ValueError:

@@ -207,7 +207,7 @@ def _check_peer(head: RequestHead, rules: GateRules) -> Refusal | None:
     return Refusal(
         403,
         RefusalReason.UNTRUSTED_PEER,
-        "Requests are taken only from trusted edges, and your address is none.",
+        "Requests are taken only from trusted edges. Your address is not one of them.",
     )
 
 

@@ -1,10 +1,11 @@
 """The guard: nothing leaves this process for an engine unless Phoebe admitted it.
 
 mitmproxy logs an exception in a hook and forwards the request all the same; and a script that fails to load
-again after a change, or an addon that is removed, leaves a proxy that forwards everything. So the last word
-is no hook's: the guard stands where mitmproxy's HTTP stream asks for a connection to the server, in this
-process for good, and asks the exchange whether it was let through. The exchange is the stream's, not the
-flow's: a flow that is sent again, or was read from a file, has not been let through.
+again after a change, or an addon that is removed, leaves a proxy that forwards everything. So no hook
+decides in the end. The guard stands where mitmproxy's HTTP stream asks for a connection to the server, and
+stays there as long as the process lives. It asks the exchange whether it was let through. The exchange
+belongs to the stream, not to the flow: a flow that is sent again, or was read from a file, has not been let
+through.
 
 It also answers, in JSON and without keeping the body in memory, what mitmproxy would answer in HTML before or
 without asking an addon: bodies over the limit, CONNECT, malformed requests, engines that can't be reached,

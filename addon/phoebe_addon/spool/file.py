@@ -261,7 +261,7 @@ def check_format(path: Path, connection: sqlite3.Connection) -> None:
 
 def is_damage(error: Exception) -> bool:
     """Whether an error that SQLite gave tells that the content of the file is damaged."""
-    if isinstance(error, UnicodeDecodeError):  # it tells of a name that is none any more
+    if isinstance(error, UnicodeDecodeError):  # SQLite's own text holds a damaged name
         return True
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and (code & 0xFF) not in _NOT_DAMAGE
