@@ -81,7 +81,7 @@ UNAVAILABLE_ERRORS = (
 )
 """What means that the database can't be used now, and that trying again may help; never a bug."""
 
-OPERATOR_ERRORS = (*UNAVAILABLE_ERRORS, asyncpg.InsufficientPrivilegeError)
+OPERATOR_ERRORS = (*UNAVAILABLE_ERRORS, asyncpg.PostgresError)
 """What an operator can mend: the database can't be used now, or not in this role."""
 
 # What asyncpg raises for a session that was lost, and for wrong use as well.

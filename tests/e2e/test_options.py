@@ -91,16 +91,17 @@ def test_one_url_that_declares_what_it_is_bills_and_refuses_by_it(
         "phoebe_rater": f"127.0.0.1:{rater.port}",
     }
     proxy = Proxy(tmp_path, "--mode", f"reverse:{engine.url}", options=options)
+    identity = IDENTITY | {"X-Saturn-Resource-Id": "declared-by-options"}
 
     def ask(path: str, body: dict[str, object]) -> int:
-        return httpx.post(proxy.url + path, json=body, headers=IDENTITY, timeout=10).status_code
+        return httpx.post(proxy.url + path, json=body, headers=identity, timeout=10).status_code
 
     try:
         chat = {"model": "LLAMA3.2:Latest", "stream": False, "lora": "x"}
         assert ask("/api/chat", chat) == 200
         assert ask("/api/chat", {"model": "llama3.1"}) == 404
         assert ask("/v1/embeddings", {"model": "other", "encoding_format": "bytes_only"}) == 400
-        event = rater.wait_for(lambda event: event.resource_id == IDENTITY["X-Saturn-Resource-Id"])
+        event = rater.wait_for(lambda event: event.resource_id == identity["X-Saturn-Resource-Id"])
         assert (event.model_id, event.model_untrusted) == ("llama3.2", False)
         assert "neither an engine nor models are declared" not in proxy.log()
     finally:

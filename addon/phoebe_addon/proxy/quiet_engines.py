@@ -20,6 +20,10 @@ from mitmproxy.proxy.layers.http._events import ErrorCode, ResponseProtocolError
 
 from phoebe_addon.proxy.http1 import BoundedHttp1Client
 
+# TLS itself sends records that say nothing to HTTP: the tickets of a session come right behind the handshake.
+# Only the TLS layer can tell them from an answer. A record is read within a few rounds of the event loop.
+_LOOKS_BEHIND_TLS = 10
+
 
 class Sockets(Protocol):
     """What holds the socket of a client and those of its engines."""
@@ -77,8 +81,15 @@ class QuietEngineStream(http_layers.HttpStream):
             if waits:
                 yield EngineHeardHook(engine)
             return engine.connected
-        if not waits and not _is_unread(self.context.client, engine):
-            return True
+        looks_left = _LOOKS_BEHIND_TLS if engine.tls else 0
+        while waits or _is_unread(self.context.client, engine):
+            if not looks_left:
+                break
+            looks_left -= 1
+            yield EngineHeardHook(engine)
+            waits = any(each._paused_event_queue for each in layers)
+        else:
+            return engine.connected
         # Only the proxy's half is closed, so that what the engine said is still read and counted. On such a
         # connection mitmproxy sends no further request.
         yield commands.CloseTcpConnection(engine, half_close=True)

@@ -284,7 +284,7 @@ OLLAMA = Dialect(
         DONE,
     ),
     text="Hi",
-    metered=chat_metered("llama3.2", 26, 2),
+    metered=chat_metered("llama3.2", 26, 2, untrusted=True),
 )
 
 
@@ -469,7 +469,7 @@ TEXTS = (
             DONE,
         ),
         text="a",
-        metered=text_metered("llama3.2", 26, 2),
+        metered=text_metered("llama3.2", 26, 2, untrusted=True),
     ),
     Dialect(
         engine="llama.cpp",
