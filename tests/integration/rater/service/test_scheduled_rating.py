@@ -18,7 +18,6 @@ from rater_service.service.metrics import Metrics
 from rater_service.service.rating_queue import RatingQueue
 from rater_service.service.scheduled_rating import ScheduledRating
 from rater_service.service.server import running_server
-from tests.harness.guarded_rater import until
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 
 pytestmark = pytest.mark.one_postgres
@@ -88,8 +87,11 @@ async def test_the_trailing_24_complete_hours_are_rated_at_once_and_after_every_
     ] * 2
     ended = "phoebe_rating_last_success_timestamp_seconds", {"mode": "routine"}
     finished = kept[1]["finished_at"].timestamp()
-    # The metric follows the commit.
-    await until(lambda: metrics.registry.get_sample_value(*ended) == finished)
+
+    async def is_counted() -> bool:
+        return metrics.registry.get_sample_value(*ended) == finished
+
+    await until(is_counted)  # the metric follows the commit
 
 
 async def test_what_another_service_has_done_is_not_done_again(
