@@ -89,7 +89,7 @@ async def test_the_trailing_24_complete_hours_are_rated_at_once_and_after_every_
     finished = kept[1]["finished_at"].timestamp()
 
     async def is_counted() -> bool:
-        return metrics.registry.get_sample_value(*ended) == finished
+        return bool(metrics.registry.get_sample_value(*ended) == finished)
 
     await until(is_counted)  # the metric follows the commit
 
