@@ -162,9 +162,9 @@ async def test_attempts_are_counted_up_while_a_token_is_refused_so_that_pauses_g
     rater.tokens = set()
     async with running(rater), sending(tmp_path, rater, with_(PLAINTEXT, token=token_file)) as sender:
         monkeypatch.setattr(sender.delivery, "_note_trouble", note)
-        await sender.until(lambda: len(attempts) == 4)
+        await sender.until(lambda: len(attempts) >= 4)
 
-    assert attempts == [1, 2, 3, 4]
+    assert attempts[:4] == [1, 2, 3, 4]
 
 
 async def test_a_new_token_is_used_before_the_old_one_is_refused(
