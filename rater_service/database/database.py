@@ -82,7 +82,7 @@ UNAVAILABLE_ERRORS = (
 """What means that the database can't be used now, and that trying again may help; never a bug."""
 
 OPERATOR_ERRORS = (*UNAVAILABLE_ERRORS, asyncpg.PostgresError)
-"""What an operator can mend: the database can't be used now, or not in this role."""
+"""What a command says in words instead of a traceback: the database is away, or it refused a statement."""
 
 # What asyncpg raises for a session that was lost, and for wrong use as well.
 _AMBIGUOUS_ERRORS = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
