@@ -19,6 +19,8 @@ TIME_END = datetime(2100, 1, 1, tzinfo=UTC)
 USAGE_RAW_BYTES_MAX = 16 * 1024
 # Numbers begin with 1 and have no gaps: none gets near it, and sums of numbers stay within 64 bits.
 PRODUCER_SEQ_MAX = 2**53
+# Like tokens: sums of it stay exact, and no answer is near it.
+ANSWER_BYTES_MAX = 2**53
 OUTCOMES = ("completed", "aborted", "upstream_error", "proxy_error")
 UUID_FORM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -64,7 +66,7 @@ TIMES: tuple[_Time, ...] = ("event_time", "start_time", "first_byte_time")
 class EventRow(NamedTuple):
     """A valid event: the columns of `billing_event`, without stored_at.
 
-    Not known is None; times are UTC with microseconds; counts are tokens.
+    Not known is None; times are UTC with microseconds; counts are tokens, but for answer_bytes.
     """
 
     request_id: UUID
@@ -97,6 +99,7 @@ class EventRow(NamedTuple):
     prompt_audio_tokens: int | None
     completion_audio_tokens: int | None
     model_untrusted: bool
+    answer_bytes: int | None
 
     def stored(self, at: datetime) -> dict[str, object]:
         """Return the whole row of `billing_event`, stored at this moment (UTC-aware)."""
@@ -161,6 +164,7 @@ def _is_valid_at_a_glance(
         and min(numbers) >= 0
         and max(numbers) <= TOKENS_MAX
         and 0 <= event.producer_seq <= PRODUCER_SEQ_MAX
+        and 0 <= event.answer_bytes <= ANSWER_BYTES_MAX
         and (100 <= event.status_code <= 599 or not event.HasField("status_code"))
         and event.HasField("event_time")
         and _TEXTS_FORM.fullmatch("\0".join(texts)) is not None
@@ -204,6 +208,7 @@ def _row(event: MeteringEvent, texts: Sequence[str], counts: Sequence[int | None
         prompt_audio,
         completion_audio,
         event.model_untrusted,
+        event.answer_bytes if event.HasField("answer_bytes") else None,
     )
 
 
@@ -231,6 +236,8 @@ def _identity_faults(event: MeteringEvent) -> Iterator[str]:
         yield f"outcome: must be one of {', '.join(OUTCOMES)}"
     if event.HasField("status_code") and not 100 <= event.status_code <= 599:
         yield "status_code: must be 100 to 599"
+    if not 0 <= event.answer_bytes <= ANSWER_BYTES_MAX:
+        yield "answer_bytes: must be 0 to 2^53"
 
 
 def _text_faults(event: MeteringEvent) -> Iterator[str]:

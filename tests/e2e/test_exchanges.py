@@ -84,6 +84,7 @@ def test_a_plain_answer_is_passed_on_and_metered(
     assert event.usage_found
     assert json.loads(event.usage_raw) == COMPLETION["usage"]
     assert (event.outcome, event.status_code, event.finish_reason) == ("completed", 200, "stop")
+    assert event.answer_bytes == len(response.content)
     assert not event.streamed
     assert event.start_time.ToNanoseconds() <= event.first_byte_time.ToNanoseconds()
     assert event.first_byte_time.ToNanoseconds() <= event.event_time.ToNanoseconds()

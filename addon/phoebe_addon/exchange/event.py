@@ -37,7 +37,8 @@ class AnswerSeen:
     """What was seen of an answer up to the end of its exchange.
 
     status_code, first_byte_time: None: it did not come so far. streamed: it was a stream. ends_with_body:
-    nothing but the end of the body says that such an answer is whole.
+    nothing but the end of the body says that such an answer is whole. bytes_passed_on: of its body, to the
+    client; None: it did not come so far.
     """
 
     answer: Answer
@@ -45,6 +46,7 @@ class AnswerSeen:
     streamed: bool
     ends_with_body: bool
     first_byte_time: datetime | None
+    bytes_passed_on: int | None
 
 
 def admission_event(admission: Admission) -> MeteringEvent:
@@ -90,6 +92,8 @@ def ended_event(admission: Admission, seen: AnswerSeen, ending: Ending, now: dat
     event.streamed = seen.streamed
     if seen.first_byte_time:
         event.first_byte_time.FromDatetime(seen.first_byte_time)
+    if seen.bytes_passed_on is not None:
+        event.answer_bytes = seen.bytes_passed_on
     event.event_time.FromDatetime(now)
     return event
 

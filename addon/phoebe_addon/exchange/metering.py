@@ -25,6 +25,7 @@ class Metering:
 
     __slots__ = (
         "_answer_body",
+        "_bytes_passed_on",
         "_first_byte_time",
         "_reader",
         "_refusal",
@@ -43,6 +44,7 @@ class Metering:
             tuple(family.answer for family in admission.families), admission.request_facts
         )
         self._answer_body: PlainBody | CodedBody | None = None
+        self._bytes_passed_on = 0
         self._first_byte_time: datetime | None = None
         self._refusal: bytearray | None = None
         self.clues = NO_CLUES
@@ -87,12 +89,17 @@ class Metering:
             self._first_byte_time = now
         if self._refusal is not None:
             self._refusal += chunk[: _REFUSAL_READ_BYTES - len(self._refusal)]
-        return self._answer_body.feed(chunk)
+        return self.pass_on(self._answer_body.feed(chunk))
 
     def answer_complete(self) -> bytes:
         """Take the end of the answer's body; return what is left to pass on to the client."""
         assert self._answer_body
-        return self._answer_body.finish()
+        return self.pass_on(self._answer_body.finish())
+
+    def pass_on(self, data: bytes) -> bytes:
+        """Take note of bytes that the client gets. Returns them."""
+        self._bytes_passed_on += len(data)
+        return data
 
     def answer_whole(self, content: bytes, now: datetime) -> bytes:
         """Take an answer's body that is there whole; return what to pass on to the client."""
@@ -112,6 +119,7 @@ class Metering:
             streamed=self.streams,
             ends_with_body=self._reader.ends_with_body,
             first_byte_time=self._first_byte_time,
+            bytes_passed_on=self._bytes_passed_on if self._answer_body else None,
         )
         event = ended_event(self.admission, seen, ending, now)
         self.clues = clues_of(event, self.admission, answer, bytes(self._refusal or b""))

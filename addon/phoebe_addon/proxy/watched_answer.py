@@ -35,6 +35,7 @@ def read_buffered(metering: Metering, response: http.Response) -> None:
         passed_on = metering.answer_whole(content, datetime.now(UTC))
     except Exception:
         logger.exception("phoebe: an answer can't be read; it is passed on as it is")
+        metering.pass_on(content)
         return
     if passed_on != content:
         response.content = passed_on
@@ -52,6 +53,6 @@ def _watcher(metering: Metering) -> Callable[[bytes], bytes | list[bytes]]:
         except Exception:
             # mitmproxy would cut the answer. The client must not pay for what the watching side can't read.
             logger.exception("phoebe: an answer can't be read; it is passed on as it is")
-            return chunk
+            return metering.pass_on(chunk)
 
     return watch

@@ -38,6 +38,8 @@ WITHOUT_USAGE = "usage_found = false, prompt_tokens = NULL, cached_tokens = NULL
         ("outcome = 'lost'", "billing_event_outcome"),
         ("status_code = 99", "billing_event_status_code"),
         ("status_code = 600", "billing_event_status_code"),
+        ("answer_bytes = -1", "billing_event_answer_bytes"),
+        ("answer_bytes = 9007199254740993", "billing_event_answer_bytes"),
         ("event_time = '1999-12-31 23:59:59+00'", "billing_event_times"),
         ("event_time = '2100-01-01 00:00:00+00'", "billing_event_times"),
     ],

@@ -39,6 +39,7 @@ async def test_an_event_is_stored_in_all_its_fields(pool: Pool) -> None:
         prompt_audio_tokens=5,
         completion_audio_tokens=6,
         model_untrusted=True,
+        answer_bytes=7,
     )
     assert {field.name for field, _ in full.ListFields()} == set(MeteringEvent.DESCRIPTOR.fields_by_name)
     assert await fates(pool, full) == [Fate.STORED]
@@ -85,6 +86,7 @@ async def test_sending_an_event_again_is_a_duplicate_and_changes_nothing(pool: P
         {"prompt_audio_tokens": 1},
         {"completion_audio_tokens": 1},
         {"model_untrusted": True},
+        {"answer_bytes": 0},
     ],
     ids=lambda change: next(iter(change)),
 )

@@ -49,6 +49,7 @@ GOOD: dict[str, st.SearchStrategy[object]] = {
     "status_code": st.integers(100, 599),
     "streamed": st.booleans(),
     "model_untrusted": st.booleans(),
+    "answer_bytes": st.integers(0, 2**53),
     "start_time": st.builds(Timestamp, seconds=st.integers(946_684_800, 4_102_444_799)),
     "first_byte_time": st.builds(
         Timestamp, seconds=st.just(1_700_000_000), nanos=st.integers(0, 999_999_999)
@@ -56,7 +57,7 @@ GOOD: dict[str, st.SearchStrategy[object]] = {
 }
 ODD: dict[str, st.SearchStrategy[object]] = {
     **{field: odd_text(field) for field in TEXT_LENGTH_MAX},
-    **dict.fromkeys((*COUNTS, "producer_seq"), EDGE_NUMBERS),
+    **dict.fromkeys((*COUNTS, "producer_seq", "answer_bytes"), EDGE_NUMBERS),
     **dict.fromkeys(TIMES, st.builds(Timestamp, seconds=EDGE_SECONDS)),
     "usage_raw": st.one_of(st.just("\0"), st.sampled_from("x\u00e9\u20ac\U0001f600").flatmap(long_raw)),
     "status_code": st.sampled_from([-1, 0, 99, 100, 599, 600]),
@@ -98,7 +99,8 @@ def keeps_all_rules(event: MeteringEvent) -> bool:
     is_uuid = [len(group) for group in groups] == [*HEX_GROUPS] and set("".join(groups)) <= set(
         "0123456789abcdefABCDEF"
     )
-    kept = [is_uuid, event.outcome in OUTCOMES, 0 <= event.producer_seq <= 2**53]
+    kept = [is_uuid, event.outcome in OUTCOMES]
+    kept += [0 <= number <= 2**53 for number in (event.producer_seq, event.answer_bytes)]
     kept.append(not event.HasField("status_code") or 100 <= event.status_code <= 599)
     for field, length_max in TEXT_LENGTH_MAX.items():
         text = getattr(event, field)

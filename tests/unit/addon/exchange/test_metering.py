@@ -153,6 +153,7 @@ def test_an_event_says_all_that_is_known() -> None:
         prompt_audio_tokens=None,
         completion_audio_tokens=None,
         model_untrusted=False,
+        answer_bytes=len(body),
     )
 
 
@@ -168,7 +169,7 @@ def test_what_was_not_reported_is_absent_and_zero_is_zero() -> None:
 def test_an_exchange_the_engine_never_answered_has_neither_status_nor_first_byte_nor_usage() -> None:
     event = ended(GONE, None)
 
-    for name in ("status_code", "first_byte_time", "prompt_tokens", "completion_tokens"):
+    for name in ("status_code", "first_byte_time", "prompt_tokens", "completion_tokens", "answer_bytes"):
         assert not event.HasField(name)
     assert (event.usage_found, event.usage_raw, event.model_id, event.streamed) == (False, "", "", False)
 
@@ -198,6 +199,21 @@ def test_the_first_byte_time_is_that_of_the_first_bytes_only() -> None:
     event = metering.event(COMPLETE, END)
 
     assert event.first_byte_time.ToDatetime(UTC) == FIRST_BYTE
+
+
+def test_the_bytes_of_an_answer_are_those_that_the_client_gets() -> None:
+    asked_by_phoebe = replace(ADMISSION, removal=Removal((STREAM_USAGE,)))
+
+    event = ended(COMPLETE, 200, STREAM, CHUNK + FINISHED + FINAL_USAGE + DONE, admission=asked_by_phoebe)
+
+    assert event.answer_bytes == len(CHUNK + FINISHED + DONE)
+
+
+def test_an_answer_without_a_byte_has_none() -> None:
+    event = ended(GONE, 200, STREAM)
+
+    assert event.HasField("answer_bytes")
+    assert event.answer_bytes == 0
 
 
 NAMELESS = b"{" + USAGE + b"}"

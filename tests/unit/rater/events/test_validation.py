@@ -58,7 +58,8 @@ def row(**fields: object) -> EventRow:
         ("outcome", None, "must be one of completed, aborted, upstream_error, proxy_error"),
         ("outcome", "Completed", "must be one of completed, aborted, upstream_error, proxy_error"),
         *(("status_code", value, "must be 100 to 599") for value in (0, 99, 600, -1)),
-        *((name, value, "must be 0 to 2^53") for value in (-1, 2**53 + 1) for name in COUNTS),
+        *((name, value, "must be 0 to 2^53")
+          for value in (-1, 2**53 + 1) for name in (*COUNTS, "answer_bytes")),
         ("event_time", None, "is required"),
         *((name, value, "must be within the years 2000 to 2099, with nanos 0 to 999,999,999")
           for name in ("event_time", "start_time", "first_byte_time")
@@ -138,6 +139,13 @@ def test_whether_the_model_can_be_trusted_is_carried_as_it_is(marked: bool) -> N
 @pytest.mark.parametrize("count", [0, 2**53])
 def test_the_bounds_of_counts_are_valid_and_zero_is_not_none(field: str, count: int) -> None:
     assert getattr(row(**{field: count}), field) == count
+
+
+@pytest.mark.parametrize("passed_on", [0, 2**53])
+def test_the_bytes_of_an_answer_need_no_usage_and_zero_is_not_none(passed_on: int) -> None:
+    without_usage = dict.fromkeys(COUNTS)
+    assert row(answer_bytes=passed_on, usage_found=False, **without_usage).answer_bytes == passed_on
+    assert row(answer_bytes=None).answer_bytes is None
 
 
 @pytest.mark.parametrize("part", ["cached_tokens", "cache_write_tokens", "prompt_audio_tokens"])
