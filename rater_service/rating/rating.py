@@ -9,7 +9,7 @@ from datetime import datetime
 import asyncpg
 
 from rater_service.database.database import Connection, Pool
-from rater_service.database.long_statements import fetch_one, run
+from rater_service.database.long_statements import fetch_one, fetch_value, run
 from rater_service.errors import NoPriceBookError
 from rater_service.events.producers import incomplete_producers
 from rater_service.money import decimal_text
@@ -95,6 +95,7 @@ async def _rate(connection: Connection, request: RateRequest, now: datetime) -> 
     changes = await add_up_changes(connection)
     if not request.dry_run and (counts["rollups_written"] or counts["reconciled_deletions"]):
         await _apply(connection, begun["id"], now)
+        await _require_standing(connection, window)
     window_open = request.window_end > now
     kept = await fetch_one(
         connection,
@@ -142,6 +143,13 @@ def _require_kept(counts: Mapping[str, object], kept: asyncpg.Record) -> None:
     wrong = {name: kept[name] for name, count in counts.items() if kept[name] != count}
     if wrong:
         raise RuntimeError(f"the run would be kept with {wrong} instead of {counts}")
+
+
+async def _require_standing(connection: Connection, window: Mapping[str, datetime]) -> None:
+    """Raise RuntimeError, which undoes the run, if the table says something else than the answer would."""
+    wrong = await fetch_value(connection, "rating/standing", **window)
+    if wrong:
+        raise RuntimeError(f"{wrong} rollups would not stand in the table as the run answers them")
 
 
 async def _apply(connection: Connection, run_id: int, now: datetime) -> None:
