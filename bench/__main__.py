@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
@@ -18,11 +18,11 @@ from bench.cpu import CpuSplit, available_cpus, pinned_to, split_cpus
 from bench.errors import BenchError
 from bench.result import Result, results_table, write_results
 from bench.stage import Stage
-from demo.parts import PROJECT
-from demo.processes import DemoError
 from demo.report import open_console
+from rig.errors import RigError
+from rig.interrupts import interruptible
+from rig.programs import PROJECT, environment_of_parts
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ROUNDS = 9
 QUICK_ROUNDS = 3
 RESULTS = PROJECT / "bench" / "results.json"
@@ -58,7 +58,7 @@ class Bench:
             try:
                 results = await benchmark.run(self._stage, rounds)
                 self.results += [result for result in results if not names or result.name in names]
-            except (BenchError, DemoError) as error:
+            except RigError as error:
                 self.problems.append(f"{', '.join(benchmark.names)}: {error}")
             except grpc.aio.AioRpcError as error:
                 self.problems.append(f"the rater answered {error.code().name}: {error.details()}")
@@ -70,40 +70,18 @@ class Bench:
             self._stage.show_logs()
 
 
-def environment_of_parts(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the parts: nothing of the user's own Phoebe, no proxy in between."""
-    kept = {
-        name: value
-        for name, value in environment.items()
-        if not name.startswith("PHOEBE_") and not name.lower().endswith("_proxy") and name != "DATABASE_URL"
-    }
-    return {**kept, "PYTHONUNBUFFERED": "1"}
-
-
 async def _run(
     bench: Bench, names: Sequence[str], benchmarks: Sequence[Benchmark], rounds: int
-) -> int | None:
+) -> signal.Signals | None:
     """Runs the benchmarks and stops the parts; gives the signal that ended them early, if one did."""
-    work = asyncio.create_task(bench.run(names, benchmarks, rounds))
-    received: list[signal.Signals] = []
-
-    def interrupt(number: signal.Signals) -> None:
-        # Only the work is cancelled, never the stopping that follows: it would leave processes.
-        received.append(number)
-        work.cancel()
-
-    for number in SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, interrupt, number)
     try:
-        await work
-    except asyncio.CancelledError:
-        pass  # the signal is in `received`
+        _, interrupted = await interruptible(bench.run(names, benchmarks, rounds))
     finally:
         await bench.stop()
-    return received[0] if received else None
+    return interrupted
 
 
-def _conclude(bench: Bench, console: Console, output: Path, interrupted: int | None) -> int:
+def _conclude(bench: Bench, console: Console, output: Path, interrupted: signal.Signals | None) -> int:
     if bench.results:
         console.print("", results_table(bench.results))
         write_results(output, bench.results)
@@ -112,7 +90,7 @@ def _conclude(bench: Bench, console: Console, output: Path, interrupted: int | N
         console.print(f"bench failed: {'; '.join(bench.problems)}", markup=False, soft_wrap=True)
         return 1
     if interrupted is not None:
-        console.print(f"bench stopped by {signal.Signals(interrupted).name}", markup=False)
+        console.print(f"bench stopped by {interrupted.name}", markup=False)
         return 128 + interrupted
     ratios = " ".join(f"{result.name}={result.ratio.median:.3f}" for result in bench.results)
     console.print(f"bench ok: {ratios}", markup=False, soft_wrap=True)

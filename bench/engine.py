@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import override
 
+from rig.chat_answers import CHAT, DONE, Answer, compact, event, usage_of
+
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 """A model that the demo's price file has a price for."""
 PROMPT_TOKENS = 120
@@ -31,13 +33,7 @@ _TEXT = "It counts what was read and what was written, once, and keeps the recei
 @cache
 def plain_answer(tokens: int) -> bytes:
     """A whole answer with head and body; the body has about 1 kB, whatever the count in its usage."""
-    choice = {
-        "index": 0,
-        "message": {"role": "assistant", "content": _TEXT, "refusal": None, "tool_calls": []},
-        "logprobs": None,
-        "finish_reason": "stop",
-    }
-    body = _json(_envelope("chat.completion") | {"choices": [choice], "usage": _usage(tokens)})
+    body = compact(_answer([_TEXT], tokens).whole())
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
@@ -46,14 +42,9 @@ def plain_answer(tokens: int) -> bytes:
 def stream_writes(tokens: int) -> tuple[bytes, ...]:
     """The writes of a streamed answer after its head, one for each chunk; the last one ends the body."""
     words = _TEXT.split()
-    events = [
-        _piece({"role": "assistant", "content": ""}),
-        *(_piece({"content": f" {words[number % len(words)]}"}) for number in range(tokens)),
-        _piece({}, finish_reason="stop"),
-        _event(_envelope("chat.completion.chunk") | {"choices": [], "usage": _usage(tokens)}),
-        b"data: [DONE]\n\n",
-    ]
-    writes = [b"%x\r\n%s\r\n" % (len(event), event) for event in events]
+    answer = _answer([f" {words[number % len(words)]}" for number in range(tokens)], tokens)
+    events = [*map(event, answer.chunks(include_usage=True)), DONE]
+    writes = [b"%x\r\n%s\r\n" % (len(each), each) for each in events]
     return (*writes[:-1], writes[-1] + b"0\r\n\r\n")
 
 
@@ -170,27 +161,5 @@ def _content_length(head: bytes) -> int:
     return 0
 
 
-def _envelope(kind: str) -> dict[str, object]:
-    return {"id": _ANSWER_ID, "object": kind, "created": _CREATED, "model": MODEL}
-
-
-def _usage(tokens: int) -> dict[str, object]:
-    return {
-        "prompt_tokens": PROMPT_TOKENS,
-        "total_tokens": PROMPT_TOKENS + tokens,
-        "completion_tokens": tokens,
-        "prompt_tokens_details": {"cached_tokens": 64},
-    }
-
-
-def _piece(delta: dict[str, object], finish_reason: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-    return _event(_envelope("chat.completion.chunk") | {"choices": [choice]})
-
-
-def _event(chunk: dict[str, object]) -> bytes:
-    return b"data: " + _json(chunk) + b"\n\n"
-
-
-def _json(document: dict[str, object]) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode()
+def _answer(pieces: list[str], tokens: int) -> Answer:
+    return Answer(CHAT, _ANSWER_ID, _CREATED, MODEL, pieces, "stop", usage_of(PROMPT_TOKENS, tokens, 64))

@@ -1,7 +1,6 @@
 """The real parts of the benchmarks: raters, mitmdump with the addon and without, and what calls them."""
 
 import json
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,9 +15,11 @@ from bench.load import Seen, Work
 from bench.ratio import Pair
 from bench.traffic import arguments_of
 from demo.bill import Rater
-from demo.parts import BIN, PROJECT, Parts, stop_orphaned_database
-from demo.processes import DemoError, Processes, Running, free_port
 from rater_service.database import embedded
+from rig.errors import RigError
+from rig.orphans import stop_orphaned_database
+from rig.processes import Processes, Running, free_port
+from rig.programs import ADDON, LISTENING, PRICES, mitmdump, module, phoebe, serve
 
 LOG_LINES = 15
 # The same for both sides: no engine is connected to before it is asked, nothing is printed about flows.
@@ -45,8 +46,7 @@ class Stage:
     ) -> None:
         self._folder = folder
         self._split = split
-        self._processes = Processes(PROJECT, folder, environment)
-        self._parts = Parts(self._processes, folder, say)
+        self._processes = Processes(folder, environment)
         self._started = datetime.now(UTC)
         self._rater_address = ""
         self._rater: Rater | None = None
@@ -56,10 +56,13 @@ class Stage:
         self.say = say
 
     async def account(self) -> Account:
-        """What the rater must have got so far; starts the rater. DemoError if it does not start."""
+        """What the rater must have got so far; starts the rater. RigError if it does not start."""
         if self._account is None:
-            prices = PROJECT / "demo" / "prices.yaml"
-            self._rater_address = await self._parts.start_rater(prices, None)
+            rater = self._processes.start(
+                "rater", serve("--prices", str(PRICES)), {"PHOEBE_DATA": str(self._folder / "data")}
+            )
+            self.say(f"rater   starting on an embedded PostgreSQL (pid {rater.process.pid})")
+            self._rater_address = f"127.0.0.1:{await rater.until_says(LISTENING)}"
             self._rater = Rater(self._rater_address, self._started)
             self._account = Account(self._rater)
         return self._account
@@ -78,7 +81,7 @@ class Stage:
         }
         metrics_port = free_port()
         phoebe_options["phoebe_metrics"] = f"127.0.0.1:{metrics_port}"
-        script = ("-s", str(PROJECT / "addon" / "phoebe.py"))
+        script = ("-s", str(ADDON))
         phoebe, phoebe_port = self._start_proxy(f"phoebe-proxy-{self._pairs}", script, phoebe_options)
         bare, bare_port = self._start_proxy(f"bare-proxy-{self._pairs}", (), reference_options)
         await phoebe.until_answers(phoebe_port)
@@ -98,18 +101,15 @@ class Stage:
             yield url
 
     async def migrate(self, database_url: str) -> None:
-        """Makes the tables in a database. DemoError if it fails."""
-        await self._processes.run(
-            "migration", [str(BIN / "phoebe"), "migrate"], {"DATABASE_URL": database_url}
-        )
+        """Makes the tables in a database. RigError if it fails."""
+        await self._processes.run("migration", phoebe("migrate"), {"DATABASE_URL": database_url})
 
     async def start_rater(self, name: str, database_url: str) -> str:
-        """Starts a rater on a migrated database, on any CPU; gives its address. DemoError if it can't."""
-        prices = str(PROJECT / "demo" / "prices.yaml")
-        command = [str(BIN / "phoebe"), "serve", "--listen", "127.0.0.1:0", "--prices", prices]
+        """Starts a rater on a migrated database, on any CPU; gives its address. RigError if it can't."""
+        command = serve("--prices", str(PRICES))
         with pinned_to(self._split.all if self._split else None):
             rater = self._processes.start(name, command, {"DATABASE_URL": database_url})
-        return await rater.until_says(r"listening on (127\.0\.0\.1:\d+)")
+        return f"127.0.0.1:{await rater.until_says(LISTENING)}"
 
     async def run_feeder(self, *arguments: str) -> list[Fed]:
         """Has a process of its own, on any CPU, feed events to both sides. BenchError if it fails."""
@@ -143,8 +143,8 @@ class Stage:
     async def _run_module(self, name: str, arguments: Sequence[str]) -> list[str]:
         log = self._folder / f"{name}.log"
         try:
-            await self._processes.run(name, [sys.executable, "-m", f"bench.{name}", *arguments], {})
-        except DemoError as error:
+            await self._processes.run(name, module(f"bench.{name}", *arguments), {})
+        except RigError as error:
             said = log.read_text(errors="replace").splitlines()
             raise BenchError(said[-1] if said else str(error)) from error
         return log.read_text().splitlines()
@@ -153,22 +153,9 @@ class Stage:
         self, name: str, script: tuple[str, ...], options: Mapping[str, str]
     ) -> tuple[Running, int]:
         port = free_port()
+        mode = ("--mode", f"reverse:http://127.0.0.1:{self._engine_port}")
         confdir = {"confdir": str(self._folder / f"{name}-confdir")}
-        command = [
-            *(
-                str(BIN / "mitmdump"),
-                "-q",
-                *script,
-                "--mode",
-                f"reverse:http://127.0.0.1:{self._engine_port}",
-            ),
-            *("--listen-host", "127.0.0.1", "--listen-port", str(port)),
-            *(
-                word
-                for option, value in {**confdir, **_COMMON_OPTIONS, **options}.items()
-                for word in ("--set", f"{option}={value}")
-            ),
-        ]
+        command = mitmdump(port, {**confdir, **_COMMON_OPTIONS, **options}, "-q", *script, *mode)
         with pinned_to(self._split.proxy if self._split else None):
             return self._processes.start(name, command), port
 

@@ -5,26 +5,24 @@ import asyncio
 import logging
 import os
 import shutil
-import signal
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 
-from bench.__main__ import environment_of_parts
 from chaos.disk import unwatched_because
 from chaos.errors import ChaosError
 from chaos.plan import ALL_KINDS, Plan, draw_plan
-from chaos.postgres import Postgres, installed_versions
+from chaos.postgres import Postgres
 from chaos.simulation import Result, Simulation, Surroundings
-from demo.parts import PROJECT
 from demo.report import open_console
+from rig.interrupts import interruptible
+from rig.postgres import installed_versions
+from rig.programs import PROJECT, environment_of_parts
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SEEDS = 20
 JOBS = 2
 
@@ -144,24 +142,6 @@ def last_line(results: Sequence[Result], problem: str | None, asked: int) -> str
     return f"chaos ok: {numbers}" if len(results) == asked else f"chaos stopped: {numbers} of {asked}"
 
 
-async def _run(chaos: Chaos, seeds: Sequence[int], jobs: int) -> int | None:
-    """Run the seeds; gives the signal that ended them early, if one did."""
-    work = asyncio.create_task(chaos.run(seeds, jobs))
-    received: list[signal.Signals] = []
-
-    def interrupt(number: signal.Signals) -> None:
-        # Only once: the stopping that follows must not be cancelled, it would leave processes.
-        if not received:
-            work.cancel()
-        received.append(number)
-
-    for number in SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, interrupt, number)
-    with suppress(asyncio.CancelledError):  # the signal is in `received`
-        await work
-    return received[0] if received else None
-
-
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError("must be a whole number, 1 or more")
@@ -218,7 +198,7 @@ def main() -> None:
     )
     if unwatched:
         chaos.say(f"chaos   without faults of the disk: its calls can't be watched: {unwatched}")
-    interrupted = asyncio.run(_run(chaos, seeds, arguments.jobs))
+    _, interrupted = asyncio.run(interruptible(chaos.run(seeds, arguments.jobs)))
     if not any(folder.iterdir()):
         folder.rmdir()
     counted = sum((result.plan.counted_faults() for result in chaos.results), Counter[str]())

@@ -9,8 +9,8 @@ from chaos.clock import write_clock
 from chaos.disk import Disk
 from chaos.part import Part
 from chaos.plan import Plan, jumped
-from demo.parts import BIN, PROJECT
-from demo.processes import Running, free_port
+from rig.processes import Running, free_port
+from rig.programs import ADDON, PROJECT, mitmdump
 
 DRAIN_TIMEOUT_S = 4
 
@@ -58,13 +58,9 @@ class Addon(Part):
             "phoebe_spool": str(self._folder / "spool"),
             "phoebe_spool_limit": self._spool_limit,
         }
-        return [
-            *(str(BIN / "mitmdump"), "-s", str(PROJECT / "chaos" / "clock.py")),
-            *("-s", str(PROJECT / "addon" / "phoebe.py")),
-            *("--mode", f"reverse:http://127.0.0.1:{self._engine_port}"),
-            *("--listen-host", "127.0.0.1", "--listen-port", str(self.port)),
-            *(word for name, value in options.items() for word in ("--set", f"{name}={value}")),
-        ]
+        scripts = ("-s", str(PROJECT / "chaos" / "clock.py"), "-s", str(ADDON))
+        mode = ("--mode", f"reverse:http://127.0.0.1:{self._engine_port}")
+        return mitmdump(self.port, options, *scripts, *mode)
 
     @override
     def _more_environment(self) -> Mapping[str, str]:

@@ -9,7 +9,6 @@ from uuid import UUID
 import asyncpg
 
 from chaos.ledger import Ledger, Rollup, Stamp, StoredEvent
-from chaos.rater import PRICES
 from chaos.rating import DrawnWindow
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.audit.audit import AuditRequest, audit
@@ -18,6 +17,7 @@ from rater_service.events.store import store_events
 from rater_service.prices.store import store_price_file
 from rater_service.rating.rating import rate_window
 from rater_service.rating.run import RateRequest
+from rig.programs import PRICES
 
 BATCH_EVENTS_MAX = 7
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import h11
 
-from chaos.script import Conduct, Exchange, Usage
+from chaos.script import Conduct, Exchange
+from rig.chat_answers import CHAT, DONE, Answer, compact, event, usage_of
 
 _READ_BYTES = 65536
+_CREATED = 1_790_000_000
 
 
 @dataclass(slots=True)
@@ -111,38 +113,11 @@ async def _answer(
 def _pieces(exchange: Exchange) -> list[bytes]:
     """The body, in the pieces it is written in: at least `cut_at` + 1 of them."""
     if exchange.status != 200:
-        return [_json({"error": {"message": "as the script says", "code": exchange.status}})]
-    usage = _usage(exchange.usage)
+        return [compact({"error": {"message": "as the script says", "code": exchange.status}})]
+    usage = usage_of(exchange.usage.prompt, exchange.usage.completion, exchange.usage.cached)
+    words = [f" word {number}" for number in range(exchange.chunks)] or ["It keeps the receipt. "] * 20
+    answer = Answer(CHAT, "chatcmpl-chaos", _CREATED, exchange.model.id, words, "stop", usage)
     if not exchange.chunks:
-        message = {"role": "assistant", "content": "It keeps the receipt. " * 20}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        return [_json({"model": exchange.model.id, "choices": [choice], "usage": usage})]
-    words: list[dict[str, object]] = [
-        {"delta": {"content": f" word {number}"}} for number in range(exchange.chunks)
-    ]
-    choices: list[dict[str, object]] = [*words, {"delta": {}, "finish_reason": "stop"}]
-    return [
-        *(_event({"model": exchange.model.id, "choices": [choice | {"index": 0}]}) for choice in choices),
-        _event({"model": exchange.model.id, "choices": [], "usage": usage}) + b"data: [DONE]\n\n",
-    ]
-
-
-def _usage(usage: Usage) -> dict[str, object]:
-    reported: dict[str, object] = {
-        "prompt_tokens": usage.prompt,
-        "completion_tokens": usage.completion,
-        "total_tokens": usage.prompt + usage.completion,
-    }
-    if usage.cached is not None:
-        reported["prompt_tokens_details"] = {"cached_tokens": usage.cached}
-    return reported
-
-
-def _event(document: dict[str, object]) -> bytes:
-    return (
-        b"data: " + _json({"id": "chatcmpl-chaos", "object": "chat.completion.chunk", **document}) + b"\n\n"
-    )
-
-
-def _json(document: dict[str, object]) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode()
+        return [compact(answer.whole())]
+    *events, last = map(event, answer.chunks(include_usage=True))
+    return [*events, last + DONE]

@@ -1,5 +1,7 @@
 """What ends a run without a verdict."""
 
+from rig.errors import RigError
 
-class ChaosError(Exception):
+
+class ChaosError(RigError):
     """The simulator can't go on, in words for the person who started it."""

@@ -2,17 +2,15 @@
 
 import asyncio
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from demo.processes import POLL_S, DemoError, Running
+from rig.errors import RigError
+from rig.processes import STOP_TIMEOUT_S, Running, start
 
 LAUNCHER = str(Path(__file__).with_name("confined.py"))
-# What a proxy gives its streams and its spool is a fraction of it: who is not through by then hangs.
-STOP_TIMEOUT_S = 30.0
 # Between attempts of a program that can't start, for a database or a disk that is not there.
 TRY_AGAIN_S = 0.1
 
@@ -52,11 +50,11 @@ class Part:
                 self._serves(self._running)
                 self.has_served = True
                 self.up.set()
-            except DemoError as error:
+            except RigError as error:
                 if self._running.process.poll() is None:
                     self.problems.append(str(error))
                     self._running.process.kill()
-            status = await _end(self._running)
+            status = await self._running.ended()
             self.up.clear()
             if not self._expected and not self._may_end():
                 self.problems.append(
@@ -98,15 +96,13 @@ class Part:
         self._retired = True
         self.expect_end(0)
         for running in self._all:
-            if running.process.poll() is None:
-                running.process.kill()
-                running.process.wait()
+            running.kill()
 
     async def _terminate(self, running: Running) -> None:
         running.process.send_signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
-                status = await _end(running)
+                status = await running.ended()
         except TimeoutError:
             self.problems.append(f"{running.name} did not end within {STOP_TIMEOUT_S:g} s of its SIGTERM")
             running.process.kill()
@@ -115,24 +111,26 @@ class Part:
             self.problems.append(f"{running.name} ended with status {status} after its SIGTERM")
 
     def _start(self) -> Running:
-        name = f"{self.name}.{len(self._all) + 1}"
         channel = self._channel()
-        log = self._folder / f"{name}.log"
-        words = [sys.executable, "-I", "-S", LAUNCHER, "-" if channel is None else str(channel)]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [*words, *self._command()],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=self._folder,
-                env={**self._environment, **self._more_environment()},
-                pass_fds=() if channel is None else (channel,),
-                # A Ctrl-C in the terminal must reach the simulator alone, which stops its parts.
-                start_new_session=True,
-            )
+        name = f"{self.name}.{len(self._all) + 1}"
+        running = start(
+            name,
+            [
+                sys.executable,
+                "-I",
+                "-S",
+                LAUNCHER,
+                "-" if channel is None else str(channel),
+                *self._command(),
+            ],
+            self._folder / f"{name}.log",
+            folder=self._folder,
+            environment={**self._environment, **self._more_environment()},
+            channel=channel,
+            # So that the simulator stops its parts.
+            own_session=True,
+        )
         self._started()
-        running = Running(name, process, log)
         self._all.append(running)
         return running
 
@@ -150,7 +148,7 @@ class Part:
         return {}
 
     async def _until_ready(self, running: Running) -> None:
-        """Wait until it serves. DemoError if it ends before."""
+        """Wait until it serves. RigError if it ends before."""
         raise NotImplementedError
 
     def _serves(self, running: Running) -> None:
@@ -172,10 +170,3 @@ async def kept_running(*parts: Part) -> AsyncIterator[None]:
         finally:
             for part in parts:
                 part.abandon()
-
-
-async def _end(running: Running) -> int:
-    """Wait until a process ends. Returns its status."""
-    while (status := running.process.poll()) is None:  # noqa: ASYNC110 - a process tells nobody when it ends
-        await asyncio.sleep(POLL_S)
-    return status

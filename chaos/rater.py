@@ -1,16 +1,14 @@
 """The rater: `phoebe serve` on a database that comes and goes."""
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import override
 
 from chaos.part import Part
-from demo.parts import BIN, PROJECT
-from demo.processes import DemoError, Running
-
-PRICES = PROJECT / "demo" / "prices.yaml"
+from rig.errors import RigError
+from rig.processes import Running
+from rig.programs import LISTENING, PRICES, serve
 
 
 class Rater(Part):
@@ -31,7 +29,7 @@ class Rater(Part):
             assert old
             try:
                 await self._until_ready(new)
-            except DemoError:
+            except RigError:
                 return
             if self._running is not old or old.process.poll() is not None:
                 new.process.kill()  # the old one was killed meanwhile, and has its successor
@@ -43,23 +41,16 @@ class Rater(Part):
 
     @override
     def _command(self) -> Sequence[str]:
-        return [str(BIN / "phoebe"), "serve", "--listen", "127.0.0.1:0", "--prices", str(PRICES)]
+        return serve("--prices", str(PRICES))
 
     @override
     async def _until_ready(self, running: Running) -> None:
-        await running.until(lambda: _port(running) is not None, "listen")
+        await running.until_says(LISTENING)
 
     @override
     def _serves(self, running: Running) -> None:
-        port = _port(running)
-        assert port
-        self._on_ready(port)
+        self._on_ready(int(running.found(LISTENING)))
 
     @override
     def _may_end(self) -> bool:
         return not self.has_served  # without its database it does not start
-
-
-def _port(running: Running) -> int | None:
-    found = re.search(r"listening on 127\.0\.0\.1:(\d+)", running.said)
-    return int(found[1]) if found else None

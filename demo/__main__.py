@@ -14,10 +14,9 @@ from rich.console import Console
 from demo import report
 from demo.bill import Bill
 from demo.demonstration import Demo
-from demo.parts import PROJECT
-from demo.processes import DemoError
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from rig.errors import RigError
+from rig.interrupts import interruptible
+from rig.programs import PROJECT
 
 EPILOG = """\
 The parts, all on loopback: a rater (phoebe serve) on an embedded PostgreSQL, a toy OpenAI-compatible
@@ -37,41 +36,31 @@ environment:
 async def _run(console: Console, folder: Path) -> int:
     """One demo with its data in `folder`; gives the exit status."""
     demo = Demo(folder, console, os.environ)
-    work = asyncio.create_task(demo.run())
-    received: list[signal.Signals] = []
-
-    def interrupt(number: signal.Signals) -> None:
-        # Only the work is cancelled, never the stopping that follows: it would leave processes.
-        received.append(number)
-        work.cancel()
-
-    for number in SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, interrupt, number)
     problems: list[str] = []
     result: Bill | None = None
+    interrupted: signal.Signals | None = None
     try:
-        result = await work
-    except DemoError as error:
+        result, interrupted = await interruptible(demo.run())
+    except RigError as error:
         problems.append(str(error))
-    except asyncio.CancelledError:
-        pass  # the signal is in `received`
     finally:
         problems += await demo.stop()
     console.print("demo    all parts stopped", markup=False)
     if problems:
         demo.show_logs()
-    return _conclude(console, result, problems, received)
+    return _conclude(console, result, problems, interrupted)
 
 
 def _conclude(
-    console: Console, result: Bill | None, problems: Sequence[str], received: Sequence[signal.Signals]
+    console: Console, result: Bill | None, problems: Sequence[str], interrupted: signal.Signals | None
 ) -> int:
     if problems:
         console.print(f"demo failed: {'; '.join(problems)}", markup=False, soft_wrap=True)
         return 1
-    if result is None:
-        console.print(f"demo stopped by {received[0].name}", markup=False)
-        return 128 + received[0]
+    if interrupted is not None:
+        console.print(f"demo stopped by {interrupted.name}", markup=False)
+        return 128 + interrupted
+    assert result is not None
     console.print(report.last_line(result), markup=False, soft_wrap=True)
     return 0
 

@@ -12,7 +12,7 @@ import httpx
 from google.protobuf.timestamp_pb2 import Timestamp
 from prometheus_client.parser import text_string_to_metric_families
 
-from demo.processes import DemoError
+from demo.errors import DemoError
 from phoebe_proto.v1.rating_pb2 import (
     RATE_MODE_ROUTINE,
     ListRatedUsageRequest,

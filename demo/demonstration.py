@@ -8,9 +8,12 @@ import grpc
 from rich.console import Console
 
 from demo import bill, report, traffic, upstream
-from demo.parts import PROJECT, Parts, Proxy, stop_orphaned_database
-from demo.processes import DemoError, Processes
+from demo.errors import DemoError
+from demo.parts import Parts, Proxy
 from demo.scenario import TOY, Scenario, real_scenario
+from rig.orphans import stop_orphaned_database
+from rig.processes import Processes
+from rig.programs import environment_of_parts
 
 LOG_LINES = 15
 
@@ -22,7 +25,7 @@ class Demo:
         self._folder = folder
         self._console = console
         self._environment = environment
-        self._processes = Processes(PROJECT, folder, _for_parts(environment))
+        self._processes = Processes(folder, _for_parts(environment))
         self._parts = Parts(self._processes, folder, self._say)
 
     def _say(self, line: str) -> None:
@@ -109,12 +112,9 @@ class Demo:
 
 
 def _for_parts(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the parts: nothing of the user's own Phoebe, no key, no proxy in between."""
-    kept = {
+    """The environment of the parts, without the demo's own settings, of which one is a key."""
+    return {
         name: value
-        for name, value in environment.items()
-        if not name.startswith(("PHOEBE_", "UPSTREAM"))
-        and not name.lower().endswith("_proxy")
-        and name not in {"DATABASE_URL", "DEMO_DATABASE_URL"}
+        for name, value in environment_of_parts(environment).items()
+        if not name.startswith("UPSTREAM") and name != "DEMO_DATABASE_URL"
     }
-    return {**kept, "PYTHONUNBUFFERED": "1"}

@@ -21,6 +21,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from rig.chat_answers import CHAT, COMPLETIONS, DONE, Answer, Api, Json, event, usage_of
+
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 QWEN = "Qwen/Qwen2.5-7B-Instruct"
 FINE_TUNE = "ft:acme-support-7f3a"
@@ -34,83 +36,14 @@ WORDS_MAX = 4096
 # Long enough that a client can leave in the middle of an answer, short enough that nobody waits for it.
 CHUNK_DELAY_S = 0.01
 
-type Json = dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Api:
-    """How one of the two API families spells its answers."""
-
-    id_prefix: str
-    plain_object: str
-    stream_object: str
-    chat: bool
-
-    def choice(self, text: str, finish_reason: str) -> Json:
-        """The choice of a whole answer."""
-        content: Json = {"message": {"role": "assistant", "content": text}} if self.chat else {"text": text}
-        return {"index": 0, **content, "logprobs": None, "finish_reason": finish_reason}
-
-    def piece(self, text: str, finish_reason: str | None) -> Json:
-        """The choice of one chunk of a stream."""
-        content: Json = {"delta": {"content": text}} if self.chat else {"text": text}
-        return {"index": 0, **content, "logprobs": None, "finish_reason": finish_reason}
-
-
-CHAT = Api("chatcmpl", "chat.completion", "chat.completion.chunk", chat=True)
-COMPLETIONS = Api("cmpl", "text_completion", "text_completion", chat=False)
-
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One accepted request: what is written, and what it counts."""
+    """One accepted request: what is answered, and how."""
 
-    api: Api
-    model: str
-    words: tuple[str, ...]
-    finish_reason: str
-    prompt_tokens: int
-    cached_tokens: int | None
+    answer: Answer
     streamed: bool
     include_usage: bool
-
-    @property
-    def usage(self) -> Json:
-        """The usage object; cached tokens are part of the prompt tokens, null when not counted."""
-        cached = self.cached_tokens
-        return {
-            "prompt_tokens": self.prompt_tokens,
-            "total_tokens": self.prompt_tokens + len(self.words),
-            "completion_tokens": len(self.words),
-            "prompt_tokens_details": None if cached is None else {"cached_tokens": cached},
-        }
-
-    def envelope(self, object_name: str) -> Json:
-        """What every answer and every chunk starts with."""
-        return {
-            "id": f"{self.api.id_prefix}-{uuid.uuid4().hex}",
-            "object": object_name,
-            "created": int(time.time()),
-            "model": self.model,
-        }
-
-    def answer(self) -> Json:
-        """The whole answer as one JSON object."""
-        choice = self.api.choice(" ".join(self.words), self.finish_reason)
-        return {**self.envelope(self.api.plain_object), "choices": [choice], "usage": self.usage}
-
-    def chunks(self) -> list[Json]:
-        """The answer as the JSON objects of a stream, without `[DONE]`."""
-        head = self.envelope(self.api.stream_object)
-        choices = [self.api.piece(f"{word} ", None) for word in self.words]
-        if self.api.chat:
-            role: Json = {"role": "assistant", "content": ""}
-            choices.insert(0, {"index": 0, "delta": role, "logprobs": None, "finish_reason": None})
-        choices.append(self.api.piece("", self.finish_reason))
-        chunks: list[Json] = [{**head, "choices": [choice]} for choice in choices]
-        if self.include_usage:
-            chunks.append({**head, "choices": [], "usage": self.usage})
-        return chunks
 
 
 class RefusedError(Exception):
@@ -151,7 +84,7 @@ class Engine:
         if generation.streamed:
             return StreamingResponse(self._events(generation), media_type="text/event-stream")
         await asyncio.sleep(self._chunk_delay_s)
-        return JSONResponse(generation.answer())
+        return JSONResponse(generation.answer.whole())
 
     def _accept(self, api: Api, body: Json) -> Generation:
         model = body.get("model")
@@ -161,18 +94,19 @@ class Engine:
             raise RefusedError(500, "InternalServerError", "EngineCore encountered an issue.")
         prompt_tokens, cached_tokens = self._read_chat(body) if api.chat else (_read_prompt(body), None)
         limit = _words_limit(body)
-        streamed = body.get("stream") is True
-        options = body.get("stream_options")
-        return Generation(
+        words = tuple(itertools.islice(itertools.cycle(SENTENCE.split()), limit or DEFAULT_WORDS))
+        answer = Answer(
             api=api,
+            id=f"{api.id_prefix}-{uuid.uuid4().hex}",
+            created=int(time.time()),
             model=model,
-            words=tuple(itertools.islice(itertools.cycle(SENTENCE.split()), limit or DEFAULT_WORDS)),
+            pieces=[f"{word} " for word in words],
             finish_reason="length" if limit else "stop",
-            prompt_tokens=prompt_tokens,
-            cached_tokens=cached_tokens,
-            streamed=streamed,
-            include_usage=isinstance(options, Mapping) and options.get("include_usage") is True,
+            usage=usage_of(prompt_tokens, len(words), cached_tokens),
         )
+        options = body.get("stream_options")
+        include_usage = isinstance(options, Mapping) and options.get("include_usage") is True
+        return Generation(answer, body.get("stream") is True, include_usage)
 
     def _read_chat(self, body: Json) -> tuple[int, int]:
         """All prompt tokens of a conversation, and the cached ones among them."""
@@ -188,10 +122,10 @@ class Engine:
         return sum(len(text.split()) for text in texts), cached
 
     async def _events(self, generation: Generation) -> AsyncIterator[bytes]:
-        for chunk in generation.chunks():
-            yield b"data: " + json.dumps(chunk).encode() + b"\n\n"
+        for chunk in generation.answer.chunks(include_usage=generation.include_usage):
+            yield event(chunk)
             await asyncio.sleep(self._chunk_delay_s)
-        yield b"data: [DONE]\n\n"
+        yield DONE
 
 
 async def _json_object(request: Request) -> Json:

@@ -1,19 +1,11 @@
 """The four parts of the demo, started as a user would start them: rater, engine, proxy with the addon."""
 
-import asyncio
-import os
-import signal
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo.processes import POLL_S, STOP_TIMEOUT_S, Processes, free_port
-
-PROJECT = Path(__file__).resolve().parent.parent
-# The commands of the environment this runs in, whatever PATH says.
-BIN = Path(sys.executable).parent
+from rig.processes import Processes, free_port
+from rig.programs import ADDON, LISTENING, mitmdump, module, phoebe, serve
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +25,28 @@ class Parts:
         self._say = say
 
     async def start_rater(self, prices: Path, database_url: str | None) -> str:
-        """Starts `phoebe serve` and waits until it listens; gives its address. DemoError if it does not."""
-        phoebe = str(BIN / "phoebe")
+        """Starts `phoebe serve` and waits until it listens; gives its address. RigError if it does not."""
         environment = {"PHOEBE_DATA": str(self._folder / "data")}
         if database_url is not None:
             environment["DATABASE_URL"] = database_url
-            await self._processes.run("migration", [phoebe, "migrate"], environment)
-        command = [phoebe, "serve", "--listen", "127.0.0.1:0", "--prices", str(prices)]
-        rater = self._processes.start("rater", command, environment)
+            await self._processes.run("migration", phoebe("migrate"), environment)
+        rater = self._processes.start("rater", serve("--prices", str(prices)), environment)
         database = "an embedded PostgreSQL" if database_url is None else "the PostgreSQL in DEMO_DATABASE_URL"
         self._say(f"rater   starting on {database} (pid {rater.process.pid})")
-        address = await rater.until_says(r"listening on (127\.0\.0\.1:\d+)")
+        address = f"127.0.0.1:{await rater.until_says(LISTENING)}"
         self._say(f"rater   ready: gRPC on {address}")
         return address
 
     async def start_engine(self) -> str:
-        """Starts the toy engine and waits until it serves; gives its URL. DemoError if it does not."""
-        engine = self._processes.start("engine", [sys.executable, "-m", "demo.engine"])
+        """Starts the toy engine and waits until it serves; gives its URL. RigError if it does not."""
+        engine = self._processes.start("engine", module("demo.engine"))
         self._say(f"engine  starting, a toy with the wire behaviour of vLLM (pid {engine.process.pid})")
         url = await engine.until_says(r"running on (http://127\.0\.0\.1:\d+)")
         self._say(f"engine  ready: {url}")
         return url
 
     async def start_proxy(self, engine_url: str, rater_address: str) -> Proxy:
-        """Starts mitmdump with the addon and waits until it takes connections. DemoError if it does not."""
+        """Starts mitmdump with the addon and waits until it takes connections. RigError if it does not."""
         port, metrics_port = free_port(), free_port()
         options = {
             # For mitmproxy's certificates, which are otherwise written into the home folder.
@@ -66,11 +56,7 @@ class Parts:
             "phoebe_spool": str(self._folder / "spool"),
             "phoebe_metrics": f"127.0.0.1:{metrics_port}",
         }
-        command = [
-            *(str(BIN / "mitmdump"), "-s", str(PROJECT / "addon" / "phoebe.py")),
-            *("--mode", f"reverse:{engine_url}", "--listen-host", "127.0.0.1", "--listen-port", str(port)),
-            *(word for name, value in options.items() for word in ("--set", f"{name}={value}")),
-        ]
+        command = mitmdump(port, options, "-s", str(ADDON), "--mode", f"reverse:{engine_url}")
         proxy = self._processes.start("proxy", command)
         self._say(
             f"proxy   starting mitmdump -s addon/phoebe.py in front of {engine_url} (pid {proxy.process.pid})"
@@ -79,21 +65,3 @@ class Parts:
         await proxy.until_answers(metrics_port)
         self._say(f"proxy   ready: http://127.0.0.1:{port}, metrics on port {metrics_port}")
         return Proxy(f"http://127.0.0.1:{port}", metrics_port)
-
-
-async def stop_orphaned_database(folder: Path) -> str | None:
-    """Stops the embedded PostgreSQL if the rater died without doing so; says so if it had to."""
-    pid_file = folder / "data" / "postgresql" / "postmaster.pid"
-    if not pid_file.exists():
-        return None
-    try:
-        # SIGINT is PostgreSQL's fast shutdown; it removes the file when it is done.
-        os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGINT)
-    except ProcessLookupError:
-        return None
-    deadline = time.monotonic() + STOP_TIMEOUT_S
-    while pid_file.exists():
-        if time.monotonic() > deadline:
-            return f"the embedded PostgreSQL did not stop within {STOP_TIMEOUT_S:.0f} s"
-        await asyncio.sleep(POLL_S)
-    return "the embedded PostgreSQL was left behind by the rater, and was stopped"

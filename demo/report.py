@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from demo.bill import Bill, Quote, QuoteCounts
-from demo.processes import DemoError
+from demo.errors import DemoError
 from demo.traffic import Seen
 from phoebe_proto.v1.rating_pb2 import Anomaly, PriceSource, RatedUsage
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from openai import APIError, APIStatusError
 
-from demo.processes import DemoError
+from demo.errors import DemoError
 from demo.traffic import open_client
 
 

@@ -3,10 +3,9 @@
 import asyncio
 import signal
 import socket
-import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import grpc
@@ -18,9 +17,10 @@ from chaos.disk import Disk, unwatched_because
 from chaos.network import Network
 from chaos.part import LAUNCHER
 from chaos.relay import Order, Relay
-from demo.parts import PROJECT
 from phoebe_proto.v1 import metering_pb2 as pb
 from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceStub
+from rig.programs import PROJECT
+from tests.harness.python_child import Child, child
 from tests.harness.recording_rater import RecordingRater
 
 # A spool's own way with SQLite: it says how each commit went that it is asked for.
@@ -45,40 +45,23 @@ for line in sys.stdin:
 """
 
 
-class Asked:
-    """A Python program that answers each line it is sent with a line."""
-
-    def __init__(self, channel: str, *arguments: str, pass_fds: tuple[int, ...] = ()) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", LAUNCHER, channel, sys.executable, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=pass_fds,
-            text=True,
-        )
-
-    def hear(self) -> str:
-        assert self.process.stdout
-        return self.process.stdout.readline().strip()
-
-    def ask(self) -> str:
-        assert self.process.stdin
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return self.hear()
-
-    def end(self) -> int:
-        self.process.communicate()
-        return self.process.returncode
+@contextmanager
+def confined(channel: socket.socket | None, *arguments: str) -> Iterator[Child]:
+    """A Python program as the simulator starts its parts."""
+    number = None if channel is None else channel.fileno()
+    words = [sys.executable, "-I", "-S", LAUNCHER, "-" if number is None else str(number)]
+    with child([*words, sys.executable, *arguments], channel=number) as asked:
+        yield asked
 
 
-def watched(disk: Disk, database: Path) -> Asked:
+@contextmanager
+def watched(disk: Disk, database: Path) -> Iterator[Child]:
     ours, theirs = socket.socketpair()
     disk.watch(ours)
-    with theirs:
-        asked = Asked(str(theirs.fileno()), "-c", COMMITS, str(database), pass_fds=(theirs.fileno(),))
-    assert asked.hear() == "ready"
-    return asked
+    with confined(theirs, "-c", COMMITS, str(database)) as asked:
+        theirs.close()
+        assert asked.hear() == "ready"
+        yield asked
 
 
 needs_watching = pytest.mark.skipif(
@@ -89,29 +72,29 @@ needs_watching = pytest.mark.skipif(
 @needs_watching
 def test_a_disk_fills_up_fails_to_flush_and_heals(tmp_path: Path) -> None:
     disk = Disk()
-    asked = watched(disk, tmp_path / "database")
-    assert asked.ask() == "committed"
-    disk.fill()
-    assert asked.ask() == "SQLITE_FULL"
-    disk.heal()
-    assert asked.ask() == "committed"
-    disk.fail_flushes(1)
-    assert asked.ask() == "SQLITE_IOERR_FSYNC"
-    disk.heal()
-    assert asked.ask() == "committed"
-    assert asked.end() == 0
+    with watched(disk, tmp_path / "database") as asked:
+        assert asked.ask() == "committed"
+        disk.fill()
+        assert asked.ask() == "SQLITE_FULL"
+        disk.heal()
+        assert asked.ask() == "committed"
+        disk.fail_flushes(1)
+        assert asked.ask() == "SQLITE_IOERR_FSYNC"
+        disk.heal()
+        assert asked.ask() == "committed"
+        assert asked.end() == 0
 
 
 @needs_watching
 def test_a_process_dies_at_a_call_of_its_disk(tmp_path: Path) -> None:
     disk = Disk()
-    asked = watched(disk, tmp_path / "database")
-    disk.kill_at_call(5)
-    answers = [asked.ask()]
-    while answers[-1] == "committed":
-        answers.append(asked.ask())
-    assert len(answers) in {2, 3}  # a commit takes a flush and one or two writes
-    assert asked.end() == -signal.SIGKILL
+    with watched(disk, tmp_path / "database") as asked:
+        disk.kill_at_call(5)
+        answers = [asked.ask()]
+        while answers[-1] == "committed":
+            answers.append(asked.ask())
+        assert len(answers) in {2, 3}  # a commit takes a flush and one or two writes
+        assert asked.end() == -signal.SIGKILL
 
 
 def test_a_clock_jumps_for_everything_that_asks_for_the_time_of_day(tmp_path: Path) -> None:
@@ -119,15 +102,11 @@ def test_a_clock_jumps_for_everything_that_asks_for_the_time_of_day(tmp_path: Pa
     write_clock(file, 0)
     program = f"import os, runpy\nos.environ['CHAOS_CLOCK'] = {str(file)!r}\n"
     program += f"runpy.run_path({str(PROJECT / 'chaos' / 'clock.py')!r})\n{TIMES}"
-    asked = Asked("-", "-c", program)
-
-    def now() -> list[float]:
-        return [float(word) for word in asked.ask().split()]
-
-    before = now()
-    write_clock(file, -86400)
-    after = now()
-    assert asked.end() == 0
+    with confined(None, "-c", program) as asked:
+        before = [float(word) for word in asked.ask().split()]
+        write_clock(file, -86400)
+        after = [float(word) for word in asked.ask().split()]
+        assert asked.end() == 0
     assert max(before) - min(before) < 60
     assert all(-86400 <= then - first < -86000 for first, then in zip(before, after, strict=True))
 

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from phoebe_proto.v1 import metering_pb2
+from rig.processes import free_port
 from tests.e2e.conftest import IDENTITY
 from tests.harness import engine as engines
 from tests.harness.engine import Engine, EngineRequest, Line
 from tests.harness.engine_streams import DONE, ERROR, VLLM, VLLM_USAGE
 from tests.harness.events import EventRecorder
 from tests.harness.http2_client import Http2Client
-from tests.harness.proxy import Proxy, free_port
+from tests.harness.proxy import Proxy
 from tests.harness.raw_client import RawClient, post
 
 CHAT = "/v1/chat/completions"

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import httpx
 
+from rig.processes import free_port
 from tests.e2e.conftest import IDENTITY
 from tests.harness.engine import Engine, document
 from tests.harness.events import EventRecorder
-from tests.harness.proxy import Proxy, free_port
+from tests.harness.proxy import Proxy
 from tests.harness.spooled import spool_file
 
 CHAT = "/v1/chat/completions"

@@ -4,78 +4,27 @@ import os
 import re
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).parents[2]
+from rig.processes import start
+from rig.programs import PROJECT, module
+from tests.harness.run_module import HOSTILE, TIMEOUT_S, RunModule, folder_in, pids_in, run_module
+
 LAST_LINE = re.compile(
     r"demo ok: admitted=(\d+) stored=(\d+) rated=(\d+) unpriced=(\d+) zero_charge=(\d+) "
     r"total_cost=(\d+\.\d{9})"
 )
-# Of the user's own set-up nothing may reach the parts: with any of these they would fail.
-HOSTILE = {
-    "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
-    "PHOEBE_UPSTREAM": "http://127.0.0.1:1",
-    "PHOEBE_LISTEN": "0.0.0.0:1",
-    "HTTP_PROXY": "http://127.0.0.1:1",
-    "http_proxy": "http://127.0.0.1:1",
-}
 KEY = "sk-this-must-never-be-shown"
-TIMEOUT_S = 180
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What a run of the demo said, and how it ended."""
-
-    status: int
-    output: str
-
-    @property
-    def last_line(self) -> str:
-        return self.output.splitlines()[-1]
-
-    @property
-    def pids(self) -> list[int]:
-        return [int(pid) for pid in re.findall(r"\(pid (\d+)\)", self.output)]
-
-    @property
-    def folder(self) -> Path:
-        found = re.search(r"logs and data in (\S+)", self.output)
-        assert found is not None, self.output
-        return PROJECT / found[1]
-
-
-@contextmanager
-def demo(environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A running demo, with its output and errors in one pipe; stopped in any case."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("UPSTREAM", "DEMO_"))}
-    with subprocess.Popen(
-        [sys.executable, "-u", "-m", "demo"],
-        cwd=PROJECT,
-        env={**kept, **HOSTILE, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                process.communicate(timeout=TIMEOUT_S)
-
-
-def run(**environment: str) -> Ended:
-    with demo(environment) as process:
-        output, _ = process.communicate(timeout=TIMEOUT_S)
-        return Ended(process.returncode, output)
+def ended(log: Path, **environment: str) -> RunModule:
+    """A demo that has run to its end."""
+    with run_module("demo", log=log, environment=environment) as demo:
+        demo.end()
+    return demo
 
 
 def is_alive(pid: int) -> bool:
@@ -96,12 +45,12 @@ def postmaster_pid(folder: Path) -> int | None:
 
 
 @pytest.fixture(scope="module")
-def finished() -> Ended:
-    return run()
+def finished(tmp_path_factory: pytest.TempPathFactory) -> RunModule:
+    return ended(tmp_path_factory.mktemp("demo") / "log")
 
 
-def test_the_demo_ends_with_the_line_that_accounts_for_every_request(finished: Ended) -> None:
-    assert finished.status == 0, finished.output
+def test_the_demo_ends_with_the_line_that_accounts_for_every_request(finished: RunModule) -> None:
+    assert finished.process.returncode == 0, finished.output
     found = LAST_LINE.fullmatch(finished.last_line)
     assert found is not None, finished.output
     admitted, stored, rated, unpriced, zero_charge = (int(number) for number in found.groups()[:5])
@@ -109,7 +58,7 @@ def test_the_demo_ends_with_the_line_that_accounts_for_every_request(finished: E
     assert finished.output.count("demo ok") == 1
 
 
-def test_the_total_is_what_the_toy_engine_counted_at_the_prices_of_the_file(finished: Ended) -> None:
+def test_the_total_is_what_the_toy_engine_counted_at_the_prices_of_the_file(finished: RunModule) -> None:
     # Words by hand: the system prompt has 13, the user's has 4 and the title of the request.
     llama = 200 * (18 - 0) + 600 * 24  # the first request; from the second on, 13 tokens are cached
     llama += sum(200 * (user - 13) + 50 * 13 + 600 * 24 for user in (20, 18, 21, 20))
@@ -121,7 +70,7 @@ def test_the_total_is_what_the_toy_engine_counted_at_the_prices_of_the_file(fini
     assert finished.last_line.endswith(f"total_cost=0.{nano:09d}")
 
 
-def test_the_demo_shows_the_refusal_the_quote_and_the_anomaly(finished: Ended) -> None:
+def test_the_demo_shows_the_refusal_the_quote_and_the_anomaly(finished: RunModule) -> None:
     assert re.search(
         r'Refused \(no resource id\): HTTP 400 \{"error": .*X-Saturn-Resource-Id', finished.output
     )
@@ -130,7 +79,7 @@ def test_the_demo_shows_the_refusal_the_quote_and_the_anomaly(finished: Ended) -
     assert "17 admitted = 17 stored = 14 rated + 1 unpriced" in finished.output
 
 
-def test_the_demo_leaves_no_process_and_no_folder(finished: Ended) -> None:
+def test_the_demo_leaves_no_process_and_no_folder(finished: RunModule) -> None:
     assert len(finished.pids) == 3
     assert not any(map(is_alive, finished.pids))
     assert not finished.folder.exists()
@@ -144,93 +93,88 @@ def test_the_demo_leaves_no_process_and_no_folder(finished: Ended) -> None:
         (signal.SIGINT, "client  sending"),
     ],
 )
-def test_an_interrupted_demo_leaves_nothing(number: signal.Signals, moment: str) -> None:
-    with demo({}) as process:
-        output = read_until(process, lambda line: line.startswith(moment))
-        postmaster = postmaster_pid(Ended(0, output).folder)
-        process.send_signal(number)
-        rest, _ = process.communicate(timeout=TIMEOUT_S)
-    ended = Ended(process.returncode, output + rest)
-    assert ended.status == 128 + number, ended.output
-    assert ended.last_line == f"demo stopped by {number.name}"
-    assert ended.pids
-    assert not any(map(is_alive, ended.pids))
+def test_an_interrupted_demo_leaves_nothing(number: signal.Signals, moment: str, tmp_path: Path) -> None:
+    with run_module("demo", log=tmp_path / "log") as demo:
+        demo.wait_until_says(moment)
+        postmaster = postmaster_pid(demo.folder)
+        demo.process.send_signal(number)
+        status = demo.end()
+    assert status == 128 + number, demo.output
+    assert demo.last_line == f"demo stopped by {number.name}"
+    assert demo.pids
+    assert not any(map(is_alive, demo.pids))
     assert postmaster is None or not is_alive(postmaster)
-    assert not ended.folder.exists()
+    assert not demo.folder.exists()
 
 
-def test_a_rater_that_dies_fails_the_demo_and_its_database_is_stopped() -> None:
-    with demo({}) as process:
-        output = read_until(process, lambda line: line.startswith("proxy   starting"))
-        postmaster = postmaster_pid(Ended(0, output).folder)
+def test_a_rater_that_dies_fails_the_demo_and_its_database_is_stopped(tmp_path: Path) -> None:
+    with run_module("demo", log=tmp_path / "log") as demo:
+        demo.wait_until_says("proxy   starting")
+        postmaster = postmaster_pid(demo.folder)
         assert postmaster is not None
-        os.kill(Ended(0, output).pids[0], signal.SIGKILL)
-        rest, _ = process.communicate(timeout=TIMEOUT_S)
-    ended = Ended(process.returncode, output + rest)
-    assert ended.status == 1
-    assert ended.last_line.startswith("demo failed: ")
-    assert "last lines of the rater:" in ended.output
-    assert "demo ok" not in ended.output
-    assert not any(map(is_alive, [*ended.pids, postmaster]))
-    assert not ended.folder.exists()
+        os.kill(demo.pids[0], signal.SIGKILL)
+        assert demo.end() == 1
+    assert demo.last_line.startswith("demo failed: ")
+    assert "last lines of the rater:" in demo.output
+    assert "demo ok" not in demo.output
+    assert not any(map(is_alive, [*demo.pids, postmaster]))
+    assert not demo.folder.exists()
 
 
 def test_a_demo_whose_output_nobody_reads_any_more_leaves_nothing() -> None:
-    with demo({}) as process:
-        output = read_until(process, lambda line: line.startswith("engine  starting"))
+    # A pipe instead of the log file that other runs have: it is its reader who goes away.
+    with subprocess.Popen(
+        module("demo"),
+        cwd=PROJECT,
+        env={**os.environ, **HOSTILE, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
         assert process.stdout is not None
+        output = ""
+        while "engine  starting" not in output:
+            line = process.stdout.readline()
+            assert line, output
+            output += line
         process.stdout.close()
         assert process.wait(TIMEOUT_S) == 1
-    ended = Ended(1, output)
-    assert not any(map(is_alive, ended.pids))
-    assert not ended.folder.exists()
-
-
-def read_until(process: subprocess.Popen[str], fits: Callable[[str], bool]) -> str:
-    assert process.stdout is not None
-    lines: list[str] = []
-    for line in process.stdout:
-        lines.append(line)
-        if fits(line):
-            return "".join(lines)
-    raise AssertionError("".join(lines))
+    assert not any(map(is_alive, pids_in(output)))
+    assert not folder_in(output).exists()
 
 
 @pytest.fixture
 def other_engine(tmp_path: Path) -> Iterator[str]:
     """Someone's OpenAI-compatible engine, already running."""
-    log = tmp_path / "engine.log"
-    with (
-        log.open("w") as output,
-        subprocess.Popen(
-            [sys.executable, "-m", "demo.engine"], cwd=PROJECT, stdout=output, stderr=subprocess.STDOUT
-        ) as process,
-    ):
-        try:
-            deadline = time.monotonic() + 30
-            while (found := re.search(r"running on (\S+)", log.read_text())) is None:
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.05)
-            yield found[1]
-        finally:
-            process.terminate()
+    engine = start("engine", module("demo.engine"), tmp_path / "engine.log", folder=PROJECT)
+    try:
+        yield engine.wait_until_says(r"running on (http://127\.0\.0\.1:\d+)")
+    finally:
+        engine.kill()
 
 
-def test_the_demo_goes_in_front_of_a_running_engine_without_showing_its_key(other_engine: str) -> None:
-    ended = run(UPSTREAM=other_engine, UPSTREAM_MODEL="Qwen/Qwen2.5-7B-Instruct", UPSTREAM_API_KEY=KEY)
-    assert ended.status == 0, ended.output
-    assert LAST_LINE.fullmatch(ended.last_line), ended.output
-    assert "admitted=7 stored=7 rated=6 unpriced=0 zero_charge=1 " in ended.last_line
-    assert KEY not in ended.output
+def test_the_demo_goes_in_front_of_a_running_engine_without_showing_its_key(
+    other_engine: str, tmp_path: Path
+) -> None:
+    upstream = {
+        "UPSTREAM": other_engine,
+        "UPSTREAM_MODEL": "Qwen/Qwen2.5-7B-Instruct",
+        "UPSTREAM_API_KEY": KEY,
+    }
+    demo = ended(tmp_path / "log", **upstream)
+    assert demo.process.returncode == 0, demo.output
+    assert LAST_LINE.fullmatch(demo.last_line), demo.output
+    assert "admitted=7 stored=7 rated=6 unpriced=0 zero_charge=1 " in demo.last_line
+    assert KEY not in demo.output
 
 
 @pytest.mark.parametrize(
     ("url", "reason"),
     [("http://127.0.0.1:1", "does not work as an OpenAI-compatible engine"), ("localhost", "must look like")],
 )
-def test_an_upstream_that_is_none_is_named_as_the_failure(url: str, reason: str) -> None:
-    ended = run(UPSTREAM=url, UPSTREAM_API_KEY=KEY)
-    assert ended.status == 1
-    assert ended.last_line.startswith("demo failed: ")
-    assert reason in ended.last_line
-    assert KEY not in ended.output
+def test_an_upstream_that_is_none_is_named_as_the_failure(url: str, reason: str, tmp_path: Path) -> None:
+    demo = ended(tmp_path / "log", UPSTREAM=url, UPSTREAM_API_KEY=KEY)
+    assert demo.process.returncode == 1
+    assert demo.last_line.startswith("demo failed: ")
+    assert reason in demo.last_line
+    assert KEY not in demo.output

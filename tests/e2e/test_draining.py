@@ -9,11 +9,12 @@ import httpx
 import pytest
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from rig.processes import free_port
 from tests.e2e.conftest import IDENTITY
 from tests.harness.engine import LAST_CHUNK, Engine, EngineRequest, Line, document
 from tests.harness.engine_streams import DONE, VLLM, VLLM_USAGE
 from tests.harness.events import EventRecorder
-from tests.harness.proxy import Proxy, free_port
+from tests.harness.proxy import Proxy
 from tests.harness.raw_client import CutOffError, RawClient, post
 from tests.harness.spool_folder import depth_of
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from rig.processes import free_port
 from tests.e2e.conftest import IDENTITY
 from tests.harness import engine as engines
 from tests.harness.engine import Engine, EngineRequest, Line
 from tests.harness.events import EventRecorder
-from tests.harness.proxy import Proxy, free_port
+from tests.harness.proxy import Proxy
 
 CHAT = "/v1/chat/completions"
 ANSWER = {"model": "m", "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}

@@ -7,14 +7,15 @@ from pathlib import Path
 import httpx
 import pytest
 
+from rig.programs import PROJECT
 from tests.e2e.conftest import IDENTITY
 from tests.harness import engine as engines
 from tests.harness.engine import Engine
-from tests.harness.proxy import ROOT, Proxy
+from tests.harness.proxy import Proxy
 
 CHAT = "/v1/chat/completions"
 BODY = {"model": "m", "messages": []}
-ADDON = (ROOT / "addon" / "phoebe.py").read_text()
+ADDON = (PROJECT / "addon" / "phoebe.py").read_text()
 
 
 @contextmanager
@@ -192,7 +193,7 @@ def test_a_mitmproxy_that_can_not_be_guarded_ends_before_it_listens(
 ) -> None:
     changer = tmp_path / "changer.py"
     changer.write_text(change)
-    arguments = ("-s", str(ROOT / "addon" / "phoebe.py"), "--mode", f"reverse:{engine.url}")
+    arguments = ("-s", str(PROJECT / "addon" / "phoebe.py"), "--mode", f"reverse:{engine.url}")
     proxy = Proxy(tmp_path, *arguments, script=changer, ready=None)
 
     assert proxy.process.wait(timeout=30) == 1

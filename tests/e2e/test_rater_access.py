@@ -1,10 +1,6 @@
 """A real mitmdump and a real `phoebe serve` with certificates on both sides and a token."""
 
 import asyncio
-import os
-import subprocess
-import sys
-import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -18,56 +14,27 @@ from tests.harness import engine as engines
 from tests.harness.certificates import Authority, Certificate, replace
 from tests.harness.engine import Engine
 from tests.harness.guarded_rater import TokensFile
-from tests.harness.proxy import ROOT, Proxy
+from tests.harness.proxy import Proxy
+from tests.harness.served_rater import ServedRater
 
 CHAT = "/v1/chat/completions"
 ANSWER = {"model": "m", "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
 TIMEOUT_S = 30.0
 
 
-class Serve:
-    """`phoebe serve` as a process of its own."""
-
-    def __init__(self, folder: Path, database_url: str, *arguments: str) -> None:
-        self.log_path = folder / "rater.log"
-        with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "rater_service.cli", "serve", "--listen", "127.0.0.1:0", *arguments],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=ROOT,
-                env={**os.environ, "DATABASE_URL": database_url},
-            )
-        self.port = int(self.wait_for_log("listening on 127.0.0.1:"))
-
-    def log(self) -> str:
-        return self.log_path.read_text()
-
-    def wait_for_log(self, text: str, count: int = 1) -> str:
-        """Wait for a text to be logged so often; return what follows it on its line, the last time."""
-        deadline = time.monotonic() + TIMEOUT_S
-        while self.log().count(text) < count or not self.log().endswith("\n"):
-            assert self.process.poll() is None, self.log()
-            assert time.monotonic() < deadline, f"{text!r} never came: {self.log()}"
-            time.sleep(0.02)
-        return self.log().rpartition(text)[2].partition("\n")[0]
-
-    def stop(self) -> int:
-        self.process.terminate()
-        return self.process.wait(timeout=30)
-
-
 def serve(
     folder: Path, database_url: str, tokens: TokensFile, rater: Certificate, clients: Authority
-) -> Serve:
+) -> ServedRater:
     certificate, key = rater.write(folder, "rater")
     replace(folder / "clients.pem", clients.pem)
-    return Serve(
+    served = ServedRater(
         folder,
-        database_url,
+        {"DATABASE_URL": database_url},
         *("--tls-cert", str(certificate), "--tls-key", str(key)),
         *("--tls-client-ca", str(folder / "clients.pem"), "--tokens", str(tokens.path)),
     )
+    served.wait_until_ready()
+    return served
 
 
 def credentials(folder: Path, authority: Authority, addon: Certificate) -> dict[str, str]:

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from rig.processes import free_port
 from tests.harness.engine import Engine
-from tests.harness.proxy import Proxy, free_port
+from tests.harness.proxy import Proxy
 
 # More than the pipe holds by which other threads, and signals, wake an event loop that is busy.
 FLOOD = """

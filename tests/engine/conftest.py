@@ -1,6 +1,5 @@
 """A real engine behind a real mitmdump with the addon: `make test-engine` installs it and runs the tests."""
 
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +8,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from rig.programs import PROJECT
 from tests.engine.metered_client import MeteredClient, metered_client
 from tests.engine.spoken_api import MODEL
 from tests.harness.events import EventRecorder
-from tests.harness.proxy import ROOT, Proxy
+from tests.harness.proxy import Proxy
+from tests.harness.python_child import child
 
-PYTHON = ROOT / ".venv-engine" / "bin" / "python"
+PYTHON = PROJECT / ".venv-engine" / "bin" / "python"
 START_TIMEOUT_S = 60.0
 # How much the operator has said of the engine: its URL only, its kind, its kind and its model.
 RESOURCES = """
@@ -39,23 +40,14 @@ def llama_server(folder: Path, pooling: str) -> Iterator[str]:
     """Run llama.cpp's server as a process of its own as long as the context lasts; gives its URL."""
     assert PYTHON.exists(), "the engine is not installed: make test-engine"
     log = folder / "llama.log"
-    command = [str(PYTHON), "-m", "tests.engine.llama_server", str(folder), MODEL, pooling]
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True
-        )
-    watchdog = threading.Timer(START_TIMEOUT_S, process.kill)
-    watchdog.start()
-    assert process.stdout
-    url = process.stdout.readline().strip()
-    watchdog.cancel()
-    try:
+    with child([PYTHON, "-m", "tests.engine.llama_server", folder, MODEL, pooling], errors=log) as server:
+        watchdog = threading.Timer(START_TIMEOUT_S, server.process.kill)
+        watchdog.start()
+        url = server.hear()
+        watchdog.cancel()
         assert url, f"the engine did not start: {log.read_text()}"
         yield url
-    finally:
-        # The end of its input ends it.
-        process.communicate(timeout=30)
-    assert process.returncode == 0, log.read_text()
+        assert server.end() == 0, log.read_text()
 
 
 @pytest.fixture(scope="session")

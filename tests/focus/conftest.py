@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.proxy import ROOT
+from rig.programs import PROJECT
 
-PYTHON = ROOT / ".venv-focus" / "bin" / "python"
+PYTHON = PROJECT / ".venv-focus" / "bin" / "python"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

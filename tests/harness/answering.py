@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
+
+from tests.harness.threaded_server import ThreadedServer
 
 
 @contextmanager
@@ -23,12 +24,5 @@ def answering(pages: dict[str, bytes], status: int = 200) -> Iterator[tuple[str,
         def log_message(self, *_: object) -> None:
             """Keep the output of the tests clean."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", shown
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with ThreadedServer(Handler) as server:
+        yield server.url, shown

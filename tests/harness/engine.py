@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import override
 
+from tests.harness.threaded_server import ThreadedServer
+
 HEAD_END = b"\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -88,7 +90,7 @@ def in_turn(*scripts: Script) -> Script:
     return script
 
 
-class Engine:
+class Engine(ThreadedServer):
     """Serves one script at a time and remembers the requests it got.
 
     tls: speak TLS, as a server with this context. port: 0: any free one.
@@ -116,18 +118,7 @@ class Engine:
                 ):
                     engine.serve_connection(connection)
 
-        class Server(socketserver.ThreadingTCPServer):
-            allow_reuse_address = True
-            daemon_threads = True
-
-        self._server = Server(("127.0.0.1", port), Handler)
-        self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        super().__init__(Handler, port)
 
     def serve_connection(self, connection: socket.socket) -> None:
         buffer = b""
@@ -157,8 +148,3 @@ class Engine:
                 self.script(request, Line(connection))
             except OSError:
                 return  # the proxy went away, as some tests want it to
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()

@@ -15,9 +15,10 @@ import httpx
 
 from phoebe_addon.gate.built_in_routes import built_in_routes
 from phoebe_addon.gate.routes import METHODS_WITH_BODY, Match, RouteTable
+from rig.programs import PROJECT
 from tests.harness import hostile_http1
 from tests.harness.events import EventRecorder
-from tests.harness.proxy import ROOT, Proxy
+from tests.harness.proxy import Proxy
 from tests.harness.tls_client import open_http2
 from tests.harness.witness_engine import Witnessed
 
@@ -58,7 +59,7 @@ class Stand:
         self._free_seen = 0
         self.proxy = Proxy(
             folder,
-            *("--mode", f"reverse:{self.engine.url}", "-s", str(ROOT / "tests/harness/errors_script.py")),
+            *("--mode", f"reverse:{self.engine.url}", "-s", str(PROJECT / "tests/harness/errors_script.py")),
             options={"phoebe_rater": f"127.0.0.1:{rater.port}", "phoebe_body_limit": "100k"},
             environment={"ERRORS_FILE": str(self.errors)},
         )

@@ -1,9 +1,7 @@
 """A PostgreSQL server of a test's own, to be killed and started again, and a line to it that can be cut."""
 
 import asyncio
-import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +9,8 @@ from pathlib import Path
 
 import asyncpg
 
-from tests.harness.postgres import server_user
+from rig.postgres import Cluster, answers, socket_url
+from rig.processes import Running
 
 SOCKET = ".s.PGSQL.5432"
 # How the client says it, and what the server answers.
@@ -20,69 +19,34 @@ COMMITTED = b"COMMIT\0"
 
 
 class OwnPostgres:
-    """A server on data of its own, from the binaries in a folder; its socket is in `folder`, or at a port."""
+    """A server on data of its own, from the programs in a folder; its socket is in `folder`, or at a port."""
 
-    def __init__(self, binaries: Path, folder: Path, port: int | None = None) -> None:
-        self._binaries = binaries
+    def __init__(self, programs: Path, folder: Path, port: int | None = None) -> None:
         self.folder = folder
-        self._port = port
-        self._process: subprocess.Popen[bytes] | None = None
-        self.url = url_in(folder) if port is None else f"postgresql://postgres@127.0.0.1:{port}/postgres"
-        user = server_user()
-        os.chown(folder, user.pw_uid, user.pw_gid)
-        self._run("initdb", "--auth=trust", "--encoding=UTF8", "--username=postgres", "--no-sync").wait()
-
-    def _run(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
-        user = server_user()
-        is_root = os.geteuid() == 0
-        return subprocess.Popen(
-            [self._binaries / program, "-D", self.folder / "data", *arguments],
-            cwd=self.folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            user=user.pw_uid if is_root else None,
-            group=user.pw_gid if is_root else None,
-            extra_groups=[] if is_root else None,
-        )
+        self._cluster = Cluster(programs, folder)
+        self._settings = {} if port is None else {"listen_addresses": "127.0.0.1", "port": str(port)}
+        self._running: Running | None = None
+        self.url = self._cluster.url() if port is None else f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        assert self._cluster.make().process.wait() == 0, self._cluster.log.read_text()
 
     def start(self) -> None:
         """Start it. After a kill it takes a moment: processes of the killed server must be gone first."""
-        options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={self.folder}"]
-        if self._port is not None:
-            options += ["-c", "listen_addresses=127.0.0.1", "-c", f"port={self._port}"]
         deadline = time.monotonic() + 30
-        while True:
-            if self._process is None or self._process.poll() is not None:
-                assert time.monotonic() < deadline, "PostgreSQL does not start"
-                self._process = self._run("postgres", *options)
-            if self._answers():
-                return
-
-    def _answers(self) -> bool:
-        async def ask() -> None:
-            await (await asyncpg.connect(self.url)).close()
-
-        try:
-            asyncio.run(ask())
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            time.sleep(0.05)  # between two looks at a process that is starting
-            return False
-        return True
+        while not asyncio.run(answers(self.url)):
+            assert time.monotonic() < deadline, f"PostgreSQL does not start: {self._cluster.log.read_text()}"
+            if self._running is None or self._running.process.poll() is not None:
+                self._running = self._cluster.serve(self._settings)
+            time.sleep(0.02)  # between two looks at a process that is starting
 
     def kill(self) -> None:
         """Kill -9."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
+        assert self._running is not None
+        self._running.kill()
 
     def stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGQUIT)
-            self._process.wait()
-
-
-def url_in(folder: Path) -> str:
-    return f"postgresql://postgres@/postgres?host={folder}"
+        if self._running is not None:
+            self._running.process.send_signal(signal.SIGQUIT)
+            self._running.process.wait()
 
 
 def binaries_of(url: str) -> Path:
@@ -117,7 +81,7 @@ class Line:
 
     def __init__(self, behind: Path, folder: Path) -> None:
         self._behind = behind
-        self.url = url_in(folder)
+        self.url = socket_url(folder)
         self._socket = folder / SOCKET
         self.cut_before: Callable[[], None] | None = None
         self.cut_after: Callable[[], None] | None = None

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rig.chat_answers import CHAT, DONE, event, usage_of
 from tests.harness.engine import LAST_CHUNK, EngineRequest, Line
 
 MODEL = "meta/llama"
@@ -113,20 +114,15 @@ class PretendEngine:
 
     def _usage(self, prompt: int, generated: int, cached: int, *, streamed: bool) -> Json:
         reported = self.cached and (self.cached_in_streams or not streamed)
-        return {
-            "prompt_tokens": prompt,
-            "total_tokens": prompt + generated,
-            "completion_tokens": generated,
-            "prompt_tokens_details": {"cached_tokens": cached} if reported else None,
-            **(self.spoiled_in_streams if streamed else self.spoiled),
-        }
+        usage = usage_of(prompt, generated, cached if reported else None)
+        return {**usage, **(self.spoiled_in_streams if streamed else self.spoiled)}
 
     def _chat(self, body: Json, model: str | None, prompt: int, cached: int, line: Line) -> None:
         head: Json = {"id": "c-1", **({"model": model} if model else {})}
         if body.get("stream"):
             self._stream(line, self._chunks(head, body.get("stream_options") or {}, prompt, cached))
             return
-        choice = {"index": 0, "message": {"content": "eight words"}, "finish_reason": "length"}
+        choice = CHAT.choice("eight words", "length")
         usage = self._usage(prompt, GENERATED, cached, streamed=False)
         answer = {**head, "choices": [choice], "usage": usage}
         self._document(line, answer if self.plain_usage else {**head, "choices": [choice]})
@@ -136,15 +132,15 @@ class PretendEngine:
         running = asked and self.continuous and options.get("continuous_usage_stats")
         for count in range(GENERATED + 1):
             reason = "length" if count == GENERATED else None
-            choice = {"index": 0, "delta": {"content": "word "}, "finish_reason": reason}
+            choice = CHAT.piece("word ", reason)
             usage = {"usage": {"prompt_tokens": prompt, "completion_tokens": count}} if running else {}
-            yield _event({**head, "choices": [choice], **usage})
+            yield event({**head, "choices": [choice], **usage})
         if asked:
-            yield _event(
+            yield event(
                 {**head, "choices": [], "usage": self._usage(prompt, GENERATED, cached, streamed=True)}
             )
         if not self.never_ends:
-            yield b"data: [DONE]\n\n"
+            yield DONE
 
     def _messages(self, body: Json, model: str | None, prompt: int, cached: int, line: Line) -> None:
         cached = cached if "cache_control" in json.dumps(body) else 0
@@ -163,7 +159,7 @@ class PretendEngine:
             ("message_stop", {}),
         ]
         self._stream(
-            line, [f"event: {name}\n".encode() + _event({"type": name, **data}) for name, data in events]
+            line, [f"event: {name}\n".encode() + event({"type": name, **data}) for name, data in events]
         )
 
     def _ollama(self, body: Json, model: str | None, prompt: int, line: Line) -> None:
@@ -206,10 +202,6 @@ def models_of(owner: str, *names: str) -> Json:
     """Make the page that lists models."""
     data = [{"id": name, "object": "model", "owned_by": owner} for name in names or (MODEL,)]
     return {"object": "list", "data": data}
-
-
-def _event(document: Json) -> bytes:
-    return f"data: {json.dumps(document)}\n\n".encode()
 
 
 def _error(message: str) -> Json:

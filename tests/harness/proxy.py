@@ -2,26 +2,17 @@
 
 import os
 import signal
-import socket
 import subprocess
-import sys
-import time
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-ROOT = Path(__file__).resolve().parents[2]
-MITMDUMP = Path(sys.executable).with_name("mitmdump")
-START_TIMEOUT_S = 30.0
+from rig.processes import accepts, free_port, start
+from rig.programs import ADDON, PROJECT, mitmdump
+
 READY = "phoebe: metering"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Proxy:
@@ -35,14 +26,13 @@ class Proxy:
         folder: Path,
         *arguments: str,
         options: Mapping[str, str] | None = None,
-        script: Path = ROOT / "addon" / "phoebe.py",
+        script: Path = ADDON,
         environment: Mapping[str, str] | None = None,
         ready: str | None = READY,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.metrics_port = free_port()
-        self.log_path = folder / "mitmdump.log"
         settings = {
             "phoebe_spool": str(folder / "spool"),
             "phoebe_metrics": f"127.0.0.1:{self.metrics_port}",
@@ -50,51 +40,33 @@ class Proxy:
             "phoebe_drain_timeout": "5",
             **(options or {}),
         }
-        sets = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    str(MITMDUMP),
-                    *("-s", str(script), "--listen-host", "127.0.0.1", "--listen-port", str(self.port)),
-                    *sets,
-                    *arguments,
-                ],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=ROOT,
-                env={**os.environ, **(environment or {})},
-            )
+        self._running = start(
+            "mitmdump",
+            mitmdump(self.port, settings, "-s", str(script), *arguments),
+            folder / "mitmdump.log",
+            folder=PROJECT,
+            environment={**os.environ, **(environment or {})},
+            keep_log=True,
+        )
         if ready:
             self.wait_for_log(ready)
-            self._wait_for_port()
+            # The server is bound anew when the addon makes it a reverse proxy.
+            self.wait_for_log("reverse proxy to")
+            self._running.wait_until(lambda: accepts(self.port), f"answer on port {self.port}")
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        return self._running.process
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def log(self) -> str:
-        return self.log_path.read_text(errors="replace")
+        return self._running.said
 
     def wait_for_log(self, text: str, count: int = 1) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while self.log().count(text) < count:
-            assert self.process.poll() is None, f"mitmdump ended: {self.log()}"
-            assert time.monotonic() < deadline, f"{text!r} never came: {self.log()}"
-            time.sleep(0.02)
-
-    def _wait_for_port(self) -> None:
-        """The server is bound anew when the addon makes it a reverse proxy."""
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while "reverse proxy to" not in self.log() or not self._answers():
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.02)
-
-    def _answers(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1):
-                return True
-        except OSError:
-            return False
+        self._running.wait_until(lambda: self.log().count(text) >= count, f"say {text!r} {count} times")
 
     def metric(self, name: str, **labels: str) -> float:
         """Read a metric from the addon's endpoint; a missing one is 0."""

@@ -1,56 +1,65 @@
 """The service as operators run it: a process of its own, whose log and memory a test can look at."""
 
-import asyncio
-import sys
-from collections.abc import AsyncIterator
+import os
+import subprocess
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
-PROGRAM = "from rater_service.cli import main; main()"
+from rig.processes import Running, start
+from rig.programs import LISTENING, PROJECT, environment_of_parts, serve
 
 
-@dataclass
 class ServedRater:
-    """A running `phoebe serve`; `log` grows by its lines."""
+    """A running `phoebe serve`; what it says is in a file in `folder`.
 
-    process: asyncio.subprocess.Process
-    port: int
-    log: list[str] = field(default_factory=list)
+    environment: what is Phoebe's own in it; with `DATABASE_URL`, or `PHOEBE_DATA` for an embedded database.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], *options: str) -> None:
+        self.running: Running = start(
+            "rater",
+            serve(*options),
+            folder / f"rater-{len(list(folder.glob('rater-*.log')))}.log",
+            folder=PROJECT,
+            environment={**environment_of_parts(os.environ), **environment},
+        )
+        self.port = 0
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        return self.running.process
 
     @property
     def resident_bytes(self) -> int:
         return int(psutil.Process(self.process.pid).memory_info().rss)
 
+    def log(self) -> str:
+        return self.running.said
+
+    def wait_until_ready(self) -> None:
+        self.port = int(self.running.wait_until_says(LISTENING))
+
+    def wait_for_log(self, text: str) -> None:
+        self.running.wait_until(lambda: text in self.log(), f"say {text!r}")
+
+    def stop(self) -> int:
+        """Ask it to end; returns its status."""
+        self.process.terminate()
+        return self.process.wait(timeout=30)
+
 
 @asynccontextmanager
-async def served_rater(database_url: str, prices: Path, *options: str) -> AsyncIterator[ServedRater]:
-    """Start the service on a free port, and end it; it must live as long as the context."""
-    command = ("serve", "--listen", "127.0.0.1:0", "--database-url", database_url, "--prices", str(prices))
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PROGRAM, *command, *options, stderr=asyncio.subprocess.PIPE
-    )
-    rater = ServedRater(process, port=0)
-    reading = asyncio.create_task(_keep_log(rater))
+async def served_rater(
+    folder: Path, environment: Mapping[str, str], *options: str
+) -> AsyncIterator[ServedRater]:
+    """A service that answers calls, as long as the context lasts; it is ended if it has not ended before."""
+    rater = ServedRater(folder, environment, *options)
     try:
-        async with asyncio.timeout(60):
-            while not rater.port:
-                assert not reading.done(), "".join(rater.log)
-                await asyncio.sleep(0.01)
+        rater.port = int(await rater.running.until_says(LISTENING))
         yield rater
-        assert process.returncode is None, "".join(rater.log)
     finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
-        await reading
-
-
-async def _keep_log(rater: ServedRater) -> None:
-    assert rater.process.stderr is not None
-    async for line in rater.process.stderr:
-        rater.log.append(line.decode(errors="replace"))
-        if "listening on 127.0.0.1:" in rater.log[-1]:
-            rater.port = int(rater.log[-1].rpartition(":")[2])
+        rater.process.terminate()
+        await rater.running.ended()

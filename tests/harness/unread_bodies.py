@@ -3,17 +3,17 @@
 What is left is the next request on the connection. Servers on older versions of cpp-httplib do the same.
 """
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import override
 
+from tests.harness.threaded_server import ThreadedServer
 from tests.harness.witness_engine import Witnessed
 
 UNKNOWN = "/tokenize?unknown"
 """What the server answers with 404, before it has read the body."""
 
 
-class UnreadBodiesEngine:
+class UnreadBodiesEngine(ThreadedServer):
     """Keeps connections open, reads the bodies of POST alone, and answers with who was asked for.
 
     seen: every request it understood, in order. faults: the lines of those it did not.
@@ -69,17 +69,4 @@ class UnreadBodiesEngine:
             def log_message(self, format: str, *arguments: object) -> None:
                 """Keep the output of the tests clean."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(Handler)

@@ -11,8 +11,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
+from tests.harness.python_child import child
 from tests.harness.witness_engine import Witnessed
 
 PROGRAMS = Path(__file__).parent
@@ -30,9 +32,9 @@ class ProcessWitness:
     def __init__(self, command: list[str]) -> None:
         self.seen: list[Witnessed] = []
         self.faults: list[str] = []
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        assert self._process.stdout
-        self.port = int(self._process.stdout.readline())
+        self._until_closed = ExitStack()
+        self._child = self._until_closed.enter_context(child(command))
+        self.port = int(self._child.hear())
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
@@ -42,8 +44,7 @@ class ProcessWitness:
         return f"http://127.0.0.1:{self.port}"
 
     def _listen(self) -> None:
-        assert self._process.stdout
-        for line in self._process.stdout:
+        while line := self._child.hear():
             told = json.loads(line)
             headers = tuple((n.encode("latin-1"), v.encode("latin-1")) for n, v in told["headers"])
             self.seen.append(
@@ -52,11 +53,9 @@ class ProcessWitness:
 
     def close(self) -> None:
         """End the program."""
-        self._process.kill()
-        self._process.wait()
+        self._child.kill()
         self._thread.join()
-        assert self._process.stdout
-        self._process.stdout.close()
+        self._until_closed.close()
 
 
 def uvicorn(parser: str, folder: Path) -> ProcessWitness:

@@ -14,9 +14,9 @@ from phoebe_addon.meter import Meter
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.spool.spool import open_own
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from rig.processes import free_port
 from tests.harness.addon_in_mitmproxy import PhoebeAddon, taddons
 from tests.harness.playbook import Playbook, guarded
-from tests.harness.proxy import free_port
 
 HOOKS = {"requestheaders", "request", "responseheaders", "response", "error"}
 IDENTITY = b"X-Saturn-Auth-Id: auth-1\r\nX-Saturn-Resource-Id: res-1\r\n"

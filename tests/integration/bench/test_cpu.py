@@ -25,9 +25,10 @@ def test_what_a_child_uses_does_not_count() -> None:
 
 def test_a_process_that_is_gone_has_no_cpu_time() -> None:
     with python_child("") as ended:
-        ended.wait()
-    with pytest.raises(BenchError, match=f"process {ended.pid} has ended"):
-        cpu_time_s(ended.pid)
+        ended.end()
+    pid = ended.process.pid
+    with pytest.raises(BenchError, match=f"process {pid} has ended"):
+        cpu_time_s(pid)
 
 
 @needs_pinning

@@ -9,13 +9,13 @@ import pytest
 from rich.console import Console
 
 from bench import ingest, plain, rating, stream
-from bench.__main__ import environment_of_parts
 from bench.catalogue import all_names, choose
 from bench.contest import Measured
 from bench.errors import BenchError
 from bench.load import Seen
 from bench.ratio import Pair, Ratio
 from bench.result import Result, results_table, write_results
+from rig.programs import environment_of_parts
 
 RESULT = Result(
     "proxy_plain_cpu",

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from chaos.faults import NATURES, Kind
 from chaos.plan import ALL_KINDS, CLOCK_BEHIND_MAX_S, draw_plan, jumped
 from chaos.script import MODELS, Conduct, Usage
-from demo.parts import PROJECT
 from rater_service.prices.file import parse_price_file
 from rater_service.prices.resolution import NoPrice, resolve
+from rig.programs import PRICES
 
 seeds = st.integers(min_value=0, max_value=2**63)
 
@@ -64,7 +64,7 @@ def test_a_clock_never_leaves_the_hours_that_can_be_rated(clock_s: int, jump_s: 
 
 
 def test_the_rates_worked_out_by_hand_are_those_of_the_price_file() -> None:
-    book = parse_price_file((PROJECT / "demo" / "prices.yaml").read_bytes(), "prices.yaml").book
+    book = parse_price_file(PRICES.read_bytes(), "prices.yaml").book
     for model in MODELS:
         found = resolve(book, model.id, model.base)
         if isinstance(found, NoPrice):

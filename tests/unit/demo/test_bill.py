@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from demo.bill import Bill, check
-from demo.processes import DemoError
+from demo.errors import DemoError
 from demo.upstream import read_upstream
 from phoebe_proto.v1.rating_pb2 import RatedUsage, RateWindowResponse
 

@@ -4,7 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
-from tests.harness.python_child import ROOT, run_python
+from rig.programs import PROJECT
+from tests.harness.python_child import run_python
 
 NEW_FAMILY = """
 from phoebe_addon.apis.family import AnswerFormat, Family, Fold, RequestFormat, mark, usage_at
@@ -42,7 +43,7 @@ print(json.dumps([body.family.api, answer.usage.prompt, answer.usage.completion,
 
 def test_a_module_that_is_put_among_the_families_is_found_without_any_other_change(tmp_path: Path) -> None:
     package = tmp_path / "phoebe_addon"
-    shutil.copytree(ROOT / "addon/phoebe_addon", package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PROJECT / "addon/phoebe_addon", package, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "apis" / "families" / "acme.py").write_text(NEW_FAMILY)
 
     ran = run_python(PROGRAM, environment={"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"})

@@ -27,12 +27,10 @@ def adopt_one(folder: Path) -> Spool | None:
 
 def test_what_another_process_has_is_adopted_only_once_it_is_gone(tmp_path: Path) -> None:
     with python_child(OWNER, tmp_path) as owner:
-        assert owner.stdout
-        producer = owner.stdout.readline().strip()
+        producer = owner.hear()
         assert adopt_one(tmp_path) is None
 
         owner.kill()
-        owner.wait()
 
         with closing(adopt_one(tmp_path) or pytest.fail("nothing to adopt")) as adopted:
             assert adopted.producer_id == producer

@@ -62,11 +62,10 @@ asyncio.run(main())
 @pytest.mark.parametrize("lines", [1, 2, 7, 40, 150])
 def test_whenever_a_process_is_killed_all_that_it_said_was_done_is_there(tmp_path: Path, lines: int) -> None:
     with python_child(BUSY, tmp_path / "spool") as process:
-        assert process.stdout
-        said = [process.stdout.readline() for _ in range(lines)]
+        said = [process.hear() for _ in range(lines)]
         process.kill()
-        said += process.stdout.readlines()
-    words = [line.split() for line in said if line.endswith("\n")]
+        said += process.hear_the_rest()
+    words = [line.split() for line in said]
 
     with closing(open_own(tmp_path / "spool", 10**9)) as spool:
         found = waiting(spool)

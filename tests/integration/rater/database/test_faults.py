@@ -19,7 +19,7 @@ from rater_service.service.server import running_server
 from tests.harness.ledger import PRICES, make_event
 from tests.harness.own_postgres import Line, OwnPostgres
 from tests.harness.postgres import PostgresServer
-from tests.integration.rater.service.test_server import served
+from tests.harness.served_rater import ServedRater, served_rater
 
 pytestmark = pytest.mark.one_postgres
 
@@ -177,8 +177,8 @@ async def test_a_stopping_service_finishes_and_answers_the_batch_it_is_at(
     prices = tmp_path / "prices.yaml"
     prices.write_bytes(PRICES)
     async with (
-        served(database_url, tmp_path, prices) as (process, port, lines),
-        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        served_rater(tmp_path, {"DATABASE_URL": database_url}, "--prices", str(prices)) as rater,
+        grpc.aio.insecure_channel(f"127.0.0.1:{rater.port}") as channel,
     ):
         async with pool.acquire() as other, other.transaction():
             await other.execute("LOCK TABLE billing_event IN ACCESS EXCLUSIVE MODE")
@@ -187,14 +187,14 @@ async def test_a_stopping_service_finishes_and_answers_the_batch_it_is_at(
             waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
             while not await other.fetchval(waiting):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-            process.send_signal(signal.SIGTERM)
-            await until_refused(port)
+            rater.process.send_signal(signal.SIGTERM)
+            await until_refused(rater.port)
         answer = await call.read()
         assert isinstance(answer, pb.StreamEventsResponse)
         assert [result.outcome for result in answer.results] == [STORED]
         assert await call.code() == grpc.StatusCode.UNAVAILABLE
-        assert await process.wait() == 0
-    assert "Traceback" not in "".join(lines)
+        assert await rater.running.ended() == 0
+    assert "Traceback" not in rater.log()
     assert await pool.fetchval("SELECT count(*) FROM billing_event") == 1
 
 
@@ -217,8 +217,14 @@ async def test_a_rolling_restart_under_load_loses_nothing(
     prices.write_bytes(PRICES)
     stack = AsyncExitStack()
     async with stack:
-        raters = [await stack.enter_async_context(served(database_url, tmp_path, prices)) for _ in range(2)]
-        sender = Sender([port for _, port, _ in raters])
+
+        async def another() -> ServedRater:
+            environment = {"DATABASE_URL": database_url}
+            rater = served_rater(tmp_path, environment, "--prices", str(prices))
+            return await stack.enter_async_context(rater)
+
+        raters = [await another() for _ in range(2)]
+        sender = Sender([rater.port for rater in raters])
         restarted = asyncio.Event()
 
         async def load() -> int:
@@ -231,12 +237,11 @@ async def test_a_rolling_restart_under_load_loses_nothing(
             return number
 
         loading = asyncio.create_task(load())
-        for place, (process, _, _) in enumerate(raters):
+        for place, rater in enumerate(raters):
             await sender.until_answered(3)
-            process.send_signal(signal.SIGTERM)
-            assert await process.wait() == 0
-            _, port, _ = await stack.enter_async_context(served(database_url, tmp_path, prices))
-            sender.ports[place] = port
+            rater.process.terminate()
+            assert await rater.running.ended() == 0
+            sender.ports[place] = (await another()).port
         await sender.until_answered(3)
         restarted.set()
         sent = await loading

@@ -30,8 +30,8 @@ from tests.harness.old_events import (
     timed_event,
     timed_id,
 )
+from tests.harness.served_rater import served_rater
 from tests.integration.rater.cli.test_cli_with_database import phoebe
-from tests.integration.rater.service.test_server import served
 
 type Logs = pytest.LogCaptureFixture
 
@@ -208,7 +208,7 @@ async def test_a_service_makes_partitions_before_it_answers(
 ) -> None:
     prices = tmp_path / "prices.yaml"
     prices.write_bytes(PRICES)
-    async with served(database_url, tmp_path, prices):
+    async with served_rater(tmp_path, {"DATABASE_URL": database_url}, "--prices", str(prices)):
         assert len(await names(pool)) == 10
 
 

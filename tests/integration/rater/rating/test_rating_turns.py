@@ -1,11 +1,11 @@
 """Runs at once: they take turns over all processes, and one that waits or dies is in nobody's way."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from itertools import pairwise
+from pathlib import Path
 
 import asyncpg
 import grpc
@@ -16,7 +16,10 @@ from phoebe_proto.v1 import rating_pb2 as pb
 from rater_service.database.database import Connection, Pool
 from rater_service.rating.turn import RATING_LOCK, rating_turn
 from rater_service.wire_time import to_timestamp
+from rig.processes import start
+from rig.programs import PROJECT, phoebe
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
+from tests.harness.python_child import python_child
 from tests.harness.rater import Rater
 
 pytestmark = pytest.mark.one_postgres
@@ -65,17 +68,21 @@ async def test_runs_at_once_over_one_window_agree_and_write_each_rollup_once(led
         assert earlier.finished_at < later.knowledge_at
 
 
-async def test_processes_at_once_write_each_rollup_once(ledger: Ledger, database_url: str) -> None:
+async def test_processes_at_once_write_each_rollup_once(
+    ledger: Ledger, database_url: str, tmp_path: Path
+) -> None:
     await ledger.store(*(make_event(auth_id=f"a{n}") for n in range(50)))
     window = ("--since", "2026-11-20T10:00Z", "--until", "2026-11-20T11:00Z")
     processes = [
-        await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "rater_service.cli", "rate", *window, "--database-url", database_url),
-            stdout=asyncio.subprocess.DEVNULL,
+        start(
+            "run",
+            phoebe("rate", *window, "--database-url", database_url),
+            tmp_path / f"{n}.log",
+            folder=PROJECT,
         )
-        for _ in range(3)
+        for n in range(3)
     ]
-    assert [await process.wait() for process in processes] == [0, 0, 0]
+    assert [await process.ended() for process in processes] == [0, 0, 0]
     written = await ledger.pool.fetch("SELECT rollups_written FROM rating_run ORDER BY id")
     assert [row["rollups_written"] for row in written] == [50, 0, 0]
     assert len(await ledger.changes()) == 50
@@ -177,15 +184,11 @@ async def test_a_caller_that_goes_in_the_middle_of_a_run_leaves_nothing_behind(
 
 async def test_the_turn_of_a_killed_process_ends_with_it(ledger: Ledger, database_url: str) -> None:
     await ledger.store(make_event())
-    holder = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", HOLDER, database_url, stdout=asyncio.subprocess.PIPE
-    )
-    assert holder.stdout is not None
-    assert await holder.stdout.readline() == b"holding\n"
-    waiting = asyncio.create_task(ledger.rate())
-    await waiters(ledger.pool)
-    holder.kill()
-    await holder.wait()
+    with python_child(HOLDER, database_url) as holder:
+        assert await asyncio.to_thread(holder.hear) == "holding"
+        waiting = asyncio.create_task(ledger.rate())
+        await waiters(ledger.pool)
+        holder.kill()
     assert (await waiting).rollups_written == 1
 
 

@@ -33,14 +33,14 @@ async def served(database_url: str, tmp_path: Path) -> AsyncIterator[ServedRater
     """A service that, whatever a test does to it, still stores events, stays small and logs no traceback."""
     prices = tmp_path / "prices.yaml"
     prices.write_bytes(PRICES)
-    async with served_rater(database_url, prices) as rater:
+    async with served_rater(tmp_path, {"DATABASE_URL": database_url}, "--prices", str(prices)) as rater:
         await store_one(rater)
         before = rater.resident_bytes
         yield rater
         await store_one(rater)
         assert rater.resident_bytes - before < GROWTH_BYTES_MAX
-    log = "".join(rater.log)
-    assert "Traceback" not in log, log
+        assert rater.process.poll() is None
+    assert "Traceback" not in rater.log(), rater.log()
 
 
 async def store_one(rater: ServedRater) -> None:

@@ -2,11 +2,10 @@
 
 import asyncio
 import logging
-import os
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +18,7 @@ from rater_service.service.rating_queue import RatingQueue
 from rater_service.service.scheduled_rating import ScheduledRating
 from rater_service.service.server import running_server
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
+from tests.harness.served_rater import served_rater
 
 pytestmark = pytest.mark.one_postgres
 
@@ -169,15 +169,11 @@ async def test_a_service_rates_by_itself_only_if_told_to(ledger: Ledger) -> None
             await runs(ledger.pool, expected)
 
 
-async def test_the_command_line_turns_it_on(ledger: Ledger, database_url: str) -> None:
-    command = ("serve", "--listen", "127.0.0.1:0", "--database-url", database_url, "--rate-delay", "0")
-    serving = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "rater_service.cli", *command),
-        env=os.environ | {"PHOEBE_RATE_EVERY": "15m"},
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    await runs(ledger.pool, 1)
-    serving.terminate()
-    assert await serving.wait() == 0
+async def test_the_command_line_turns_it_on(ledger: Ledger, database_url: str, tmp_path: Path) -> None:
+    environment = {"DATABASE_URL": database_url, "PHOEBE_RATE_EVERY": "15m"}
+    async with served_rater(tmp_path, environment, "--rate-delay", "0") as rater:
+        await runs(ledger.pool, 1)
+        rater.process.terminate()
+        assert await rater.running.ended() == 0
     kept = await ledger.pool.fetchval("SELECT requested_by FROM rating_run")
     assert kept == "serve --rate-every 15m"

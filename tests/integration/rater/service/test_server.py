@@ -2,9 +2,6 @@
 
 import asyncio
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,46 +22,13 @@ from rater_service.service.protection import ProtectionFiles
 from rater_service.service.server import SERVICES, ServerSettings, running_server, serve
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 from tests.harness.rater import Rater
+from tests.harness.served_rater import served_rater
 
 pytestmark = pytest.mark.one_postgres
-
-PROGRAM = """
-import asyncio, logging, sys
-from pathlib import Path
-from rater_service.service.server import ServerSettings, serve
-logging.basicConfig(level=logging.INFO)
-url, data, prices = sys.argv[1:]
-asyncio.run(serve(ServerSettings("127.0.0.1:0", Path(prices), url or None, Path(data), False)))
-"""
 
 
 def settings(url: str, listen: str = "127.0.0.1:0", prices: Path | None = None) -> ServerSettings:
     return ServerSettings(listen, prices, url, Path("/nowhere"), allow_plaintext=False)
-
-
-@asynccontextmanager
-async def served(
-    url: str, data: Path, prices: Path
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, int, list[str]]]:
-    """A service in a process of its own: the process, its port and the lines it logs."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PROGRAM, url, str(data), str(prices), stderr=asyncio.subprocess.PIPE
-    )
-    assert process.stderr is not None
-    lines: list[str] = []
-    try:
-        async for line in process.stderr:
-            lines.append(line.decode())
-            if "listening on 127.0.0.1:" in lines[-1]:
-                break
-        else:
-            pytest.fail("".join(lines))
-        yield process, int(lines[-1].rpartition(":")[2]), lines
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        lines.append((await process.stderr.read()).decode())
-        await process.wait()
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
@@ -74,19 +38,19 @@ async def test_a_signal_ends_open_streams_and_the_process_with_0(
     prices = tmp_path / "prices.yaml"
     prices.write_bytes(PRICES)
     async with (
-        served(database_url, tmp_path, prices) as (process, port, lines),
-        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        served_rater(tmp_path, {"DATABASE_URL": database_url}, "--prices", str(prices)) as rater,
+        grpc.aio.insecure_channel(f"127.0.0.1:{rater.port}") as channel,
     ):
         call = MeteringServiceStub(channel).StreamEvents()
         await call.write(metering_pb2.StreamEventsRequest(events=[make_event()]))
         answer = await call.read()
         assert isinstance(answer, metering_pb2.StreamEventsResponse)
-        process.send_signal(stop)
+        rater.process.send_signal(stop)
         with pytest.raises(grpc.aio.AioRpcError) as ended:
             await call.read()
         assert ended.value.code() == grpc.StatusCode.UNAVAILABLE
-        assert await process.wait() == 0
-    assert "Traceback" not in "".join(lines)
+        assert await rater.running.ended() == 0
+    assert "Traceback" not in rater.log()
 
 
 async def test_without_a_database_url_a_database_is_started_migrated_kept_and_stopped(tmp_path: Path) -> None:
@@ -96,8 +60,8 @@ async def test_without_a_database_url_a_database_is_started_migrated_kept_and_st
     outcomes = []
     for _ in range(2):
         async with (
-            served("", tmp_path / "data", prices) as (_, port, _),
-            grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+            served_rater(tmp_path, {"PHOEBE_DATA": str(tmp_path / "data")}, "--prices", str(prices)) as rater,
+            grpc.aio.insecure_channel(f"127.0.0.1:{rater.port}") as channel,
         ):
             call = MeteringServiceStub(channel).StreamEvents()
             await call.write(metering_pb2.StreamEventsRequest(events=[event]))
@@ -114,11 +78,12 @@ async def test_an_embedded_database_left_by_a_killed_service_is_taken_over_and_s
     prices = tmp_path / "prices.yaml"
     prices.write_bytes(PRICES)
     running = tmp_path / "data" / "postgresql" / "postmaster.pid"
-    async with served("", tmp_path / "data", prices) as (process, _, _):
-        process.kill()
-        await process.wait()
+    async with served_rater(
+        tmp_path, {"PHOEBE_DATA": str(tmp_path / "data")}, "--prices", str(prices)
+    ) as rater:
+        rater.running.kill()
     assert running.exists()
-    async with served("", tmp_path / "data", prices):
+    async with served_rater(tmp_path, {"PHOEBE_DATA": str(tmp_path / "data")}, "--prices", str(prices)):
         pass
     assert not running.exists()
 
