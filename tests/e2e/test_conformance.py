@@ -223,7 +223,7 @@ def test_an_engine_that_ignores_the_question_for_usage_fails_in_streams_only(che
     [
         (
             {"prompt_tokens": -1},
-            'no whole number of tokens, so that none of it is billed: {"prompt_tokens": -1',
+            'no whole number of tokens, so that none of it is billed: {"prompt_tokens":-1',
         ),
         ({"prompt_tokens": 0}, "reports no prompt tokens"),
         ({"completion_tokens": 0}, "reports no generated tokens"),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rig.chat_answers import CHAT, DONE, event, usage_of
+from rig.chat_answers import CHAT, DONE, compact, event, usage_of
 from tests.harness.engine import LAST_CHUNK, EngineRequest, Line
 
 MODEL = "meta/llama"
@@ -183,7 +183,7 @@ class PretendEngine:
         line.send(LAST_CHUNK)
 
     def _document(self, line: Line, body: Mapping[str, object], status: str = "200 OK") -> None:
-        content = json.dumps(body).encode()
+        content = compact(body)
         headers = {"Content-Type": "application/json"}
         if self.compressed:
             content, headers["Content-Encoding"] = gzip.compress(content), "gzip"
