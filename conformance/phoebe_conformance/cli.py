@@ -9,8 +9,8 @@ from phoebe_addon.gate.request_body import Asking
 from phoebe_addon.gate.upstreams import Upstream, UpstreamsError, parse_url
 from rater_service.cli.engine import CaFile, Headers
 from rater_service.cli.request_headers import HeaderError, read_headers
-from rater_service.cli.terminal import progress, write, write_json, write_table
 from rater_service.errors import NeedsAttention, OperatorError
+from rater_service.views.terminal import progress, write, write_json, write_table
 
 from .engine_line import Access, EngineLine
 from .inspection import Inspection, Order

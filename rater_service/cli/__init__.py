@@ -1,7 +1,8 @@
-"""The operator's command line, `phoebe`: the commands, their options, and how they show what they found.
+"""The operator's command line, `phoebe`: the commands and their options.
 
 Begin with `program`, which lists the commands; one module a command. Those about price files are in `prices`.
-`terminal` writes. What a command does is in the packages below; here is only how it is asked for and shown.
+What a command does is in the packages below, and how it shows what it found in `views`. Here is how it is
+asked for.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,6 @@
 """`phoebe audit`: proves that nothing was lost and every bill explains itself, or says what is wrong."""
 
 import asyncio
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rater_service.audit.audit import AuditRequest, OnProgress, audit
-from rater_service.audit.findings import AuditedProducer, AuditResult, Difference
+from rater_service.audit.findings import AuditResult
 from rater_service.cli.options import (
     DATA_DIR_DEFAULT,
     AsJson,
@@ -18,11 +17,11 @@ from rater_service.cli.options import (
     moment_option,
     open_store,
 )
-from rater_service.cli.terminal import reported_progress, write, write_json, write_table
 from rater_service.database.database import OPERATOR_ERRORS
 from rater_service.errors import NeedsAttention, OperatorError
-from rater_service.hours import InvalidWindow, utc_text
-from rater_service.money import decimal_text
+from rater_service.hours import InvalidWindow
+from rater_service.views.audit import audit_json, show_findings
+from rater_service.views.terminal import reported_progress, write_json
 
 
 class DifferencesFound(NeedsAttention):
@@ -58,9 +57,9 @@ def show_audit(  # noqa: PLR0913 - one parameter per option
     with reported_progress("auditing") as on_progress:
         result = asyncio.run(_audit(request, database_url, data, on_progress))
     if as_json:
-        write_json(_as_json(result))
+        write_json(audit_json(result))
     else:
-        _show(result)
+        show_findings(result)
     if not result.proven:
         raise DifferencesFound
 
@@ -76,86 +75,3 @@ async def _audit(
             raise OperatorError(flags) from error
         except OPERATOR_ERRORS as error:
             raise OperatorError(f"it could not be checked: {str(error) or type(error).__name__}") from error
-
-
-def _as_json(result: AuditResult) -> dict[str, object]:
-    return {
-        "proven": result.proven,
-        "audited_at": result.audited_at,
-        "window_start": result.window_start,
-        "window_end": result.window_end,
-        **asdict(result.findings),
-        "differences": [
-            asdict(difference) | {"advice": difference.advice} for difference in result.findings.differences
-        ],
-    }
-
-
-def _show(result: AuditResult) -> None:
-    found = result.findings
-    write_table(
-        f"{found.producer_count} producers: admitted = stored + rejected + spooled + lost, by number; "
-        "and what is still running",
-        (
-            *("producer_id", "state", "from", "to", "admitted", "stored", "rejected", "spooled", "lost"),
-            *("pruned", "repeated", "running", "complete until"),
-        ),
-        map(_producer_row, found.producers),
-    )
-    write(_summary(result))
-    for kind, count in found.difference_counts.items():
-        examples = [difference for difference in found.differences if difference.kind is kind]
-        write(f"{kind}: {count}{_advice(examples)}")
-        write_table(
-            f"the first {len(examples)}",
-            ("which", "what"),
-            ((example.subject, example.detail) for example in examples),
-        )
-    write("proven: no differences" if result.proven else "NOT PROVEN: differences were found")
-
-
-def _advice(examples: list[Difference]) -> str:
-    return f": {examples[0].advice}" if examples else ""
-
-
-def _producer_row(producer: AuditedProducer) -> tuple[str | int | None, ...]:
-    until = producer.complete_until
-    return (
-        producer.producer_id,
-        _state(producer),
-        producer.first_seq,
-        producer.last_seq,
-        producer.last_seq - producer.first_seq + 1,
-        producer.stored,
-        producer.rejected,
-        producer.spooled,
-        producer.lost,
-        producer.pruned,
-        producer.repeated,
-        producer.open_exchanges,
-        None if until is None else utc_text(until),
-    )
-
-
-def _state(producer: AuditedProducer) -> str:
-    if producer.last_seen is None:
-        return "sends no status"
-    if producer.retired:
-        return "retired"
-    return "stopped" if producer.stopped else "running"
-
-
-def _summary(result: AuditResult) -> str:
-    found = result.findings
-    if result.window_start is None or result.window_end is None:
-        return "there are no events and no bills"
-    window = f"{utc_text(result.window_start)} to {utc_text(result.window_end)}"
-    return (
-        f"{window}, as of {utc_text(result.audited_at)}: "
-        f"{found.events} events ({found.unnumbered_events} without a number); "
-        f"{found.rollups} rollups bill {found.billed_events} events, "
-        f"total {decimal_text(found.total_cost)} USD; {found.runs} runs checked; "
-        f"{found.late_events} events came after the last run and will be rated by the next one; "
-        f"{found.unrated_hours} complete hours not rated yet"
-        + (f"; {found.pruned_events} events were pruned" if found.pruned_events else "")
-    )

@@ -10,7 +10,6 @@ import typer
 
 from rater_service.bills.explain import EventPage, explain_rollup, list_events
 from rater_service.bills.explanation import Explanation
-from rater_service.cli.explanation_view import explanation_json, show_events, show_explanation
 from rater_service.cli.options import (
     DATA_DIR_DEFAULT,
     AsJson,
@@ -20,10 +19,11 @@ from rater_service.cli.options import (
     open_store,
 )
 from rater_service.cli.period import explained_read_errors
-from rater_service.cli.terminal import complain, progress, write_json
 from rater_service.errors import NeedsAttention
 from rater_service.hours import is_whole_hour
 from rater_service.rollup import RollupKey
+from rater_service.views.explanation import explanation_json, show_events, show_explanation
+from rater_service.views.terminal import complain, progress, write_json
 
 _ROLLUP_MAX = 2**63 - 1
 _EVENTS_MAX = 10_000

@@ -27,9 +27,9 @@ from rater_service.cli.period import (
     explained_read_errors,
     read_period,
 )
-from rater_service.cli.report import as_of_text, window_text
-from rater_service.cli.terminal import OnPart, complain, reported_progress
 from rater_service.errors import OperatorError
+from rater_service.views.report import as_of_text, window_text
+from rater_service.views.terminal import OnPart, complain, reported_progress
 
 _STANDARD_OUTPUT = Path("-")
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, duration_option
-from rater_service.cli.terminal import told_progress, write, write_json
 from rater_service.database.database import open_database, open_pool
+from rater_service.views.migration import show_migration
+from rater_service.views.terminal import told_progress, write_json
 
 if TYPE_CHECKING:
     from rater_service.database.schema import MigrationResult, MigrationSettings
@@ -73,21 +74,7 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
         left = [asdict(revision) for revision in result.left]
         write_json({"before": result.before, "after": result.after, "left": left, "partitions_made": made})
         return
-    _show(result, made)
-
-
-def _show(result: "MigrationResult", made: tuple[str, ...]) -> None:
-    if result.before == result.after:
-        write(f"the schema was up to date: {result.after}")
-    else:
-        write(f"migrated the schema: {result.before or 'empty'} -> {result.after}")
-    if result.left:
-        write(
-            f"left, from {result.left[0].id} on: once no earlier version runs any more, run `phoebe migrate` "
-            "without --phase"
-        )
-    if made:
-        write(f"made partitions: {made[0]} to {made[-1]}")
+    show_migration(result, made)
 
 
 async def _migrate(

@@ -1,7 +1,6 @@
 """`phoebe producers`: which addons report, and which of them will never come back."""
 
 import asyncio
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -9,10 +8,10 @@ from typing import Annotated
 import typer
 
 from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store, user_name
-from rater_service.cli.terminal import write, write_json, write_table
 from rater_service.errors import OperatorError
 from rater_service.events.producers import Producer, list_producers, retire_producer
-from rater_service.hours import utc_text
+from rater_service.views.producers import producer_json, show_producers
+from rater_service.views.terminal import write, write_json
 
 app = typer.Typer(help="See the producers of events, the spools of addons.", no_args_is_help=True)
 
@@ -33,47 +32,14 @@ def show(database_url: DatabaseUrl = None, data: DataDir = DATA_DIR_DEFAULT, as_
     """
     found = asyncio.run(_list(database_url, data))
     if as_json:
-        write_json([asdict(producer) | {"state": _state(producer)} for producer in found])
-        return
-    write_table(
-        f"{len(found)} producers",
-        (
-            "producer_id",
-            "state",
-            "last seen",
-            "complete until",
-            "last number",
-            "spooled",
-            "open",
-            "lost rows",
-        ),
-        (_row(producer) for producer in found),
-    )
+        write_json([producer_json(producer) for producer in found])
+    else:
+        show_producers(found)
 
 
 async def _list(database_url: str | None, data_dir: Path) -> list[Producer]:
     async with open_store(database_url, data_dir) as pool:
         return await list_producers(pool)
-
-
-def _row(producer: Producer) -> tuple[str | int | None, ...]:
-    until = producer.complete_until
-    return (
-        producer.producer_id,
-        _state(producer),
-        utc_text(producer.last_seen),
-        None if until is None else utc_text(until),
-        producer.last_seq,
-        producer.spooled_events,
-        producer.open_exchanges,
-        producer.lost_rows,
-    )
-
-
-def _state(producer: Producer) -> str:
-    if producer.retired:
-        return "retired"
-    return "stopped" if producer.stopped else "running"
 
 
 @app.command()

@@ -28,11 +28,11 @@ from rater_service.cli.prune import prune
 from rater_service.cli.quote import quote
 from rater_service.cli.rate import rate
 from rater_service.cli.report import report
-from rater_service.cli.terminal import complain, log_to_stderr, write
 from rater_service.cli.variables import own_variables, refuse_unknown
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.prices.faults import PriceFileError
 from rater_service.rating.schedule import DELAY_DEFAULT_S, RatingSchedule, parse_every
+from rater_service.views.terminal import complain, log_to_stderr, write
 
 EXIT_FAILURE = 1
 EXIT_ANOMALY = 2

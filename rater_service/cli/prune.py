@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -19,13 +19,11 @@ from rater_service.cli.options import (
     open_store,
     user_name,
 )
-from rater_service.cli.terminal import reported_progress, write, write_json, write_table
 from rater_service.database.database import OPERATOR_ERRORS, Pool
 from rater_service.errors import NeedsAttention, OperatorError
-from rater_service.hours import InvalidWindow, utc_text
-from rater_service.retention.archive import ArchivedEvents, archive_events
+from rater_service.hours import InvalidWindow
+from rater_service.retention.archive import archive_events
 from rater_service.retention.drop import EventsCame, drop_events
-from rater_service.retention.old_events import OldEvents
 from rater_service.retention.retention import (
     ACCEPTABLE,
     Obstacle,
@@ -34,6 +32,8 @@ from rater_service.retention.retention import (
     judge_old_events,
     obstacle,
 )
+from rater_service.views.pruning import Outcome, outcome_json, show_dropped, show_verdicts
+from rater_service.views.terminal import reported_progress, write_json
 
 
 class EventsStay(NeedsAttention):
@@ -96,7 +96,7 @@ def prune(  # noqa: PLR0913 - one parameter per option
     )
     outcomes = asyncio.run(_prune(work, database_url, data))
     if as_json:
-        write_json({"before": before, "dry_run": dry_run, "partitions": list(map(_as_json, outcomes))})
+        write_json({"before": before, "dry_run": dry_run, "partitions": list(map(outcome_json, outcomes))})
     if any(outcome.reasons for outcome in outcomes):
         raise EventsStay
 
@@ -113,26 +113,15 @@ class _Prune:
     shows: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What became of a partition's old events; with reasons they stay."""
-
-    events: OldEvents
-    reasons: tuple[Reason, ...]
-    accepted: tuple[str, ...]
-    is_dropped: bool = False
-    archived: ArchivedEvents | None = None
-
-
-async def _prune(work: _Prune, database_url: str | None, data_dir: Path) -> list[_Outcome]:
+async def _prune(work: _Prune, database_url: str | None, data_dir: Path) -> list[Outcome]:
     async with open_store(database_url, data_dir) as pool:
         try:
             verdicts = await _judge(pool, work)
             if work.shows:
-                _show(verdicts)
+                show_verdicts(verdicts)
             free = [verdict for verdict in verdicts if not verdict.reasons]
             if work.is_dry or not free:
-                return [_Outcome(one.events, one.reasons, one.accepted) for one in verdicts]
+                return [Outcome(one.events, one.reasons, one.accepted) for one in verdicts]
             if work.asks:
                 events = sum(verdict.events.event_count for verdict in free)
                 typer.confirm(f"Drop {events} events for good?", abort=True, err=True)
@@ -142,7 +131,7 @@ async def _prune(work: _Prune, database_url: str | None, data_dir: Path) -> list
         except OPERATOR_ERRORS as error:
             raise OperatorError(f"it was broken off: {str(error) or type(error).__name__}") from error
     if work.shows:
-        _show_dropped(outcomes)
+        show_dropped(outcomes)
     return outcomes
 
 
@@ -152,13 +141,13 @@ async def _judge(pool: Pool, work: _Prune) -> list[Verdict]:
         return [verdict async for verdict in judged]
 
 
-async def _drop_all(pool: Pool, verdicts: Sequence[Verdict], work: _Prune) -> list[_Outcome]:
+async def _drop_all(pool: Pool, verdicts: Sequence[Verdict], work: _Prune) -> list[Outcome]:
     """Drop what is free to go, oldest first; from the first that events came to, all stay."""
-    outcomes: list[_Outcome] = []
+    outcomes: list[Outcome] = []
     came: tuple[Reason, ...] = ()
     with reported_progress("dropping events") as on_progress:
         for verdict in verdicts:
-            outcome = _Outcome(verdict.events, verdict.reasons or came, verdict.accepted)
+            outcome = Outcome(verdict.events, verdict.reasons or came, verdict.accepted)
             if not outcome.reasons:
                 on_progress(f"dropping {verdict.events.partition.name}, {len(outcomes)} done")
                 try:
@@ -170,66 +159,9 @@ async def _drop_all(pool: Pool, verdicts: Sequence[Verdict], work: _Prune) -> li
     return outcomes
 
 
-async def _drop(pool: Pool, verdict: Verdict, work: _Prune) -> _Outcome:
+async def _drop(pool: Pool, verdict: Verdict, work: _Prune) -> Outcome:
     archived = None
     if work.folder is not None and verdict.events.event_count:
         archived = await archive_events(pool, verdict.events, work.folder, work.now)
     await drop_events(pool, verdict, archived, work.by, datetime.now(UTC))
-    return _Outcome(verdict.events, (), verdict.accepted, is_dropped=True, archived=archived)
-
-
-def _show(verdicts: Sequence[Verdict]) -> None:
-    if not verdicts:
-        write("there are no events to drop")
-        return
-    write_table(
-        f"{len(verdicts)} partitions",
-        ("partition", "events", "first", "last", "verdict"),
-        (
-            (
-                verdict.events.partition.name,
-                verdict.events.event_count,
-                _time(verdict.events.first_event_time),
-                _time(verdict.events.last_event_time),
-                "stays" if verdict.reasons else "may be dropped",
-            )
-            for verdict in verdicts
-        ),
-    )
-    for verdict in verdicts:
-        _show_reasons(verdict.events, verdict.reasons)
-
-
-def _show_reasons(events: OldEvents, reasons: Sequence[Reason]) -> None:
-    for reason in reasons:
-        write(f"{events.partition.name} stays: {reason.kind}: {reason.detail}: {reason.advice}")
-
-
-def _show_dropped(outcomes: Sequence[_Outcome]) -> None:
-    dropped = [outcome for outcome in outcomes if outcome.is_dropped]
-    for outcome in dropped:
-        if outcome.archived:
-            write(f"exported {outcome.archived.event_count} events to {outcome.archived.path}")
-    for outcome in outcomes:
-        if any(reason.kind == Obstacle.EVENTS_CAME for reason in outcome.reasons):
-            _show_reasons(outcome.events, outcome.reasons)
-    events = sum(outcome.events.event_count for outcome in dropped)
-    write(f"dropped {events} events of {len(dropped)} partitions; bills and sums stay as they are")
-
-
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else utc_text(moment)
-
-
-def _as_json(outcome: _Outcome) -> dict[str, object]:
-    events, archived = outcome.events, outcome.archived
-    return {
-        "partition": events.partition.name,
-        "events": events.event_count,
-        "first_event_time": events.first_event_time,
-        "last_event_time": events.last_event_time,
-        "dropped": outcome.is_dropped,
-        "accepted": list(outcome.accepted),
-        "reasons": [asdict(reason) for reason in outcome.reasons],
-        "export": None if archived is None else {"path": str(archived.path), "sha256": archived.sha256},
-    }
+    return Outcome(verdict.events, (), verdict.accepted, is_dropped=True, archived=archived)

@@ -9,12 +9,11 @@ import typer
 
 from rater_service.cli.books import history_of_file, stored_history
 from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, moment_option
-from rater_service.cli.terminal import progress, write, write_json, write_table
 from rater_service.errors import OperatorError
-from rater_service.hours import utc_text
-from rater_service.money import TOKENS_MAX, TokenCounts, cost, decimal_text
-from rater_service.prices.history import Quote
+from rater_service.money import TOKENS_MAX, TokenCounts
 from rater_service.prices.resolution import NoPrice
+from rater_service.views.quote import quote_json, show_quote
+from rater_service.views.terminal import progress, write_json
 
 
 def _tokens(flag: str, explanation: str) -> typer.models.OptionInfo:
@@ -70,57 +69,12 @@ def quote(  # noqa: PLR0913 - one parameter per option
         write_json({"model_id": model, "base_model": base_model, "reason": found.reason, "message": message})
         raise typer.Exit(1)
     if as_json:
-        write_json(_as_json(model, base_model, found, counts))
+        write_json(quote_json(model, base_model, found, counts))
     else:
-        _show(model, found, counts)
+        show_quote(model, found, counts)
 
 
 def _counts(prompt: int | None, cached: int | None, completion: int | None) -> TokenCounts | None:
     if prompt is None and cached is None and completion is None:
         return None
     return TokenCounts(prompt or 0, cached or 0, completion or 0)
-
-
-def _show(model: str, found: Quote, counts: TokenCounts | None) -> None:
-    price = found.price
-    exact = price.exact.by_component()
-    write_table(
-        f"{model}: USD per token",
-        ("tokens", "as billed", "before rounding"),
-        ((name, rate, exact[name]) for name, rate in price.billed.by_component().items()),
-    )
-    if price.premium is not None:
-        write(f"source: {price.source}, from {price.derived_from} by {price.premium.describe()}")
-    else:
-        write(f"source: {price.source}")
-    since = "the beginning" if found.effective_from is None else utc_text(found.effective_from)
-    until = "further notice" if found.effective_until is None else utc_text(found.effective_until)
-    write(f"price book: {found.book.content_hash}, in force from {since} until {until}")
-    if counts is not None:
-        write(
-            f"cost: {decimal_text(cost(counts, price.billed))} USD for {counts.billable_prompt} prompt, "
-            f"{counts.cached} cached and {counts.completion} completion tokens"
-        )
-
-
-def _as_json(
-    model: str, base_model: str | None, found: Quote, counts: TokenCounts | None
-) -> dict[str, object]:
-    price = found.price
-    return {
-        "model_id": model,
-        "base_model": base_model,
-        "prompt_rate": price.billed.prompt,
-        "cached_rate": price.billed.cached,
-        "completion_rate": price.billed.completion,
-        "exact_prompt_rate": price.exact.prompt,
-        "exact_cached_rate": price.exact.cached,
-        "exact_completion_rate": price.exact.completion,
-        "source": price.source,
-        "derived_from": price.derived_from,
-        "premium": price.premium.describe() if price.premium else None,
-        "price_book": found.book.content_hash,
-        "effective_from": found.effective_from,
-        "effective_until": found.effective_until,
-        "cost": cost(counts, price.billed) if counts is not None else None,
-    }

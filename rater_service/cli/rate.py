@@ -21,8 +21,6 @@ from rater_service.cli.options import (
     moment_option,
     open_store,
 )
-from rater_service.cli.rate_view import run_json, show_findings, summary
-from rater_service.cli.terminal import OnPart, complain, reported_progress, write, write_json
 from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.hours import InvalidWindow, trailing_window, utc_text
@@ -37,6 +35,8 @@ from rater_service.rating.run import (
     is_requester,
     refuse_invalid,
 )
+from rater_service.views.runs import run_json, show_findings, summary
+from rater_service.views.terminal import OnPart, complain, reported_progress, write, write_json
 
 # Ten years and more; a typing error in a year should not rate emptiness for minutes.
 RUNS_MAX = 120

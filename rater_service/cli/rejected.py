@@ -1,8 +1,6 @@
 """`phoebe rejected`: the events that were kept aside, and another attempt to store them."""
 
 import asyncio
-import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -12,11 +10,11 @@ from typing import Annotated
 import typer
 
 from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store
-from rater_service.cli.terminal import OnPart, reported_progress, write, write_json, write_table
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.events.rejected import RejectedEvent, Retried, list_rejected, retry_rejected
 from rater_service.events.store import Fate
-from rater_service.hours import HOUR, hour_of, utc_text
+from rater_service.views.rejected import show_rejected, show_retried
+from rater_service.views.terminal import OnPart, reported_progress, write_json
 
 _SETTLED = (Fate.STORED, Fate.DUPLICATE)
 _LIMIT_MAX = 10_000
@@ -54,12 +52,8 @@ def show(
     found = asyncio.run(_list(reason or None, limit, database_url, data))
     if as_json:
         write_json([asdict(event) for event in found])
-        return
-    write_table(
-        f"{len(found)} events",
-        ("id", "kind", "request_id", "producer_id", "number", "received", "reason"),
-        (_row(event) for event in found),
-    )
+    else:
+        show_rejected(found)
 
 
 async def _list(
@@ -67,22 +61,6 @@ async def _list(
 ) -> list[RejectedEvent]:
     async with open_store(database_url, data_dir) as pool:
         return await list_rejected(pool, reason, limit)
-
-
-def _row(event: RejectedEvent) -> tuple[str | int | None, ...]:
-    differs = [
-        f"{field}: {json.dumps(first)}, then {json.dumps(other)}"
-        for field, (first, other) in event.differs.items()
-    ]
-    return (
-        event.id,
-        event.kind,
-        event.request_id,
-        event.producer_id,
-        event.producer_seq,
-        utc_text(event.received_at),
-        "; ".join(differs) or event.reason,
-    )
 
 
 @app.command()
@@ -108,7 +86,7 @@ def retry(
     if as_json:
         write_json([asdict(event) for event in tried])
     else:
-        _show_retried(tried)
+        show_retried(tried)
     if missing := set(ids or ()) - {event.id for event in tried}:
         names = ", ".join(map(str, sorted(missing)))
         raise OperatorError(f"not in the list: {names}; see `phoebe rejected list`")
@@ -125,18 +103,3 @@ async def _retry(
             tried.append(event)
             on_part(f"trying again, {len(tried)} done")
     return tried
-
-
-def _show_retried(tried: Sequence[Retried]) -> None:
-    fates = Counter(event.fate for event in tried)
-    summary = ", ".join(f"{count} {fate}" for fate, count in fates.items()) or "nothing to try"
-    write_table(
-        summary,
-        ("id", "request_id", "outcome", "reason"),
-        ((event.id, event.request_id, event.fate, event.reason) for event in tried),
-    )
-    times = [event.event_time for event in tried if event.fate is Fate.STORED and event.event_time]
-    if times:
-        since = hour_of(min(times))
-        until = hour_of(max(times)) + HOUR
-        write(f"rate their hours again: phoebe rate --since {utc_text(since)} --until {utc_text(until)}")

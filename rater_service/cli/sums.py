@@ -18,11 +18,12 @@ from rater_service.cli.options import (
     moment_option,
     open_store,
 )
-from rater_service.cli.terminal import reported_progress, write, write_json, write_table
 from rater_service.database.database import OPERATOR_ERRORS, Pool
 from rater_service.errors import NeedsAttention, OperatorError
-from rater_service.events.hourly_usage import EventsPrunedError, Rebuilt, SumsDifference, rebuild
-from rater_service.hours import InvalidWindow, utc_text
+from rater_service.events.hourly_usage import EventsPrunedError, Rebuilt, rebuild
+from rater_service.hours import InvalidWindow
+from rater_service.views.sums import show_rebuilt
+from rater_service.views.terminal import reported_progress, write_json
 
 app = typer.Typer(help="Make the hourly sums again that rating reads.", no_args_is_help=True)
 
@@ -66,7 +67,7 @@ def rebuild_sums(  # noqa: PLR0913 - one parameter per option
     if as_json:
         write_json({"dry_run": dry_run, **asdict(rebuilt)})
     else:
-        _show(rebuilt, dry_run=dry_run)
+        show_rebuilt(rebuilt, dry_run=dry_run)
     if rebuilt.difference_count:
         raise SumsDiffered
 
@@ -86,37 +87,3 @@ async def _rebuild(
             ) from error
         except OPERATOR_ERRORS as error:
             raise OperatorError(f"it was cut short: {str(error) or type(error).__name__}") from error
-
-
-def _show(rebuilt: Rebuilt, *, dry_run: bool) -> None:
-    if not rebuilt.difference_count:
-        write(f"{rebuilt.hours} hours: all sums are those of the events")
-        return
-    fate = "dry run, nothing changed" if dry_run else "made again; rate these hours again"
-    write_table(
-        f"{rebuilt.difference_count} sums in {rebuilt.hours_differing} of {rebuilt.hours} hours differed: "
-        f"{fate}",
-        ("hour", "auth_id", "resource_id", "model_id", "base_model", "kind", "was", "events make"),
-        map(_row, rebuilt.differences),
-    )
-
-
-def _row(difference: SumsDifference) -> tuple[str | None, ...]:
-    return (
-        utc_text(difference.window_start),
-        difference.auth_id,
-        difference.resource_id,
-        difference.model_id,
-        difference.base_model,
-        _kind(difference),
-        str(difference.summed),
-        str(difference.metered),
-    )
-
-
-def _kind(difference: SumsDifference) -> str:
-    words = ["usage" if difference.usage_found else "no usage"]
-    if difference.model_untrusted:
-        words.append("untrusted model")
-    words.append("completed" if difference.completed else "not completed")
-    return ", ".join(words)

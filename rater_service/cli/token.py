@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from rater_service.cli.options import AsJson
-from rater_service.cli.terminal import complain, write, write_json
 from rater_service.errors import OperatorError
 from rater_service.service.access_list import Right, new_token, token_line
+from rater_service.views.terminal import complain, write, write_json
 
 app = typer.Typer(help="Make tokens for callers of `phoebe serve --tokens FILE`.", no_args_is_help=True)
 

@@ -1,1 +1,1 @@
-"""The commands about price files: check, diff, list, show and coverage, and how they show what they found."""
+"""The commands about price files: check, diff, list, show and coverage."""

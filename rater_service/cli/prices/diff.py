@@ -10,8 +10,6 @@ import typer
 
 from rater_service.cli.books import book_of_file, find_kept, kept_books, looks_like_a_hash
 from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store
-from rater_service.cli.prices.diff_view import Impact, as_document, show
-from rater_service.cli.terminal import progress, write_json
 from rater_service.cli.window import Window, parse_window
 from rater_service.database.database import Pool
 from rater_service.errors import NoPriceBookError, OperatorError
@@ -19,6 +17,8 @@ from rater_service.prices.comparison import compare_books, impact
 from rater_service.prices.pricebook import PriceBook
 from rater_service.prices.store import KeptBook, load_book
 from rater_service.rating.price_impact import WindowUsage, read_usage
+from rater_service.views.price_diff import Impact, as_document, show
+from rater_service.views.terminal import progress, write_json
 
 
 def diff(
@@ -114,4 +114,4 @@ def _impact(
 ) -> Impact | None:
     if window is None or usage is None:
         return None
-    return Impact(window, impact(before, after, usage.usage), usage.unbillable_events)
+    return Impact(window.start, window.end, impact(before, after, usage.usage), usage.unbillable_events)

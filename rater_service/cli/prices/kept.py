@@ -10,11 +10,11 @@ import typer
 
 from rater_service.cli.books import HASH_CHARS_MIN, find_kept, looks_like_a_hash
 from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store
-from rater_service.cli.terminal import write, write_json, write_table
 from rater_service.errors import OperatorError
-from rater_service.hours import utc_text
 from rater_service.prices.pricebook import PriceBook
 from rater_service.prices.store import KeptBook, list_books, load_book
+from rater_service.views.kept_books import kept_book_json, show_kept_books
+from rater_service.views.terminal import write_json
 
 
 def list_prices(
@@ -27,16 +27,9 @@ def list_prices(
     books = asyncio.run(_with_books(database_url, data))
     now = datetime.now(UTC)
     if as_json:
-        write_json([_as_json(kept, book, now) for kept, book in books])
-        return
-    if not books:
-        write("no price file was ever loaded; start `phoebe serve` with --prices FILE")
-        return
-    write_table(
-        f"{len(books)} price books",
-        ("price book", "state", "in force from", "until", "loaded at", "models", "premium", "file"),
-        (_row(kept, book, now) for kept, book in books),
-    )
+        write_json([kept_book_json(kept, book, now) for kept, book in books])
+    else:
+        show_kept_books(books, now)
 
 
 def show_prices(
@@ -73,41 +66,3 @@ async def _content(name: str, database_url: str | None, data_dir: Path) -> bytes
     async with open_store(database_url, data_dir) as pool, pool.acquire() as connection:
         kept = find_kept(await list_books(connection), name)
         return (await load_book(connection, kept.loading.content_hash)).content
-
-
-def _row(kept: KeptBook, book: PriceBook, now: datetime) -> tuple[str | int, ...]:
-    since, until = kept.loading.in_force_from, kept.in_force_until
-    return (
-        book.content_hash[:12],
-        _state(kept, now),
-        "the beginning" if since is None else utc_text(since),
-        "further notice" if until is None else utc_text(until),
-        utc_text(kept.loading.loaded_at),
-        len(book.base_models) + len(book.fine_tunes),
-        book.premium.describe(),
-        kept.loading.source,
-    )
-
-
-def _state(kept: KeptBook, now: datetime) -> str:
-    since, until = kept.loading.in_force_from, kept.in_force_until
-    if kept.is_never_in_force:
-        return "replaced"
-    if since is not None and now < since:
-        return "to come"
-    return "in force" if until is None or now < until else "past"
-
-
-def _as_json(kept: KeptBook, book: PriceBook, now: datetime) -> dict[str, object]:
-    return {
-        "price_book": book.content_hash,
-        "state": _state(kept, now),
-        "in_force_from": kept.loading.in_force_from,
-        "in_force_until": kept.in_force_until,
-        "effective_from": book.effective_from,
-        "loaded_at": kept.loading.loaded_at,
-        "base_models": len(book.base_models),
-        "fine_tunes": len(book.fine_tunes),
-        "premium": book.premium.describe(),
-        "file": kept.loading.source,
-    }

@@ -15,11 +15,11 @@ from rater_service.bills.explanation import (
     RunStamp,
     found_changed,
 )
-from rater_service.cli.terminal import write, write_table
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text
 from rater_service.prices.resolution import Price, PriceSource
 from rater_service.rollup import Version
+from rater_service.views.terminal import write, write_table
 
 _SOURCES = {
     PriceSource.BASE_MODEL: "the price file names the model itself, under base_models",

@@ -5,13 +5,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal, localcontext
 
-from rater_service.cli.terminal import write, write_table
-from rater_service.cli.window import Window
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text, exact_sum
 from rater_service.prices.comparison import CustomerImpact, ModelChange
 from rater_service.prices.pricebook import PriceBook
 from rater_service.prices.resolution import Price
+from rater_service.views.terminal import write, write_table
 
 _COMPONENTS = ("prompt", "cached", "completion")
 _IMPACTS_SHOWN = 50
@@ -20,9 +19,10 @@ _PERCENT = Decimal("0.01")
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """What the usage of a window costs by two books; money in USD."""
+    """What the usage of a window, half-open in whole UTC hours, costs by two books; money in USD."""
 
-    window: Window
+    window_start: datetime
+    window_end: datetime
     customers: tuple[CustomerImpact, ...]
     unbillable_events: int
 
@@ -123,7 +123,7 @@ def _floor(book: PriceBook, name: str) -> str:
 
 
 def _show_impact(found: Impact) -> None:
-    start, end = utc_text(found.window.start), utc_text(found.window.end)
+    start, end = utc_text(found.window_start), utc_text(found.window_end)
     shown = found.customers[:_IMPACTS_SHOWN]
     write_table(
         f"{start} to {end}: USD, largest difference first",
@@ -193,8 +193,8 @@ def _price_as_json(price: Price | None) -> dict[str, object] | None:
 
 def _impact_as_json(found: Impact) -> dict[str, object]:
     return {
-        "window_start": found.window.start,
-        "window_end": found.window.end,
+        "window_start": found.window_start,
+        "window_end": found.window_end,
         "total_before": found.before,
         "total_after": found.after,
         "difference": found.difference,

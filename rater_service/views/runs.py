@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from decimal import Decimal
 
-from rater_service.cli.terminal import write, write_table
 from rater_service.events.producers import IncompleteProducer
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text, exact_sum
 from rater_service.rating.run import INCOMPLETE_HOURS, Anomaly, BillChange, RateRequest, RateResult
+from rater_service.views.terminal import write, write_table
 
 
 def run_json(request: RateRequest, result: RateResult) -> dict[str, object]:

@@ -1,0 +1,93 @@
+"""How an audit is shown, to people and to programs."""
+
+from dataclasses import asdict
+
+from rater_service.audit.findings import AuditedProducer, AuditResult, Difference
+from rater_service.hours import utc_text
+from rater_service.money import decimal_text
+from rater_service.views.terminal import write, write_table
+
+
+def audit_json(result: AuditResult) -> dict[str, object]:
+    """Return what is written of an audit as JSON."""
+    return {
+        "proven": result.proven,
+        "audited_at": result.audited_at,
+        "window_start": result.window_start,
+        "window_end": result.window_end,
+        **asdict(result.findings),
+        "differences": [
+            asdict(difference) | {"advice": difference.advice} for difference in result.findings.differences
+        ],
+    }
+
+
+def show_findings(result: AuditResult) -> None:
+    """Show what each producer numbered, what was counted, and every difference with what to do about it."""
+    found = result.findings
+    write_table(
+        f"{found.producer_count} producers: admitted = stored + rejected + spooled + lost, by number; "
+        "and what is still running",
+        (
+            *("producer_id", "state", "from", "to", "admitted", "stored", "rejected", "spooled", "lost"),
+            *("pruned", "repeated", "running", "complete until"),
+        ),
+        map(_producer_row, found.producers),
+    )
+    write(_summary(result))
+    for kind, count in found.difference_counts.items():
+        examples = [difference for difference in found.differences if difference.kind is kind]
+        write(f"{kind}: {count}{_advice(examples)}")
+        write_table(
+            f"the first {len(examples)}",
+            ("which", "what"),
+            ((example.subject, example.detail) for example in examples),
+        )
+    write("proven: no differences" if result.proven else "NOT PROVEN: differences were found")
+
+
+def _advice(examples: list[Difference]) -> str:
+    return f": {examples[0].advice}" if examples else ""
+
+
+def _producer_row(producer: AuditedProducer) -> tuple[str | int | None, ...]:
+    until = producer.complete_until
+    return (
+        producer.producer_id,
+        _state(producer),
+        producer.first_seq,
+        producer.last_seq,
+        producer.last_seq - producer.first_seq + 1,
+        producer.stored,
+        producer.rejected,
+        producer.spooled,
+        producer.lost,
+        producer.pruned,
+        producer.repeated,
+        producer.open_exchanges,
+        None if until is None else utc_text(until),
+    )
+
+
+def _state(producer: AuditedProducer) -> str:
+    if producer.last_seen is None:
+        return "sends no status"
+    if producer.retired:
+        return "retired"
+    return "stopped" if producer.stopped else "running"
+
+
+def _summary(result: AuditResult) -> str:
+    found = result.findings
+    if result.window_start is None or result.window_end is None:
+        return "there are no events and no bills"
+    window = f"{utc_text(result.window_start)} to {utc_text(result.window_end)}"
+    return (
+        f"{window}, as of {utc_text(result.audited_at)}: "
+        f"{found.events} events ({found.unnumbered_events} without a number); "
+        f"{found.rollups} rollups bill {found.billed_events} events, "
+        f"total {decimal_text(found.total_cost)} USD; {found.runs} runs checked; "
+        f"{found.late_events} events came after the last run and will be rated by the next one; "
+        f"{found.unrated_hours} complete hours not rated yet"
+        + (f"; {found.pruned_events} events were pruned" if found.pruned_events else "")
+    )

@@ -1,0 +1,61 @@
+"""How it is shown which served models have a price."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from rater_service.prices.history import Quote
+from rater_service.prices.resolution import NoPrice
+from rater_service.views.terminal import write, write_table
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """A model that a server serves, and its price. parent: its base model, by the server's own word."""
+
+    model_id: str
+    parent: str | None
+    found: Quote | NoPrice
+
+
+def show_coverage(url: str, covered: Sequence[Coverage]) -> None:
+    """Show what the models of a server cost, and count those without a price."""
+    unpriced = [each for each in covered if isinstance(each.found, NoPrice)]
+    write_table(
+        f"models of {url}: USD per token, as billed",
+        ("model", "prompt", "cached", "completion", "from"),
+        (_row(each) for each in covered),
+    )
+    write(f"{len(covered)} models served, {len(unpriced)} without a price")
+
+
+def coverage_json(each: Coverage) -> dict[str, object]:
+    """Return what is written of a model as JSON."""
+    if isinstance(each.found, NoPrice):
+        return {
+            "model_id": each.model_id,
+            "parent": each.parent,
+            "priced": False,
+            "reason": each.found.reason,
+            "message": each.found.reason.explain(each.model_id),
+        }
+    price = each.found.price
+    return {
+        "model_id": each.model_id,
+        "parent": each.parent,
+        "priced": True,
+        "prompt_rate": price.billed.prompt,
+        "cached_rate": price.billed.cached,
+        "completion_rate": price.billed.completion,
+        "source": price.source,
+        "derived_from": price.derived_from,
+        "price_book": each.found.book.content_hash,
+    }
+
+
+def _row(each: Coverage) -> tuple[str | Decimal | None, ...]:
+    if isinstance(each.found, NoPrice):
+        return each.model_id, None, None, None, f"NO PRICE: {each.found.reason.explain(each.model_id)}"
+    price = each.found.price
+    origin = price.derived_from or price.source.replace("_", " ").lower()
+    return each.model_id, *price.billed.by_component().values(), origin

@@ -1,0 +1,86 @@
+"""How it is shown what became of old events, and why some stay."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from rater_service.hours import utc_text
+from rater_service.retention.archive import ArchivedEvents
+from rater_service.retention.old_events import OldEvents
+from rater_service.retention.retention import (
+    Obstacle,
+    Reason,
+    Verdict,
+)
+from rater_service.views.terminal import write, write_table
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a partition's old events; with reasons they stay."""
+
+    events: OldEvents
+    reasons: tuple[Reason, ...]
+    accepted: tuple[str, ...]
+    is_dropped: bool = False
+    archived: ArchivedEvents | None = None
+
+
+def show_verdicts(verdicts: Sequence[Verdict]) -> None:
+    """Show which partitions may be dropped, and why the others stay."""
+    if not verdicts:
+        write("there are no events to drop")
+        return
+    write_table(
+        f"{len(verdicts)} partitions",
+        ("partition", "events", "first", "last", "verdict"),
+        (
+            (
+                verdict.events.partition.name,
+                verdict.events.event_count,
+                _time(verdict.events.first_event_time),
+                _time(verdict.events.last_event_time),
+                "stays" if verdict.reasons else "may be dropped",
+            )
+            for verdict in verdicts
+        ),
+    )
+    for verdict in verdicts:
+        _show_reasons(verdict.events, verdict.reasons)
+
+
+def show_dropped(outcomes: Sequence[Outcome]) -> None:
+    """Say what was exported and dropped, and what events came to in the meantime."""
+    dropped = [outcome for outcome in outcomes if outcome.is_dropped]
+    for outcome in dropped:
+        if outcome.archived:
+            write(f"exported {outcome.archived.event_count} events to {outcome.archived.path}")
+    for outcome in outcomes:
+        if any(reason.kind == Obstacle.EVENTS_CAME for reason in outcome.reasons):
+            _show_reasons(outcome.events, outcome.reasons)
+    events = sum(outcome.events.event_count for outcome in dropped)
+    write(f"dropped {events} events of {len(dropped)} partitions; bills and sums stay as they are")
+
+
+def outcome_json(outcome: Outcome) -> dict[str, object]:
+    """Return what is written of a partition as JSON."""
+    events, archived = outcome.events, outcome.archived
+    return {
+        "partition": events.partition.name,
+        "events": events.event_count,
+        "first_event_time": events.first_event_time,
+        "last_event_time": events.last_event_time,
+        "dropped": outcome.is_dropped,
+        "accepted": list(outcome.accepted),
+        "reasons": [asdict(reason) for reason in outcome.reasons],
+        "export": None if archived is None else {"path": str(archived.path), "sha256": archived.sha256},
+    }
+
+
+def _show_reasons(events: OldEvents, reasons: Sequence[Reason]) -> None:
+    for reason in reasons:
+        write(f"{events.partition.name} stays: {reason.kind}: {reason.detail}: {reason.advice}")
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else utc_text(moment)

@@ -1,0 +1,53 @@
+"""How the price of a model is shown."""
+
+from rater_service.hours import utc_text
+from rater_service.money import TokenCounts, cost, decimal_text
+from rater_service.prices.history import Quote
+from rater_service.views.terminal import write, write_table
+
+
+def show_quote(model: str, found: Quote, counts: TokenCounts | None) -> None:
+    """Show what a model costs, where the price comes from and, for counts of tokens, their cost."""
+    price = found.price
+    exact = price.exact.by_component()
+    write_table(
+        f"{model}: USD per token",
+        ("tokens", "as billed", "before rounding"),
+        ((name, rate, exact[name]) for name, rate in price.billed.by_component().items()),
+    )
+    if price.premium is not None:
+        write(f"source: {price.source}, from {price.derived_from} by {price.premium.describe()}")
+    else:
+        write(f"source: {price.source}")
+    since = "the beginning" if found.effective_from is None else utc_text(found.effective_from)
+    until = "further notice" if found.effective_until is None else utc_text(found.effective_until)
+    write(f"price book: {found.book.content_hash}, in force from {since} until {until}")
+    if counts is not None:
+        write(
+            f"cost: {decimal_text(cost(counts, price.billed))} USD for {counts.billable_prompt} prompt, "
+            f"{counts.cached} cached and {counts.completion} completion tokens"
+        )
+
+
+def quote_json(
+    model: str, base_model: str | None, found: Quote, counts: TokenCounts | None
+) -> dict[str, object]:
+    """Return what is written of a price as JSON."""
+    price = found.price
+    return {
+        "model_id": model,
+        "base_model": base_model,
+        "prompt_rate": price.billed.prompt,
+        "cached_rate": price.billed.cached,
+        "completion_rate": price.billed.completion,
+        "exact_prompt_rate": price.exact.prompt,
+        "exact_cached_rate": price.exact.cached,
+        "exact_completion_rate": price.exact.completion,
+        "source": price.source,
+        "derived_from": price.derived_from,
+        "premium": price.premium.describe() if price.premium else None,
+        "price_book": found.book.content_hash,
+        "effective_from": found.effective_from,
+        "effective_until": found.effective_until,
+        "cost": cost(counts, price.billed) if counts is not None else None,
+    }

@@ -1,0 +1,40 @@
+"""How it is shown where the hourly sums were not those of the events."""
+
+from rater_service.events.hourly_usage import Rebuilt, SumsDifference
+from rater_service.hours import utc_text
+from rater_service.views.terminal import write, write_table
+
+
+def show_rebuilt(rebuilt: Rebuilt, *, dry_run: bool) -> None:
+    """Show which sums differed, and by what."""
+    if not rebuilt.difference_count:
+        write(f"{rebuilt.hours} hours: all sums are those of the events")
+        return
+    fate = "dry run, nothing changed" if dry_run else "made again; rate these hours again"
+    write_table(
+        f"{rebuilt.difference_count} sums in {rebuilt.hours_differing} of {rebuilt.hours} hours differed: "
+        f"{fate}",
+        ("hour", "auth_id", "resource_id", "model_id", "base_model", "kind", "was", "events make"),
+        map(_row, rebuilt.differences),
+    )
+
+
+def _row(difference: SumsDifference) -> tuple[str | None, ...]:
+    return (
+        utc_text(difference.window_start),
+        difference.auth_id,
+        difference.resource_id,
+        difference.model_id,
+        difference.base_model,
+        _kind(difference),
+        str(difference.summed),
+        str(difference.metered),
+    )
+
+
+def _kind(difference: SumsDifference) -> str:
+    words = ["usage" if difference.usage_found else "no usage"]
+    if difference.model_untrusted:
+        words.append("untrusted model")
+    words.append("completed" if difference.completed else "not completed")
+    return ", ".join(words)
