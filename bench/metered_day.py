@@ -36,15 +36,15 @@ CREATE TABLE model_rate (
 EVENTS = """
 INSERT INTO billing_event
     (request_id, producer_id, producer_seq, auth_id, resource_id, base_model, model_id, requested_model, api,
-     prompt_tokens, cached_tokens, completion_tokens, usage_found, outcome, status_code, finish_reason,
-     streamed, event_time, start_time, stored_at)
+     prompt_tokens, cached_tokens, completion_tokens, usage_found, model_untrusted, outcome, status_code,
+     finish_reason, streamed, event_time, start_time, stored_at)
 SELECT
     encode(substring(int8send((extract(epoch FROM ended) * 1000)::bigint) FROM 3) || '\\x7000'
            || substring(uuid_send(gen_random_uuid()) FROM 9), 'hex')::uuid,
     'bench', 1000000000::bigint * extract(hour FROM $1::timestamptz AT TIME ZONE 'UTC')::bigint + number + 1,
     'customer-' || customer, 'deployment-' || customer, base_model, model_id, model_id, 'openai.chat',
     100 + number % 4000, CASE WHEN number % 3 = 0 THEN number % 100 END, 1 + number % 700,
-    true, 'completed', 200, 'stop', number % 2 = 0,
+    true, false, 'completed', 200, 'stop', number % 2 = 0,
     ended, ended - interval '2 seconds', ended + interval '1 second'
 FROM (
     SELECT

@@ -71,7 +71,7 @@ async def run(stage: Stage, rounds: int) -> list[Result]:
                 growth.append(Pair(full_s, tenth_s))
                 windows.append(Pair(await _seconds(full.day.bill), full_s))
             for rated in (full, tenth):
-                await _check(rated)
+                await check(rated)
         finally:
             await full.close()
             await tenth.close()
@@ -123,7 +123,7 @@ async def _seconds(work: Callable[[], Awaitable[object]]) -> float:
     return time.perf_counter() - started
 
 
-async def _check(rated: Rated) -> None:
+async def check(rated: Rated) -> None:
     """Checks that every event is on the bill, and the bill is what the events make. BenchError if not."""
     run = await rated.rate()
     counts = {
