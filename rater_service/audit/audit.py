@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from rater_service.audit.bills import AuditTimes, BillAudit, audit_runs
 from rater_service.audit.findings import AuditResult, Findings
-from rater_service.audit.numbers import audit_producer, number_window
+from rater_service.audit.numbers import NumberWindow, audit_producer
 from rater_service.database.database import Connection, Pool
 from rater_service.database.long_statements import fetch_one, fetch_value
 from rater_service.events.producers import complete_hours_end
@@ -70,8 +70,9 @@ async def _audit(
     findings.pruned_events = (
         await fetch_one(connection, "audit/pruned", window_start=start, window_end=end)
     )["events"]
-    on_progress("checking runs")
-    await audit_runs(connection, start, end, findings)
+    if start < end:
+        on_progress("checking runs")
+        await audit_runs(connection, start, end, findings)
     return AuditResult(
         audited_at, request.window_start or start, request.window_end or max(end, start), findings
     )
@@ -85,7 +86,7 @@ async def _audit_producers(
     on_progress: OnProgress,
 ) -> None:
     on_progress("looking for producers")
-    window = await number_window(connection, request.window_start, request.window_end, request.producer_id)
+    window = NumberWindow(request.window_start, request.window_end)
     complete: datetime | None = complete_hours_end(request.window_end or now, now)
     if request.window_start is not None and complete is not None and complete <= request.window_start:
         complete = None

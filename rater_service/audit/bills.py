@@ -136,7 +136,7 @@ def _sum(sum_: SumsDifference) -> str:
 
 
 async def audit_runs(connection: Connection, start: datetime, end: datetime, findings: Findings) -> None:
-    """Audit the runs that overlap the window and have no later run over any of their hours."""
+    """Audit the runs that begin in the window and have no later run over any of their hours."""
     for row in await fetch(connection, "audit/runs", window_start=start, window_end=end):
         findings.runs += 1
         faults = [

@@ -16,18 +16,15 @@ STRETCH_EVENTS = 200_000
 
 @dataclass(frozen=True, slots=True)
 class NumberWindow:
-    """Which numbers belong to the window [start, end); None: no such bound.
+    """Which numbers to audit: those of the window [start, end); UTC-aware, None: no such bound.
 
     Numbers have no times, but they are given when exchanges end. A number that is missing belongs to the
     window of the next one that is here or, if there is none, of the moment when its producer was last heard
-    of. So every number belongs to one window. lowest, lowest_after: for each producer its lowest number among
-    the events from the window or later, and among those after it.
+    of. So every number belongs to one window.
     """
 
     start: datetime | None
     end: datetime | None
-    lowest: dict[str, int]
-    lowest_after: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +44,6 @@ class _Tally:
     @property
     def absent(self) -> int:
         return max(self.last - self.first + 1, 0) - self.stored - self.rejected
-
-
-async def number_window(
-    connection: Connection, start: datetime | None, end: datetime | None, producer_id: str | None
-) -> NumberWindow:
-    """Find out which numbers belong to a window; None: no such bound."""
-    since = end if start is None else start
-    rows = []
-    if since is not None:
-        rows = await fetch(
-            connection, "audit/window_numbers", window_start=since, window_end=end, producer_id=producer_id
-        )
-    return NumberWindow(
-        start=start,
-        end=end,
-        lowest={row["producer_id"]: row["lowest"] for row in rows},
-        lowest_after={row["producer_id"]: row["lowest_after"] for row in rows if row["lowest_after"]},
-    )
 
 
 async def audit_producer(
@@ -118,21 +97,17 @@ async def _bounds(
     highest: int = said["highest"]
     top = max(highest, said["last_seq"] or 0)
 
-    async def begin(bound: datetime, lowest: int | None) -> int:
-        """Return the first number from a moment on, of which `lowest` is here."""
-        if lowest is not None:
-            before = await fetch_value(
-                connection, "audit/number_before", producer_id=producer_id, number=lowest
-            )
-            assert isinstance(before, int)
-            return before + 1
-        return (top if said["last_seen"] is None or said["last_seen"] < bound else highest) + 1
+    async def begin(moment: datetime) -> int:
+        """Return the first number from a moment on."""
+        lowest = await fetch_value(connection, "audit/lowest_number", producer_id=producer_id, moment=moment)
+        if lowest is None:
+            return (top if said["last_seen"] is None or said["last_seen"] < moment else highest) + 1
+        before = await fetch_value(connection, "audit/number_before", producer_id=producer_id, number=lowest)
+        assert isinstance(before, int)
+        return before + 1
 
-    first, last = 1, top
-    if window.start is not None:
-        first = await begin(window.start, window.lowest.get(producer_id))
-    if window.end is not None:
-        last = await begin(window.end, window.lowest_after.get(producer_id)) - 1
+    first = 1 if window.start is None else await begin(window.start)
+    last = top if window.end is None else await begin(window.end) - 1
     return first, last
 
 

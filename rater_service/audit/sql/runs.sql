@@ -1,5 +1,6 @@
--- Compares what runs said with what is there now: runs that overlap the window and have no later run over any of
--- their hours, so that nothing may have changed since but that events came.
+-- Compares what runs said with what is there now: runs whose first hour is in the window, so that audits of windows that
+-- follow each other read each run's hours once; and that have no later run over any of their hours, so that nothing may
+-- have changed since but that events came.
 -- :window_start, :window_end: the window, its end exclusive.
 SELECT
     run.id, run.window_start, run.window_end,
@@ -24,11 +25,12 @@ CROSS JOIN LATERAL (
     WHERE rated_usage.window_start >= run.window_start AND rated_usage.window_start < run.window_end
 ) AS rollup
 WHERE NOT run.dry_run
-    AND run.window_start < :window_end AND run.window_end > :window_start
+    AND tstzrange(run.window_start, run.window_end) && tstzrange(:window_start, :window_end)
+    AND run.window_start >= :window_start
     AND NOT EXISTS (
         SELECT
         FROM rating_run AS later
         WHERE later.id > run.id
             AND NOT later.dry_run
-            AND later.window_start < run.window_end AND later.window_end > run.window_start)
+            AND tstzrange(later.window_start, later.window_end) && tstzrange(run.window_start, run.window_end))
 ORDER BY run.id

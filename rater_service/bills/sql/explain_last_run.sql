@@ -2,6 +2,8 @@
 -- :hour: the hour.
 SELECT id, mode, requested_by, started_at, finished_at, knowledge_at
 FROM rating_run
-WHERE window_start <= :hour AND window_end > :hour AND NOT dry_run
-ORDER BY id DESC
-LIMIT 1
+WHERE id = (
+    -- Not max(id), which would be looked for down the ids, through all runs that came later.
+    SELECT (array_agg(id ORDER BY id DESC))[1]
+    FROM rating_run
+    WHERE NOT dry_run AND tstzrange(window_start, window_end) @> :hour::timestamptz)

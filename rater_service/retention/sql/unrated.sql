@@ -4,19 +4,18 @@
 -- surely in it.
 SELECT hour.window_start, hour.last_stored_at, run.id AS run, run.started_at
 FROM (
-    SELECT date_trunc('hour', event_time, 'UTC') AS window_start, max(stored_at) AS last_stored_at
-    FROM {partition}
-    WHERE event_time < :before
-    GROUP BY 1
+    SELECT DISTINCT ON (stored.window_start)
+        stored.window_start, stored.last_stored_at, rating_run.id AS run
+    FROM (
+        SELECT date_trunc('hour', event_time, 'UTC') AS window_start, max(stored_at) AS last_stored_at
+        FROM {partition}
+        WHERE event_time < :before
+        GROUP BY 1
+    ) AS stored
+    LEFT JOIN rating_run
+        ON NOT dry_run AND tstzrange(rating_run.window_start, rating_run.window_end) @> stored.window_start
+    ORDER BY stored.window_start, rating_run.id DESC
 ) AS hour
-LEFT JOIN LATERAL (
-    SELECT id, started_at
-    FROM rating_run
-    WHERE NOT dry_run
-        AND rating_run.window_start <= hour.window_start
-        AND rating_run.window_end > hour.window_start
-    ORDER BY id DESC
-    LIMIT 1
-) AS run ON true
+LEFT JOIN rating_run AS run ON run.id = hour.run
 WHERE run.started_at IS NULL OR run.started_at - :overlap::interval < hour.last_stored_at
 ORDER BY hour.window_start

@@ -24,7 +24,7 @@ from rater_service.hours import InvalidWindow
 from rater_service.statements import bound
 from rater_service.wire_time import to_timestamp
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
-from tests.harness.plans import plan
+from tests.harness.plans import pages_read, plan
 from tests.harness.rater import Rater
 from tests.harness.rpc import failure
 from tests.integration.rater.cli.test_cli_with_database import phoebe
@@ -493,10 +493,12 @@ async def test_numbers_are_read_from_their_index(ledger: Ledger) -> None:
     await ledger.pool.execute("VACUUM ANALYZE")
     numbers = {"producer_id": "spool-1", "after": 100, "up_to": 900, "limit": 10}
     repeated = bound("audit/repeated", **numbers)
+    lowest = bound("audit/lowest_number", producer_id="spool-1", moment=HOUR)
+    stored_only = (repeated, lowest)
     for statement in (
         bound("audit/numbers", **numbers | {"limit": 200}),
         bound("audit/gaps", **numbers),
-        repeated,
+        *stored_only,
         bound("audit/number_before", producer_id="spool-1", number=500),
         bound("audit/next_producer", after="spool-1"),
         bound("audit/producer", producer_id="spool-1"),
@@ -504,6 +506,26 @@ async def test_numbers_are_read_from_their_index(ledger: Ledger) -> None:
         text = await plan(ledger.pool, statement)
         assert re.search(r"billing_event\w*_producer", text), statement
         assert "Seq Scan on billing_event" not in text, statement
-        if statement != repeated:
+        if statement not in stored_only:
             assert "rejected_event_producer" in text, statement
             assert "Seq Scan on rejected_event" not in text, statement
+
+
+async def test_where_an_hours_numbers_begin_costs_the_same_whatever_came_before_and_after(
+    ledger: Ledger,
+) -> None:
+    pages = []
+    for events in (500, 10_000):
+        await ledger.pool.execute("TRUNCATE billing_event")
+        await ledger.store(make_event(producer_seq=events))
+        await ledger.pool.execute(
+            "INSERT INTO billing_event SELECT (jsonb_populate_record(e, jsonb_build_object('request_id',"
+            " gen_random_uuid(), 'producer_seq', n, 'event_time', e.event_time + sign(n - producer_seq)"
+            " * interval '1 hour' + (n - producer_seq) * interval '1 second'))).*"
+            " FROM billing_event AS e, generate_series(1, 2 * producer_seq) AS n WHERE n <> producer_seq"
+        )
+        await ledger.pool.execute("VACUUM ANALYZE")
+        lowest = bound("audit/lowest_number", producer_id="spool-1", moment=HOUR + ONE_HOUR)
+        assert await ledger.pool.fetchval(*lowest) == events + 1
+        pages.append(await pages_read(ledger.pool, lowest))
+    assert pages[1] < 2 * pages[0]

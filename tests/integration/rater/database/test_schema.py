@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from rater_service.database.database import Pool
-from rater_service.statements import Bound, bound
+from rater_service.statements import Bound, bound, statement
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.plans import plan
 
@@ -207,24 +207,50 @@ def audit_of_an_hour(hour: datetime, *, sums_hold: bool) -> list[Bound]:
 async def test_what_reads_the_events_of_an_hour_finds_them_in_the_index_of_times(busy: Ledger) -> None:
     hour = HOUR - 2 * ONE_HOUR
     window = {"window_start": hour, "window_end": hour + ONE_HOUR}
-    for statement in (
+    for asked in (
         bound("audit/totals", **window),
         bound("audit/hours", **window),
         *audit_of_an_hour(hour, sums_hold=False),
-        bound("audit/window_numbers", **window, producer_id=None),
         bound("events/hourly_usage_differences", **window, limit=10),
         bound("events/hourly_usage_insert", **window),
         bound("events/hourly_usage_hours", **window),
     ):
-        text = await plan(busy.pool, statement)
-        assert re.search(r"billing_event\w*_event_time", text), statement
-        assert not re.search(r"Seq Scan on (billing_event|rated_usage)", text), statement
+        text = await plan(busy.pool, asked)
+        assert re.search(r"billing_event\w*_event_time", text), asked
+        assert not re.search(r"Seq Scan on (billing_event|rated_usage)", text), asked
+
+
+RUNS = """
+INSERT INTO rating_run OVERRIDING SYSTEM VALUE
+SELECT (jsonb_populate_record(run, jsonb_build_object(
+    'id', run.id + n, 'window_start', run.window_start + n * interval '1 hour',
+    'window_end', run.window_end + n * interval '1 hour'))).*
+FROM rating_run AS run, generate_series(1, 5000) AS n
+"""
+
+
+async def test_the_runs_over_an_hour_are_found_in_the_index_however_many_there_are(ledger: Ledger) -> None:
+    await ledger.store(make_event())
+    await ledger.rate()
+    await ledger.pool.execute(RUNS)
+    await ledger.pool.execute("ANALYZE")
+    window = {"window_start": HOUR, "window_end": HOUR + ONE_HOUR}
+    unrated = statement("retention/unrated", partition="billing_event")
+    for asked in (
+        bound("audit/hours", **window),
+        bound("audit/runs", **window),
+        bound("bills/explain_last_run", hour=HOUR),
+        unrated.bind({"before": HOUR, "overlap": ONE_HOUR}),
+    ):
+        text = await plan(ledger.pool, asked)
+        assert "rating_run_window" in text, asked
+        assert "Seq Scan on rating_run" not in text, asked
 
 
 async def test_where_the_sums_hold_an_audit_reads_no_event_twice(busy: Ledger) -> None:
     hour = HOUR - 2 * ONE_HOUR
     runs = bound("audit/runs", window_start=hour, window_end=hour + ONE_HOUR)
-    for statement in (*audit_of_an_hour(hour, sums_hold=True), runs):
-        text = await plan(busy.pool, statement)
-        assert "hourly_usage_key" in text, statement
-        assert "billing_event" not in text, statement
+    for asked in (*audit_of_an_hour(hour, sums_hold=True), runs):
+        text = await plan(busy.pool, asked)
+        assert "hourly_usage_key" in text, asked
+        assert "billing_event" not in text, asked
