@@ -36,7 +36,7 @@ class UnusableFileError(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class FollowedFile:
-    """Where a file is, and what messages call it: never by its path where that could be a secret itself."""
+    """Where a file is, and what messages call it. They do not show a path that could be a secret itself."""
 
     path: Path
     called: str
@@ -100,7 +100,7 @@ class FileChanges:
         return None
 
     def _find(self) -> tuple[tuple[FileContent, ...] | None, bytes | str | None]:
-        """Read the files. Returns their content, and what is different whenever that would be."""
+        """Read the files. Returns their content, and a value that differs for other contents and faults."""
         try:
             contents = _read_all(self._files)
         except UnusableFileError as error:

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 # The first pause lets what failed for a moment recover; the last one keeps a lasting fault from using a CPU.
 PAUSE_MIN_S = 1.0
 PAUSE_MAX_S = 60.0
-# What crashes a task mostly does so at its first step, which comes within a period of a few seconds.
+# Most faults crash a task at its first step, and that comes within a few seconds of its start.
 UP_AFTER_S = 10.0
 # Often enough for whoever looks at the log now, and rare enough not to fill it.
 REMINDER_S = 60.0

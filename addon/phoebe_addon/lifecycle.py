@@ -124,7 +124,7 @@ class Lifecycle:
 
 
 def _knows_all_options() -> bool:
-    """Say which options that were given do nothing. Whether none of those was meant to be ours."""
+    """Log the options that were given and do nothing. False if one of them was meant to be Phoebe's."""
     faults, others = left_over(ctx.options.deferred)
     for warning in others:
         logger.warning("phoebe: %s: it does nothing", warning)

@@ -134,9 +134,10 @@ async def _tally(connection: Connection, producer_id: str, first: int, last: int
 async def _lost(
     connection: Connection, producer_id: str, said: asyncpg.Record, known: _Tally, last: int
 ) -> int:
-    """Say how many of the absent numbers are lost: those its spool can't hold, because it holds fewer.
+    """Say how many of the absent numbers are lost.
 
-    A spool is sent from its oldest event on, so that it is the highest numbers which it still holds.
+    A spool sends its oldest event first, so it still holds the highest numbers. Absent numbers beyond as many
+    as it holds are lost.
     """
     if said["last_seen"] is None or said["retired"]:
         return known.absent

@@ -16,7 +16,7 @@ from rater_service.money import decimal_text
 from rater_service.rollup import Charge
 
 FOCUS_VERSION = "1.2"
-# The longest month: from its first day, so much later is in the next one.
+# From the first day of any month, this much later is in the next month.
 _MONTH_MAX = timedelta(days=31)
 _UNIT = "Tokens"
 

@@ -37,8 +37,8 @@ KEEPALIVE_IDLE_S = 30
 KEEPALIVE_INTERVAL_S = 10
 KEEPALIVE_COUNT = 3
 UNACKNOWLEDGED_MAX_S = 60
-# For a process that was stopped or is swapped out, its kernel answers. A transaction that holds locks does
-# not pause that long between two statements.
+# Keepalive does not find a process that is stopped or swapped out, because its kernel still answers. No
+# transaction that holds locks pauses this long between two statements.
 IDLE_IN_TRANSACTION_MAX_S = 600
 
 # Set by statements: poolers refuse to start a session with parameters that they do not know.

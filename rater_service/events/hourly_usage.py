@@ -138,7 +138,7 @@ async def _hours(pool: Pool, since: datetime | None, until: datetime | None) -> 
 
 
 async def _rebuild_hour(connection: Connection, hour: datetime) -> tuple[int, list[SumsDifference]]:
-    """Give what differed once batches were held off, which may be less than before."""
+    """Compare again while batches wait, make the sums anew, and return what differed then."""
     async with connection.transaction(isolation="repeatable_read"):
         # Before the snapshot is taken, and in the order in which batches lock. The first keeps partitions
         # from being dropped meanwhile; the second makes batches wait that have not added to the sums yet, and

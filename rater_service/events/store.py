@@ -65,7 +65,7 @@ _STORE = statement(
 _FIRST_STORED = statement("events/first_stored", columns=_NAMED)
 _request_id = attrgetter("request_id")
 
-# What the database says when it is one event that it can't take, and not the database that is in trouble.
+# The database's errors that blame a single event. All others mean that the database is in trouble.
 _REFUSALS = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,

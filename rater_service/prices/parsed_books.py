@@ -60,9 +60,8 @@ class ParsedBooks:
 
 @contextmanager
 def _garbage_left() -> Iterator[None]:
-    """Let nobody look for garbage: of what a file is made into, hundred thousands of objects, none is.
-
-    Each look at all of them stops all threads for a tenth of a second.
+    """Switch the garbage collector off meanwhile. A file becomes some hundred thousand objects, and none of
+    them is garbage. Each collection would look at all of them, and stop all threads for a tenth of a second.
     """
     was_enabled = gc.isenabled()
     gc.disable()

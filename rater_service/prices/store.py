@@ -29,7 +29,7 @@ class StoredBook:
     superseded_by: Loading | None
 
     def not_in_force(self, source: str) -> str | None:
-        """Say that the prices of this file do not hold although it was loaded; None if they do."""
+        """Say why the prices of this file are not in force although it was loaded; None if they are."""
         if self.superseded_by is None:
             return None
         return (

@@ -23,7 +23,7 @@ from rater_service.rollup import KEY
 
 logger = logging.getLogger(__name__)
 
-# Runs don't meet; only a hand in the tables can get in the way of one.
+# Runs follow each other, so only somebody who changes the tables by hand can get in the way of one.
 ATTEMPTS_MAX = 3
 
 

@@ -79,8 +79,8 @@ async def judge_old_events(
 ) -> AsyncIterator[Verdict]:
     """Judge the partitions whose events all ended before a time, and those of the default one that did.
 
-    They come in the order in which they can be dropped, by the time of the last event: what is older than
-    something that must stay never keeps less than it. accepted: of ACCEPTABLE. Changes nothing.
+    They come in the order in which they can be dropped: by the time of their last event. accepted: of
+    ACCEPTABLE. Changes nothing.
     """
     refuse_invalid_time(before, now)
     rejected = await list_open(pool)

@@ -35,9 +35,9 @@ SUFFICIENT_RIGHTS: dict[str, frozenset[Right]] = {
 OPEN_METHODS = frozenset({"/grpc.health.v1.Health/Check"})
 """What anyone may call: probes have no secrets, and the answer is one word."""
 
-# Calls that change something or stay are worth a line of the log each.
+# Calls that change something, and calls that stay open, are logged one by one.
 _LOUD_RIGHTS = frozenset({Right.PRODUCE, Right.RATE})
-# Who is refused must not be able to fill a disk.
+# A caller who is refused must not be able to fill the disk with log lines.
 _REFUSAL_LOG_PAUSE_S = 1.0
 
 # Every call is answered in a task of its own, so it has a value of its own.
@@ -173,7 +173,7 @@ def _caller(access: AccessList, method: str, context: _Context) -> Caller:
 
 
 def _token(context: _Context) -> str | None:
-    """Read the bearer token. What else stands in its place is a token that nobody has."""
+    """Read the bearer token. Anything else in its place counts as a token that nobody has."""
     values = [value for key, value in context.invocation_metadata() or () if key == "authorization"]
     if not values:
         return None

@@ -17,7 +17,7 @@ PRICE_FILE_TASK = "price file"
 SCHEDULE_TASK = "scheduled rating"
 """Names of background tasks that services need."""
 
-# Without them, whoever was put out is let in all the same.
+# While these are down, a caller whose credential was removed is still let in.
 _ACCESS_TASKS = frozenset({CERTIFICATES_TASK, TOKENS_TASK})
 NEEDED_TASKS: Mapping[str, frozenset[str]] = {
     "phoebe.v1.MeteringService": _ACCESS_TASKS,

@@ -50,7 +50,7 @@ class MeteringService(MeteringServiceServicer):
         try:
             while True:
                 read = spawn(_next(requests), "next batch")
-                # Nobody asks it once the stream ends for another reason.
+                # If the stream ends for another reason, nobody awaits this task.
                 read.add_done_callback(lambda done: done.cancelled() or done.exception())
                 await asyncio.wait({read, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 if stopping.done():

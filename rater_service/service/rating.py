@@ -31,7 +31,7 @@ PAGE_SIZE_MAX = 1000
 
 
 class RatingService(RatingServiceServicer):
-    """Answers with what the modules behind it compute; holds no state but whose turn it is to audit."""
+    """Answers with what the modules behind it compute. Its only state is a lock: one audit at a time."""
 
     def __init__(self, pool: Pool, runs: RatingQueue) -> None:
         self._pool = pool

@@ -20,8 +20,8 @@ def utc_now() -> datetime:
 class RatingQueue:
     """Where the runs of a service wait for each other.
 
-    They take turns anyway; but each that waits for its turn in the database holds a connection meanwhile, and
-    those are for the events. So one of each service waits there, at most.
+    Runs follow each other by a lock of the database in any case. A run that waits there holds a connection,
+    and connections are for events. So of each service only one run waits there; the others wait here.
     """
 
     def __init__(self, pool: Pool, metrics: Metrics, now: Clock = utc_now) -> None:

@@ -63,7 +63,7 @@ def _careful(deserialize: Callable[[bytes], object]) -> Callable[[bytes], object
         try:
             return deserialize(message)
         except DecodeError:
-            # An exception here would be gRPC's to answer.
+            # gRPC would answer an exception that is raised here.
             return UNREADABLE
 
     return read

@@ -50,7 +50,7 @@ from rater_service.service.scheduled_rating import ScheduledRating
 
 logger = logging.getLogger(__name__)
 
-# Batches end in milliseconds; this is for a rating run and for clients that keep a stream open for nothing.
+# Batches end in milliseconds. A rating run gets this long, and no client with an idle stream gets more.
 STOP_GRACE_S = 10
 
 SERVICES = (

@@ -1,8 +1,8 @@
 """Watching the body of an answer on its way to the client.
 
 Whatever bytes an engine sends, nothing here raises, memory is bounded, and the client's bytes stay as they
-are, but for what the engine added because Phoebe had asked for it. Labels can be wrong: where the first bytes
-tell what a body is, they decide, and the label only where they do not.
+are, but for what the engine added because Phoebe had asked for it. Labels can be wrong. So the first bytes of
+a body decide what it is. Its label decides only where they do not tell.
 """
 
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ from phoebe_addon.formats.body_form import FirstBytes, Form, blank_bytes, form_b
 from phoebe_addon.formats.content_coding import ContentCodingError, coding_names
 from phoebe_addon.formats.told_coding import ToldDecoder, coding_by_magic, may_name_coding, open_told_decoder
 
-# A coded answer may unfold to so much, and beyond that to so many times what came: JSON is hardly ever
-# compressed to less than a twentieth, but what clients pad it with may be.
+# What a coded answer may unfold to: the bytes in any case, and beyond them the ratio times the bytes that
+# came. JSON hardly ever shrinks to less than a twentieth. Padding that a client asked for may shrink to less.
 UNFOLDED_BYTES_MAX = 64 * 1024 * 1024
 UNFOLDED_RATIO_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Mislabel:
-    """A header of an answer that does not say what its body is. label: empty: it is missing."""
+    """A header that does not say what the body is. label: what it says; empty if it is missing."""
 
     header: str
     label: str
@@ -50,7 +50,7 @@ class AnswerBody(Protocol):
 
 
 class _OpaqueBody:
-    """A body that is none of the forms. Nothing is read, and it is passed on as it is."""
+    """A body in no form that is known. It is passed on as it is, and nothing of it is read."""
 
     form = None
 

@@ -28,7 +28,7 @@ class Document(NamedTuple):
 
 
 def parse(content: bytes) -> Document | None:
-    """Parse JSON in UTF-8; None: it is none. Bytes that are no UTF-8 are replaced."""
+    """Parse JSON in UTF-8; None if it is not JSON. Bytes that are not UTF-8 are replaced."""
     text = content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")
     for decoder in (_DECODER, _LONG_NUMBERS_DECODER):
         try:

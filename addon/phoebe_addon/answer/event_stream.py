@@ -6,8 +6,9 @@ from phoebe_addon.answer.removal import Removal, data_of, edited, edited_at, wit
 from phoebe_addon.formats.body_form import Form
 from phoebe_addon.formats.sse import SseParser, SsePiece
 
-# An event that may have to be left out is held back until it is whole. Beyond this it is passed on as it is;
-# clients can make an engine repeat as much as a request may have, and escaped it may be longer.
+# An event that may have to be left out is held back until it is whole. A longer event than this is passed on
+# as it is. The bound is above what clients can cause: an engine can be made to repeat a whole request, and
+# escapes make it longer.
 HELD_BACK_BYTES_MAX = 64 * 1024 * 1024
 
 

@@ -15,8 +15,9 @@ _OPENING = (b"{", b"[")
 class JsonBody:
     """A body of JSON.
 
-    It is a document as long as no second one comes; labelled as lines, as soon as its first line is one.
-    labelled_lines: its label says that it is lines. length_known: it can't end before its end without notice.
+    It counts as one document until a second one begins. If its label says lines, it counts as lines once its
+    first line is a document. labelled_lines: its label says that it is lines. length_known: it can't end
+    before its end without notice.
     """
 
     def __init__(

@@ -28,11 +28,11 @@ class Answer:
 
     model: the first the engine named. usage: None when it gave none that can be billed on. usage_raw: the
     usage object as the engine sent it, also when malformed; several as a JSON array; None when there was none
-    or it is longer than 16 KiB. malformed: a count in it is none. bad_details: counts that are taken for not
-    reported, because what they should stand in is no object. finished: the engine said that it had finished,
-    or all of a document was there. failed: it sent an error. unreadable: its content coding is not known, or
-    its bytes are not what that says. garbled: something in it looks like a document and can't be read as one.
-    format: which of the formats its path allows it has.
+    or it is longer than 16 KiB. malformed: a count in it is not a whole number. bad_details: counts that are
+    taken as not reported, because the engine put something other than an object where they stand. finished:
+    the engine said that it had finished, or all of a document was there. failed: it sent an error.
+    unreadable: its content coding is not known, or its bytes are not what that says. garbled: something in it
+    looks like a document and can't be read as one. format: which of the formats its path allows it has.
     """
 
     model: str | None = None
@@ -134,7 +134,7 @@ class AnswerReader:
         return parse(short) if short else None
 
     def is_irrelevant(self, data: bytes) -> bool:
-        """Whether bytes of a stream say nothing that is not known, however they are cut into events."""
+        """Whether bytes of a stream repeat only what is known, wherever their events end."""
         for reader, relevance in zip(self._readers, self._relevances, strict=True):
             if reader.model is None or not relevance.is_irrelevant(data):
                 return False

@@ -1,8 +1,8 @@
 """Which chunks of a stream need not be parsed, because they can't say anything that counts.
 
-Nearly all of a stream is text of the model. A chunk in which none of the names occurs that its format reads,
-not even as text, has none of them as a member, and parsing it would find nothing. What is left out this way
-changes no result; it only saves the parsing.
+Nearly all of a stream is text that the model writes. A format reads members by their names. If none of these
+names occurs anywhere in the bytes of a chunk, the chunk can't have such a member. So it is not parsed. The
+result is the same as with parsing.
 """
 
 from dataclasses import dataclass

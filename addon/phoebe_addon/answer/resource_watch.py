@@ -1,6 +1,7 @@
 """What answers give away about their resources, when these are declared wrongly or not at all.
 
-An operator should hear of it at once, and once: the answers themselves are recorded and marked as ever.
+An operator hears of each suspicion when it first arises, and only then. What is recorded of the answers does
+not depend on it.
 """
 
 from collections import OrderedDict
@@ -25,9 +26,9 @@ class Suspicion(StrEnum):
 class Clues:
     """What one answer gives away.
 
-    echoed: the model it names, if that is exactly what was asked and nothing says that it is the engine's own
-    word. nameless: it has usage and nobody says of which model. refused_asking: it refuses a member of the
-    request that Phoebe put there.
+    echoed: the model it names, if the client asked for exactly that name and the engine may only repeat it.
+    nameless: it reports usage, and neither engine nor operator says of which model. refused_asking: the
+    engine refuses a member of the request that Phoebe added.
     """
 
     echoed: str | None = None

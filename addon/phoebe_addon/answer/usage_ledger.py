@@ -32,7 +32,7 @@ class ResultKey:
 
 
 def result_key(document_id: object, index: object) -> ResultKey:
-    """Make the key of a result; whatever the engine gives instead of an id or an index, there is one."""
+    """Make the key of a result. An id or an index of a wrong type counts as if it were not there."""
     known_id = document_id[:_ID_LENGTH_MAX] if isinstance(document_id, str) else ""
     return ResultKey(known_id, index if isinstance(index, int) and index >= 0 else 0)
 
@@ -91,7 +91,7 @@ class UsageLedger:
     def state(self, found: FoundUsage, document: str, key: ResultKey, *, final: bool) -> bool:
         """Take what a usage object states.
 
-        document: the text it stands in. final: it will not be taken back. Returns whether it states anything.
+        document: the text it stands in. final: nothing later replaces it. Returns whether it states anything.
         """
         text = _UsageText(document, found.path, self._place.members)
         return self._state(found.block, text, key, final=final)

@@ -45,7 +45,7 @@ def wanted_in_chunks(formats: tuple[AnswerFormat, ...]) -> Wanted:
     """Say what is read of the chunks of a stream."""
     place = _common(formats)
     if any(form.fold is Fold.CHOICES for form in formats):
-        # Of a choice it matters whether anything is in it.
+        # Only whether a choice is empty is looked at.
         place.add(_CHOICES).others = True
         place.keep((*_CHOICES, "index"))
         place.keep(("id",))

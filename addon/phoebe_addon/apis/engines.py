@@ -50,11 +50,11 @@ class Engine:
         return self.naming is Naming.ECHO
 
     def echoes(self, api: str) -> bool:
-        """Whether the model named in an answer of this API is but the client's own word."""
+        """Whether answers of this API only repeat the model's name from the request."""
         return self.echoes_model or api in self.echoing_apis
 
     def may_echo(self, api: str) -> bool:
-        """Whether that can't be excluded."""
+        """Whether answers of this API may only repeat the model's name from the request."""
         return self.naming is not Naming.OWN or api in self.echoing_apis
 
     def declared_name(self, name: str, declared: tuple[str, ...]) -> str | None:

@@ -81,11 +81,11 @@ class UsageSwitch:
 class Unbillable:
     """A kind of request that is known to be answered without usage, or without all of it.
 
-    It is refused unless the operator allows it by its name. All that is stated here must be true of a
-    request: place: the member there has a value that is none of `harmless` and, if there are any, one of
-    `harmful`; null and a missing member do no harm, unless `missing` says so. engines: the resource declares
-    one of these. sparing: it declares none of these. streamed: it asks for a stream, or does not. several: it
-    asks for more than one result. why: for the client.
+    It is refused unless the operator allows it by its name. A request is of this kind if everything that is
+    stated here is true of it. place: the member at this place has a value that is not in `harmless` and, if
+    `harmful` is stated, is in `harmful`. Null and a missing member count only with `missing`. engines: the
+    resource declares one of these. sparing: the resource declares none of these. streamed: whether it asks
+    for a stream; None: either. several: it asks for more than one result. why: what the client is told.
     """
 
     name: str
@@ -141,9 +141,9 @@ class Fold(Enum):
 class UsagePlace:
     """A place where an answer has counts.
 
-    places: of the object that has them; of several, the first that is there. added: counts of which every
-    document states only what came new. members: of that object, those that are kept as the raw usage, if it
-    holds more than usage.
+    places: of the object that has them; of several, the first that is there. added: counts of which each
+    document states only what is new since the one before. members: of that object, those that are kept as the
+    raw usage, if it holds more than usage.
     """
 
     counts: Counts

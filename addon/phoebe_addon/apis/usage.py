@@ -137,7 +137,7 @@ class Counts:
         return self._without_unsaid_prompt(usage) if self._zero_prompt_is_unsaid else usage
 
     def _without_unsaid_prompt(self, usage: Usage) -> Usage:
-        # A prompt that came from the cache, all of it, is one.
+        # A prompt that came wholly from the cache may be stated as 0.
         is_unsaid = usage.prompt == 0 and not usage.cached and not usage.cache_write
         return replace(usage, prompt=None) if is_unsaid else usage
 

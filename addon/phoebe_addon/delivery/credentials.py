@@ -22,8 +22,8 @@ _TOKEN = re.compile(rf"[!-~]{{1,{_TOKEN_LENGTH_MAX}}}")
 # The rater is a neighbour; an HTTP proxy that the environment names for web traffic is not on the way to it.
 _CHANNEL_OPTIONS = (
     ("grpc.enable_http_proxy", 0),
-    # Otherwise a new channel shares the pauses, of up to two minutes, of any other one that can't connect to
-    # the rater: that of an adopted spool, for example. How long to wait is the delivery's affair.
+    # gRPC lets all channels of a process to one address share a connection. After a failed attempt they would
+    # all pause together, for up to two minutes. Each delivery decides for itself how long it waits.
     ("grpc.use_local_subchannel_pool", 1),
 )
 

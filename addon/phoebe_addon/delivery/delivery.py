@@ -31,7 +31,7 @@ BATCH_BYTES_MAX = 2 * 1024 * 1024
 # better to try on a new connection.
 ANSWER_TIMEOUT_S = 30.0
 RETRY_WAIT_MAX_S = 10.0
-# A missed wake-up must not leave an event behind, and the rater wants to hear every 10 s if nothing happened.
+# If a wake-up is missed, its event is sent after this time. The rater expects a status at least every 10 s.
 IDLE_WAIT_S = 5.0
 # The rater ends connections that are an hour old, so that whoever lost their certificate loses it at last.
 CONNECTION_AGE_MAX_S = 1800.0

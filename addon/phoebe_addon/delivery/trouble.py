@@ -13,8 +13,8 @@ _REFUSALS = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSI
 class DeliveryTrouble:
     """The trouble of one delivery to the rater at `target`.
 
-    What only a human can mend, an error, is said once until something changes; what passes is a warning each
-    time.
+    What only a human can mend is logged as an error, once until something changes. What passes by itself is
+    logged as a warning each time.
     """
 
     def __init__(self, target: str) -> None:
@@ -41,7 +41,7 @@ class DeliveryTrouble:
 
 
 def _ended_while_written(error: BaseException | None) -> bool:
-    """Whether a stream ended at an unlucky moment: gRPC then says INTERNAL, whatever it was that ended it."""
+    """Whether a stream ended while it was written to: gRPC then says INTERNAL, whatever the cause."""
     return isinstance(error, grpc.aio.AioRpcError) and error.code() is grpc.StatusCode.INTERNAL
 
 

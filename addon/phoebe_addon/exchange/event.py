@@ -124,13 +124,14 @@ def outcome_of(seen: AnswerSeen, ending: Ending) -> Outcome:
     if answer.failed or (status is not None and not 200 <= status < 300):
         return Outcome.UPSTREAM_ERROR
     if ending is Ending.ANSWER_COMPLETE and (not seen.streamed or answer.unreadable or answer.garbled):
-        return Outcome.COMPLETED  # what could not be read may have said that all is well
+        return Outcome.COMPLETED  # the end may be in what could not be read
     if answer.finished:
         # Everything was there when the connection broke: clients hang up on reading `[DONE]`.
         return Outcome.COMPLETED
     if ending is Ending.CLIENT_GONE:
         return Outcome.ABORTED
-    # Over HTTP/1.0 a cut looks like an end; a stream whose last words are missing was cut.
+    # Over HTTP/1.0 a connection that breaks looks like the end of the body. A stream without a finish reason
+    # was cut.
     has_last_words = answer.finish_reason is not None or seen.ends_with_body
     ended_well = ending is Ending.ANSWER_COMPLETE and has_last_words
     return Outcome.COMPLETED if ended_well else Outcome.UPSTREAM_ERROR
@@ -140,7 +141,7 @@ def _put_model(event: MeteringEvent, admission: Admission, answer: Answer) -> No
     served, engine = admission.served_models, admission.request_facts.engine
     echoes = engine.echoes(event.api)
     only = served[0] if len(served) == 1 and answer.usage else None
-    # What an engine repeats although the client named nothing stands for nothing.
+    # If an engine repeats the client's word and the client named no model, nobody has named one.
     unsaid = answer.model is None or (admission.requested_model is None and echoes and only is not None)
     if admission.billed_model or unsaid:
         _put_text(event, "model_id", admission.billed_model or only, MODEL_LENGTH_MAX)

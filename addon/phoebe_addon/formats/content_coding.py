@@ -27,8 +27,8 @@ PIECE_BYTES_MAX = 1024 * 1024
 # Servers apply one coding. Each of a list costs memory, and multiplies what a small body expands to.
 CODINGS_MAX = 4
 
-# How much an inner coding of a list may be fed, in all and per byte of the body: compressed data hardly
-# becomes smaller by another coding.
+# How many bytes an inner coding of a list may be fed: a fixed number, and a number per byte of the body. A
+# second coding hardly makes compressed data smaller, so honest lists stay far below.
 _INNER_BYTES_MIN = 64 * 1024
 _INNER_RATIO_MAX = 8
 _EDGE_BYTES = 4 * 1024
@@ -71,8 +71,8 @@ class SelfEnding:
 class _InnerCoding:
     """A coding of a list that is fed by another coding, with a bound on how much.
 
-    It may be fed a thousand times the body and decode that to nothing, so that a caller who counts what
-    comes out could not stop in time.
+    The outer coding can make a thousand bytes of each byte of the body, and the inner one can decode them all
+    to nothing. A caller who counts only what comes out would not notice.
     """
 
     def __init__(self, coding: Coding) -> None:
@@ -366,7 +366,7 @@ def _steps(chunk: bytes) -> Iterator[bytes]:
 
 
 def _is_zlib_header(start: bytes) -> bool:
-    """Tell a zlib header, of which no encoder makes the start of a raw stream (RFC 1950, 2.2)."""
+    """Whether these bytes are a zlib header (RFC 1950, 2.2). No encoder begins a raw stream like that."""
     return start[0] & 0x0F == zlib.DEFLATED and int.from_bytes(start[:_ZLIB_HEADER_BYTES]) % 31 == 0
 
 

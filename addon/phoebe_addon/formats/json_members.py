@@ -77,7 +77,7 @@ def last_member(members: list[Member], name: str) -> Member | None:
 
 
 class Placed(Protocol):
-    """A member of an object of which it is known where it stands. name: None: it does not matter."""
+    """A member of an object, and where it stands. name: None if nobody asks for it by its name."""
 
     @property
     def name(self) -> object: ...  # noqa: D102

@@ -19,7 +19,7 @@ _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _BLOCK_BYTES_MIN = 128
 _BLOCK_BYTES_MAX = 16 * 1024
 _BLOCK_GROWTH = 8
-# What is left without pairs is looked at anew for each removal. Answers are hardly nested more deeply.
+# How often pairs of brackets are removed. Each time removes one level of nesting; answers rarely have more.
 _PAIRS_REMOVED_MAX = 4
 _STEPS = {ord("["): 1, ord("]"): -1}
 
@@ -100,7 +100,7 @@ class ContainerEnd:
         for _ in range(_PAIRS_REMOVED_MAX):
             if brackets.count(b"]") < self._depth:
                 return False
-            # What opens and closes here does not close what was open before.
+            # A pair that opens and closes here leaves the depth as it was.
             brackets = brackets.replace(b"[]", b"")
         lowest = min(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
         return self._depth + lowest <= 0

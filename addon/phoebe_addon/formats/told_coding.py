@@ -44,9 +44,9 @@ class ToldDecoder(Decoder):
 
 
 def open_told_decoder(content_encoding: str) -> ToldDecoder | None:
-    """Return a decoder for an answer that is said to have these codings, and may have others or none.
+    """Return a decoder for an answer whose label names these codings; its bytes may have others, or none.
 
-    None: the names are none of codings, so that only the bytes can tell.
+    None: the label names something that is not a coding, so only the bytes can tell.
     """
     names = coding_names(content_encoding)
     if not names or len(names) > CODINGS_MAX or any(name not in CODINGS for name in names):
@@ -98,7 +98,7 @@ class _Told:
 
     def finish(self) -> Iterator[bytes]:
         if self._coding is None and self._start:
-            # So short a body is no coded one: each coding needs more for its own frame.
+            # Each coding needs more bytes for its own frame, so a body that ends here has no coding.
             yield from self._begin("identity" if is_text(self._start) else self.name)
 
     def _begin(self, name: str) -> Iterator[bytes]:

@@ -53,8 +53,8 @@ class ZstdFrames:
         view = memoryview(chunk)
         while view and not self._trailing:
             if self._content_bytes:
-                # The last byte of a block goes alone: what the decompressor checks then must not cost what
-                # the bytes before it gave.
+                # The last byte of a block goes alone. If the decompressor fails at it, what the bytes before
+                # it gave is out already.
                 part = view[: max(self._content_bytes - 1, 1)]
                 self._content_bytes -= len(part)
                 passed = b"" if self._skipping else bytes(part)

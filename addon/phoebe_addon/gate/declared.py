@@ -1,4 +1,4 @@
-"""What an operator declares of a resource besides its URL, and what one who declares too little is told."""
+"""What an operator declares of a resource besides its URL, and the warnings when that is too little."""
 
 from dataclasses import dataclass
 

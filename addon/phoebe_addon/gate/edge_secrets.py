@@ -22,7 +22,7 @@ class EdgeSecretsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class EdgeSecrets:
-    """The secrets that are let in, any of them. None of them: nothing is asked for."""
+    """The secrets of trusted edges; a request shows any one of them. Without secrets none is asked for."""
 
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
 
@@ -46,7 +46,7 @@ class EdgeSecrets:
 
     def _is_known(self, value: str) -> bool:
         shown = value.strip(" \t").encode("utf-8", "surrogateescape")
-        # All of them, one after the other: how long it takes must not tell which one it was.
+        # Every secret is compared, also after one that fits, so that the time does not tell which one it was.
         return sum(hmac.compare_digest(shown, secret) for secret in self.secrets) > 0
 
 

@@ -1,9 +1,9 @@
 """Which headers of a request go on to the engine.
 
-Not those that are between the edge and this proxy: who pays, the edge's secret, and what HTTP means for one
-connection only (RFC 9110, 7.6.1). How long the body is, the proxy says itself, which has it whole: HTTP/2
-needs no length, and in HTTP/1 a body without one would be taken for the next request. Servers that know
-headers as variables take `_` for `-` (RFC 3875, 4.1.18), so that a header in such a spelling is one as well.
+Three kinds stay here: who pays, the edge's secret, and what HTTP means for one connection only (RFC 9110,
+7.6.1). The proxy has the whole body and states its length itself. HTTP/2 needs no length, but in HTTP/1 an
+engine would take a body without one for the next request. Servers that turn headers into variables (RFC 3875,
+4.1.18) read `_` as `-`, so both spellings of a name count as the same header.
 """
 
 from collections.abc import Iterable
@@ -16,8 +16,8 @@ _OF_ONE_CONNECTION = frozenset(
     (b"keep-alive", b"proxy-authorization", b"proxy-connection", b"te", b"trailer", b"upgrade")
 )
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
-# Of what says how the body is to be read, and of what the proxy sets itself, no client can make the engine
-# see anything else than the gate saw.
+# A client may not have these dropped by naming them in `Connection`. They say how the body is to be read, or
+# are set by the proxy, so the engine must see them as the gate saw them.
 _NEVER_OF_ONE_CONNECTION = frozenset(
     (b"accept-encoding", b"content-encoding", b"content-type", b"host", b"x-request-id")
 )
@@ -50,7 +50,7 @@ class Forwarding:
             for field in fields
             if (name := field[0].lower()) in self._kept or _spelled(name) not in dropped
         )
-        # By these mitmproxy knows whether the client stays.
+        # mitmproxy reads from this whether the client keeps its connection open.
         stays = next((option for option in (b"close", b"keep-alive") if option in options), None)
         if stays:
             kept += ((b"Connection", stays),)

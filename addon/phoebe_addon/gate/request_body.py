@@ -29,8 +29,8 @@ class Asking(StrEnum):
 
     AUTO = "auto"  # usage on every chunk where the engine is declared and can, else at the end
     FINAL = "final"  # usage at the end
-    CONTINUOUS = "continuous"  # usage on every chunk, but of engines that are declared and can't
-    NONE = "none"  # nothing: what comes unasked is read
+    CONTINUOUS = "continuous"  # usage on every chunk, unless the engine is declared and can't
+    NONE = "none"  # nothing; usage that comes without being asked for is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +296,7 @@ def _client_switches_on(switch: UsageSwitch, values: Mapping[str, object], engin
 
 
 def _stands_elsewhere(switch: UsageSwitch, values: Mapping[str, object], *, true: bool = True) -> bool:
-    """Whether the client has put a switch into the other member it may stand in. true: and it is on there."""
+    """Whether the client has put a switch into `elsewhere`. true: whether it is also switched on there."""
     inside = values.get(switch.elsewhere) if switch.elsewhere else None
     if not isinstance(inside, Mapping) or switch.member not in inside:
         return False
@@ -330,7 +330,7 @@ type _Switches = dict[str, "_Switches | None"]
 def _with_switches_on(
     content: bytes, text: str, usage_switches: list[UsageSwitch], values: Mapping[str, object]
 ) -> bytes:
-    """Ask for usage, also where the client asks: another engine may take another member for the one meant."""
+    """Ask for usage, also if the client asks: engines differ in which of two members of one name counts."""
     asking = _set(text, _switches_in(usage_switches, values)) if usage_switches else text
     return content if asking == text else asking.encode()
 
@@ -340,7 +340,7 @@ def _switches_in(usage_switches: list[UsageSwitch], values: Mapping[str, object]
     for switch in usage_switches:
         elsewhere = _stands_elsewhere(switch, values, true=False)
         if elsewhere and switch.member in values:
-            continue  # the engine takes one for a mistake, whatever they say
+            continue  # an engine refuses a request that has the switch in both places
         parent = switch.elsewhere if elsewhere else switch.parent
         if parent is None:
             switches[switch.member] = None

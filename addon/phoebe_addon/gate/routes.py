@@ -82,7 +82,7 @@ class RouteTable:
     def __init__(self, routes: Iterable[Route]) -> None:
         self._exact: dict[str, dict[str, Route]] = {}  # by path and method
         self._patterns: dict[str, tuple[re.Pattern[str], dict[str, Route]]] = {}
-        # Of errors, by the beginning of a metered path and how many segments follow.
+        # Error shapes of metered paths, by the beginning of a path and how many segments follow it.
         self._shapes: dict[str, dict[int, set[ErrorShape]]] = {}
         for route in routes:
             self._add(route)

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# So many addresses are not one operator's. All private networks together have less than a fifth of them in
-# IPv4, and little more than half in IPv6.
+# No single operator has this many addresses. All private networks together have less than a fifth of it in
+# IPv4, and little more than half of it in IPv6.
 _ADDRESSES_OF_ANYONE = {4: 2**28, 6: 2**122}
 
 

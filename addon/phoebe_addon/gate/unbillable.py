@@ -50,7 +50,7 @@ def _does_harm(unbillable: Unbillable, values: Sequence[object]) -> bool:
 def chosen_adapters(values_at: ValuesAt) -> tuple[str | None, ...]:
     """List the adapters that a request chooses, each once; None: one that has no name.
 
-    A list has one for each prompt; a prompt without one has the model itself, which is None as well.
+    A list has one adapter for each prompt. A prompt without one uses the model itself: that is None too.
     """
     chosen: dict[str | None, None] = {}
     for place in ADAPTER_PLACES:

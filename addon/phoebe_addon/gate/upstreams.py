@@ -44,7 +44,7 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Upstreams of which each has its resource's id in its URL. declared: what is said of all of them."""
+    """A URL with a place for the resource's id. declared: what holds for all its resources."""
 
     url: str
     declared: Declared = UNSAID

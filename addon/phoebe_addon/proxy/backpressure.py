@@ -35,7 +35,8 @@ class PacedConnectionHandler(mode_servers.ProxyConnectionHandler):
     def is_unread(self, connection: Connection) -> bool:
         """Whether something came on a connection, be it only its end, that no layer has been shown.
 
-        Also if something that was sent on it has not left this process: it is in no state for a next request.
+        Also true while something that was sent on it has not left this process: then no next request can go
+        out.
         """
         io = self.transports.get(connection)
         if not io or not isinstance(io.reader, asyncio.StreamReader):

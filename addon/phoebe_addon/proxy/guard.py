@@ -81,6 +81,7 @@ class GuardedHttpStream(TimedHttpStream):
         if not self.exchange.ask():
             yield from self._refuse_at_last()
             return False
+        # The time until now was the client's, the gate's and the disk's. The engine's begins here.
         self.heard()
         forget_dead_connections(self.http_layer)
         self.flow.request.trailers = None  # mitmproxy can't send them on from HTTP/2 to HTTP/1
@@ -100,17 +101,23 @@ class GuardedHttpStream(TimedHttpStream):
     def check_invalid(self, request: bool) -> layer.CommandGenerator[bool]:
         if not request:
             return (yield from self._check_answers_head())
+        # With the head of a request mitmproxy does this first, before it asks any addon. So there is no
+        # request without an exchange, whatever the hooks do.
         self.exchange.path = self.flow.request.path.partition("?")[0]
         _exchanges[self.flow] = self.exchange
         refusal = self._not_spoken_here()
         if refusal:
+            # mitmproxy goes no further with it. The hook lets the addon count the refusal.
             yield HttpRequestHeadersHook(self.flow)
             yield from self._refuse(refusal)
             return True
         return (yield from super().check_invalid(request))
 
     def _not_spoken_here(self) -> Refusal | None:
-        """Refuse a request that mitmproxy would take for something else than what was sent."""
+        """Refuse a request that mitmproxy would take for something else than what was sent.
+
+        It would open a tunnel for CONNECT, and believe a request line of HTTP/1 that says HTTP/2.0.
+        """
         request = self.flow.request
         if request.method == "CONNECT":
             return gate.connect_refused()
@@ -125,6 +132,8 @@ class GuardedHttpStream(TimedHttpStream):
     def refuse_slow_request(self) -> layer.CommandGenerator[None]:
         client = self.context.client
         yield from self._refuse(gate.too_slow(GuardRules.in_force.request_timeout_s))
+        # In HTTP/1 what still comes of this request would be read as the next one. In HTTP/2 it belongs to
+        # its stream, and the other streams of the connection go on.
         if self._speaks_http1():
             yield commands.CloseConnection(client)
         else:
@@ -139,6 +148,7 @@ class GuardedHttpStream(TimedHttpStream):
         if not request or self._request_bytes() <= body_bytes_max:
             return False
         if not self.request_body_buf:
+            # Its Content-Length alone says so, before mitmproxy would call this hook.
             yield HttpRequestHeadersHook(self.flow)
         yield from self._refuse(gate.body_too_large(body_bytes_max))
         return True
@@ -147,6 +157,7 @@ class GuardedHttpStream(TimedHttpStream):
     def handle_protocol_error(
         self, event: RequestProtocolError | ResponseProtocolError
     ) -> layer.CommandGenerator[None]:
+        # Without a flow the client broke off before the head of its request was there.
         if not isinstance(event, ResponseProtocolError) or not hasattr(self, "flow"):
             yield from super().handle_protocol_error(event)
             return
@@ -157,7 +168,11 @@ class GuardedHttpStream(TimedHttpStream):
             yield from super().handle_protocol_error(event)
 
     def _check_answers_head(self) -> Commands[bool]:
-        """Take an answer that mitmproxy would refuse for what it is: a failure of the engine."""
+        """Treat an answer whose head mitmproxy would refuse as a failure of its engine.
+
+        mitmproxy itself would answer in HTML, and nothing would say that the engine had failed. The engine's
+        connection is closed: where its next answer begins can't be known.
+        """
         assert self.flow.response
         if self.context.options.validate_inbound_headers:
             try:
@@ -212,7 +227,10 @@ class GuardedHttpStream(TimedHttpStream):
         yield from self._send(response)
 
     def _send(self, response: http.Response) -> Commands[None]:
-        """Send an answer of the guard's own, and leave the stream at that."""
+        """Send an answer of the guard's own, and end the stream.
+
+        In the state `errored` mitmproxy's stream ignores what else comes of the request or of its engine.
+        """
         client = self.context.client
         yield http_layers.SendHttp(ResponseHeaders(self.stream_id, response, False), client)
         yield http_layers.SendHttp(ResponseData(self.stream_id, response.raw_content or b""), client)
@@ -275,5 +293,6 @@ def install() -> None:
     Raises InsidesError if this mitmproxy is not one the guard was written for.
     """
     insides.check()
+    # mitmproxy looks these names up whenever it makes a connection or a stream. It offers no other way.
     for each in replacements():
         setattr(each.owner, each.name, each.ours)

@@ -30,6 +30,7 @@ from phoebe_addon.proxy.unasked import engine_spoke_unasked
 
 # An interim answer, but for 101, which ends the talk in HTTP.
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9]{2}[ \r\n]")
+# Clients and edges send some kilobytes, and servers refuse heads of 8 to 64 KiB. mitmproxy has no limit.
 _HEAD_BYTES_MAX = 64 * 1024
 # So much of a body is copied to go out in one piece with its head. The kernel hardly takes more at a time.
 _JOINED_BYTES_MAX = 64 * 1024
@@ -68,7 +69,7 @@ class BoundedHttp1Server(_http1.Http1Server):
             # mitmproxy would quote what came, and with it secrets.
             yield _MALFORMED if isinstance(command, commands.Log) else command
         if self.state != self.read_headers:
-            self.head_began_s = None
+            self.head_began_s = None  # the head is there; from now on the watchdog looks at the body
         elif len(self.buf) > _HEAD_BYTES_MAX:
             message = f"The head of a request may have {_HEAD_BYTES_MAX} bytes."
             yield commands.SendData(self.conn, _http1.make_error_response(431, message))
@@ -77,6 +78,8 @@ class BoundedHttp1Server(_http1.Http1Server):
 
     @override
     def wait(self, event: events.Event) -> layer.CommandGenerator[None]:
+        # A client may send its next requests before it has its answer. mitmproxy collects them without a
+        # limit. Here as much may wait as the largest request has.
         yield from super().wait(event)
         if len(self.buf) > _HEAD_BYTES_MAX + GuardRules.in_force.body_bytes_max:
             yield commands.CloseConnection(self.conn)
@@ -86,6 +89,7 @@ class BoundedHttp1Client(_http1.Http1Client):
     """An engine's connection. request_count: how many requests went out on it.
 
     It takes another request only after an answer that leaves no doubt about where the next one begins.
+    Otherwise one customer could get another's answer, and the bill for it.
     """
 
     request_count = 0
@@ -97,7 +101,7 @@ class BoundedHttp1Client(_http1.Http1Client):
         if isinstance(event, RequestHeaders):
             self.request_count += 1
         elif isinstance(event, RequestEndOfMessage) and self._head:
-            yield from self._send_behind_head(b"")
+            yield from self._send_behind_head(b"")  # it has no body
         for command in super().send(event):
             if not isinstance(command, commands.SendData):
                 yield command
@@ -163,6 +167,7 @@ class BoundedHttp1Client(_http1.Http1Client):
             yield ReceiveHttp(ResponseProtocolError(self.stream_id, message, ErrorCode.GENERIC_SERVER_ERROR))
 
     def _drop_interim_answers(self) -> None:
+        # A client of this proxy never waits for `100 Continue`: the proxy has its whole request already.
         while _INTERIM.match(bytes(self.buf)):
             if self.buf.maybe_extract_lines() is None:
                 return

@@ -10,8 +10,11 @@ watchdog of a connection, the one timer that mitmproxy has for it anyway, looks 
     none of these                                               the client is idle
 
 A client may be idle for `tcp_timeout`. The guard's rules say how long an engine may be silent, and how long a
-request may be on its way, however much comes of it. Of what passes only the time is kept; the watchdog works
-out from it when to look again.
+request may be on its way. For a request all of the time counts, not only the silence: otherwise a client that
+sends a byte now and then could hold a connection for ever.
+
+A timer for each stream would have to be set again at every chunk. Instead only the time of the last message
+is kept, and the watchdog works out from it when to look again.
 """
 
 import math
@@ -55,13 +58,15 @@ class TimedHttpStream(QuietEngineStream):
         return time_left_s(self._began_s, GuardRules.in_force.request_timeout_s)
 
     def heard(self) -> None:
-        """Take the engine for heard just now, as it is when it has not been listened to."""
+        """Start the engine's time anew: for as long as nobody listened to it, its silence proves nothing."""
         self._heard_at_s = time.monotonic()
 
     def awaits_engine(self) -> bool:
         """Whether it is the engine's turn: to be connected to, to answer, to go on with its answer."""
+        # A client that does not take the answer keeps its engine from going on.
         if held_bytes(self.http_layer, self.stream_id):
             return False
+        # The stream waits for a hook, that is for Phoebe itself.
         if self._paused and not isinstance(self._paused.command, http_layers.GetHttpConnection):
             return False
         return self.exchange.stage in (Stage.ASKED, Stage.ANSWERING) and self.server_state in (
@@ -96,6 +101,7 @@ class TimedHttpStream(QuietEngineStream):
         """Answer a request that does not come to its end."""
 
     def _woken(self) -> layer.CommandGenerator[None]:
+        # The watchdog only wakes a stream; what is due is decided here, in the order of messages.
         if self.client_left:
             yield from self._leave()
         elif self.awaits_client() and self.request_patience_s() <= 0:
@@ -113,13 +119,14 @@ class TimedHttpStream(QuietEngineStream):
 
     def _give_up(self) -> layer.CommandGenerator[None]:
         if not self.awaits_engine() or self.patience_s() > 0:
-            return  # it spoke while the watchdog waited for its turn
+            return  # it spoke between the watchdog's look and this
         self.exchange.engine_failed(EngineFailure.TIMED_OUT)
         message = "the engine was silent for too long"
         engine = self.context.server
         yield from self.handle_protocol_error(
             ResponseProtocolError(self.stream_id, message, ErrorCode.GENERIC_SERVER_ERROR)
         )
+        # So that the engine stops its work; in HTTP/1 that closes its connection.
         if engine in self.http_layer.connections:
             yield http_layers.SendHttp(
                 RequestProtocolError(self.stream_id, message, ErrorCode.CANCEL), engine
