@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from mitmproxy import addonmanager, http
+from mitmproxy import addonmanager, http, tls
 from mitmproxy import options as mitmproxy_options
 from mitmproxy.connection import Client, Connection, ConnectionState, Server
 from mitmproxy.proxy import commands, context, events, mode_specs
@@ -21,10 +21,11 @@ from mitmproxy.proxy.layers import http as http_layers
 
 from phoebe_addon.exchange.exchange import Exchange
 from phoebe_addon.proxy import guard
-from phoebe_addon.proxy.quiet_engines import know_sockets
+from phoebe_addon.proxy.quiet_engines import EngineHeardHook, know_sockets
 from phoebe_addon.proxy.unasked import EngineSpokeUnaskedHook, Unasked
 from tests.harness.addon_in_mitmproxy import clientplayback, proxyserver
 from tests.harness.exchanges import PASSED, admission
+from tests.harness.tls_engine import TlsEngine, proxys_half
 
 type HookAction = Callable[[http.HTTPFlow], object]
 
@@ -41,11 +42,20 @@ def options() -> mitmproxy_options.Options:
 
 def admit(flow: http.HTTPFlow) -> None:
     """Admit an exchange, to the engine that every test has."""
+    _admit_to(flow, "http")
+
+
+def admit_to_tls(flow: http.HTTPFlow) -> None:
+    """Admit an exchange, to the same engine behind TLS."""
+    _admit_to(flow, "https")
+
+
+def _admit_to(flow: http.HTTPFlow, scheme: str) -> None:
     exchange = guard.exchange_of(flow)
     assert exchange
     exchange.pass_head(PASSED)
     exchange.admit(admission())
-    flow.request.scheme = "http"
+    flow.request.scheme = scheme
     flow.request.host, flow.request.port = ENGINE
 
 
@@ -59,7 +69,11 @@ class Playbook:
 
     refused: whether engines can't be connected to. connects_at_once: else they are not within the test.
     speaks_first: what an engine sends before it could be asked. unread: connections on which something waits
-    that layers were not shown; all_unread: on all. half_closes: whether half of a connection can be closed.
+    that layers were not shown; all_unread: on all. waiting: what waits there, of which each hook that listens
+    to an engine shows one piece. half_closes: whether half of a connection can be closed.
+
+    An engine to which an exchange is admitted with `admit_to_tls` speaks TLS: what is sent and written is in
+    clear here, and encrypted for the layers. What TLS itself says behind the handshake waits to be read.
 
     hooks, flows, logs, unasked: what came out. writes: what was written to each connection, a piece for each
     command. half_closed, closed: the connections of which the proxy closed its half, or all.
@@ -75,6 +89,7 @@ class Playbook:
     speaks_first: bytes = b""
     unread: set[Connection] = field(default_factory=set)
     all_unread: bool = False
+    waiting: dict[Connection, deque[bytes]] = field(default_factory=dict)
     half_closes: bool = True
     hooks: list[str] = field(default_factory=list)
     flows: list[http.HTTPFlow] = field(default_factory=list)
@@ -100,17 +115,22 @@ class Playbook:
         self.layer = http_layers.HttpLayer(made, http_layers.HTTPMode.transparent)
         self._events: deque[events.Event] = deque()
         self._held: list[commands.StartHook] = []
+        self._tls: dict[Connection, TlsEngine] = {}
         if self.replayed:
             self.layer.connections[self.client] = clientplayback.MockServer(self.replayed, made.fork())
         self._happen(events.Start())
 
     def is_unread(self, connection: Connection) -> bool:
         """Whether something waits that the layers were not shown."""
-        return self.all_unread or connection in self.unread
+        return self.all_unread or connection in self.unread or bool(self.waiting.get(connection))
 
     def sends(self, data: bytes, connection: Connection | None = None) -> None:
         """Let bytes come on a connection, the client's if none is named."""
-        self._happen(events.DataReceived(connection or self.client, data))
+        self._happen(events.DataReceived(connection or self.client, self._on_the_wire(data, connection)))
+
+    def lets_wait(self, data: bytes, connection: Connection) -> None:
+        """Let bytes come on a connection to an engine, which no layer is shown yet."""
+        self.waiting.setdefault(connection, deque()).append(self._on_the_wire(data, connection))
 
     def leaves(self, connection: Connection | None = None) -> None:
         """Let the other end of a connection close it, the client if none is named."""
@@ -181,7 +201,7 @@ class Playbook:
             case commands.OpenConnection():
                 self._open(command)
             case commands.SendData() if command.connection.state & ConnectionState.CAN_WRITE:
-                self.writes.setdefault(command.connection, []).append(bytes(command.data))
+                self._write(command.connection, bytes(command.data))
             case commands.CloseTcpConnection(half_close=True):
                 if self.half_closes:
                     command.connection.state &= ~ConnectionState.CAN_WRITE
@@ -197,6 +217,22 @@ class Playbook:
             case commands.Log():
                 self.logs.append(command.message)
 
+    def _on_the_wire(self, data: bytes, connection: Connection | None) -> bytes:
+        return self._tls[connection].say(data) if connection in self._tls else data
+
+    def _write(self, connection: Connection, data: bytes) -> None:
+        engine = self._tls.get(connection)
+        if engine is None:
+            self.writes.setdefault(connection, []).append(data)
+            return
+        if said := engine.take(data):
+            self.writes.setdefault(connection, []).append(said)
+        if answer := engine.say():
+            if engine.established:
+                self.waiting.setdefault(connection, deque()).append(answer)
+            else:
+                self._events.append(events.DataReceived(connection, answer))
+
     def _open(self, command: commands.OpenConnection) -> None:
         if not self.connects_at_once:
             return
@@ -210,6 +246,8 @@ class Playbook:
         engine.timestamp_start = 1.0
         engine.peername = ENGINE
         engine.alpn = self.engine_alpn
+        if engine.tls:
+            self._tls[engine] = TlsEngine()
         self.engines.append(engine)
         if self.speaks_first:
             self._events.append(events.DataReceived(engine, self.speaks_first))
@@ -232,6 +270,10 @@ class Playbook:
             action: Callable[[Any], object] | None = self.actions.get(hook.name)
             if action:
                 action(argument)
+        if isinstance(argument, tls.TlsData) and argument.conn in self._tls and not argument.ssl_conn:
+            argument.ssl_conn = proxys_half()
+        if isinstance(hook, EngineHeardHook) and (waiting := self.waiting.get(argument)):
+            self._events.append(events.DataReceived(argument, waiting.popleft()))
         if hook.blocking:
             self._events.append(events.HookCompleted(hook))
 

@@ -22,7 +22,7 @@ from phoebe_addon.proxy.http1 import BoundedHttp1Client
 
 # TLS itself sends records that say nothing to HTTP: the tickets of a session come right behind the handshake.
 # Only the TLS layer can tell them from an answer. A record is read within a few rounds of the event loop.
-_LOOKS_BEHIND_TLS = 10
+LOOKS_BEHIND_TLS = 10
 
 
 class Sockets(Protocol):
@@ -81,7 +81,7 @@ class QuietEngineStream(http_layers.HttpStream):
             if waits:
                 yield EngineHeardHook(engine)
             return engine.connected
-        looks_left = _LOOKS_BEHIND_TLS if engine.tls else 0
+        looks_left = LOOKS_BEHIND_TLS if engine.tls else 0
         while waits or _is_unread(self.context.client, engine):
             if not looks_left:
                 break

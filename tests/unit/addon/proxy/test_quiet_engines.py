@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.harness.playbook import Playbook
+from phoebe_addon.proxy.quiet_engines import LOOKS_BEHIND_TLS
+from tests.harness.playbook import Playbook, admit_to_tls
 
 pytestmark = pytest.mark.usefixtures("guard_in_place")
 
@@ -40,6 +41,7 @@ def test_what_waits_unread_on_a_connection_is_not_the_answer_to_the_next_request
     assert len(book.engines) == 2
     assert book.written(first) == b""
     assert book.half_closed == [first]
+    assert "engine_heard" not in book.hooks, "without TLS, whatever waits is said by the engine"
     book.sends(STOLEN, first)
     assert [(each.byte_count, each.status) for each in book.unasked] == [(len(STOLEN), 200)]
     assert book.closed == [first]
@@ -119,3 +121,67 @@ def test_an_engine_of_http_2_may_say_something_at_any_time() -> None:
 
     assert book.half_closed == []
     assert b"PRI * HTTP/2.0" in book.written(book.engine)
+
+
+def over_tls() -> Playbook:
+    return Playbook(actions={"request": admit_to_tls})
+
+
+def test_what_tls_itself_says_behind_the_handshake_keeps_no_engine_from_being_asked() -> None:
+    book = over_tls()
+
+    book.sends(ASK)
+
+    assert book.hooks.count("engine_heard") == 1, "nothing waited: the test tests nothing"
+    assert book.written(book.engine).endswith(b"\r\n\r\n{}")
+    book.sends(ANSWER, book.engine)
+    assert book.written().endswith(b"own")
+    assert len(book.engines) == 1
+
+
+def test_tls_that_comes_in_many_records_is_read_to_its_end() -> None:
+    book = over_tls()
+    book.sends(ASK)
+    book.sends(ANSWER, book.engine)
+    book.writes.clear()
+    book.waiting[book.engine].extend([b""] * LOOKS_BEHIND_TLS)
+
+    book.sends(ASK)
+
+    assert len(book.engines) == 1
+    assert book.written(book.engine).endswith(b"\r\n\r\n{}")
+
+
+def test_an_engine_on_which_bytes_keep_coming_behind_tls_is_not_asked() -> None:
+    book = over_tls()
+    book.sends(ASK)
+    book.sends(ANSWER, book.engine)
+    first = book.engine
+    book.writes.clear()
+    book.waiting[first].extend([b""] * (LOOKS_BEHIND_TLS + 1))
+
+    book.sends(ASK)
+
+    assert book.written(first) == b""
+    assert book.half_closed == [first]
+    assert book.written(book.engine).endswith(b"\r\n\r\n{}")
+    assert len(book.engines) == 2
+
+
+def test_an_answer_that_waits_behind_tls_is_not_the_answer_to_the_next_request() -> None:
+    book = over_tls()
+    book.sends(ASK)
+    book.sends(ANSWER, book.engine)
+    first = book.engine
+    book.written()
+    book.writes.clear()
+    book.lets_wait(STOLEN, first)
+
+    book.sends(ASK)
+
+    assert book.written(first) == b""
+    assert [(each.byte_count, each.status) for each in book.unasked] == [(len(STOLEN), 200)]
+    assert first in book.closed
+    book.sends(ANSWER, book.engine)
+    assert book.written().endswith(b"own")
+    assert len(book.engines) == 2
