@@ -20,6 +20,7 @@ from coverage import Coverage
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / ".coverage"
+FOLDERS = ("tests/unit", "tests/property")
 FLOOR_PERCENT = 95
 """Of the lines and branches of each file."""
 
@@ -125,7 +126,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the tests with further arguments for pytest. Returns the exit status: of pytest, or 1."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
-    status = pytest.main(["-p", "tests.pure_coverage", "tests/unit", "tests/property", *arguments])
+    status = pytest.main(["-p", "tests.pure_coverage", *FOLDERS, *arguments])
     if status:
         return int(status)
     combined = open_coverage()

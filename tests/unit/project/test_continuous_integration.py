@@ -1,0 +1,24 @@
+"""Continuous integration runs the lint, the gate of coverage and every test."""
+
+import re
+from pathlib import Path
+
+from tests.pure_coverage import FOLDERS
+
+ROOT = Path(__file__).parents[3]
+COMMANDS = [
+    line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line and not line.startswith("#")
+]
+
+
+def test_it_checks_first_and_then_runs_the_tests_that_the_check_leaves_out() -> None:
+    check, test = [line for line in COMMANDS if line.startswith("make ")]
+
+    assert check == "make check"
+    assert test.startswith("make test ")
+    assert set(re.findall(r"--ignore=([^ \"]+)", test)) == set(FOLDERS)
+    assert not re.search(r"-[km] |--deselect", test)
+
+
+def test_a_failure_ends_it() -> None:
+    assert COMMANDS[0] == "set -euo pipefail"
