@@ -318,6 +318,28 @@ def test_an_engine_that_refuses_to_be_asked_for_continuous_usage_fails(check: Ch
     assert check(pretended).found("streamed")[0] == "ok"
 
 
+@pytest.mark.parametrize(
+    ("unasked", "said", "hint"),
+    [
+        (True, "and reports usage without being asked", "Declare `usage: none`"),
+        (False, "its streams would not be billed", "Use an engine that knows `stream_options.include_usage`"),
+    ],
+)
+def test_an_engine_that_refuses_stream_options_fails_by_what_it_does_unasked(
+    check: Check, unasked: bool, said: str, hint: str
+) -> None:
+    pretended = PretendEngine(refuses=frozenset({"stream_options"}), streams_unasked=unasked)
+    outcome = check(pretended)
+
+    result, text = outcome.found("streamed")
+    assert (outcome.code, result) == (2, "failed")
+    assert "(400: Unknown parameter: stream_options)" in text
+    assert said in text
+    assert hint in text
+    # What is advised helps.
+    assert check(pretended, "--usage", "none").found("streamed")[0] == ("ok" if unasked else "failed")
+
+
 def test_engines_that_can_not_report_continuously_are_not_asked_to(check: Check, engine: Engine) -> None:
     pretended = PretendEngine(
         headers={"Server": "llama.cpp"},

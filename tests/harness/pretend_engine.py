@@ -28,8 +28,8 @@ class PretendEngine:
     answers with; None: none. echoes: it answers with the name it was asked for. open_to_all: it serves
     whatever model it is asked for. refuses: members of requests that it does not take.
 
-    plain_usage, streams_usage (if asked), continuous (if asked): where it reports usage. cached,
-    cached_in_streams: whether that has the cached tokens. caches: whether there are any. spoiled,
+    plain_usage, streams_usage (if asked), streams_unasked, continuous (if asked): where it reports usage.
+    cached, cached_in_streams: whether that has the cached tokens. caches: whether there are any. spoiled,
     spoiled_in_streams: members of the usage that are otherwise.
 
     dies_after: so many chunks of a stream. never_ends: its streams have no end mark. key: it wants this one.
@@ -46,6 +46,7 @@ class PretendEngine:
     refuses: frozenset[str] = frozenset()
     plain_usage: bool = True
     streams_usage: bool = True
+    streams_unasked: bool = False
     continuous: bool = False
     cached: bool = True
     cached_in_streams: bool = True
@@ -128,7 +129,7 @@ class PretendEngine:
         self._document(line, answer if self.plain_usage else {**head, "choices": [choice]})
 
     def _chunks(self, head: Json, options: Json, prompt: int, cached: int) -> Iterator[bytes]:
-        asked = self.streams_usage and options.get("include_usage")
+        asked = self.streams_unasked or (self.streams_usage and options.get("include_usage"))
         running = asked and self.continuous and options.get("continuous_usage_stats")
         for count in range(GENERATED + 1):
             reason = "length" if count == GENERATED else None

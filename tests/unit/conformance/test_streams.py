@@ -10,7 +10,7 @@ from phoebe_conformance.case import Case
 from phoebe_conformance.metering import Earshot, Metered, Terms
 from phoebe_conformance.questions import QUESTIONS
 from phoebe_conformance.report import Result
-from phoebe_conformance.stream_judgement import judge_aborted, judge_streamed
+from phoebe_conformance.stream_judgement import judge_aborted, judge_refused, judge_streamed
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 
 EVENT = MeteringEvent(
@@ -122,3 +122,47 @@ def test_only_what_can_be_done_about_streams_that_clients_leave_is_advised(
     )
 
     assert (said in (finding.hint or "")) if said else finding.hint is None
+
+
+def answered(status: int, said: str = "", *, usage: bool = False) -> Metered:
+    event = MeteringEvent(status_code=status, streamed=True, usage_found=usage)
+    return Metered(event, b"", malformed=False, added_switches=(), hung_up=False, said=said)
+
+
+REFUSED = answered(400, "unknown member")
+
+
+@pytest.mark.parametrize(
+    ("engine", "continuous", "unasked", "said", "hint"),
+    [
+        (
+            None,
+            False,
+            answered(400),
+            "({refused}).",
+            "Use an engine that knows `stream_options.include_usage`",
+        ),
+        ("vLLM", False, answered(400), "({refused}).", "--enable-force-include-usage"),
+        (None, True, answered(200, usage=True), "({refused}).", "check it with --usage final"),
+        (None, False, answered(200, usage=True), "reports usage without being asked.", "`usage: none`"),
+        ("vLLM", True, answered(200, usage=True), "reports usage without being asked.", "`usage: none`"),
+        (None, False, answered(200), "its streams would not be billed.", "Use an engine that knows"),
+        ("SGLang", True, answered(200), "its streams would not be billed.", "--stream-response-default"),
+    ],
+)
+def test_an_engine_that_refuses_to_be_asked_for_usage_fails_with_what_helps(
+    engine: str | None, continuous: bool, unasked: Metered, said: str, hint: str
+) -> None:
+    known = find_engine(engine)
+    assert known
+    terms = Terms(known, asking=Asking.CONTINUOUS if continuous else Asking.FINAL)
+    finding = judge_refused(Case(QUESTIONS[0], "m", terms), REFUSED, unasked)
+
+    assert finding.result is Result.FAILED
+    assert "(400: unknown member)" in finding.message
+    assert finding.message.endswith(said.format(refused="400: unknown member"))
+    assert hint in (finding.hint or "")
+
+
+def test_a_refusal_without_words_is_told_by_its_status() -> None:
+    assert "asks (422)." in judge_refused(CASE, answered(422), answered(422)).message
