@@ -120,7 +120,7 @@ class FileChanges:
         """Note that the files can't be used as they are."""
         if fault != self.fault:
             self.fault = fault
-            logger.error("WHAT WAS IN USE STAYS IN USE: %s", fault)
+            logger.error("what was in use stays in use: %s", fault)
 
     def postpone(self, fault: str) -> None:
         """Note that what was read can't be used now, for a reason outside of it: it is offered again."""

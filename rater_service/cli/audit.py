@@ -14,12 +14,13 @@ from rater_service.cli.options import (
     AsJson,
     DatabaseUrl,
     DataDir,
-    moment_option,
+    WindowEnd,
+    WindowStart,
+    explained_windows,
     open_store,
 )
 from rater_service.database.database import OPERATOR_ERRORS
 from rater_service.errors import NeedsAttention, OperatorError
-from rater_service.hours import InvalidWindow
 from rater_service.views.audit import audit_json, show_findings
 from rater_service.views.terminal import reported_progress, write_json
 
@@ -30,12 +31,8 @@ class DifferencesFound(NeedsAttention):
 
 def show_audit(  # noqa: PLR0913 - one parameter per option
     *,
-    since: Annotated[
-        datetime | None, moment_option("--since", "Start of the window, inclusive: a whole hour, UTC.")
-    ] = None,
-    until: Annotated[
-        datetime | None, moment_option("--until", "End of the window, exclusive: a whole hour, UTC.")
-    ] = None,
+    since: WindowStart = None,
+    until: WindowEnd = None,
     producer: Annotated[
         str | None,
         typer.Option(metavar="ID", show_default=False, help="Check the numbers of this producer only."),
@@ -69,9 +66,7 @@ async def _audit(
 ) -> AuditResult:
     async with open_store(database_url, data_dir) as pool:
         try:
-            return await audit(pool, request, datetime.now(UTC), on_progress)
-        except InvalidWindow as error:
-            flags = str(error).replace("window_start", "--since").replace("window_end", "--until")
-            raise OperatorError(flags) from error
+            with explained_windows():
+                return await audit(pool, request, datetime.now(UTC), on_progress)
         except OPERATOR_ERRORS as error:
             raise OperatorError(f"it could not be checked: {str(error) or type(error).__name__}") from error

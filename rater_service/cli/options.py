@@ -3,8 +3,8 @@
 import getpass
 import os
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 
 from rater_service.database.database import Pool, open_database, open_pool
+from rater_service.errors import OperatorError
+from rater_service.hours import InvalidWindow
 
 DATA_DIR_DEFAULT = Path(".phoebe/data")
 
@@ -29,6 +31,24 @@ def moment_option(flag: str, explanation: str) -> typer.models.OptionInfo:
     info = typer.Option(flag, parser=_moment, metavar="T", show_default=False, help=explanation)
     assert isinstance(info, typer.models.OptionInfo)
     return info
+
+
+WindowStart = Annotated[
+    datetime | None, moment_option("--since", "Start of the window, inclusive: a whole hour, UTC.")
+]
+WindowEnd = Annotated[
+    datetime | None, moment_option("--until", "End of the window, exclusive: a whole hour, UTC.")
+]
+
+
+@contextmanager
+def explained_windows() -> Iterator[None]:
+    """Turn a window that can't be into an OperatorError, in which the options are named."""
+    try:
+        yield
+    except InvalidWindow as error:
+        flags = str(error).replace("window_start", "--since").replace("window_end", "--until")
+        raise OperatorError(flags) from error
 
 
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)")

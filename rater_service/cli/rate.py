@@ -18,12 +18,14 @@ from rater_service.cli.options import (
     AsJson,
     DatabaseUrl,
     DataDir,
+    WindowStart,
+    explained_windows,
     moment_option,
     open_store,
 )
 from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
 from rater_service.errors import NeedsAttention, OperatorError
-from rater_service.hours import InvalidWindow, trailing_window, utc_text
+from rater_service.hours import trailing_window, utc_text
 from rater_service.prices.store import read_price_file, store_price_file
 from rater_service.rating.rating import rate_window
 from rater_service.rating.run import (
@@ -59,9 +61,7 @@ def _by(written: str) -> str:
 
 def rate(  # noqa: PLR0913 - one parameter per option
     *,
-    since: Annotated[
-        datetime | None, moment_option("--since", "Start of the window, inclusive: a whole hour, UTC.")
-    ] = None,
+    since: WindowStart = None,
     until: Annotated[
         datetime | None,
         moment_option(
@@ -161,11 +161,8 @@ def _parts(request: RateRequest, now: datetime) -> Iterator[RateRequest]:
         rest = request.window_end - start
         end = request.window_end if rest <= WINDOW_MAX else start + WINDOW_MAX
         part = replace(request, window_start=start, window_end=end)
-        try:
+        with explained_windows():
             refuse_invalid(part, now)
-        except InvalidWindow as error:
-            flags = str(error).replace("window_start", "--since").replace("window_end", "--until")
-            raise OperatorError(flags) from error
         yield part
         start = end
         if start >= request.window_end:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -15,13 +14,14 @@ from rater_service.cli.options import (
     AsJson,
     DatabaseUrl,
     DataDir,
-    moment_option,
+    WindowEnd,
+    WindowStart,
+    explained_windows,
     open_store,
 )
 from rater_service.database.database import OPERATOR_ERRORS, Pool
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.events.hourly_usage import EventsPrunedError, Rebuilt, rebuild
-from rater_service.hours import InvalidWindow
 from rater_service.views.sums import show_rebuilt
 from rater_service.views.terminal import reported_progress, write_json
 
@@ -40,12 +40,8 @@ def sums() -> None:
 @app.command(name="rebuild")
 def rebuild_sums(  # noqa: PLR0913 - one parameter per option
     *,
-    since: Annotated[
-        datetime | None, moment_option("--since", "Start of the window, inclusive: a whole hour, UTC.")
-    ] = None,
-    until: Annotated[
-        datetime | None, moment_option("--until", "End of the window, exclusive: a whole hour, UTC.")
-    ] = None,
+    since: WindowStart = None,
+    until: WindowEnd = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what differs.")] = False,
     database_url: DatabaseUrl = None,
     data: DataDir = DATA_DIR_DEFAULT,
@@ -77,10 +73,8 @@ async def _rebuild(
 ) -> Rebuilt:
     async with open_store(database_url, data_dir) as pool:
         try:
-            return await run(pool)
-        except InvalidWindow as error:
-            flags = str(error).replace("window_start", "--since").replace("window_end", "--until")
-            raise OperatorError(flags) from error
+            with explained_windows():
+                return await run(pool)
         except EventsPrunedError as error:
             raise OperatorError(
                 f"{error}: their sums are all that is known of them; choose a window without them"

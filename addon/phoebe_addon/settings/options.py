@@ -9,7 +9,7 @@ from phoebe_addon.gate.edge_secrets import SECRET_HEADER
 from phoebe_addon.gate.identity import HeaderNames
 from phoebe_addon.gate.request_body import Asking
 from phoebe_addon.settings.option import Option, OptionValueError
-from phoebe_addon.settings.unknown_names import nameless_options, unknown_options, unknown_variables
+from phoebe_addon.settings.unknown_names import misspelt_variables, nameless_options, unknown_options
 
 _NAMES = HeaderNames()
 OPTIONS = (
@@ -195,7 +195,7 @@ def add_options(loader: addonmanager.Loader, environment: Mapping[str, str]) -> 
     Returns what is wrong with the names and values that were given. They count as not given, and the start
     must not go on.
     """
-    faults = unknown_variables(environment, [option.variable for option in OPTIONS])
+    faults = misspelt_variables(environment, [option.variable for option in OPTIONS])
     for option in OPTIONS:
         default = option.default
         if option.variable in environment:

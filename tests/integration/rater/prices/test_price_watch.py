@@ -89,14 +89,14 @@ async def test_a_refused_file_changes_nothing_and_all_its_faults_are_logged_once
         metrics.follow_file("prices", lambda: watch.fault)
         assert b'phoebe_file_refused{file="prices"} 0.0' in generate_latest(metrics.registry)
         file.write_bytes(PRICES.replace(b"version: 1", b"version: 2").replace(b'"0.000000200"', b"0.2"))
-        await until_logged(caplog, "WHAT WAS IN USE STAYS IN USE")
+        await until_logged(caplog, "what was in use stays in use")
         assert "2 faults" in caplog.text
         assert "the version must be 1" in caplog.text
         assert b'phoebe_file_refused{file="prices"} 1.0' in generate_latest(metrics.registry)
         assert await books(ledger) == 1
         file.write_bytes(FORGOTTEN)
         await until_there_are(ledger, 2)
-        assert caplog.text.count("WHAT WAS IN USE STAYS IN USE") == 1
+        assert caplog.text.count("what was in use stays in use") == 1
         async with asyncio.timeout(WAIT_S):
             while watch.fault:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)

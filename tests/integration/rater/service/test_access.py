@@ -300,7 +300,7 @@ async def test_names_stand_in_the_log_and_secrets_do_not(
                 await rate_window(channel, metadata)
             said.append(f"{raised.value!r} {raised.value.debug_error_string()}")
         replace(tokens.path, f"atlas-eu read {strange}".encode())
-        await until(lambda: "WHAT WAS IN USE STAYS" in caplog.text)
+        await until(lambda: "what was in use stays" in caplog.text)
 
     assert "atlas-eu calls /phoebe.v1.RatingService/RateWindow" in caplog.text
     assert "calling /phoebe.v1.RatingService/RateWindow: TOKEN_UNKNOWN" in caplog.text
@@ -403,7 +403,7 @@ async def test_a_new_certificate_is_shown_to_new_connections_while_old_ones_go_o
         assert isinstance(await stream.read(), StreamEventsResponse)
 
         replace(files.tls_cert, new.certificate)
-        await until(lambda: "WHAT WAS IN USE STAYS IN USE: the private key" in caplog.text)
+        await until(lambda: "what was in use stays in use: the private key" in caplog.text)
         assert not await connection_refused(rater, authority.pem)
         replace(files.tls_key, new.key)
         await until(lambda: "was read again" in caplog.text)

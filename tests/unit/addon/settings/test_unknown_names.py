@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from phoebe_addon.settings.options import OPTIONS
 from phoebe_addon.settings.unknown_names import (
     RATER_VARIABLES,
+    misspelt_variables,
     nameless_options,
     unknown_options,
-    unknown_variables,
 )
 
 NAMES = [option.name for option in OPTIONS]
@@ -44,7 +44,7 @@ def test_a_misspelt_option_is_named_with_what_was_meant(name: str, meant: str) -
 
 def test_a_name_that_is_close_to_none_is_named_all_the_same() -> None:
     assert unknown_options(["phoebe_xyz"], NAMES) == ["there is no option phoebe_xyz"]
-    assert unknown_variables({"PHOEBE_XYZ": "1"}, VARIABLES) == ["there is no variable PHOEBE_XYZ"]
+    assert misspelt_variables({"PHOEBE_XYZ": "1"}, VARIABLES) == ["there is no variable PHOEBE_XYZ"]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_name_with_one_mistake_is_never_taken_for_somebody_elses(name: str) ->
     if name in NAMES:  # exchanged with itself
         return
     (option_fault,) = unknown_options([name], NAMES)
-    (variable_fault,) = unknown_variables({name.upper(): "1"}, VARIABLES)
+    (variable_fault,) = misspelt_variables({name.upper(): "1"}, VARIABLES)
 
     assert "did you mean phoebe_" in option_fault
     assert "did you mean PHOEBE_" in variable_fault
@@ -93,7 +93,7 @@ def test_an_option_without_its_beginning_is_named() -> None:
     ],
 )
 def test_a_misspelt_variable_is_named_with_what_was_meant(name: str, meant: str) -> None:
-    assert unknown_variables({name: "x"}, VARIABLES) == [
+    assert misspelt_variables({name: "x"}, VARIABLES) == [
         f"there is no variable {name}; did you mean {meant}?"
     ]
 
@@ -103,11 +103,11 @@ def test_variables_of_the_rater_and_of_others_are_let_be() -> None:
         [*VARIABLES, *RATER_VARIABLES, "PATH", "HOME", "DATABASE_URL", "GATEWAY_UPSTREAM"], "x"
     )
 
-    assert unknown_variables(environment, VARIABLES) == []
+    assert misspelt_variables(environment, VARIABLES) == []
 
 
 def test_what_kubernetes_tells_of_a_service_is_let_be_and_nothing_that_only_looks_like_it() -> None:
-    assert unknown_variables(SERVICE_LINKS, VARIABLES) == []
+    assert misspelt_variables(SERVICE_LINKS, VARIABLES) == []
     alone = {name: value for name, value in SERVICE_LINKS.items() if name != "PHOEBE_RATER_SERVICE_HOST"}
 
-    assert len(unknown_variables(alone, VARIABLES)) == len(alone)
+    assert len(misspelt_variables(alone, VARIABLES)) == len(alone)
