@@ -2,13 +2,12 @@
 
 import asyncio
 import time
-from collections import Counter
 
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
 
 from bench.errors import BenchError
 from demo.bill import Rater
+from rig.metrics import Metrics, parse_metrics, total
 
 # An event leaves the spool some milliseconds after it is stored; a busy machine may take seconds.
 SPOOL_TIMEOUT_S = 30.0
@@ -18,9 +17,6 @@ _ADMITTED = "phoebe_exchanges_admitted_total"
 _ENDED = "phoebe_exchanges_ended_total"
 _DELIVERED = "phoebe_events_delivered_total"
 _WAITING = "phoebe_spool_events"
-
-type Metrics = Counter[tuple[str, str]]
-"""Values by the metric's name and the value of its label; empty where it has none."""
 
 
 class Account:
@@ -55,11 +51,11 @@ def check_metrics(metrics: Metrics, answers: int) -> list[str]:
     """What in one proxy's metrics does not fit the number of answers its clients got, in words."""
     return unequal(
         {
-            "admitted": (_total(metrics, _ADMITTED), answers),
-            "ended": (_total(metrics, _ENDED), answers),
+            "admitted": (total(metrics, _ADMITTED), answers),
+            "ended": (total(metrics, _ENDED), answers),
             "completed": (metrics[_ENDED, "completed"], answers),
             "delivered and stored": (metrics[_DELIVERED, "stored"], answers),
-            "delivered": (_total(metrics, _DELIVERED), answers),
+            "delivered": (total(metrics, _DELIVERED), answers),
             "left in the spool": (metrics[_WAITING, ""], 0),
         }
     )
@@ -72,15 +68,6 @@ def unequal(counted: dict[str, tuple[int, int]]) -> list[str]:
         for name, (is_value, should_be) in counted.items()
         if is_value != should_be
     ]
-
-
-def parse_metrics(text: str) -> Metrics:
-    """Reads the metrics in the format of Prometheus."""
-    metrics: Metrics = Counter()
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            metrics[sample.name, "".join(sample.labels.values())] += int(sample.value)
-    return metrics
 
 
 async def read_metrics_when_spool_is_empty(port: int) -> Metrics:
@@ -100,7 +87,3 @@ async def read_metrics_when_spool_is_empty(port: int) -> Metrics:
             if not metrics[_WAITING, ""] or time.monotonic() > deadline:
                 return metrics
             await asyncio.sleep(POLL_S)
-
-
-def _total(metrics: Metrics, name: str) -> int:
-    return sum(value for (metric, _), value in metrics.items() if metric == name)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import httpx
 
-from bench.conservation import parse_metrics
 from phoebe_addon.spool.sealed_record import unseal
+from rig.metrics import parse_metrics
 
 EMPTY_TIMEOUT_S = 60.0
 _POLL_S = 0.05

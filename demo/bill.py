@@ -10,7 +10,6 @@ from decimal import Decimal
 import grpc
 import httpx
 from google.protobuf.timestamp_pb2 import Timestamp
-from prometheus_client.parser import text_string_to_metric_families
 
 from demo.errors import DemoError
 from phoebe_proto.v1.rating_pb2 import (
@@ -23,6 +22,7 @@ from phoebe_proto.v1.rating_pb2 import (
     ResolvePriceResponse,
 )
 from phoebe_proto.v1.rating_pb2_grpc import RatingServiceStub
+from rig.metrics import parse_metrics, total
 
 ADMITTED = "phoebe_exchanges_admitted_total"
 # Events leave the spool within milliseconds; a busy machine may take seconds.
@@ -135,10 +135,7 @@ async def count_admitted(metrics_port: int) -> int:
             response.raise_for_status()
     except httpx.HTTPError as error:
         raise DemoError(f"the addon's metrics at {url} can't be read: {error}") from error
-    families = text_string_to_metric_families(response.text)
-    return int(
-        sum(sample.value for family in families for sample in family.samples if sample.name == ADMITTED)
-    )
+    return total(parse_metrics(response.text), ADMITTED)
 
 
 def row_cost(row: RatedUsage) -> Decimal:

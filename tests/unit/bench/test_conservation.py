@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from bench.conservation import Metrics, check_metrics, parse_metrics
+from bench.conservation import check_metrics
+from rig.metrics import Metrics, parse_metrics
 
 TEXT = """\
 # TYPE phoebe_exchanges_admitted_total counter
