@@ -45,11 +45,14 @@ def _check_usage(body: RequestBody, allowed: frozenset[str]) -> Refusal | None:
 
 
 def _check_naming(body: RequestBody, upstream: Upstream, allowed: frozenset[str]) -> Refusal | None:
-    """Refuse a request of which nobody would say the model: neither client nor engine nor the resource."""
+    """Refuse a request whose answer names no model, unless the resource declares exactly one.
+
+    The client's own word would not be billed.
+    """
     if len(upstream.models) == 1 or UNNAMED_MODEL in allowed:
         return None
-    nobodys = all(not family.answer.models and not family.request.names_model for family in body.families)
-    if not nobodys and body.family.api not in upstream.engine.nameless_apis:
+    may_be_named = any(family.answer.models for family in body.families)
+    if may_be_named and body.family.api not in upstream.engine.nameless_apis:
         return None
     return refused_as(
         UNNAMED_MODEL,
@@ -61,7 +64,7 @@ def _with_adapter(body: RequestBody, upstream: Upstream, allowed: frozenset[str]
     if not body.adapters:
         return body
     name = body.adapters[0] if len(body.adapters) == 1 else None
-    if name is not None and name in upstream.models:
+    if name in upstream.models:
         return replace(body, billed_model=name)
     if ADAPTER in allowed:
         return body
