@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from phoebe_addon.apis.adapters import ADAPTER_PLACES
 from phoebe_addon.apis.engines import UNDECLARED
 from phoebe_addon.apis.families import FAMILIES
 from phoebe_addon.gate.billing import check_billing
@@ -12,7 +13,7 @@ from phoebe_addon.gate.built_in_routes import built_in_routes
 from phoebe_addon.gate.refusal import Refusal, RefusalReason
 from phoebe_addon.gate.request_body import RequestBody, UsagePolicy, read_request
 from phoebe_addon.gate.routes import Match, RouteTable
-from phoebe_addon.gate.unbillable import unbillable_names
+from phoebe_addon.gate.unbillable import chosen_adapters, unbillable_names
 from phoebe_addon.gate.upstreams import Upstream
 from tests.corpus.case import Form
 from tests.harness.known import engine
@@ -178,6 +179,14 @@ def test_adapters_that_are_not_one_with_a_declared_name_are_refused(adapters: ob
 
     assert isinstance(refusal, Refusal)
     assert "(adapter)" in refusal.message
+
+
+@pytest.mark.parametrize("unnamed", ["", None, 0, {"name": "k"}])
+def test_an_adapter_without_a_name_is_none_of_the_named(unnamed: object) -> None:
+    assert chosen_adapters(lambda place: [["l", unnamed]] if place == ADAPTER_PLACES[0] else []) == (
+        "l",
+        None,
+    )
 
 
 def test_two_members_that_choose_different_adapters_are_refused() -> None:
