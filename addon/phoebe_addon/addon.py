@@ -21,14 +21,24 @@ from phoebe_addon.exchange.event import Ending
 from phoebe_addon.exchange.exchange import Exchange, Stage
 from phoebe_addon.gate import gate
 from phoebe_addon.gate.preflight import Preflight
-from phoebe_addon.gate.refusal import INTERNAL_ERROR, NOT_DURABLE, STARTING, STOPPING, TOO_BUSY, Refusal
+from phoebe_addon.gate.refusal import (
+    AUTH_BUSY,
+    INTERNAL_ERROR,
+    NOT_DURABLE,
+    STARTING,
+    STOPPING,
+    TOO_BUSY,
+    Refusal,
+)
 from phoebe_addon.gate.request_body import RequestBody
 from phoebe_addon.lifecycle import Lifecycle
+from phoebe_addon.meter import Meter
 from phoebe_addon.proxy import flows
 from phoebe_addon.proxy.guard import exchange_of, response_of
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.unasked import Unasked
 from phoebe_addon.proxy.watched_answer import open_answer, read_buffered
+from phoebe_addon.settings.settings import Settings
 from phoebe_addon.spool.spool import SpoolError
 
 logger = logging.getLogger(__name__)
@@ -43,7 +53,7 @@ class PhoebeAddon(Lifecycle):
         if exchange is None:
             return
         try:
-            decision = self._check_head(flow)
+            decision = self._check_head(flow, exchange)
         except Exception:
             logger.exception("phoebe: the gate failed; the request is refused")
             decision = INTERNAL_ERROR
@@ -51,8 +61,6 @@ class PhoebeAddon(Lifecycle):
             self._refuse(flow, exchange, decision)
         elif isinstance(decision, Preflight):
             self._answer(flow, decision)
-        else:
-            exchange.pass_head(decision)
 
     async def request(self, flow: http.HTTPFlow) -> None:
         """Check the body and admit, or refuse."""
@@ -114,7 +122,7 @@ class PhoebeAddon(Lifecycle):
         if self._meter:
             await self._meter.end_connection(client.id)
 
-    def _check_head(self, flow: http.HTTPFlow) -> gate.Pass | Preflight | Refusal:
+    def _check_head(self, flow: http.HTTPFlow, exchange: Exchange) -> gate.Pass | Preflight | Refusal:
         head = flows.request_head(flow)
         if self._settings:
             flows.hide_secret(flow, self._settings.forwarding)
@@ -122,31 +130,46 @@ class PhoebeAddon(Lifecycle):
             return STARTING
         if self._stopping and self._stopping.begun:
             return STOPPING
-        return gate.check_head(
+        checked = gate.check_head(
             head, self._settings.rules, self._upstreams.value, self._settings.edge_secrets.value
         )
+        if isinstance(checked, gate.Pass):
+            return self._begin(exchange, checked, self._settings, self._meter)
+        return checked
+
+    def _begin(
+        self, exchange: Exchange, passed: gate.Pass, settings: Settings, meter: Meter
+    ) -> gate.Pass | Refusal:
+        """Count an exchange as under way, unless too many are."""
+        if meter.under_way.of_auth_id(passed.identity.auth_id) >= settings.exchanges_per_auth_max:
+            return AUTH_BUSY
+        if len(meter.under_way) >= self._client_limits.exchanges_max:
+            return TOO_BUSY
+        exchange.pass_head(passed)
+        meter.begin(exchange)
+        return passed
 
     async def _admit(self, flow: http.HTTPFlow, exchange: Exchange) -> Refusal | None:
         passed = exchange.passed
         assert passed
         assert self._settings
-        assert self._meter
         if self._stopping and self._stopping.begun:
             return STOPPING  # since its head came
         content = flow.request.raw_content or b""
-        if passed.is_free():
-            free_body = gate.check_free_body(content, passed, self._settings.rules)
-            if isinstance(free_body, Refusal):
-                return free_body
-            flows.direct_to(flow, passed.upstream, self._settings.forwarding, free_body)
-            self._meter.let_free(exchange)
-            return None
-        body = gate.check_body(content, passed, self._settings.rules)
-        if isinstance(body, Refusal):
-            return body
-        if self._meter.under_way >= self._client_limits.exchanges_max:
-            return TOO_BUSY
-        return await self._admit_metered(flow, exchange, passed, body)
+        check = gate.check_free_body if passed.is_free() else gate.check_body
+        checked = await self._turns.take(check(content, passed, self._settings.rules))
+        # What was so before the body was looked through need not be so any more.
+        if isinstance(checked, Refusal):
+            return checked
+        if self._meter is None or (self._stopping and self._stopping.begun):
+            return STOPPING
+        if exchange.stage is Stage.ENDED:
+            return None  # its client is gone; the guard lets nothing pass that has ended
+        if isinstance(checked, RequestBody):
+            return await self._admit_metered(flow, exchange, passed, checked)
+        flows.direct_to(flow, passed.upstream, self._settings.forwarding, checked)
+        self._meter.let_free(exchange)
+        return None
 
     async def _admit_metered(
         self, flow: http.HTTPFlow, exchange: Exchange, passed: gate.Pass, body: RequestBody

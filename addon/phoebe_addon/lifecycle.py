@@ -22,6 +22,7 @@ from phoebe_addon.proxy.stopping import Stopping, drain
 from phoebe_addon.settings.options import OPTIONS, add_options, left_over, take_given
 from phoebe_addon.settings.settings import Settings, SettingsError, read_settings, refuse_late_changes
 from phoebe_addon.spool.spool import SpoolError
+from phoebe_addon.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class Lifecycle:
         self._meter: Meter | None = None
         self._stopping: Stopping | None = None
         self._client_limits = ClientLimits(1, 1)
+        self._turns = Turns()
 
     def load(self, loader: addonmanager.Loader) -> None:
         """Declare the options and put the guard in place, before anything can be served."""
@@ -63,6 +65,11 @@ class Lifecycle:
         _warn_of_upstreams(self._upstreams, upstreams)
         self._upstreams = upstreams
         self._client_limits = possible(ClientLimits(settings.connections_max, settings.exchanges_max))
+        if settings.exchanges_per_auth_max >= self._client_limits.exchanges_max:
+            logger.warning(
+                "phoebe: one customer may have all %d exchanges: set phoebe_exchanges_per_auth_max to less",
+                self._client_limits.exchanges_max,
+            )
         self._use(settings)
 
     def running(self) -> None:

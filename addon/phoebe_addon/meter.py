@@ -13,12 +13,14 @@ from phoebe_addon.delivery.adoption import Adoption
 from phoebe_addon.delivery.delivery import Delivery
 from phoebe_addon.exchange.admission import Admission
 from phoebe_addon.exchange.event import Ending, admission_event
-from phoebe_addon.exchange.exchange import Exchange
+from phoebe_addon.exchange.exchange import Exchange, Stage
 from phoebe_addon.exchange.metering import Metering
+from phoebe_addon.exchange.under_way import UnderWay
 from phoebe_addon.followed_files import Followed, follow
 from phoebe_addon.metrics import Metrics
 from phoebe_addon.settings.settings import Settings
 from phoebe_addon.spool.spool import Spool, SpoolError, open_own
+from phoebe_proto.v1.metering_pb2 import MeteringEvent
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +33,8 @@ FINISH_MIN_S = 1.0
 class Meter:
     """Opens the spool and delivers from it. Needs a running event loop.
 
-    under_way: how many exchanges are admitted, or about to be, and have not ended. background: the tasks that
-    go on as long as it is open.
+    under_way: the exchanges that were begun and have not ended. background: the tasks that go on as long as
+    it is open.
 
     Raises SpoolError when the spool can't be opened, OSError when the metrics can't be served.
     """
@@ -56,9 +58,8 @@ class Meter:
             raise
         if self._spool.recovered:
             logger.warning("phoebe: %d exchanges were cut off by the last stop", self._spool.recovered)
-        self.under_way = 0
+        self.under_way = UnderWay()
         self._resources = ResourceWatch()
-        self._open: dict[str, dict[str, Exchange]] = {}  # by client connection and request id
         self._delivery = self._delivery_of(self._spool)
         self.background = Background(self.metrics.note_task)
         self._delivering = self.background.start("delivery", self._delivery.run, "events stay in the spool")
@@ -77,21 +78,25 @@ class Meter:
         self.metrics.follow_file(name, lambda: files().fault)
         self.background.start(name, lambda: follow(files, on_change), f"changes of {name} are not noticed")
 
+    def begin(self, exchange: Exchange) -> None:
+        """Take note of an exchange whose head is in order. It is under way until `end`."""
+        self.under_way.add(exchange)
+
     async def admit(self, exchange: Exchange, admission: Admission) -> None:
-        """Admit an exchange: when this returns, its admission is on disk. Raises SpoolError."""
+        """Admit an exchange: when this returns, its admission is on disk. Raises SpoolError.
+
+        One that ends meanwhile, because its client is gone, has its event and is not let through.
+        """
         event = admission_event(admission)
         now = datetime.now(UTC)
         # If it never ends, it ended now: the rater may have been told that it has all of an earlier time.
         event.event_time.FromDatetime(now)
-        self.under_way += 1
-        try:
-            await self._spool.admit(admission.request_id, event.SerializeToString(), now)
-        except BaseException:
-            self.under_way -= 1
-            raise
-        exchange.admit(admission)
-        self._open.setdefault(exchange.connection_id, {})[admission.request_id] = exchange
+        await self._spool.admit(admission.request_id, event.SerializeToString(), now)
         self.metrics.admitted.labels(admission.api).inc()
+        if exchange.stage is Stage.ENDED:
+            self._write_ended(Metering(admission), Ending.CLIENT_GONE)
+        else:
+            exchange.admit(admission)
 
     def let_free(self, exchange: Exchange) -> None:
         """Let an exchange through without an event."""
@@ -115,14 +120,13 @@ class Meter:
 
     async def end_connection(self, connection_id: str) -> None:
         """End what is still open on a client's connection that is gone: nothing more will be heard of it."""
-        for exchange in list(self._open.get(connection_id, {}).values()):
+        for exchange in self.under_way.on_connection(connection_id):
             await self.end(exchange, Ending.CLIENT_GONE)
 
     def end_all(self) -> None:
         """End what is open, because the proxy stops."""
-        for exchanges in list(self._open.values()):
-            for exchange in list(exchanges.values()):
-                self._write_event(exchange, Ending.PROXY_STOPPED)
+        for exchange in self.under_way.all():
+            self._write_event(exchange, Ending.PROXY_STOPPED)
 
     async def finish(self, deadline_s: float) -> None:
         """Bring what is in the spool to the rater, and say that it was the last.
@@ -155,17 +159,20 @@ class Meter:
 
     def _write_event(self, exchange: Exchange, ending: Ending) -> Future[None] | None:
         now = datetime.now(UTC)
+        self.under_way.remove(exchange)
         event = exchange.end(ending, now)
         if event is None or exchange.metering is None:
             return None
-        self.under_way -= 1
-        siblings = self._open[exchange.connection_id]
-        del siblings[event.request_id]
-        if not siblings:
-            del self._open[exchange.connection_id]
+        return self._write(event, exchange.metering, now)
+
+    def _write_ended(self, metering: Metering, ending: Ending) -> None:
+        now = datetime.now(UTC)
+        self._write(metering.event(ending, now), metering, now)
+
+    def _write(self, event: MeteringEvent, metering: Metering, now: datetime) -> Future[None]:
         self.metrics.ended.labels(event.outcome).inc()
-        self._count_unread(exchange.metering)
-        for suspicion, what_to_do in self._resources.notice(event.resource_id, exchange.metering.clues):
+        self._count_unread(metering)
+        for suspicion, what_to_do in self._resources.notice(event.resource_id, metering.clues):
             self.metrics.suspect_resources.labels(suspicion.value).inc()
             logger.error("phoebe: the resource %a: %s", event.resource_id, what_to_do)
         return self._spool.finish(event.request_id, event.SerializeToString(), now)

@@ -12,6 +12,7 @@ from phoebe_addon.apis.family import UsageSwitch
 from phoebe_addon.exchange.admission import admission_of
 from phoebe_addon.exchange.event import Ending
 from phoebe_addon.exchange.metering import Metering
+from phoebe_addon.formats.steps import at_once
 from phoebe_addon.gate.built_in_routes import built_in_routes
 from phoebe_addon.gate.gate import GateRules, Pass, check_body
 from phoebe_addon.gate.identity import HeaderNames, Identity
@@ -142,7 +143,7 @@ class Meter:
         )
 
     def _checked(self, content: bytes, passed: Pass) -> RequestBody:
-        body = check_body(content, passed, self._rules)
+        body = at_once(check_body(content, passed, self._rules))
         if isinstance(body, Refusal):
             raise UncheckedError(f"Phoebe itself refuses the request: {body.message}")
         return body

@@ -60,6 +60,14 @@ def brackets_of(outside: bytes) -> bytes:
     return outside.translate(_ALIKE, _NO_BRACKETS)
 
 
+def is_nested_deeper(text: bytes, levels: int) -> bool:
+    """Whether containers of a JSON text stand within each other on more than so many levels."""
+    if text.count(b"[") + text.count(b"{") <= levels:
+        return False
+    brackets = brackets_of(OutsideStrings().take(text))
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > levels
+
+
 class ContainerEnd:
     """Finds where an array or an object ends whose opening bracket is behind."""
 

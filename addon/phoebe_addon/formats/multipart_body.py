@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from phoebe_addon.formats.steps import Steps
+
+# What one step reads. The parser goes through some bodies byte by byte.
+_STEP_BYTES = 16 * 1024
 # A form of these APIs has about ten fields; files are not kept.
 _PARTS_MAX = 1000
 _FIELD_BYTES_MAX = 64 * 1024
@@ -33,8 +37,8 @@ class Form:
     end: int
 
 
-def read_form(content: bytes, content_type: str) -> Form:
-    """Read a form. content_type: the value of the header. Raises FormError."""
+def read_form(content: bytes, content_type: str) -> Steps[Form]:
+    """Read a form, in steps. content_type: the value of the header. Raises FormError."""
     if not content_type.isascii():
         raise FormError("its Content-Type is not ASCII")
     media_type, parameters = parse_options_header(content_type)
@@ -49,7 +53,11 @@ def read_form(content: bytes, content_type: str) -> Form:
     collector = _Collector()
     try:
         parser = MultipartParser(boundary, collector.callbacks())  # type: ignore[arg-type]
-        parser.write(content)
+        for start in range(0, len(content), _STEP_BYTES):
+            if start:
+                yield
+            collector.written = start
+            parser.write(content[start : start + _STEP_BYTES])
         parser.finalize()
     except FormParserError as error:
         raise FormError(str(error)[:200]) from None
@@ -77,11 +85,15 @@ def with_fields(content: bytes, form: Form, fields: Mapping[str, str]) -> bytes:
 
 @dataclass(slots=True)
 class _Collector:
-    """Takes what the parser reports, part by part. position: where the last value or header ends."""
+    """Takes what the parser reports, part by part.
+
+    position: where the last value or header ends. written: bytes that the parser got before the present ones.
+    """
 
     fields: dict[str, list[str]] = field(default_factory=dict)
     ended: bool = False
     position: int = 0
+    written: int = 0
     _parts: int = 0
     _header_name: bytearray = field(default_factory=bytearray)
     _header_value: bytearray = field(default_factory=bytearray)
@@ -111,7 +123,7 @@ class _Collector:
 
     def _add_header_value(self, data: bytes, start: int, end: int) -> None:
         self._header_value += data[start:end]
-        self.position = end
+        self.position = self.written + end
 
     def _end_header(self) -> None:
         if self._header_name.lower() == b"content-disposition":
@@ -124,7 +136,7 @@ class _Collector:
         self._value = None if b"filename" in parameters else bytearray()
 
     def _add_data(self, data: bytes, start: int, end: int) -> None:
-        self.position = end
+        self.position = self.written + end
         if self._value is None:
             return
         self._value += data[start:end]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from phoebe_addon.formats.content_coding import ContentCodingError, open_decoder
+from phoebe_addon.formats.steps import Steps
 from phoebe_addon.gate.billing import check_billing
 from phoebe_addon.gate.edge_secrets import SECRET_HEADER, EdgeSecrets
 from phoebe_addon.gate.identity import HeaderNames, Identity, read_identity
@@ -27,6 +28,8 @@ _HEADERS_MAX = 256
 # Text unfolds to ten times its size, hardly ever to more. Small bodies may.
 _UNFOLDED_RATIO_MAX = 100
 _UNFOLDED_BYTES_FREE = 1024 * 1024
+# So much of a compressed body is decoded in one step, which is over earlier if it gives a piece.
+_DECODED_AT_ONCE_BYTES = 4 * 1024
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _NOT_IN_TARGETS = re.compile(r"[^!-~]")
 
@@ -123,24 +126,27 @@ def check_head(
     )
 
 
-def check_body(content: bytes, passed: Pass, rules: GateRules) -> RequestBody | Refusal:
-    """Check the body of a metered request against what its API needs and what its resource serves."""
+def check_body(content: bytes, passed: Pass, rules: GateRules) -> Steps[RequestBody | Refusal]:
+    """Check the body of a metered request against what its API needs and what its resource serves.
+
+    What takes long is done in steps. The first of several does nothing.
+    """
     upstream = passed.upstream
     policy = UsagePolicy(upstream.engine, upstream.asking or rules.asking)
     try:
-        decoded = _decoded(content, passed.content_encoding, rules.body_bytes_max)
+        decoded = yield from _decoded(content, passed.content_encoding, rules.body_bytes_max)
         if decoded is None or len(decoded) > rules.body_bytes_max:
             return body_too_large(rules.body_bytes_max)
         if passed.match.route.body is BodyKind.NONE:
-            check_body_kind(decoded, passed.content_type, BodyKind.NONE)
-        body = read_request(decoded, passed.content_type, passed.match, policy)
+            yield from check_body_kind(decoded, passed.content_type, BodyKind.NONE)
+        body = yield from read_request(decoded, passed.content_type, passed.match, policy)
     except (BadBodyError, ContentCodingError) as error:
         return Refusal(400, RefusalReason.BAD_BODY, str(error))
     return check_billing(body, upstream, rules.allowed_unbillable)
 
 
-def check_free_body(content: bytes, passed: Pass, rules: GateRules) -> bytes | Refusal:
-    """Check the body of a request that passes free. Returns it as the engine gets it, decoded.
+def check_free_body(content: bytes, passed: Pass, rules: GateRules) -> Steps[bytes | Refusal]:
+    """Check the body of a request that passes free, as `check_body` does. Gives it as the engine gets it.
 
     An engine that leaves a body unread takes it for the next request, which nobody would have admitted. So no
     body goes on that could be one: there is none, or it is all of the kind that the route takes.
@@ -149,29 +155,32 @@ def check_free_body(content: bytes, passed: Pass, rules: GateRules) -> bytes | R
     try:
         decoded: bytes | None = content
         if kind is not BodyKind.NONE:
-            decoded = _decoded(content, passed.content_encoding, rules.body_bytes_max)
+            decoded = yield from _decoded(content, passed.content_encoding, rules.body_bytes_max)
         if decoded is None or len(decoded) > rules.body_bytes_max:
             return body_too_large(rules.body_bytes_max)
-        check_body_kind(decoded, passed.content_type, kind)
+        yield from check_body_kind(decoded, passed.content_type, kind)
     except (BadBodyError, ContentCodingError) as error:
         return Refusal(400, RefusalReason.BAD_BODY, str(error))
     return decoded
 
 
-def _decoded(content: bytes, content_encoding: str, bytes_max: int) -> bytes | None:
+def _decoded(content: bytes, content_encoding: str, bytes_max: int) -> Steps[bytes | None]:
     """Decode a body; None: it is larger than allowed. Raises ContentCodingError."""
     decoder = open_decoder(content_encoding) if content_encoding else None
     if decoder is None:
         return content
     decoded = bytearray()
-    for piece in decoder.feed(content):
-        decoded += piece
-        if len(decoded) > bytes_max:
-            return None
-        if len(decoded) > _UNFOLDED_BYTES_FREE and len(decoded) > _UNFOLDED_RATIO_MAX * len(content):
-            raise ContentCodingError(
-                f"The compressed request body unfolds to more than {_UNFOLDED_RATIO_MAX} times its size."
-            )
+    for start in range(0, len(content), _DECODED_AT_ONCE_BYTES):
+        yield
+        for piece in decoder.feed(content[start : start + _DECODED_AT_ONCE_BYTES]):
+            decoded += piece
+            if len(decoded) > bytes_max:
+                return None
+            if len(decoded) > _UNFOLDED_BYTES_FREE and len(decoded) > _UNFOLDED_RATIO_MAX * len(content):
+                raise ContentCodingError(
+                    f"The compressed request body unfolds to more than {_UNFOLDED_RATIO_MAX} times its size."
+                )
+            yield
     if not decoder.complete:
         raise ContentCodingError("the compressed request body is cut short")
     return bytes(decoded)

@@ -26,6 +26,7 @@ class RefusalReason(StrEnum):
     NOT_DURABLE = "not_durable"
     NOT_READY = "not_ready"
     BUSY = "busy"
+    AUTH_BUSY = "auth_busy"
     TOO_SLOW = "too_slow"
     INTERNAL = "internal"
     BAD_HTTP = "bad_http"
@@ -46,12 +47,13 @@ class Refusal:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-_OPENAI_TYPES = {403: "permission_error", 413: "request_too_large"}
+_OPENAI_TYPES = {403: "permission_error", 413: "request_too_large", 429: "rate_limit_error"}
 # Source: the Anthropic API reference, "Errors".
 _ANTHROPIC_TYPES = {
     403: "permission_error",
     404: "not_found_error",
     413: "request_too_large",
+    429: "rate_limit_error",
     503: "overloaded_error",
     504: "timeout_error",
 }
@@ -82,6 +84,12 @@ _RETRY_AFTER = (("Retry-After", "5"),)
 STARTING = Refusal(503, RefusalReason.NOT_READY, "The proxy is starting.", _RETRY_AFTER)
 STOPPING = Refusal(503, RefusalReason.NOT_READY, "The proxy is stopping.", _RETRY_AFTER)
 TOO_BUSY = Refusal(503, RefusalReason.BUSY, "Too many requests are under way in this proxy.", _RETRY_AFTER)
+AUTH_BUSY = Refusal(
+    429,
+    RefusalReason.AUTH_BUSY,
+    "Too many of your requests are under way. Try again when some of them have ended.",
+    _RETRY_AFTER,
+)
 NOT_DURABLE = Refusal(
     503, RefusalReason.NOT_DURABLE, "The request can't be recorded for billing now.", _RETRY_AFTER
 )

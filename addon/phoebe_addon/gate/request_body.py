@@ -10,14 +10,16 @@ from enum import StrEnum
 
 from phoebe_addon.apis.engines import UNDECLARED, Engine
 from phoebe_addon.apis.family import Family, Path, RequestFormat, Streams, Unbillable, UsageSwitch, value_at
-from phoebe_addon.formats.json_members import Member, document_members, last_member, object_members, replaced
-from phoebe_addon.formats.json_nesting import OutsideStrings
+from phoebe_addon.formats.json_members import Member, document_members, last_member, replaced
+from phoebe_addon.formats.json_nesting import is_nested_deeper
+from phoebe_addon.formats.long_json import NESTING_MAX, JsonBoundError, long_document_members
 from phoebe_addon.formats.multipart_body import Form, FormError, read_form, with_fields
+from phoebe_addon.formats.steps import Steps
 from phoebe_addon.gate.routes import BodyKind, Match
 from phoebe_addon.gate.unbillable import ValuesAt, chosen_adapters, find_unbillable
 
-PARTS_MAX = 100_000
-"""Objects and arrays, and members, that a request body may have. Long conversations have some thousands."""
+SHORT_BYTES_MAX = 64 * 1024
+"""Bodies up to here are parsed in one go, by a C function: it takes a millisecond or two at most."""
 
 
 class BadBodyError(ValueError):
@@ -77,16 +79,21 @@ class RequestBody:
         return self.families[0]
 
 
-def read_request(content: bytes, content_type: str, match: Match, usage_policy: UsagePolicy) -> RequestBody:
+def read_request(
+    content: bytes, content_type: str, match: Match, usage_policy: UsagePolicy
+) -> Steps[RequestBody]:
     """Read the body of a metered request and ask for usage in it, in the ways of all APIs that may be meant.
+
+    A long body is read in steps, of which the first does nothing.
 
     Raises BadBodyError when it is not what its path needs: one JSON object in UTF-8, or a form; or when what
     it has can't be asked for usage in all those ways.
     """
     path_model = match.parameters.get("model")
     if match.route.families[0].request.form:
-        return _read_form_request(content, content_type, match.route.families[0], path_model, usage_policy)
-    text, members = _parse(content)
+        family = match.route.families[0]
+        return (yield from _read_form_request(content, content_type, family, path_model, usage_policy))
+    members = yield from _parse(content)
     families = _fitting(match.route.families, members)
     form = families[0].request
     values = {member.name: member.value for member in members}
@@ -96,6 +103,7 @@ def read_request(content: bytes, content_type: str, match: Match, usage_policy: 
     )
     prompts, samples = _count_prompts(form, values), _count_samples(form, values)
     facts = _UnbillableFacts(usage_policy.engine, _values_in(members), several=prompts * samples > 1)
+    asking = yield from _with_switches_on(content, members, usage_switches, values)
     return RequestBody(
         families=families,
         models=_models(members, form, path_model),
@@ -107,28 +115,25 @@ def read_request(content: bytes, content_type: str, match: Match, usage_policy: 
         ),
         prompts=prompts,
         samples=samples,
-        content=_with_switches_on(content, text, usage_switches, values),
+        content=asking,
         unbillable=facts.of(forms),
         adapters=chosen_adapters(facts.values_at),
     )
 
 
-def check_body_kind(content: bytes, content_type: str, kind: BodyKind) -> None:
+def check_body_kind(content: bytes, content_type: str, kind: BodyKind) -> Steps[None]:
     """Check that a body is of a kind, from its first byte to its last. Raises BadBodyError."""
-    if kind is BodyKind.JSON:
-        _parse(content)
-    elif kind is BodyKind.JSON_OR_NONE:
-        if content:
-            _parse(content)
+    if kind is BodyKind.JSON or (kind is BodyKind.JSON_OR_NONE and content):
+        yield from _parse(content)
     elif kind is BodyKind.FORM:
-        _parse_form(content, content_type)
+        yield from _parse_form(content, content_type)
     elif content:
         raise BadBodyError(f"A request of this kind has no body, but this one has {len(content)} bytes.")
 
 
-def _parse_form(content: bytes, content_type: str) -> Form:
+def _parse_form(content: bytes, content_type: str) -> Steps[Form]:
     try:
-        return read_form(content, content_type)
+        return (yield from read_form(content, content_type))
     except FormError as error:
         raise BadBodyError(f"The request body is not a form (multipart/form-data): {error}.") from None
 
@@ -184,8 +189,8 @@ def _values_in(members: list[Member]) -> ValuesAt:
 
 def _read_form_request(
     content: bytes, content_type: str, family: Family, path_model: str | None, usage_policy: UsagePolicy
-) -> RequestBody:
-    form = _parse_form(content, content_type)
+) -> Steps[RequestBody]:
+    form = yield from _parse_form(content, content_type)
     streaming = any(_is_true(value) for value in form.fields.get("stream", ()))
     added_switches = tuple(
         switch
@@ -213,32 +218,41 @@ def _read_form_request(
     )
 
 
-def _parse(content: bytes) -> tuple[str, list[Member]]:
+def _parse(content: bytes) -> Steps[list[Member]]:
+    """List the members of a body that is one JSON object; where they stand is told in bytes."""
     if not content:
         raise BadBodyError("The request body is empty; a JSON object is needed.")
-    _check_parts(content)
     try:
-        text = content.decode("utf-8")
+        if len(content) > SHORT_BYTES_MAX:
+            return (yield from long_document_members(content))
+        return _members(content)
     except UnicodeDecodeError as error:
         raise BadBodyError(f"The request body is not UTF-8 (byte {error.start}).") from None
-    try:
-        return text, document_members(text, strict=True)
-    except RecursionError:
-        raise BadBodyError("The request body is nested too deeply.") from None
+    except JsonBoundError as error:
+        raise BadBodyError(f"The request body {error}.") from None
     except ValueError as error:
         raise BadBodyError(f"The request body is not a JSON object: {error}.") from None
 
 
-def _check_parts(content: bytes) -> None:
-    """Refuse a body of more parts than any request has, before the parser makes an object of each.
+def _members(content: bytes) -> list[Member]:
+    if is_nested_deeper(content, NESTING_MAX):
+        raise JsonBoundError(f"is nested too deeply: {NESTING_MAX} levels are allowed")
+    text = content.decode("utf-8")
+    members = document_members(text, strict=True)
+    return members if text.isascii() else _placed_in_bytes(members, text)
 
-    A megabyte of empty arrays takes 40 MB and a second. A string is one part, however long it is.
-    """
-    outside = OutsideStrings().take(content) if len(content) > PARTS_MAX else b""
-    if outside.count(b"{") + outside.count(b"[") > PARTS_MAX:
-        raise BadBodyError(f"The request body has more than {PARTS_MAX} objects and arrays.")
-    if outside.count(b":") > PARTS_MAX:
-        raise BadBodyError(f"The request body has more than {PARTS_MAX} members.")
+
+def _placed_in_bytes(members: list[Member], text: str) -> list[Member]:
+    placed: list[Member] = []
+    position = in_bytes = 0
+    for member in members:
+        places: list[int] = []
+        for place in (member.name_start, member.start, member.end):
+            in_bytes += len(text[position:place].encode())
+            position = place
+            places.append(in_bytes)
+        placed.append(Member(member.name, member.value, *places))
+    return placed
 
 
 def _is_true(value: object) -> bool:
@@ -328,11 +342,12 @@ type _Switches = dict[str, "_Switches | None"]
 
 
 def _with_switches_on(
-    content: bytes, text: str, usage_switches: list[UsageSwitch], values: Mapping[str, object]
-) -> bytes:
+    content: bytes, members: list[Member], usage_switches: list[UsageSwitch], values: Mapping[str, object]
+) -> Steps[bytes]:
     """Ask for usage, also if the client asks: engines differ in which of two members of one name counts."""
-    asking = _set(text, _switches_in(usage_switches, values)) if usage_switches else text
-    return content if asking == text else asking.encode()
+    if not usage_switches:
+        return content
+    return (yield from _set(content, members, _switches_in(usage_switches, values)))
 
 
 def _switches_in(usage_switches: list[UsageSwitch], values: Mapping[str, object]) -> _Switches:
@@ -351,32 +366,33 @@ def _switches_in(usage_switches: list[UsageSwitch], values: Mapping[str, object]
     return switches
 
 
-def _set(text: str, switches: _Switches) -> str:
-    """Set members of a text that is a JSON object."""
-    members, end = object_members(text)
-    changes: list[tuple[int, int, str]] = []
+def _set(content: bytes, members: list[Member], switches: _Switches) -> Steps[bytes]:
+    """Set members of a text that is a JSON object. The same object if there is nothing to change."""
+    changes: list[tuple[int, int, bytes]] = []
     missing: list[str] = []
     for name, inside in switches.items():
         found = _all_named(members, name)
         for member in found:
-            value = _new_value(text[member.start : member.end], member, inside)
-            changes.append((member.start, member.end, value))
+            value = content[member.start : member.end]
+            new = yield from _new_value(value, member, inside)
+            if new != value:
+                changes.append((member.start, member.end, new))
         if not last_member(found, name):
             missing.append(f'"{name}":{_new_text(inside)}')
     if missing:
-        at = members[-1].end if members else end - 1
-        changes.append((at, at, ("," if members else "") + ",".join(missing)))
-    return replaced(text, sorted(changes))
+        at = members[-1].end if members else content.rindex(b"}")
+        changes.append((at, at, (("," if members else "") + ",".join(missing)).encode()))
+    return replaced(content, sorted(changes)) if changes else content
 
 
-def _new_value(text: str, member: Member, inside: _Switches | None) -> str:
+def _new_value(value: bytes, member: Member, inside: _Switches | None) -> Steps[bytes]:
     if inside is None:
-        return text if _is_true(member.value) else "true"
+        return value if _is_true(member.value) else b"true"
     if member.value is None:
-        return _new_text(inside)
+        return _new_text(inside).encode()
     if not isinstance(member.value, dict):
         raise BadBodyError(f"{member.name} must be an object.")
-    return _set(text, inside)
+    return (yield from _set(value, (yield from _parse(value)), inside))
 
 
 def _new_text(inside: _Switches | None) -> str:

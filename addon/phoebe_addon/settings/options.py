@@ -142,8 +142,14 @@ OPTIONS = (
         "phoebe_exchanges_max",
         int,
         10_000,
-        "Metered exchanges under way at a time; more get 503. Fewer if the process may not open enough "
-        "files.",
+        "Exchanges under way at a time; more get 503. Fewer if the process may not open enough files.",
+    ),
+    Option(
+        "phoebe_exchanges_per_auth_max",
+        int,
+        1000,
+        "Exchanges under way at a time for one auth id; more get 429. Less than `phoebe_exchanges_max`, so "
+        "that one customer can't have them all.",
     ),
     Option(
         "phoebe_lean",

@@ -68,6 +68,7 @@ class Settings:
     request_timeout_s: float = 300.0
     connections_max: int = 10_000
     exchanges_max: int = 10_000
+    exchanges_per_auth_max: int = 1000
     declared: Declared = UNSAID
 
 
@@ -99,6 +100,7 @@ def read_settings(
         request_timeout_s=reader.seconds("phoebe_request_timeout"),
         connections_max=reader.count("phoebe_connections_max"),
         exchanges_max=reader.count("phoebe_exchanges_max"),
+        exchanges_per_auth_max=reader.count("phoebe_exchanges_per_auth_max"),
         rules=GateRules(
             trusted_edges=reader.trusted_edges(edge_secrets),
             header_names=header_names,

@@ -44,9 +44,15 @@ async def meter(settings: Settings) -> AsyncIterator[Meter]:
     opened.close()
 
 
+def begun(meter: Meter, connection_id: str = "connection") -> Exchange:
+    exchange = checked_exchange(connection_id)
+    meter.begin(exchange)
+    return exchange
+
+
 async def admit(meter: Meter, request_id: str = "r1", connection_id: str = "connection") -> Exchange:
     """Admit an exchange and take its engine for asked."""
-    exchange = checked_exchange(connection_id)
+    exchange = begun(meter, connection_id)
     await meter.admit(exchange, admission(request_id))
     assert exchange.ask()
     return exchange
@@ -126,7 +132,7 @@ async def test_what_could_not_be_read_is_counted(meter: Meter, coding: str, body
 
 
 async def test_what_is_let_through_is_counted(meter: Meter) -> None:
-    free = checked_exchange()
+    free = begun(meter)
     meter.let_free(free)
     await admit(meter)
 
@@ -134,40 +140,56 @@ async def test_what_is_let_through_is_counted(meter: Meter) -> None:
     registry = meter.metrics.registry
     assert registry.get_sample_value("phoebe_exchanges_admitted_total", {"api": "openai.chat"}) == 1
     assert registry.get_sample_value("phoebe_exchanges_free_total") == 1
-    assert meter.under_way == 1
+    assert len(meter.under_way) == 2
 
 
 async def test_an_exchange_without_a_record_on_disk_is_not_let_through(meter: Meter) -> None:
-    exchange = checked_exchange()
+    exchange = begun(meter)
     meter._spool.close()
     with pytest.raises(SpoolError):
         await meter.admit(exchange, admission())
 
     assert not exchange.ask()
     assert exchange.metering is None
-    assert meter.under_way == 0
+    assert await meter.end(exchange, Ending.ANSWER_COMPLETE)
+    assert len(meter.under_way) == 0
 
 
 async def test_an_exchange_is_let_through_when_its_record_is_on_disk(
     settings: Settings, meter: Meter
 ) -> None:
-    exchange = checked_exchange()
+    exchange = begun(meter)
     admitting = asyncio.ensure_future(meter.admit(exchange, admission()))
     await asyncio.sleep(0)
 
     assert not exchange.ask()
-    assert meter.under_way == 1
+    assert len(meter.under_way) == 1
     await admitting
     assert exchange.ask()
     meter._spool.close()  # as if it had been killed
     assert outcomes(settings) == {"r1": "proxy_error"}
 
 
+async def test_an_exchange_whose_client_goes_away_while_its_record_is_written_has_its_event_and_no_engine(
+    settings: Settings, meter: Meter
+) -> None:
+    exchange = begun(meter)
+    admitting = asyncio.ensure_future(meter.admit(exchange, admission("r1")))
+    await asyncio.sleep(0)
+    await meter.end_connection("connection")
+    await admitting
+
+    assert not exchange.ask()
+    assert len(meter.under_way) == 0
+    meter.close()
+    assert outcomes(settings) == {"r1": "aborted"}
+
+
 async def test_an_exchange_that_never_ends_ended_when_it_was_admitted(settings: Settings) -> None:
     meter = Meter(settings)
     request = admission("r1")  # it took a while to arrive
     before = datetime.now(UTC)
-    await meter.admit(checked_exchange(), request)
+    await meter.admit(begun(meter), request)
     state = meter._spool.state()
 
     assert before <= state.complete_until <= datetime.now(UTC)

@@ -27,13 +27,14 @@ FAMILIES = (
 PROGRAM = """
 import json
 from phoebe_addon.answer.reader import AnswerReader, RequestFacts
+from phoebe_addon.formats.steps import at_once
 from phoebe_addon.gate.request_body import UsagePolicy, read_request
 from phoebe_addon.gate.built_in_routes import built_in_routes
 from phoebe_addon.gate.routes import Match, RouteTable
 
 match = RouteTable(built_in_routes()).find("POST", "/v1/rooms/a/think")
 assert isinstance(match, Match)
-body = read_request(b'{"model":"m"}', "", match, UsagePolicy())
+body = at_once(read_request(b'{"model":"m"}', "", match, UsagePolicy()))
 reader = AnswerReader((body.family.answer,), RequestFacts())
 reader.read_chunk(b'{"model":"m","spent":{"in":3,"out":2},"over":true}')
 answer = reader.answer()

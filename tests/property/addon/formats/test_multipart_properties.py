@@ -9,6 +9,7 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from phoebe_addon.formats.multipart_body import Form, FormError, read_form, with_fields
+from phoebe_addon.formats.steps import at_once
 from tests.harness.documents import cut, places
 
 # Boundaries of which one begins like another, or like a line of a form.
@@ -68,7 +69,7 @@ def is_utf8(text: str | None) -> bool:
 
 def read(content: bytes, content_type: str) -> Form | None:
     try:
-        return read_form(content, content_type)
+        return at_once(read_form(content, content_type))
     except FormError:
         return None
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from phoebe_addon.apis.engines import ENGINES, UNDECLARED
 from phoebe_addon.apis.families import FAMILIES
 from phoebe_addon.apis.family import Family, Streams, UsageSwitch
+from phoebe_addon.formats.steps import at_once
 from phoebe_addon.gate.built_in_routes import built_in_routes
 from phoebe_addon.gate.request_body import Asking, BadBodyError, RequestBody, UsagePolicy, read_request
 from phoebe_addon.gate.routes import Match, RouteTable
@@ -165,7 +166,7 @@ class Drawn:
 def read(content: bytes, path: str, usage_policy: UsagePolicy) -> RequestBody:
     match = ROUTES.find("POST", path)
     assert isinstance(match, Match)
-    return read_request(content, "application/json", match, usage_policy)
+    return at_once(read_request(content, "application/json", match, usage_policy))
 
 
 def asks_of(each: Family, usage_policy: UsagePolicy, *, streaming: bool) -> list[UsageSwitch]:
@@ -341,7 +342,9 @@ def test_any_bytes_are_read_or_refused_as_bad(
     match = ROUTES.find(*each.routes[0].format(model="m", version="1").split(" "))
     assert isinstance(match, Match)
     try:
-        outcome: RequestBody | BadBodyError = read_request(content, content_type, match, usage_policy)
+        outcome: RequestBody | BadBodyError = at_once(
+            read_request(content, content_type, match, usage_policy)
+        )
     except BadBodyError as error:
         outcome = error
 

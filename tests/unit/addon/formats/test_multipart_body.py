@@ -1,6 +1,7 @@
 import pytest
 
 from phoebe_addon.formats.multipart_body import Form, FormError, read_form, with_fields
+from phoebe_addon.formats.steps import at_once
 
 TYPE = "multipart/form-data; boundary=b"
 
@@ -17,13 +18,13 @@ STREAM = part("stream", b"true")
 def test_the_fields_of_a_form_are_read_and_its_files_are_not() -> None:
     content = part("model", b"a") + FILE + STREAM + part("model", "ü".encode()) + END
 
-    assert read_form(content, TYPE) == Form(
+    assert at_once(read_form(content, TYPE)) == Form(
         b"b", {"model": ("a", "ü"), "stream": ("true",)}, len(content) - len(END)
     )
 
 
 def test_an_empty_form_has_no_fields() -> None:
-    assert read_form(END, TYPE).fields == {}
+    assert at_once(read_form(END, TYPE)).fields == {}
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ def test_an_empty_form_has_no_fields() -> None:
     ],
 )
 def test_a_form_is_known_by_its_content_type(content_type: str) -> None:
-    assert read_form(STREAM + END, content_type).fields == {"stream": ("true",)}
+    assert at_once(read_form(STREAM + END, content_type)).fields == {"stream": ("true",)}
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_a_form_is_known_by_its_content_type(content_type: str) -> None:
 )
 def test_what_is_not_called_a_form_in_utf8_is_refused(content_type: str, fault: str) -> None:
     with pytest.raises(FormError, match=fault) as raised:
-        read_form(STREAM + END, content_type)
+        at_once(read_form(STREAM + END, content_type))
 
     assert len(str(raised.value)) < 300
 
@@ -84,26 +85,26 @@ def test_what_is_not_called_a_form_in_utf8_is_refused(content_type: str, fault: 
 )
 def test_what_is_not_a_whole_form_is_refused(content: bytes) -> None:
     with pytest.raises(FormError, match=r"\w"):
-        read_form(content, TYPE)
+        at_once(read_form(content, TYPE))
 
 
 def test_a_form_of_more_parts_than_any_client_sends_is_refused() -> None:
-    assert len(read_form(STREAM * 1000 + END, TYPE).fields["stream"]) == 1000
+    assert len(at_once(read_form(STREAM * 1000 + END, TYPE)).fields["stream"]) == 1000
     with pytest.raises(FormError, match="more than 1000 parts"):
-        read_form(STREAM * 1001 + END, TYPE)
+        at_once(read_form(STREAM * 1001 + END, TYPE))
 
 
 def test_a_field_longer_than_any_client_sends_is_refused_and_a_file_is_not() -> None:
     length = 64 * 1024
 
-    assert len(read_form(part("prompt", b"x" * length) + END, TYPE).fields["prompt"][0]) == length
+    assert len(at_once(read_form(part("prompt", b"x" * length) + END, TYPE)).fields["prompt"][0]) == length
     with pytest.raises(FormError, match="longer than 65536 bytes"):
-        read_form(part("prompt", b"x" * (length + 1)) + END, TYPE)
-    read_form(part("file", b"x" * (length + 1), '; filename=""') + END, TYPE)
+        at_once(read_form(part("prompt", b"x" * (length + 1)) + END, TYPE))
+    at_once(read_form(part("file", b"x" * (length + 1), '; filename=""') + END, TYPE))
 
 
 def test_bytes_that_are_not_utf8_are_replaced() -> None:
-    assert read_form(part("model", b"a\xffb") + END, TYPE).fields == {
+    assert at_once(read_form(part("model", b"a\xffb") + END, TYPE)).fields == {
         "model": ("a\N{REPLACEMENT CHARACTER}b",)
     }
 
@@ -111,13 +112,13 @@ def test_bytes_that_are_not_utf8_are_replaced() -> None:
 def test_a_part_without_a_name_hides_no_other() -> None:
     content = b"--b\r\nX: y\r\n\r\nx\r\n" + STREAM + END
 
-    assert read_form(content, TYPE).fields == {"": ("x",), "stream": ("true",)}
+    assert at_once(read_form(content, TYPE)).fields == {"": ("x",), "stream": ("true",)}
 
 
 def test_the_name_of_one_part_is_not_that_of_the_next() -> None:
     content = STREAM + b"--b\r\nX: y\r\n\r\nx\r\n" + END
 
-    assert read_form(content, TYPE).fields == {"stream": ("true",), "": ("x",)}
+    assert at_once(read_form(content, TYPE)).fields == {"stream": ("true",), "": ("x",)}
 
 
 @pytest.mark.parametrize("behind", [b"", b"\r\n", b"\r\n\r\n"])
@@ -137,15 +138,15 @@ def test_the_name_of_one_part_is_not_that_of_the_next() -> None:
 def test_a_field_is_added_behind_all_others_and_no_other_byte_changes(before: bytes, behind: bytes) -> None:
     content = before + b"--b--" + behind
 
-    added = with_fields(content, read_form(content, TYPE), {"stream_include_usage": "true"})
+    added = with_fields(content, at_once(read_form(content, TYPE)), {"stream_include_usage": "true"})
 
     assert added == before + part("stream_include_usage", b"true") + b"--b--" + behind
-    assert read_form(added, TYPE).fields["stream_include_usage"] == ("true",)
+    assert at_once(read_form(added, TYPE)).fields["stream_include_usage"] == ("true",)
 
 
 def test_of_fields_that_are_added_the_last_stands_last() -> None:
     content = STREAM + END
 
-    added = with_fields(content, read_form(content, TYPE), {"x": "true", "y": "false"})
+    added = with_fields(content, at_once(read_form(content, TYPE)), {"x": "true", "y": "false"})
 
     assert added == STREAM + part("x", b"true") + part("y", b"false") + END

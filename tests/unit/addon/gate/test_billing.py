@@ -8,6 +8,7 @@ import pytest
 from phoebe_addon.apis.adapters import ADAPTER_PLACES
 from phoebe_addon.apis.engines import UNDECLARED
 from phoebe_addon.apis.families import FAMILIES
+from phoebe_addon.formats.steps import at_once
 from phoebe_addon.gate.billing import check_billing
 from phoebe_addon.gate.built_in_routes import built_in_routes
 from phoebe_addon.gate.refusal import Refusal, RefusalReason
@@ -38,7 +39,7 @@ def checked(
     assert isinstance(match, Match)
     content = sent.encode() if isinstance(sent, Form) else json.dumps(sent).encode()
     content_type = f"multipart/form-data; boundary={Form.BOUNDARY}"
-    body = read_request(content, content_type, match, UsagePolicy(known))
+    body = at_once(read_request(content, content_type, match, UsagePolicy(known)))
     return check_billing(body, Upstream("http", "engine", 80, "", known, models), allowed)
 
 

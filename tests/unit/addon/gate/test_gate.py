@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from phoebe_addon.apis.engines import UNDECLARED
+from phoebe_addon.formats.steps import at_once
 from phoebe_addon.gate.built_in_routes import built_in_routes
 from phoebe_addon.gate.edge_secrets import EdgeSecrets, parse_secrets
 from phoebe_addon.gate.gate import (
@@ -213,7 +214,7 @@ def test_a_resource_without_upstream_is_refused_by_name() -> None:
 
 
 def test_a_body_is_read() -> None:
-    body = check_body(b'{"model":"m"}', PASSED, RULES)
+    body = at_once(check_body(b'{"model":"m"}', PASSED, RULES))
 
     assert isinstance(body, RequestBody)
     assert body.models == ("m",)
@@ -221,8 +222,8 @@ def test_a_body_is_read() -> None:
 
 
 def test_a_body_beyond_the_limit_is_refused() -> None:
-    assert isinstance(check_body(b"{" + b" " * 98 + b"}", PASSED, RULES), RequestBody)
-    refusal = check_body(b"{" + b" " * 99 + b"}", PASSED, RULES)
+    assert isinstance(at_once(check_body(b"{" + b" " * 98 + b"}", PASSED, RULES)), RequestBody)
+    refusal = at_once(check_body(b"{" + b" " * 99 + b"}", PASSED, RULES))
 
     assert isinstance(refusal, Refusal)
     assert (refusal.status, refusal.reason) == (413, RefusalReason.BODY_TOO_LARGE)
@@ -230,7 +231,7 @@ def test_a_body_beyond_the_limit_is_refused() -> None:
 
 
 def test_a_body_that_is_not_what_the_path_needs_is_refused_with_the_reason() -> None:
-    refusal = check_body(b"[]", PASSED, RULES)
+    refusal = at_once(check_body(b"[]", PASSED, RULES))
 
     assert isinstance(refusal, Refusal)
     assert (refusal.status, refusal.reason) == (400, RefusalReason.BAD_BODY)
@@ -243,7 +244,7 @@ def coded(coding: str) -> Pass:
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
 def test_a_compressed_body_is_read_and_goes_on_decoded(coding: str) -> None:
-    body = check_body(encode(coding, b'{"model":"m","stream":true}'), coded(coding), RULES)
+    body = at_once(check_body(encode(coding, b'{"model":"m","stream":true}'), coded(coding), RULES))
 
     assert isinstance(body, RequestBody)
     assert body.models == ("m",)
@@ -252,7 +253,7 @@ def test_a_compressed_body_is_read_and_goes_on_decoded(coding: str) -> None:
 
 @pytest.mark.parametrize("content", [b"{}", b"", encode("gzip", b"{}")[:-1], encode("br", b"{}")])
 def test_a_body_that_is_not_in_the_coding_it_names_is_refused(content: bytes) -> None:
-    refusal = check_body(content, coded("gzip"), RULES)
+    refusal = at_once(check_body(content, coded("gzip"), RULES))
 
     assert isinstance(refusal, Refusal)
     assert (refusal.status, refusal.reason) == (400, RefusalReason.BAD_BODY)
@@ -262,7 +263,7 @@ def test_a_body_that_is_not_in_the_coding_it_names_is_refused(content: bytes) ->
 def test_a_body_that_is_small_only_while_it_is_compressed_is_refused(coding: str) -> None:
     content = encode(coding, b"{" + b" " * 100_000 + b"}")
     assert len(content) < 1000
-    refusal = check_body(content, coded(coding), replace(RULES, body_bytes_max=1000))
+    refusal = at_once(check_body(content, coded(coding), replace(RULES, body_bytes_max=1000)))
 
     assert isinstance(refusal, Refusal)
     assert (refusal.status, refusal.reason) == (413, RefusalReason.BODY_TOO_LARGE)
@@ -273,7 +274,7 @@ def test_a_body_that_unfolds_to_more_than_a_hundred_times_its_size_is_refused(co
     for size, status in ((900_000, None), (2_000_000, 400)):
         content = encode(coding, b'{"model":"m"' + b" " * size + b"}")
         assert 100 * len(content) < size
-        checked = check_body(content, coded(coding), replace(RULES, body_bytes_max=16_000_000))
+        checked = at_once(check_body(content, coded(coding), replace(RULES, body_bytes_max=16_000_000)))
 
         assert (checked.status if isinstance(checked, Refusal) else None) == status
         if isinstance(checked, Refusal):
@@ -285,7 +286,7 @@ def test_a_body_that_is_too_large_is_not_decoded_to_its_end(coding: str) -> None
     content = encode(coding, b" " * 50_000_000)
     tracemalloc.start()
     try:
-        refusal = check_body(content, coded(coding), RULES)
+        refusal = at_once(check_body(content, coded(coding), RULES))
         peak_bytes = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -296,7 +297,7 @@ def test_a_body_that_is_too_large_is_not_decoded_to_its_end(coding: str) -> None
 
 def test_an_uncompressed_body_goes_on_as_the_same_object() -> None:
     content = b'{"model":"m"}'
-    body = check_body(content, PASSED, RULES)
+    body = at_once(check_body(content, PASSED, RULES))
 
     assert isinstance(body, RequestBody)
     assert body.content is content
@@ -325,7 +326,7 @@ def test_usage_on_every_chunk_is_asked_for_by_the_map_or_the_option_of_engines_t
     known = engine(name) if name else UNDECLARED
     upstream = replace(ENGINE, asking=Asking(entry) if entry else None, engine=known)
     rules = replace(RULES, asking=Asking(option))
-    body = check_body(b'{"stream":true}', replace(PASSED, upstream=upstream), rules)
+    body = at_once(check_body(b'{"stream":true}', replace(PASSED, upstream=upstream), rules))
 
     assert isinstance(body, RequestBody)
     assert (b"continuous_usage_stats" in body.content) is asked
@@ -336,18 +337,18 @@ def test_usage_on_every_chunk_is_asked_for_by_the_map_or_the_option_of_engines_t
 )
 def test_a_resource_with_declared_models_serves_no_other(body: bytes) -> None:
     passed = replace(PASSED, upstream=replace(ENGINE, models=("a", "b")))
-    refusal = check_body(body, passed, RULES)
+    refusal = at_once(check_body(body, passed, RULES))
 
     assert isinstance(refusal, Refusal)
     assert (refusal.status, refusal.reason) == (404, RefusalReason.MODEL_NOT_SERVED)
-    assert isinstance(check_body(b'{"model":"b"}', passed, RULES), RequestBody)
+    assert isinstance(at_once(check_body(b'{"model":"b"}', passed, RULES)), RequestBody)
 
 
 @pytest.mark.parametrize(
     "body", [b'{"model":"c","model":"a"}', b'{"model":"a","model":"c"}', b'{"Model":"c","model":"a"}']
 )
 def test_a_second_name_that_only_some_engine_would_see_must_be_served_too(body: bytes) -> None:
-    refusal = check_body(body, replace(PASSED, upstream=replace(ENGINE, models=("a",))), RULES)
+    refusal = at_once(check_body(body, replace(PASSED, upstream=replace(ENGINE, models=("a",))), RULES))
 
     assert isinstance(refusal, Refusal)
     assert refusal.reason is RefusalReason.MODEL_NOT_SERVED
@@ -358,9 +359,9 @@ def test_an_api_whose_requests_name_no_model_leaves_the_choice_to_the_engine() -
     declared = replace(ENGINE, models=("a",))
     passed = replace(PASSED, match=route("POST", "/generate"), upstream=declared)
 
-    assert isinstance(check_body(b'{"text":"x"}', passed, RULES), RequestBody)
-    assert isinstance(check_body(b'{"text":"x","model":"a"}', passed, RULES), RequestBody)
-    assert isinstance(check_body(b'{"text":"x","model":"c"}', passed, RULES), Refusal)
+    assert isinstance(at_once(check_body(b'{"text":"x"}', passed, RULES)), RequestBody)
+    assert isinstance(at_once(check_body(b'{"text":"x","model":"a"}', passed, RULES)), RequestBody)
+    assert isinstance(at_once(check_body(b'{"text":"x","model":"c"}', passed, RULES)), Refusal)
 
 
 @pytest.mark.parametrize(
@@ -370,7 +371,7 @@ def test_a_model_in_the_path_must_be_served(path: str, served: bool) -> None:
     declared = replace(ENGINE, models=("a",))
     passed = replace(PASSED, match=route("POST", path), upstream=declared)
 
-    assert isinstance(check_body(b'{"model":"x"}', passed, RULES), RequestBody) is served
+    assert isinstance(at_once(check_body(b'{"model":"x"}', passed, RULES)), RequestBody) is served
 
 
 def test_a_form_is_read_by_its_content_type() -> None:
@@ -382,12 +383,12 @@ def test_a_form_is_read_by_its_content_type() -> None:
     )
     form = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n%s\r\n--b--'
 
-    assert isinstance(check_body(form % b"a", passed, RULES), RequestBody)
+    assert isinstance(at_once(check_body(form % b"a", passed, RULES)), RequestBody)
     for content, reason in (
         (form % b"c", RefusalReason.MODEL_NOT_SERVED),
         (b'{"model":"a"}', RefusalReason.BAD_BODY),
     ):
-        refusal = check_body(content, passed, RULES)
+        refusal = at_once(check_body(content, passed, RULES))
         assert isinstance(refusal, Refusal)
         assert refusal.reason is reason
 
@@ -395,7 +396,7 @@ def test_a_form_is_read_by_its_content_type() -> None:
 def test_a_refused_model_is_shown_bounded_and_printable() -> None:
     rules = replace(RULES, body_bytes_max=10_000)
     passed = replace(PASSED, upstream=replace(ENGINE, models=("a",)))
-    refusal = check_body(b'{"model":"\\u001b\\ud800' + b"x" * 5000 + b'"}', passed, rules)
+    refusal = at_once(check_body(b'{"model":"\\u001b\\ud800' + b"x" * 5000 + b'"}', passed, rules))
 
     assert isinstance(refusal, Refusal)
     assert refusal.message.isascii()
@@ -427,13 +428,13 @@ FORM = "multipart/form-data; boundary=b"
     ],
 )
 def test_a_free_body_that_is_what_its_route_takes_goes_on_as_it_is(passed: Pass, content: bytes) -> None:
-    assert check_free_body(content, passed, RULES) is content
+    assert at_once(check_free_body(content, passed, RULES)) is content
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "ANY"])
 @pytest.mark.parametrize("content", [b"{}", b" ", b"GET /a HTTP/1.1\r\n\r\n"])
 def test_a_body_is_refused_where_the_method_has_none(method: str, content: bytes) -> None:
-    refusal = check_free_body(content, free(f"{method} /a"), RULES)
+    refusal = at_once(check_free_body(content, free(f"{method} /a"), RULES))
 
     assert isinstance(refusal, Refusal)
     assert (refusal.status, refusal.reason) == (400, RefusalReason.BAD_BODY)
@@ -455,7 +456,7 @@ def test_a_body_is_refused_where_the_method_has_none(method: str, content: bytes
     ],
 )
 def test_a_free_body_of_another_kind_is_refused(passed: Pass, content: bytes) -> None:
-    refusal = check_free_body(content, passed, RULES)
+    refusal = at_once(check_free_body(content, passed, RULES))
 
     assert isinstance(refusal, Refusal)
     assert (refusal.status, refusal.reason) == (400, RefusalReason.BAD_BODY)
@@ -464,14 +465,14 @@ def test_a_free_body_of_another_kind_is_refused(passed: Pass, content: bytes) ->
 def test_a_free_body_goes_on_decoded_within_the_limit() -> None:
     zipped = free("POST /a", coding="gzip")
 
-    assert check_free_body(encode("gzip", b'{"a":1}'), zipped, RULES) == b'{"a":1}'
-    refusal = check_free_body(encode("gzip", b"{" + b" " * 99 + b"}"), zipped, RULES)
+    assert at_once(check_free_body(encode("gzip", b'{"a":1}'), zipped, RULES)) == b'{"a":1}'
+    refusal = at_once(check_free_body(encode("gzip", b"{" + b" " * 99 + b"}"), zipped, RULES))
     assert isinstance(refusal, Refusal)
     assert refusal.reason is RefusalReason.BODY_TOO_LARGE
 
 
 def test_what_is_empty_once_it_is_decoded_is_a_body_all_the_same() -> None:
-    refusal = check_free_body(encode("gzip", b""), free("GET /a", coding="gzip"), RULES)
+    refusal = at_once(check_free_body(encode("gzip", b""), free("GET /a", coding="gzip"), RULES))
 
     assert isinstance(refusal, Refusal)
     assert refusal.reason is RefusalReason.BAD_BODY
@@ -481,4 +482,4 @@ def test_no_metered_body_passes_either_where_the_method_has_none() -> None:
     chat = PASSED.match.route.families
     passed = replace(PASSED, match=Match(make_route("GET /a", chat), {}))
 
-    assert isinstance(check_body(b'{"model":"m"}', passed, RULES), Refusal)
+    assert isinstance(at_once(check_body(b'{"model":"m"}', passed, RULES)), Refusal)

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 import pytest
 
 from phoebe_addon.apis.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
+from phoebe_addon.formats.long_json import NESTING_MAX, OBJECT_MEMBERS_MAX, PARTS_MAX
+from phoebe_addon.formats.steps import at_once
 from phoebe_addon.gate.built_in_routes import built_in_routes
 from phoebe_addon.gate.request_body import (
-    PARTS_MAX,
+    SHORT_BYTES_MAX,
     Asking,
     BadBodyError,
     RequestBody,
@@ -28,7 +30,7 @@ def read(
     match = ROUTES.find("POST", path)
     assert isinstance(match, Match)
     content = sent.encode() if isinstance(sent, str) else sent
-    return read_request(content, content_type, match, usage_policy or UsagePolicy())
+    return at_once(read_request(content, content_type, match, usage_policy or UsagePolicy()))
 
 
 def forwarded(text: str, path: str = CHAT, usage_policy: UsagePolicy | None = None) -> str:
@@ -395,7 +397,7 @@ def test_an_engine_that_is_to_be_asked_for_nothing_is_asked_for_nothing(path: st
 
 @pytest.mark.untraced  # every line traced would take minutes, too
 def test_many_repeated_options_are_set_in_one_pass() -> None:
-    count = PARTS_MAX // 4  # a pass for each would take minutes
+    count = OBJECT_MEMBERS_MAX - 1  # a pass for each would take minutes
     options = '"stream_options":{"include_usage":false},' * count
 
     body = read(f'{{{options}"stream":true}}')
@@ -498,10 +500,19 @@ def test_a_body_that_is_not_utf8_is_refused_with_the_place() -> None:
         read(b'{"a":"\xff"}')
 
 
-def test_a_body_nested_too_deeply_is_refused() -> None:
-    depth = PARTS_MAX - 1
-    with pytest.raises(BadBodyError, match="nested too deeply"):
-        read(b'{"a":' + b"[" * depth + b"]" * depth + b"}")
+@pytest.mark.parametrize("padding", [0, SHORT_BYTES_MAX])
+@pytest.mark.parametrize("brackets", [(b"[", b"]"), (b'{"a":', b"}")])
+def test_a_body_nested_too_deeply_is_refused(brackets: tuple[bytes, bytes], padding: int) -> None:
+    opening, closing = brackets
+
+    def nested(levels: int) -> bytes:
+        inside = levels - 1
+        return b'{"a":%s"%s"%s}' % (opening * inside, b"[{" * (padding // 2), closing * inside)
+
+    assert read(nested(NESTING_MAX)).content == nested(NESTING_MAX)
+    for levels in (NESTING_MAX + 1, 1000, PARTS_MAX - 1):
+        with pytest.raises(BadBodyError, match="nested too deeply"):
+            read(nested(levels))
 
 
 @pytest.mark.parametrize(
@@ -516,9 +527,20 @@ def test_a_body_of_more_objects_and_arrays_than_any_request_has_is_refused(part:
         read(b'{"a":[' + part * PARTS_MAX + b"0]}")
 
 
-def test_a_body_of_more_members_than_any_request_has_is_refused_without_parsing_it() -> None:
+def test_a_body_of_more_members_than_any_request_has_is_refused_without_reading_the_rest() -> None:
+    objects = b'{"":0,"":0},' * (PARTS_MAX // 2)
     with pytest.raises(BadBodyError, match=f"more than {PARTS_MAX} members"):
-        read(b"{" + b'"":0,' * PARTS_MAX + b'"":no JSON')
+        read(b'{"a":[' + objects + b"no JSON")
+    with pytest.raises(BadBodyError, match=f"an object of more than {OBJECT_MEMBERS_MAX} members"):
+        read(b"{" + b'"":0,' * OBJECT_MEMBERS_MAX + b'"":no JSON')
+
+
+def test_a_body_of_more_strings_in_arrays_than_any_request_has_is_refused() -> None:
+    at_the_limit = b'{"a":[' + b'"",' * PARTS_MAX + b"0]}"
+
+    assert read(at_the_limit).content == at_the_limit
+    with pytest.raises(BadBodyError, match=f"more than {PARTS_MAX} strings in arrays"):
+        read(b'{"a":[' + b'"",' * PARTS_MAX + b'"",no JSON')
 
 
 def test_long_texts_and_many_numbers_are_no_parts() -> None:
