@@ -43,7 +43,9 @@ class Meter:
         self._spool = open_own(settings.spool, settings.spool_bytes_max)
         self._settings = settings
         self._adoption = Adoption(settings.spool, settings.spool_bytes_max, self._delivery_of)
+        self.under_way = UnderWay()
         self.metrics = Metrics(
+            under_way=lambda: len(self.under_way),
             spool_bytes=lambda: self._spool.bytes_used,
             spool_events=lambda: self._spool.depth() + self._adoption.depth(),
             spool_lost=lambda: self._spool.lost_rows,
@@ -58,7 +60,6 @@ class Meter:
             raise
         if self._spool.recovered:
             logger.warning("phoebe: %d exchanges were cut off by the last stop", self._spool.recovered)
-        self.under_way = UnderWay()
         self._resources = ResourceWatch()
         self._delivery = self._delivery_of(self._spool)
         self.background = Background(self.metrics.note_task)

@@ -8,11 +8,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 class Metrics:
     """Counters and gauges of one addon, in a registry of their own.
 
-    spool_bytes, spool_events, spool_lost, spool_damaged: asked when the metrics are read.
+    under_way, spool_bytes, spool_events, spool_lost, spool_damaged: asked when the metrics are read.
     """
 
     def __init__(
         self,
+        under_way: Callable[[], float],
         spool_bytes: Callable[[], float],
         spool_events: Callable[[], float],
         spool_lost: Callable[[], float],
@@ -78,6 +79,7 @@ class Metrics:
             registry=self.registry,
         )
         for name, text, read in (
+            ("phoebe_exchanges_under_way", "Exchanges that were begun and have not ended.", under_way),
             ("phoebe_spool_bytes", "Bytes the spool holds.", spool_bytes),
             ("phoebe_spool_events", "Events waiting in the spool.", spool_events),
             ("phoebe_spool_events_lost", "Events whose record in the spool was damaged.", spool_lost),
