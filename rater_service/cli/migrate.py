@@ -37,7 +37,7 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
         duration_option(
             "--lock-timeout",
             "PHOEBE_MIGRATE_LOCK_TIMEOUT",
-            "5s",
+            "500ms",
             "How long to wait for a table's lock before others may go on; then it is tried again.",
         ),
     ] = None,
@@ -47,7 +47,7 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
             "--statement-timeout",
             "PHOEBE_MIGRATE_STATEMENT_TIMEOUT",
             "10m",
-            "How long a single statement may take.",
+            "How long a single statement may take that holds locks.",
         ),
     ] = None,
     database_url: DatabaseUrl = None,

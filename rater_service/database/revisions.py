@@ -5,8 +5,8 @@ code can work with a schema that is newer than itself.
 """
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from rater_service.database.database import Connection
 from rater_service.errors import OperatorError
 
 
@@ -26,13 +27,21 @@ class Phase(StrEnum):
     """It takes away what only earlier versions of the code use: none of them may run any more."""
 
 
+type Prepare = Callable[[Connection, Callable[[str], None]], Awaitable[None]]
+"""Is called with a session, outside a transaction, and with how to tell what is being done."""
+
+
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One revision. title: what it does, in a line."""
+    """One revision. title: what it does, in a line.
+
+    prepare: what it does before its transaction, in steps of their own, because it takes long.
+    """
 
     id: str
     phase: Phase
     title: str = ""
+    prepare: "Prepare | None" = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +108,13 @@ def load_revisions(*more: Path) -> Revisions:
     scripts = list(ScriptDirectory.from_config(alembic_config((own, *more))).walk_revisions())
     return Revisions(
         tuple(
-            Revision(script.revision, Phase(script.module.phase), script.doc) for script in reversed(scripts)
+            Revision(
+                script.revision,
+                Phase(script.module.phase),
+                script.doc,
+                getattr(script.module, "prepare", None),
+            )
+            for script in reversed(scripts)
         ),
         (own, *more),
     )

@@ -24,6 +24,7 @@ from rater_service.database.database import (
 from rater_service.database.lock_watch import LockWatch, named
 from rater_service.database.revisions import (
     Phase,
+    Prepare,
     Revision,
     Revisions,
     Schema,
@@ -38,7 +39,8 @@ logger = logging.getLogger(__name__)
 POSTGRES_VERSION_MIN = 15
 # Any number, as long as every Phoebe takes the same: it makes migrations that start together take turns.
 MIGRATION_LOCK = 7_463_310_582_116
-LOCK_TIMEOUT = timedelta(seconds=5)
+# Whoever reads or writes the table waits behind a migration that waits for it: less than a second.
+LOCK_TIMEOUT = timedelta(milliseconds=500)
 STATEMENT_TIMEOUT = timedelta(minutes=10)
 # Seconds in which the readers and writers that queue up behind a migration can go on.
 PAUSE_MAX_S = 10
@@ -57,12 +59,13 @@ class MigrationSettings:
     expand_only: stop before the first revision with which an earlier version of the code can't work.
     lock_timeout: how long to wait for a table's lock. A migration that waits for one makes all later readers
     and writers of the table wait behind it, so it gives up soon, pauses, and tries again, lock_attempts times
-    in all. statement_timeout: how long a single statement may take. Both more than nothing.
+    in all. statement_timeout: how long a single statement may take that holds locks; what is done before a
+    revision's transaction has no limit. Both more than nothing.
     """
 
     expand_only: bool = False
     lock_timeout: timedelta = LOCK_TIMEOUT
-    lock_attempts: int = 10
+    lock_attempts: int = 40
     statement_timeout: timedelta = STATEMENT_TIMEOUT
 
 
@@ -94,10 +97,10 @@ async def migrate(
     """
     revisions = revisions or known_revisions()
     before: Schema | None = None
-    async with _connections(url) as (connection, watching):
-        watch = LockWatch(watching, tell)
+    async with _sessions(url) as sessions:
+        watch = LockWatch(sessions.watching, tell)
         while True:
-            found, applied = await _next_step(connection, watch, revisions, settings, tell)
+            found, applied = await _next_step(sessions, watch, revisions, settings, tell)
             before = before or found
             if applied is None:
                 assert found.current is not None
@@ -125,22 +128,38 @@ def known_revisions() -> Revisions:
     return load_revisions()
 
 
-@asynccontextmanager
-async def _connections(url: str) -> AsyncIterator[tuple[AsyncConnection, Connection]]:
-    """Connect twice: to migrate, and to look who is in the way."""
+@dataclass(frozen=True, slots=True)
+class _Sessions:
+    """The sessions of a migration.
 
+    migrating: for the transactions of revisions; preparing: for what is done before them; watching: to look
+    who is in the way.
+    """
+
+    migrating: AsyncConnection
+    preparing: Session
+    watching: Session
+
+
+@asynccontextmanager
+async def _sessions(url: str) -> AsyncIterator[_Sessions]:
     async def open_session() -> Session:
         with explained_connection_errors():
             return await connect(url)
 
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=open_session, poolclass=NullPool)
-    async with engine.connect() as connection:
-        await _refuse_old_server(connection)
-        watching = await open_session()
+    @asynccontextmanager
+    async def session() -> AsyncIterator[Session]:
+        opened = await open_session()
         try:
-            yield connection, watching
+            yield opened
         finally:
-            await watching.close()
+            await opened.close()
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=open_session, poolclass=NullPool)
+    async with engine.connect() as migrating:
+        await _refuse_old_server(migrating)
+        async with session() as preparing, session() as watching:
+            yield _Sessions(migrating, preparing, watching)
 
 
 async def _refuse_old_server(connection: AsyncConnection) -> None:
@@ -153,7 +172,7 @@ async def _refuse_old_server(connection: AsyncConnection) -> None:
 
 
 async def _next_step(
-    connection: AsyncConnection,
+    sessions: _Sessions,
     watch: LockWatch,
     revisions: Revisions,
     settings: MigrationSettings,
@@ -177,7 +196,7 @@ async def _next_step(
             reraise=True,
         ):
             with attempt:
-                return await _step(connection, watch, revisions, settings, tell)
+                return await _step(sessions, watch, revisions, settings, tell)
     except (sqlalchemy.exc.DBAPIError, asyncpg.PostgresError) as error:
         if explained := _explain(error, watch, settings):
             raise explained from error
@@ -186,31 +205,60 @@ async def _next_step(
 
 
 async def _step(
-    connection: AsyncConnection,
+    sessions: _Sessions,
     watch: LockWatch,
     revisions: Revisions,
     settings: MigrationSettings,
     tell: Tell,
 ) -> tuple[Schema, Revision | None]:
+    connection = sessions.migrating
     async with connection.begin():
         pid = (await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one()
         async with watch.over(pid):
-            await _set(connection, "application_name", "phoebe migrate")
-            # First the turn, which may take as long as another's revision. Only a lock that ends with its
-            # transaction is safe where a pooler gives each transaction another session.
-            await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
-            driver = (await connection.get_raw_connection()).driver_connection
-            assert driver is not None
-            schema = await _read_schema(driver)
-            revisions.refuse_newer(schema)
-            pending = revisions.pending(schema)
-            if not pending or (settings.expand_only and pending[0].phase is Phase.CONTRACT):
-                return schema, None
-            tell(f"{pending[0].id} ({pending[0].phase}): {pending[0].title}")
+            schema = await _take_turn(connection)
+        revisions.refuse_newer(schema)
+        pending = revisions.pending(schema)
+        if not pending or (settings.expand_only and pending[0].phase is Phase.CONTRACT):
+            return schema, None
+        revision = pending[0]
+        tell(f"{revision.id} ({revision.phase}): {revision.title}")
+        if revision.prepare is not None:
+            await _prepare(revision.prepare, sessions.preparing, watch, settings, tell)
+        async with watch.over(pid):
             await _set(connection, "lock_timeout", _milliseconds(settings.lock_timeout))
             await _set(connection, "statement_timeout", _milliseconds(settings.statement_timeout))
-            await connection.run_sync(_apply, revisions, pending[0])
-    return schema, pending[0]
+            await connection.run_sync(_apply, revisions, revision)
+    return schema, revision
+
+
+async def _take_turn(connection: AsyncConnection) -> Schema:
+    """Wait for the turn, which may take as long as another's revision; then read how the schema is."""
+    await _set(connection, "application_name", "phoebe migrate")
+    # What is prepared meanwhile in another session may take hours.
+    await _set(connection, "idle_in_transaction_session_timeout", "0")
+    # Only a lock that ends with its transaction is safe where a pooler gives each transaction another
+    # session.
+    await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None
+    schema = await _read_schema(driver)
+    # What was asked with arguments keeps its snapshot until the next statement, and an index that is made
+    # meanwhile would wait for it.
+    await driver.execute("SELECT")
+    return schema
+
+
+async def _prepare(
+    prepare: Prepare, session: Session, watch: LockWatch, settings: MigrationSettings, tell: Tell
+) -> None:
+    """Do what a revision does before its transaction; each of its statements is a transaction of its own."""
+    async with watch.over(await session.fetchval("SELECT pg_backend_pid()")):
+        await session.execute(
+            "SELECT set_config('application_name', 'phoebe migrate', false),"
+            " set_config('statement_timeout', '0', false), set_config('lock_timeout', $1, false)",
+            _milliseconds(settings.lock_timeout),
+        )
+        await prepare(session, tell)
 
 
 async def _set(connection: AsyncConnection, name: str, value: str) -> None:

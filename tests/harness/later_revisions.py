@@ -30,18 +30,28 @@ CREATE TABLE later_table (id bigint PRIMARY KEY);
 """
 
 
-def write_revision(folder: Path, number: int, statements: str, phase: Phase = Phase.EXPAND) -> None:
-    """Write the revision of a number, which follows the one before it."""
+def write_revision(
+    folder: Path, number: int, statements: str, phase: Phase = Phase.EXPAND, prepare: str = ""
+) -> None:
+    """Write the revision of a number, which follows the one before it.
+
+    prepare: what it awaits before its transaction, by `connection` and `tell`.
+    """
+    preparing = f"""
+async def prepare(connection, tell):
+    await {prepare}
+"""
     folder.mkdir(exist_ok=True)
     (folder / f"{number:04}_later.py").write_text(
         f'''"""Revision {number} of a later version."""
 
+from rater_service.migrations.long_work import fill, make_index
 from rater_service.migrations.sql_files import execute
 
 revision = "{number:04}"
 down_revision = "{number - 1:04}"
 phase = "{phase}"
-
+{preparing if prepare else ""}
 
 def upgrade() -> None:
     """Do it."""

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -229,3 +229,61 @@ async def test_a_role_that_may_not_change_the_schema_is_told_who_may(
         OperatorError, match=r"must be owner of table billing_event.*as the owner of the database"
     ):
         await migrate(database_url, revisions=load_revisions(tmp_path))
+
+
+MANY_ROWS = "CREATE TABLE many AS SELECT id, false AS filled FROM generate_series(1, 12000) AS id"
+FILL = "UPDATE many SET filled = true WHERE id IN (SELECT id FROM many WHERE NOT filled ORDER BY id LIMIT $1)"
+
+
+async def test_what_takes_long_is_done_in_steps_and_goes_on_where_it_was_cut_short(
+    database_url: str, tmp_path: Path
+) -> None:
+    refuse = "ALTER TABLE many ADD CONSTRAINT not_yet CHECK (NOT filled OR id <= 7000)"
+    write_revision(tmp_path, KNOWN + 1, f"{MANY_ROWS}; {refuse}")
+    write_revision(
+        tmp_path,
+        KNOWN + 2,
+        "ALTER TABLE many ADD CONSTRAINT all_filled CHECK (filled)",
+        prepare=f"fill(connection, {FILL!r}, tell)",
+    )
+    filled = "SELECT count(*) FROM many WHERE filled"
+
+    with pytest.raises(asyncpg.CheckViolationError):
+        await migrate(database_url, revisions=load_revisions(tmp_path))
+    assert await fetch(database_url, filled) == [(5000,)]
+    assert (await applied(database_url))[KNOWN:] == [(NEXT, "expand")]
+
+    await fetch(database_url, "ALTER TABLE many DROP CONSTRAINT not_yet")
+    assert await migrate(database_url, revisions=load_revisions(tmp_path)) == MigrationResult(NEXT, AFTER)
+    assert await fetch(database_url, filled) == [(12000,)]
+
+
+async def test_an_index_is_made_while_events_are_stored_and_again_if_it_was_cut_short(
+    database_url: str, pool: Pool, tmp_path: Path
+) -> None:
+    write_revision(
+        tmp_path,
+        KNOWN + 1,
+        "SELECT",
+        prepare="make_index(connection, 'billing_event_later', 'billing_event', '(api)', tell)",
+    )
+    await store_events(pool, [make_event(), make_event()], HOUR)
+    left_behind = "CREATE UNIQUE INDEX CONCURRENTLY billing_event_default_later ON billing_event_default"
+    with suppress(asyncpg.UniqueViolationError):
+        await fetch(database_url, f"{left_behind} (usage_found)")
+    said: list[str] = []
+    fates: list[Fate] = []
+
+    async def store_on() -> None:
+        while True:
+            fates.extend(result.fate for result in await store_events(pool, [make_event()], HOUR))
+
+    storing = asyncio.create_task(store_on())
+    assert await migrate(
+        database_url, revisions=load_revisions(tmp_path), tell=said.append
+    ) == MigrationResult(HEAD, NEXT)
+    storing.cancel()
+    valid = "SELECT indisvalid, indisunique FROM pg_index WHERE indexrelid::regclass::text LIKE '%_later'"
+    assert set(await fetch(database_url, valid)) == {(True, False)}
+    assert set(fates) == {Fate.STORED}
+    assert any(line.startswith("index billing_event_later: partition 1 of ") for line in said)

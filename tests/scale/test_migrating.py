@@ -1,0 +1,62 @@
+"""A database of the first release with a million events is migrated while events go on being stored."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import pytest
+
+from rater_service.database.revisions import Revisions
+from rater_service.database.schema import known_revisions, migrate
+
+pytestmark = pytest.mark.scale
+
+EVENTS = 1_000_000
+STEPS = 20
+# Columns of the first release: what its service goes on to write while the schema is expanded.
+STORE = """
+INSERT INTO billing_event
+    (request_id, producer_id, producer_seq, auth_id, resource_id, model_id, prompt_tokens, completion_tokens,
+     usage_found, outcome, streamed, event_time, stored_at, model_untrusted)
+SELECT
+    gen_random_uuid(), $1, $2 + n, 'auth-' || n % 100, 'resource', 'model', 10, 5,
+    true, 'completed', false, '2026-12-01'::timestamptz + n % 86400 * interval '1 second', now(), false
+FROM generate_series(1, $3::bigint) AS n
+"""
+BATCH_EVENTS = 20
+
+
+async def test_no_batch_waits_a_second_for_a_lock(empty_database_url: str) -> None:
+    known = known_revisions()
+    await migrate(empty_database_url, revisions=Revisions(known.known[:1], known.folders))
+    connection = await asyncpg.connect(empty_database_url)
+    for step in range(STEPS):
+        await connection.execute(STORE, "before", step * EVENTS // STEPS, EVENTS // STEPS, timeout=600)
+    async with storing_on(empty_database_url) as stored:
+        result = await migrate(empty_database_url)
+    assert (result.before, result.after) == ("0001", known.known[-1].id)
+    assert await connection.fetchval("SELECT count(*) FROM billing_event") == EVENTS + sum(stored)
+    assert await connection.fetchval("SELECT sum(event_count) FROM hourly_usage") == EVENTS + sum(stored)
+    await connection.close()
+
+
+@asynccontextmanager
+async def storing_on(url: str) -> AsyncIterator[list[int]]:
+    """Store batches one after the other, from one on; each is refused if it waits a second for a lock."""
+    connection = await asyncpg.connect(url, server_settings={"lock_timeout": "1s"})
+    stored: list[int] = []
+    begun, enough = asyncio.Event(), asyncio.Event()
+
+    async def store_on() -> None:
+        while not enough.is_set():
+            await connection.execute(STORE, "meanwhile", sum(stored), BATCH_EVENTS)
+            stored.append(BATCH_EVENTS)
+            begun.set()
+
+    async with asyncio.TaskGroup() as batches:
+        batches.create_task(store_on())
+        await begun.wait()
+        yield stored
+        enough.set()
+    await connection.close()
