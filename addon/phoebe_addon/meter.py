@@ -18,6 +18,7 @@ from phoebe_addon.exchange.metering import Metering
 from phoebe_addon.exchange.under_way import UnderWay
 from phoebe_addon.followed_files import Followed, follow
 from phoebe_addon.metrics import Metrics
+from phoebe_addon.operator_port import OperatorPort
 from phoebe_addon.settings.settings import Settings
 from phoebe_addon.spool.spool import Spool, SpoolError, open_own
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
@@ -51,10 +52,10 @@ class Meter:
             spool_lost=lambda: self._spool.lost_rows,
             spool_damaged=lambda: self._spool.damaged_files,
         )
-        self._stop_metrics: Callable[[], None] | None = None
+        self._operator_port: OperatorPort | None = None
         try:
             if settings.metrics:
-                self._stop_metrics = self.metrics.serve(*settings.metrics)
+                self._operator_port = OperatorPort(*settings.metrics, {"/metrics": self.metrics.page})
         except OSError:
             self._spool.close()
             raise
@@ -65,6 +66,8 @@ class Meter:
         self.background = Background(self.metrics.note_task)
         self._delivering = self.background.start("delivery", self._delivery.run, "events stay in the spool")
         self.background.start("adoption", self._adoption.run, "spools of other processes are not delivered")
+        if self._operator_port:
+            self.background.start("metrics endpoint", self._operator_port.run, "metrics can't be read")
         self.follow("rater credentials", lambda: settings.rater_credentials)
 
     @property
@@ -151,8 +154,8 @@ class Meter:
         self.background.cancel()
         self._adoption.close()
         self._spool.close()
-        if self._stop_metrics:
-            self._stop_metrics()
+        if self._operator_port:
+            self._operator_port.close()
 
     def _delivery_of(self, spool: Spool) -> Delivery:
         settings = self._settings

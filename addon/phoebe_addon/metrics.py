@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.exposition import choose_encoder
+
+from phoebe_addon.operator_port import Answer, Question
 
 
 class Metrics:
@@ -98,13 +101,7 @@ class Metrics:
         """
         self._file_refused.labels(name).set_function(lambda: bool(fault()))
 
-    def serve(self, host: str, port: int) -> Callable[[], None]:
-        """Serve the metrics over HTTP. Returns how to stop. Raises OSError if the address can't be had."""
-        server, thread = start_http_server(port, host, self.registry)
-
-        def stop() -> None:
-            server.shutdown()
-            server.server_close()
-            thread.join()
-
-        return stop
+    async def page(self, question: Question) -> Answer:
+        """Write the metrics out, in the format that was asked for."""
+        encode, content_type = choose_encoder(question.headers.get("accept", ""))
+        return Answer(encode(self.registry), content_type)

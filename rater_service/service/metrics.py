@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from typing import NoReturn
 
 import asyncpg
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
 
 from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
 from rater_service.events.store import Result
 from rater_service.hours import InvalidWindow
+from rater_service.operator_port import Answer, Question
 from rater_service.rating.run import Mode, RateRequest, RateResult
 from rater_service.statements import bound
 
@@ -162,16 +164,7 @@ class Metrics:
         for column, gauge in self._gauges.items():
             gauge.set(row[column])
 
-    def serve(self, host: str, port: int) -> tuple[int, Callable[[], None]]:
-        """Serve the metrics over HTTP. Returns the port and how to stop.
-
-        Port 0 takes a free one. Raises OSError if the address can't be had.
-        """
-        server, thread = start_http_server(port, host, self.registry)
-
-        def stop() -> None:
-            server.shutdown()
-            server.server_close()
-            thread.join()
-
-        return server.server_port, stop
+    async def page(self, question: Question) -> Answer:
+        """Write the metrics out, in the format that was asked for."""
+        encode, content_type = choose_encoder(question.headers.get("accept", ""))
+        return Answer(encode(self.registry), content_type)

@@ -1,6 +1,5 @@
 """Where the rater's metrics can be read: an HTTP address of its own."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,6 +7,7 @@ from contextlib import asynccontextmanager
 from rater_service.background import Background
 from rater_service.database.database import Pool
 from rater_service.errors import OperatorError
+from rater_service.operator_port import OperatorPort
 from rater_service.service.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -26,15 +26,16 @@ async def metrics_endpoint(
         return
     host, port = _address(listen)
     try:
-        found, stop = metrics.serve(host, port)
+        endpoint = OperatorPort(host, port, {"/metrics": metrics.page})
     except OSError as error:
         raise OperatorError(f"can't serve metrics on {listen}: {error}") from error
     background.start("gauges", lambda: metrics.keep_fresh(pool), "gauges are not read from the database")
-    logger.info("metrics on http://%s:%d/metrics", host, found)
+    background.start("metrics endpoint", endpoint.run, "metrics can't be read")
+    logger.info("metrics on http://%s:%d/metrics", host, endpoint.port)
     try:
         yield
     finally:
-        await asyncio.to_thread(stop)
+        endpoint.close()
 
 
 def _address(listen: str) -> tuple[str, int]:

@@ -1,0 +1,210 @@
+"""The small server that operators ask. Each half has a module for it, as neither may import the other."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from phoebe_addon import operator_port as addons
+from rater_service import operator_port as raters
+
+PAGE = b"all is well\n"
+GET = b"GET /page HTTP/1.1\r\nHost: p\r\n\r\n"
+
+
+@pytest.fixture(params=[addons, raters], ids=["addon", "rater"])
+def half(request: pytest.FixtureRequest) -> ModuleType:
+    module: ModuleType = request.param
+    return module
+
+
+@dataclass
+class Served:
+    """A port with a page, one that is large, and one that fails."""
+
+    port: int
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self.writers.append(writer)
+        return reader, writer
+
+    async def close(self) -> None:
+        for writer in self.writers:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def answer(self, sent: bytes) -> bytes:
+        """Send bytes on a connection of their own; return what comes until the server closes it."""
+        reader, writer = await self.connect()
+        writer.write(sent)
+        with suppress(ConnectionError):
+            return await reader.read()
+        return b""
+
+    async def status(self, sent: bytes) -> int:
+        return int((await self.answer(sent)).split(b" ")[1])
+
+
+@asynccontextmanager
+async def served(half: ModuleType) -> AsyncIterator[Served]:
+    async def page(question: Any) -> Any:
+        return half.Answer(PAGE + question.query.encode())
+
+    async def large(_: Any) -> Any:
+        return half.Answer(b"x" * 4 * 2**20)
+
+    async def failing(_: Any) -> Any:
+        raise KeyError("a bug")
+
+    server = half.OperatorPort("127.0.0.1", 0, {"/page": page, "/large": large, "/failing": failing})
+    running = asyncio.ensure_future(server.run())
+    port = Served(server.port)
+    try:
+        yield port
+    finally:
+        await port.close()
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        server.close()
+
+
+CLOSING = b"Host: p\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /page HTTP/1.1\r\n" + CLOSING, 200),
+        (b"GET /page HTTP/1.0\r\n\r\n", 200),
+        (b"HEAD /page HTTP/1.1\r\n" + CLOSING, 200),
+        (b"GET / HTTP/1.1\r\n" + CLOSING, 404),
+        (b"GET /page/ HTTP/1.1\r\n" + CLOSING, 404),
+        (b"POST /page HTTP/1.1\r\n" + CLOSING, 405),
+        (b"POST /page HTTP/1.1\r\nHost: p\r\nContent-Length: 1000000\r\n\r\nx", 400),
+        (b"GET /page HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n", 400),
+        (b"GET /failing HTTP/1.1\r\n" + CLOSING, 500),
+        (b"no HTTP\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+        (b"GET /page HTTP/1.1\r\nHost: p\r\nX: " + b"x" * 100_000, 431),
+        (b"GET /" + b"x" * 100_000, 431),
+    ],
+)
+async def test_whatever_is_asked_gets_its_answer(
+    half: ModuleType, sent: bytes, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(half) as port:
+        with caplog.at_level(logging.ERROR):
+            assert await port.status(sent) == status
+        answer = await port.answer(b"GET /page?a=b HTTP/1.1\r\n" + CLOSING)
+        assert answer.endswith(b"\r\n\r\n" + PAGE + b"a=b")
+    assert (status == 500) == ("/failing failed" in caplog.text)
+
+
+async def test_requests_that_are_sent_at_once_are_answered_in_order(half: ModuleType) -> None:
+    async with served(half) as port:
+        sent = GET * 50 + b"HEAD /page HTTP/1.1\r\n" + CLOSING + GET
+        answer = await port.answer(sent)
+
+    heads, bodies = answer.count(b"HTTP/1.1 200 "), answer.count(PAGE)
+    assert (heads, bodies) == (51, 50)
+    assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_a_thousand_idle_connections_take_no_threads_and_others_are_answered(half: ModuleType) -> None:
+    threads = threading.active_count()
+    async with served(half) as port:
+        idle = [await port.connect() for _ in range(1000)]
+        for _, writer in idle[::2]:
+            writer.write(GET[:10])
+        assert (await port.answer(b"GET /page HTTP/1.1\r\n" + CLOSING)).endswith(PAGE)
+        assert threading.active_count() == threads
+        # Those that have waited longest are closed, whether they said something or not.
+        for reader, _ in idle[: 1000 - half.CONNECTIONS_MAX]:
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+        assert not any(reader.at_eof() for reader, _ in idle[2 - half.CONNECTIONS_MAX :])
+
+
+async def test_who_asks_now_and_then_keeps_its_connection_before_those_who_ask_nothing(
+    half: ModuleType,
+) -> None:
+    async with served(half) as port:
+        reader, writer = await port.connect()
+        for _ in range(3):
+            for _ in range(half.CONNECTIONS_MAX - 2):
+                await port.connect()
+            writer.write(GET)
+            assert PAGE in await reader.readuntil(PAGE)
+
+
+@pytest.mark.parametrize("begun", [b"", b"G", GET[:-2]])
+async def test_a_head_that_does_not_come_to_its_end_is_not_waited_for(
+    half: ModuleType, begun: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(half, "REQUEST_S", 0.05)
+    async with served(half) as port:
+        assert await port.answer(begun) == b""
+
+
+async def test_a_head_that_comes_in_drops_is_late_all_the_same(
+    half: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(half, "REQUEST_S", 0.2)
+    async with served(half) as port:
+        reader, writer = await port.connect()
+        with suppress(ConnectionError):
+            for _ in range(10_000):
+                writer.write(b"G")
+                await writer.drain()
+                await asyncio.sleep(0.001)
+                if reader.at_eof():
+                    break
+            assert await reader.read() == b""
+
+
+async def test_an_idle_connection_is_closed_in_the_end(
+    half: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(half, "IDLE_S", 0.05)
+    async with served(half) as port:
+        assert (await port.answer(GET)).endswith(PAGE)
+
+
+async def test_who_does_not_take_its_answers_is_cut_off(
+    half: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(half, "REQUEST_S", 0.1)
+    async with served(half) as port:
+        reader, writer = await port.connect()
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(GET.replace(b"/page", b"/large") * 100)
+        assert (await port.answer(b"GET /page HTTP/1.0\r\n\r\n")).endswith(PAGE)
+        for _ in range(200):
+            await asyncio.sleep(0.01)
+            try:
+                writer.write(b"x")
+                await writer.drain()
+            except ConnectionError:
+                break
+        else:
+            raise AssertionError("it was never cut off")
+
+
+def test_an_address_that_is_taken_is_told_at_once(half: ModuleType) -> None:
+    first = half.OperatorPort("127.0.0.1", 0, {})
+    with pytest.raises(OSError, match="in use"):
+        half.OperatorPort("127.0.0.1", first.port, {})
+    first.close()
+    with pytest.raises(OSError, match=r"not known|resolution|address"):
+        half.OperatorPort("no.such.host.invalid", 1, {})
+    half.OperatorPort("::1", 0, {}).close()
