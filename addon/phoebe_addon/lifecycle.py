@@ -15,7 +15,7 @@ from mitmproxy import addonmanager, ctx, exceptions
 from phoebe_addon.followed_files import Followed
 from phoebe_addon.gate.upstreams import Upstreams
 from phoebe_addon.meter import Meter
-from phoebe_addon.proxy import guard, lean, modes, startup_errors
+from phoebe_addon.proxy import flow_lines, guard, lean, modes, startup_errors
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.open_files import ClientLimits, possible
 from phoebe_addon.proxy.stopping import Stopping, drain
@@ -51,6 +51,8 @@ class Lifecycle:
             return
         try:
             modes.check_modes(ctx.options.mode)
+            if modes.without_http3(ctx.options.mode):
+                logger.info("phoebe: HTTP/3 is turned off: no UDP is listened on")
             settings = read_settings(ctx.options, self._settings, faults)
             upstreams = settings.upstreams or Followed.fixed(
                 modes.upstreams_of(ctx.options.mode, settings.declared)
@@ -79,6 +81,7 @@ class Lifecycle:
         # Lazy: no engine is asked before the gate has decided. The others would open ways past the gate.
         ctx.options.update(connection_strategy="lazy", websocket=False, rawtcp=False)
         startup_errors.tolerate(ctx.master.addons)
+        flow_lines.without_queries(ctx.master.addons)
         try:
             self._meter = Meter(self._settings)
         except (SpoolError, OSError) as error:

@@ -121,6 +121,8 @@ class GuardedHttpStream(TimedHttpStream):
         request = self.flow.request
         if request.method == "CONNECT":
             return gate.connect_refused()
+        if request.is_http3:
+            return gate.bad_http(505, "HTTP/3 is not supported.")
         if request.http_version not in _HTTP1_VERSIONS and self._speaks_http1():
             return gate.bad_http(505, "The request line must end in HTTP/1.1 or HTTP/1.0.")
         return None

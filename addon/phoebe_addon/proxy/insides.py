@@ -353,6 +353,22 @@ INSIDES: tuple[Inside, ...] = (
         "mitmproxy.optmanager:_UnconvertedStrings",
         val="The texts behind --set, one for each time.",
     ),
+    # Modes, and what is printed.
+    *_all(
+        Kind.CALLED,
+        "mitmproxy.proxy.mode_specs:ProxyMode",
+        parse="It keeps what it has parsed: ours takes UDP out of it before anything is listened on.",
+    ),
+    *_all(
+        Kind.READ,
+        "mitmproxy.proxy.mode_specs:ReverseMode",
+        transport_protocol="What a mode listens on: ours leaves TCP alone.",
+    ),
+    *_all(
+        Kind.OVERRIDDEN,
+        "mitmproxy.addons.dumper:Dumper",
+        echo_flow="It prints a flow, however much is to be printed: ours takes the query out meanwhile.",
+    ),
     # Addons, and the end of the process.
     *_all(
         Kind.OVERRIDDEN,

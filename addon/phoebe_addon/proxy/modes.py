@@ -27,6 +27,22 @@ def check_modes(modes: Sequence[str]) -> None:
             raise ModeError(f"--mode {mode.full_spec} can't be metered: give reverse:http(s)://… or none")
 
 
+def without_http3(modes: Sequence[str]) -> bool:
+    """Let mitmproxy listen on TCP only, for each of these modes. Returns whether any would have taken UDP.
+
+    For `reverse:https://…` it would also take HTTP/3 over UDP, where it can't ask engines that speak another
+    HTTP. It keeps what it has parsed, and asks that when it begins to listen.
+    """
+    found = [
+        mode
+        for mode in map(mode_specs.ProxyMode.parse, modes)
+        if isinstance(mode, mode_specs.ReverseMode) and mode.transport_protocol != mode_specs.TCP
+    ]
+    for mode in found:
+        mode.transport_protocol = mode_specs.TCP
+    return bool(found)
+
+
 def upstreams_of(modes: Sequence[str], declared: Declared) -> Upstreams:
     """Return the upstream that `--mode reverse:URL` names, for every resource. declared: what is known of it.
 

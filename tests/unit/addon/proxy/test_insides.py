@@ -148,6 +148,7 @@ def test_every_method_that_is_overridden_is_listed_and_nothing_else() -> None:
     # Put into objects, not into classes of ours.
     in_objects = {
         "mitmproxy.addonmanager:AddonManager.trigger_event",
+        "mitmproxy.addons.dumper:Dumper.echo_flow",
         "mitmproxy.addonmanager:AddonManager.trigger",
         "mitmproxy.master:Master.shutdown",
     }
