@@ -9,7 +9,7 @@ from phoebe_addon.formats.steps import Steps
 from phoebe_addon.gate.billing import check_billing
 from phoebe_addon.gate.edge_secrets import SECRET_HEADER, EdgeSecrets
 from phoebe_addon.gate.identity import HeaderNames, Identity, read_identity
-from phoebe_addon.gate.preflight import Preflight, answer_preflight
+from phoebe_addon.gate.preflight import ANY_ORIGIN, Preflight, answer_preflight
 from phoebe_addon.gate.refusal import Refusal, RefusalReason
 from phoebe_addon.gate.request_body import (
     Asking,
@@ -72,7 +72,7 @@ class GateRules:
 
     body_bytes_max: of a request body, decoded, in bytes. asking: what is asked of engines of which the
     resource map does not say it. secret_header: the one with the edge's secret. allowed_unbillable: kinds of
-    requests that pass although they can't be billed.
+    requests that pass although they can't be billed. cors_origins: whose pages may call from a browser.
     """
 
     trusted_edges: tuple[Network, ...]
@@ -82,6 +82,7 @@ class GateRules:
     asking: Asking = Asking.FINAL
     secret_header: str = SECRET_HEADER
     allowed_unbillable: frozenset[str] = frozenset()
+    cors_origins: frozenset[str] = frozenset({ANY_ORIGIN})
 
 
 def check_head(
@@ -103,7 +104,7 @@ def check_head(
         return refusal
     path = head.target.partition("?")[0]
     if head.method == "OPTIONS":
-        return answer_preflight(path, head.headers, rules.routes)
+        return answer_preflight(path, head.headers, rules.routes, rules.cors_origins)
     identity = read_identity(head.headers, rules.header_names)
     if isinstance(identity, Refusal):
         return identity

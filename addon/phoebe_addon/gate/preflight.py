@@ -24,13 +24,22 @@ class Preflight:
     headers: tuple[tuple[str, str], ...]
 
 
+ANY_ORIGIN = "*"
+_ORIGIN = re.compile(r"https?://(?:[0-9a-z._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+
+
+def is_origin(text: str) -> bool:
+    """Whether a text is an origin as browsers write it, such as https://chat.example.com, or any."""
+    return text == ANY_ORIGIN or _ORIGIN.fullmatch(text) is not None
+
+
 def answer_preflight(
-    path: str, headers: Mapping[str, Sequence[str]], routes: RouteTable
+    path: str, headers: Mapping[str, Sequence[str]], routes: RouteTable, origins: frozenset[str]
 ) -> Preflight | Refusal:
     """Say what a path takes. headers: every value of each header, by lower-case name.
 
-    A page of any origin may call what is served, with whatever headers it asks for. A Refusal (404) if
-    nothing is served on the path.
+    origins: whose pages may call what is served, with whatever headers they ask for; to others nothing is
+    said of that, which browsers take for a no. A Refusal (404) if nothing is served on the path.
     """
     methods = routes.methods(path)
     if not methods:
@@ -41,9 +50,12 @@ def answer_preflight(
         return Refusal(400, RefusalReason.BAD_BODY, "An OPTIONS request has no body.")
     allowed = ", ".join((*methods, "OPTIONS"))
     answer = [("Allow", allowed)]
-    if "origin" in headers:
+    origin = ",".join(headers.get("origin", ()))
+    if ANY_ORIGIN not in origins:
+        answer.append(("Vary", "Origin"))
+    if origin and (origin in origins or ANY_ORIGIN in origins):
         answer += [
-            ("Access-Control-Allow-Origin", "*"),
+            ("Access-Control-Allow-Origin", ANY_ORIGIN if ANY_ORIGIN in origins else origin),
             ("Access-Control-Allow-Methods", allowed),
             ("Access-Control-Max-Age", str(_MAX_AGE_S)),
         ]

@@ -87,6 +87,13 @@ OPTIONS = (
         "~/.phoebe/spool",
         "Folder where events wait for the rater. Processes may share it.",
     ),
+    Option(
+        "phoebe_cors_origins",
+        Sequence[str],
+        ("*",),
+        "Origins whose pages may call from a browser, as OPTIONS tells it: `*`, origins such as "
+        "https://chat.example.com, or `none`. Several: given again, or with commas.",
+    ),
     Option("phoebe_spool_limit", str, "1g", "Size of the spool beyond which new requests get 503 (k, m, g)."),
     Option("phoebe_body_limit", str, "16m", "Largest request body; a larger one gets 413 (k, m, g)."),
     Option(

@@ -17,6 +17,7 @@ from phoebe_addon.gate.edge_secrets import SECRET_HEADER, EdgeSecrets
 from phoebe_addon.gate.forwarding import Forwarding
 from phoebe_addon.gate.gate import GateRules
 from phoebe_addon.gate.identity import HeaderNames
+from phoebe_addon.gate.preflight import is_origin
 from phoebe_addon.gate.request_body import Asking
 from phoebe_addon.gate.routes import RouteTable
 from phoebe_addon.gate.trusted_edges import Network, let_anyone_in
@@ -27,6 +28,7 @@ from phoebe_addon.settings.files import UNUSABLE, follow_edge_secrets, follow_ro
 type Address = tuple[str, int]
 
 _COUNT_MAX = 1_000_000
+_NO_ORIGIN = "none"
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -109,6 +111,7 @@ def read_settings(
             asking=reader.asking(),
             secret_header=secret_header,
             allowed_unbillable=reader.allowed_unbillable(),
+            cors_origins=reader.cors_origins(),
         ),
         forwarding=reader.forwarding(header_names, secret_header),
         edge_secrets=edge_secrets,
@@ -314,6 +317,18 @@ class _Reader:
         unknown = ", ".join(sorted(names - set(known)))
         if unknown:
             self.faults.append(f"phoebe_allow_unbillable: unknown: {unknown}; known: {', '.join(known)}")
+        return names
+
+    def cors_origins(self) -> frozenset[str]:
+        names = frozenset(self.names("phoebe_cors_origins"))
+        if names == {_NO_ORIGIN}:
+            return frozenset()
+        wrong = sorted(name for name in names if not is_origin(name))
+        if wrong or not names:
+            self.faults.append(
+                f"phoebe_cors_origins: {', '.join(wrong) or 'nothing'} is no origin like "
+                "https://chat.example.com; `*` stands for any, `none` alone for none"
+            )
         return names
 
     def names(self, option: str) -> tuple[str, ...]:

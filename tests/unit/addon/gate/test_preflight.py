@@ -7,11 +7,12 @@ from phoebe_addon.gate.routes import RouteTable
 
 ROUTES = RouteTable(built_in_routes())
 CHAT = "/v1/chat/completions"
+ANYONE = frozenset({"*"})
 
 
 def answered(path: str, **headers: str) -> dict[str, str]:
     sent = {name.replace("_", "-"): [value] for name, value in headers.items()}
-    answer = answer_preflight(path, sent, ROUTES)
+    answer = answer_preflight(path, sent, ROUTES, ANYONE)
     assert isinstance(answer, Preflight)
     return dict(answer.headers)
 
@@ -47,7 +48,7 @@ def test_headers_that_are_no_names_are_not_repeated(asked: str) -> None:
 
 @pytest.mark.parametrize("path", ["/nowhere", "*", "/v1/realtime", "/vertex"])
 def test_where_nothing_is_served_nothing_may_be_called(path: str) -> None:
-    refusal = answer_preflight(path, {"origin": ["null"]}, ROUTES)
+    refusal = answer_preflight(path, {"origin": ["null"]}, ROUTES, ANYONE)
 
     assert isinstance(refusal, Refusal)
     assert refusal.status == 404
@@ -62,8 +63,30 @@ def test_where_nothing_is_served_nothing_may_be_called(path: str) -> None:
     ],
 )
 def test_a_preflight_has_no_body(name: str, value: str, refused: bool) -> None:
-    answer = answer_preflight(CHAT, {name: [value]}, ROUTES)
+    answer = answer_preflight(CHAT, {name: [value]}, ROUTES, ANYONE)
 
     assert isinstance(answer, Refusal) is refused
     if isinstance(answer, Refusal):
         assert (answer.status, answer.reason) == (400, RefusalReason.BAD_BODY)
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "allowed"),
+    [
+        (["https://a.example"], "https://a.example", "https://a.example"),
+        (["https://a.example", "http://localhost:3000"], "http://localhost:3000", "http://localhost:3000"),
+        (["https://a.example"], "https://b.example", None),
+        (["https://a.example"], "null", None),
+        ([], "https://a.example", None),
+    ],
+)
+def test_only_pages_of_the_origins_that_are_listed_may_call(
+    origins: list[str], origin: str, allowed: str | None
+) -> None:
+    answer = answer_preflight(CHAT, {"origin": [origin]}, ROUTES, frozenset(origins))
+
+    assert isinstance(answer, Preflight)
+    headers = dict(answer.headers)
+    assert headers.get("Access-Control-Allow-Origin") == allowed
+    assert ("Access-Control-Allow-Methods" in headers) == (allowed is not None)
+    assert (headers["Vary"], headers["Allow"]) == ("Origin", "POST, OPTIONS")

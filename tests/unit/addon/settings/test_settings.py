@@ -88,3 +88,21 @@ def test_files_that_are_followed_already_go_on_being_followed_however_they_are_n
     assert later.rules.body_bytes_max == 1024
     with pytest.raises(SettingsError, match="not YAML"):
         read_settings(options_with(**given))
+
+
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        (["*"], {"*"}),
+        (["none"], set()),
+        (["https://a.example, http://[::1]:3000"], {"https://a.example", "http://[::1]:3000"}),
+    ],
+)
+def test_origins_whose_pages_may_call_are_read(given: list[str], origins: set[str]) -> None:
+    assert settings_with(phoebe_cors_origins=given).rules.cors_origins == origins
+
+
+@pytest.mark.parametrize("given", ["https://a.example/", "a.example", "none,*", "null", ","])
+def test_what_is_no_origin_is_refused(given: str) -> None:
+    with pytest.raises(SettingsError, match=r"phoebe_cors_origins: .* is no origin like"):
+        settings_with(phoebe_cors_origins=[given])
