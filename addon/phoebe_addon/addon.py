@@ -90,7 +90,8 @@ class PhoebeAddon(Lifecycle):
         if exchange is None or flow.response is None:
             return
         if exchange.metering and exchange.stage is Stage.ANSWERING and not flow.response.stream:
-            read_buffered(exchange.metering, flow.response)
+            exchange.answer_came()
+            await self._turns.take(read_buffered(exchange.metering, flow.response))
         await self._end(flow, exchange, Ending.ANSWER_COMPLETE)
 
     async def error(self, flow: http.HTTPFlow) -> None:

@@ -125,7 +125,8 @@ class Meter:
     async def end_connection(self, connection_id: str) -> None:
         """End what is still open on a client's connection that is gone: nothing more will be heard of it."""
         for exchange in self.under_way.on_connection(connection_id):
-            await self.end(exchange, Ending.CLIENT_GONE)
+            if not exchange.answer_is_here:
+                await self.end(exchange, Ending.CLIENT_GONE)
 
     def end_all(self) -> None:
         """End what is open, because the proxy stops."""

@@ -64,10 +64,12 @@ class Exchange:
     stage: where it stands; only the methods move it on. connection_id: of the client's connection it came on.
     path: what the client asked for, without the query; an engine may be asked for it below a prefix. passed:
     once its head is in order. refusal: why it was refused. metering: once it is admitted. engine_failure: how
-    its engine failed, if it did.
+    its engine failed, if it did. answer_is_here: whether all of the answer has come, and the
+    client got none of it yet.
     """
 
     __slots__ = (
+        "answer_is_here",
         "connection_id",
         "engine_failure",
         "metering",
@@ -85,6 +87,7 @@ class Exchange:
         self.refusal: Refusal | None = None
         self.metering: Metering | None = None
         self.engine_failure: EngineFailure | None = None
+        self.answer_is_here = False
 
     def pass_head(self, passed: Pass) -> None:
         """Its head is in order. Raises StageError."""
@@ -116,6 +119,10 @@ class Exchange:
     def answer_began(self) -> None:
         """The head of its engine's answer is here. Raises StageError."""
         self._become(Stage.ANSWERING)
+
+    def answer_came(self) -> None:
+        """All of its answer is here, and is being read. Its client may leave meanwhile: it ends with that."""
+        self.answer_is_here = True
 
     def engine_failed(self, failure: EngineFailure) -> None:
         """Its engine failed. Of several failures the first holds."""

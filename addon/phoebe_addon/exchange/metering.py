@@ -101,10 +101,6 @@ class Metering:
         self._bytes_passed_on += len(data)
         return data
 
-    def answer_whole(self, content: bytes, now: datetime) -> bytes:
-        """Take an answer's body that is there whole; return what to pass on to the client."""
-        return self.answer_bytes(content, now) + self.answer_complete()
-
     def event(self, ending: Ending, now: datetime) -> MeteringEvent:
         """Make the event of the exchange, which ends now. Once: a body that broke off is read to its end."""
         if self._answer_body and ending is not Ending.ANSWER_COMPLETE:

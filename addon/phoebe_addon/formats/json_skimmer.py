@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from phoebe_addon.formats.json_nesting import ContainerEnd
 from phoebe_addon.formats.json_shortening import KEPT_BYTES_MAX, NOT_EMPTY, is_json, kept
-from phoebe_addon.formats.json_wanted import Wanted
+from phoebe_addon.formats.json_wanted import FLAT_CONTAINER, FLAT_VALUE, Wanted
 
 ELEMENTS_MAX = 1024
 """Of an array no more elements are kept."""
@@ -33,6 +33,9 @@ _MEMBER_START = re.compile(rb'[ \t\n\r]*+("([^"\\]{0,256}+)"[ \t\n\r]*+:[ \t\n\r
 _STRING_OR_SCALAR = re.compile(
     rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^"\\{}\[\],: \t\n\r]++(?=["\\{}\[\],: \t\n\r])', re.DOTALL
 )
+# Nearly all objects and arrays that are left out have no others in them.
+_FLAT = re.compile(FLAT_CONTAINER)
+_FLAT_ELEMENTS = re.compile(rb"(?:" + FLAT_VALUE + rb"[ \t\n\r]*+,[ \t\n\r]*+)++")
 _SPACE_AND_BOM = re.compile(rb"[ \t\n\r\xef\xbb\xbf]*+")
 _IN_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _IN_SCALAR = re.compile(rb'[^"\\{}\[\],: \t\n\r]*+')
@@ -220,11 +223,27 @@ class JsonSkimmer:
             text = match[0] if value.wanted is not None else None
             self._give(value, text and kept(first, text), self._fed + match.end())
             return match.end()
+        if value.wanted is None and (behind := self._skip_flat(chunk, start, is_container=is_container)):
+            return behind
         looked_into = is_container and self._is_looked_into(value.wanted, first)
         if value.wanted is not None and (value.wanted.whole or not looked_into):
             value.copy = _Copy(start)
             self._copies.append(value.copy)
         return self._begin(start, is_container=is_container, looked_into=looked_into)
+
+    def _skip_flat(self, chunk: bytes, start: int, *, is_container: bool) -> int | None:
+        """Leave out elements of an array with nothing nested in them, or one object or array of that kind."""
+        if self._open and not self._open[-1].is_object:
+            elements = _FLAT_ELEMENTS.match(chunk, start)
+            if elements:
+                # No element behind one that is left out is asked for.
+                self._open[-1].count += 1
+                return elements.end()
+        container = _FLAT.match(chunk, start) if is_container else None
+        if container is None:
+            return None
+        self._give(self._value, None, self._fed + container.end())
+        return container.end()
 
     def _is_looked_into(self, wanted: Wanted | None, first: bytes) -> bool:
         if self.spans is not None and first == b"{" and not self._open:

@@ -4,6 +4,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+FLAT_CONTAINER = rb'[\[{](?:[^"\\{}\[\]]++|"[^"\\]*+")*+[\]}]'
+"""What takes an object or an array with no others in it, and no escapes."""
+FLAT_VALUE = rb'(?:"[^"\\]*+"|' + FLAT_CONTAINER + rb"|[^\"\\{}\[\],: \t\n\r]++)"
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -32,11 +36,10 @@ class Wanted:
 
 
 def _unwanted_members(names: tuple[bytes, ...]) -> re.Pattern[bytes] | None:
-    """Make a pattern of members that have other names and no objects in them."""
+    """Make a pattern of members that have other names, and values with no containers in containers."""
     if not names:
         return None
     wanted = b"|".join(re.escape(name) for name in names)
     space = rb"[ \t\n\r]*+"
     name = rb'"(?!(?:' + wanted + rb')")[^"\\]{0,256}+"'
-    value = rb'(?:"[^"\\]*+"|\[[^"\\\[\]{}]*+\]|[^"\\{}\[\],: \t\n\r]++)'
-    return re.compile(rb"(?:" + space + name + space + b":" + space + value + space + b",)++")
+    return re.compile(rb"(?:" + space + name + space + b":" + space + FLAT_VALUE + space + b",)++")

@@ -66,8 +66,15 @@ class PacedConnectionHandler(mode_servers.ProxyConnectionHandler):
         if reading is self.client:
             self._client_spoke.set()
         await super().drain_writers()  # type: ignore[no-untyped-call]
+        if reading and self._has_more(reading):
+            # mitmproxy would read on at once: what has come on one connection must not hold up all others.
+            await asyncio.sleep(0)
         while reading and (stream := self._holding_back(reading)):
             await self._until_taken(stream)
+
+    def _has_more(self, connection: Connection) -> bool:
+        io = self.transports.get(connection)
+        return io is not None and isinstance(io.reader, asyncio.StreamReader) and bool(io.reader._buffer)  # type: ignore[attr-defined]
 
     def _holding_back(self, engine: Connection) -> http_layers.HttpStream | None:
         """Return a stream of an engine that holds back more than it may."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from mitmproxy import http
 
 from phoebe_addon.exchange.metering import Metering
+from phoebe_addon.formats.steps import Steps
 from phoebe_addon.proxy import flows
 
 logger = logging.getLogger(__name__)
@@ -15,6 +16,8 @@ logger = logging.getLogger(__name__)
 # Documents up to here are kept whole and sent on, Content-Length and all, after their event is durable.
 # Longer ones and those of unknown length are passed on as they come, framed so that the end can be held back.
 _BUFFERED_BYTES_MAX = 8 * 1024 * 1024
+# Of those, so much is read in one step.
+_STEP_BYTES = 16 * 1024
 
 
 def open_answer(flow: http.HTTPFlow, response: http.Response, metering: Metering) -> None:
@@ -28,15 +31,24 @@ def open_answer(flow: http.HTTPFlow, response: http.Response, metering: Metering
         response.stream = _watcher(metering)
 
 
-def read_buffered(metering: Metering, response: http.Response) -> None:
-    """Show an answer that is there whole to the metering, and take out what the client had not asked for."""
+def read_buffered(metering: Metering, response: http.Response) -> Steps[None]:
+    """Show an answer that is there whole to the metering, and take out what the client had not asked for.
+
+    A long one is read in steps, of which the first does nothing.
+    """
     content = response.raw_content or b""
+    passed: list[bytes] = []
     try:
-        passed_on = metering.answer_whole(content, datetime.now(UTC))
+        for start in range(0, len(content), _STEP_BYTES):
+            if len(content) > _STEP_BYTES:
+                yield
+            passed.append(metering.answer_bytes(content[start : start + _STEP_BYTES], datetime.now(UTC)))
+        passed.append(metering.answer_complete())
     except Exception:
         logger.exception("phoebe: an answer can't be read; it is passed on as it is")
-        metering.pass_on(content)
+        metering.pass_on(content[sum(map(len, passed)) :])
         return
+    passed_on = b"".join(passed)
     if passed_on != content:
         response.content = passed_on
 

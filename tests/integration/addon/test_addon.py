@@ -8,6 +8,7 @@ import pytest
 from mitmproxy import http
 from mitmproxy.test import tflow
 
+from phoebe_addon import turns
 from phoebe_addon.exchange.exchange import Stage
 from phoebe_addon.gate.refusal import INTERNAL_ERROR
 from phoebe_addon.meter import Meter
@@ -139,6 +140,31 @@ async def test_a_client_that_leaves_while_its_admission_is_written_reaches_no_en
 
     assert book.engines == []
     assert [event.outcome for event in events(addon, tmp_path)] == ["aborted"]
+
+
+async def test_a_client_that_leaves_while_a_long_answer_is_read_pays_for_it(
+    addon: PhoebeAddon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long answers are read in turns of the event loop, so that much may happen meanwhile."""
+    monkeypatch.setattr(turns, "TURN_S", 0.0)
+    long = ANSWER[:-1] + b',"text":"%s"}' % (b"x" * 1_000_000)
+    book = Playbook(actions={}, held=set(HOOKS))
+    book.sends(CHAT)
+    await book.play(addon)
+    book.sends(ANSWERED.replace(b"%d" % len(ANSWER), b"%d" % len(long)).replace(ANSWER, long), book.engine)
+    playing = asyncio.ensure_future(book.play(addon))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert book.exchange.answer_is_here
+    before = book.exchange.stage
+    assert addon._meter
+    await addon._meter.end_connection(book.client.id)
+    await playing
+
+    assert (before, book.exchange.stage) == (Stage.ANSWERING, Stage.ENDED)
+    assert len(addon._meter.under_way) == 0
+    (event,) = events(addon, tmp_path)
+    assert (event.outcome, event.prompt_tokens, event.completion_tokens) == ("completed", 1, 2)
 
 
 async def test_what_ended_before_it_went_out_reaches_no_engine(addon: PhoebeAddon, tmp_path: Path) -> None:
