@@ -12,6 +12,7 @@ DIFFERENT = {
     "background.py": {"Background"},
     "followed_files.py": {"Followed", "UnusableFileError", "follow", "_Looking"},
     "near_names.py": set[str](),
+    "operator_port.py": set[str](),
 }
 
 
