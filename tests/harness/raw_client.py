@@ -1,5 +1,6 @@
 """A client that says exactly what a test tells it to, byte for byte, and reads its answers one at a time."""
 
+import select
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,6 +51,10 @@ class RawClient:
 
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
+
+    def has_received(self) -> bool:
+        """Whether something can be read."""
+        return bool(self._buffer or select.select([self._socket], [], [], 0)[0])
 
     def read_head(self) -> tuple[int, dict[str, str]]:
         """Read up to the end of the next head; return its status and headers."""
