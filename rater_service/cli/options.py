@@ -14,6 +14,7 @@ import typer
 from rater_service.database.database import Pool, open_database, open_pool
 from rater_service.errors import OperatorError
 from rater_service.hours import InvalidWindow
+from rater_service.rating.run import LATE_MAX
 
 DATA_DIR_DEFAULT = Path(".phoebe/data")
 
@@ -99,6 +100,21 @@ DataDir = Annotated[
     Path,
     typer.Option(
         "--data", envvar="PHOEBE_DATA", metavar="DIR", help="Where the embedded PostgreSQL keeps its data."
+    ),
+]
+
+
+LATE_DAYS_DEFAULT = LATE_MAX.days
+LateDays = Annotated[
+    int,
+    typer.Option(
+        "--late-days",
+        envvar="PHOEBE_LATE_DAYS",
+        metavar="DAYS",
+        min=0,
+        max=3660,
+        help="A routine run also rates earlier hours to which usage came since they were rated, if they are "
+        "no older than this; older ones it names.",
     ),
 ]
 

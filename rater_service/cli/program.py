@@ -20,7 +20,13 @@ from rater_service.cli.audit import show_audit
 from rater_service.cli.explain import explain
 from rater_service.cli.export import export
 from rater_service.cli.migrate import migrate
-from rater_service.cli.options import DATA_DIR_DEFAULT, DatabaseUrl, DataDir
+from rater_service.cli.options import (
+    DATA_DIR_DEFAULT,
+    LATE_DAYS_DEFAULT,
+    DatabaseUrl,
+    DataDir,
+    LateDays,
+)
 from rater_service.cli.plugins import PluggableGroup
 from rater_service.cli.prices import prices as cli_prices
 from rater_service.cli.protection import TlsCert, TlsClientCa, TlsKey, Tokens
@@ -155,6 +161,7 @@ def serve(  # noqa: PLR0913 - one parameter per option
             help="How long after that to wait for events that are still on their way.",
         ),
     ] = DELAY_DEFAULT_S,
+    late_days: LateDays = LATE_DAYS_DEFAULT,
     log_level: Annotated[_LogLevel, typer.Option(help="What to log to standard error.")] = _LogLevel.INFO,
 ) -> None:
     """Run the gRPC service: store events, rate windows, quote prices.
@@ -179,6 +186,7 @@ def serve(  # noqa: PLR0913 - one parameter per option
         ProtectionFiles(tls_cert, tls_key, tls_client_ca, tokens),
         metrics or None,
         None if rate_every is None else RatingSchedule(rate_every, timedelta(seconds=rate_delay)),
+        timedelta(days=late_days),
     )
     asyncio.run(run(settings))
 

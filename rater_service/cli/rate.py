@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,9 +15,11 @@ import typer
 
 from rater_service.cli.options import (
     DATA_DIR_DEFAULT,
+    LATE_DAYS_DEFAULT,
     AsJson,
     DatabaseUrl,
     DataDir,
+    LateDays,
     WindowStart,
     explained_windows,
     moment_option,
@@ -88,6 +90,7 @@ def rate(  # noqa: PLR0913 - one parameter per option
             "Default: routine without bounds, backfill with bounds.",
         ),
     ] = None,
+    late_days: LateDays = LATE_DAYS_DEFAULT,
     by: Annotated[
         str | None,
         typer.Option(
@@ -107,9 +110,9 @@ def rate(  # noqa: PLR0913 - one parameter per option
 ) -> None:
     """Rate the metered events of a window into bills.
 
-    Without bounds: the trailing 24 complete hours. Running it again changes nothing. Every event of the
-    window is counted once; those that may be owed but could not be billed are listed by name, with the money
-    at risk, in USD.
+    Without bounds: the trailing 24 complete hours, and earlier hours to which usage came since they were
+    rated. Running it again changes nothing. Every event of the window is counted once; those that may be owed
+    but could not be billed are listed by name, with the money at risk, in USD, and with what to do.
 
     Exit codes: 0 all is well; 1 failure, nothing was changed (of several runs: by the one that failed and
     those after it); 2 rated, but something needs a human.
@@ -122,19 +125,23 @@ def rate(  # noqa: PLR0913 - one parameter per option
         mode=chosen if mode is None else Mode[mode.name],
         dry_run=dry_run,
         reprice=reprice,
+        late_max=timedelta(days=late_days),
     )
     parts = list(_parts(request, now))
     price_file = None if prices is None else (read_price_file(prices), str(prices))
     with reported_progress("rating") as on_part:
         results = asyncio.run(_rate(parts, price_file, database_url, data, on_part))
+    every_run = [run for result in results for run in result.all_runs()]
     if as_json:
         runs = [run_json(request, result) for result in results]
         write_json(runs[0] if len(runs) == 1 else runs)
     else:
         write(summary(results, dry_run=dry_run))
-        for result in results:
-            show_findings(result, bills=dry_run or request.mode is Mode.BACKFILL, dry_run=dry_run)
-    if any(result.anomalies for result in results):
+        for late in (late for result in results for late in result.late_runs):
+            write(f"late usage was rated, too: {summary([late], dry_run=dry_run)}")
+        for run in every_run:
+            show_findings(run, bills=dry_run or request.mode is Mode.BACKFILL, dry_run=dry_run)
+    if any(run.anomalies for run in every_run):
         raise AnomaliesFound
 
 
@@ -160,12 +167,14 @@ def _parts(request: RateRequest, now: datetime) -> Iterator[RateRequest]:
     while True:
         rest = request.window_end - start
         end = request.window_end if rest <= WINDOW_MAX else start + WINDOW_MAX
-        part = replace(request, window_start=start, window_end=end)
+        is_last = end >= request.window_end
+        # What lies outside of one part may be inside of the next.
+        part = replace(request, window_start=start, window_end=end, names_late=is_last)
         with explained_windows():
             refuse_invalid(part, now)
         yield part
         start = end
-        if start >= request.window_end:
+        if is_last:
             return
 
 

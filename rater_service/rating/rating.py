@@ -3,8 +3,10 @@
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
+from decimal import Decimal
+from typing import cast
 
 import asyncpg
 
@@ -12,12 +14,21 @@ from rater_service.database.database import Connection, Pool
 from rater_service.database.long_statements import fetch_one, fetch_value, run
 from rater_service.errors import NoPriceBookError
 from rater_service.events.producers import incomplete_producers
+from rater_service.hours import utc_text
 from rater_service.money import decimal_text
 from rater_service.prices.pricebook import FINE_TUNE_PREFIX
 from rater_service.prices.store import load_history
 from rater_service.rating.findings import add_up_changes, find_anomalies
+from rater_service.rating.late_usage import (
+    LateHours,
+    find_late_hours,
+    late_before,
+    oldest_taken,
+    part_late_hours,
+    windows_of,
+)
 from rater_service.rating.pricing import price_buckets
-from rater_service.rating.run import RateRequest, RateResult, refuse_invalid
+from rater_service.rating.run import Mode, RateRequest, RateResult, refuse_invalid
 from rater_service.rating.turn import rating_turn
 from rater_service.rollup import KEY
 
@@ -30,24 +41,44 @@ ATTEMPTS_MAX = 3
 async def rate_window(pool: Pool, request: RateRequest, now: datetime) -> RateResult:
     """Recompute every rollup in the window and make `rated_usage` agree.
 
-    `now` (UTC-aware) decides which hour is running. Raises InvalidWindow, before anything is touched, and
-    NoPriceBookError. Concurrent runs take turns.
+    `now` (UTC-aware) decides which hour is running. A routine run that changes bills also rates other hours
+    whose usage is newer than their last run, each in a run of its own. Raises InvalidWindow, before anything
+    is touched, and NoPriceBookError. Concurrent runs take turns.
     """
     refuse_invalid(request, now)
     async with rating_turn(pool) as connection:
-        result = await _rate_with_patience(connection, request, now)
+        result, late = await _rate_with_patience(connection, request, now)
+        _log(result)
+        late_runs = [await _rate_late(connection, request, window, now) for window in windows_of(late.taken)]
+    return replace(result, late_runs=tuple(late_runs))
+
+
+async def _rate_late(
+    connection: Connection, request: RateRequest, window: tuple[datetime, datetime], now: datetime
+) -> RateResult:
+    # Other prices for what was billed are for the window that was asked for.
+    part = replace(request, window_start=window[0], window_end=window[1], reprice=False, names_late=False)
+    result, _ = await _rate_with_patience(connection, part, now)
+    logger.warning(
+        "run %d took late usage along, %s to %s: %d events in all, bills changed by %s USD",
+        result.run_id,
+        *map(utc_text, window),
+        result.events_in_window,
+        decimal_text(result.changes.total.difference),
+    )
+    _log(result)
+    return result
+
+
+def _log(result: RateResult) -> None:
     for anomaly in result.anomalies:
         logger.error(
-            "run %d, %s to %s: %s: %d events, %d tokens, money at risk %s",
+            "run %d, %s to %s: %s",
             result.run_id,
-            request.window_start.isoformat(),
-            request.window_end.isoformat(),
-            anomaly.reason,
-            anomaly.events,
-            anomaly.tokens,
-            "unknown" if anomaly.money_at_risk is None else f"{decimal_text(anomaly.money_at_risk)} USD",
+            utc_text(result.window_start),
+            utc_text(result.window_end),
+            anomaly.in_words(),
         )
-    return result
 
 
 async def compute(connection: Connection, request: RateRequest) -> None:
@@ -73,7 +104,9 @@ async def compute(connection: Connection, request: RateRequest) -> None:
     await run(connection, "rating/gone")
 
 
-async def _rate_with_patience(connection: Connection, request: RateRequest, now: datetime) -> RateResult:
+async def _rate_with_patience(
+    connection: Connection, request: RateRequest, now: datetime
+) -> tuple[RateResult, LateHours]:
     for attempt in range(1, ATTEMPTS_MAX + 1):
         try:
             async with connection.transaction(isolation="repeatable_read"):
@@ -85,17 +118,32 @@ async def _rate_with_patience(connection: Connection, request: RateRequest, now:
     raise AssertionError("the last attempt returns or raises")
 
 
-async def _rate(connection: Connection, request: RateRequest, now: datetime) -> RateResult:
+async def _find_late(connection: Connection, request: RateRequest, now: datetime) -> LateHours:
+    if not request.names_late:
+        return LateHours()
+    window = (request.window_start, request.window_end)
+    hours = await find_late_hours(connection, before=late_before(now), outside=window)
+    if request.mode is not Mode.ROUTINE or request.dry_run:
+        return LateHours(named=tuple(hours))
+    return part_late_hours(hours, oldest_taken(now, request.late_max))
+
+
+async def _rate(connection: Connection, request: RateRequest, now: datetime) -> tuple[RateResult, LateHours]:
     begun = await fetch_one(connection, "rating/begin")
+    late = await _find_late(connection, request, now)
     await compute(connection, request)
     window = _window(request)
     counts = dict(await fetch_one(connection, "rating/counts", **window))
     incomplete = await incomplete_producers(connection, **window, now=now)
-    anomalies = await find_anomalies(connection, request.mode, incomplete)
+    anomalies = await find_anomalies(connection, request, incomplete, late.named)
     changes = await add_up_changes(connection)
     if not request.dry_run and (counts["rollups_written"] or counts["reconciled_deletions"]):
         await _apply(connection, begun["id"], now)
         await _require_standing(connection, window)
+    if not request.dry_run:
+        await run(
+            connection, "rating/keep_hours", run=begun["id"], knowledge_at=begun["knowledge_at"], **window
+        )
     window_open = request.window_end > now
     kept = await fetch_one(
         connection,
@@ -110,14 +158,14 @@ async def _rate(connection: Connection, request: RateRequest, now: datetime) -> 
         knowledge_at=begun["knowledge_at"],
         started_at=now,
         **counts,
-        anomalies=json.dumps([asdict(anomaly) for anomaly in anomalies], default=decimal_text),
+        anomalies=json.dumps([asdict(anomaly) for anomaly in anomalies], default=_json_value),
         incomplete_producer_count=incomplete.count,
         incomplete_producers=json.dumps(
-            [asdict(producer) for producer in incomplete.first], default=datetime.isoformat
+            [asdict(producer) for producer in incomplete.first], default=_json_value
         ),
     )
     _require_kept(counts, kept)
-    return RateResult(
+    result = RateResult(
         run_id=begun["id"],
         window_start=request.window_start,
         window_end=request.window_end,
@@ -132,6 +180,11 @@ async def _rate(connection: Connection, request: RateRequest, now: datetime) -> 
         changes=changes,
         **counts,
     )
+    return result, late
+
+
+def _json_value(value: object) -> str:
+    return utc_text(value) if isinstance(value, datetime) else decimal_text(cast("Decimal", value))
 
 
 def _window(request: RateRequest) -> dict[str, datetime]:

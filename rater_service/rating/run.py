@@ -6,7 +6,8 @@ from decimal import Decimal
 from enum import StrEnum
 
 from rater_service.events.producers import IncompleteProducer
-from rater_service.hours import HOUR, InvalidWindow, require_window
+from rater_service.hours import HOUR, InvalidWindow, require_window, utc_text
+from rater_service.money import decimal_text
 
 WINDOW_MAX = timedelta(days=31)
 # A run takes its snapshot after it started, and a batch may be stored some time after it came, perhaps by
@@ -14,6 +15,10 @@ WINDOW_MAX = timedelta(days=31)
 RUN_OVERLAP = timedelta(minutes=2)
 # The anomaly of a window for which a producer may still have events.
 INCOMPLETE_HOURS = "INCOMPLETE_HOURS"
+# The anomaly of hours outside of the window whose usage is newer than their last run.
+LATE_USAGE = "LATE_USAGE"
+# How old usage may be that a routine run takes along: a month that is not invoiced yet, and some days.
+LATE_MAX = timedelta(days=35)
 REQUESTED_BY_LENGTH_MAX = 200
 
 
@@ -32,7 +37,9 @@ class RateRequest:
 
     requested_by: who wants it, 1 to 200 printable characters, for the record. dry_run: compute everything,
     change no rollup. reprice: give rollups that were rated before the prices in force now; without it they
-    keep theirs.
+    keep theirs. late_max: a routine run also rates hours outside of the window whose usage is newer than
+    their last run, if they are no older than this. names_late: whether to name those that it does not rate;
+    of runs that belong together one does.
     """
 
     window_start: datetime
@@ -41,6 +48,8 @@ class RateRequest:
     mode: Mode = Mode.ROUTINE
     dry_run: bool = False
     reprice: bool = False
+    late_max: timedelta = LATE_MAX
+    names_late: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +65,25 @@ class Offender:
     money_at_risk: Decimal | None
     detail: str | None
 
+    def in_words(self) -> str:
+        """Name what is known of it, and how many events it has."""
+        names = {
+            "auth_id": self.auth_id,
+            "resource_id": self.resource_id,
+            "model_id": self.model_id,
+            "base_model": self.base_model,
+        }
+        said = ", ".join(f"{name} {value!r}" for name, value in names.items() if value is not None)
+        detail = "" if self.detail is None else f" ({self.detail})"
+        return f"{said or 'nameless'}{detail}: {self.events} events"
+
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
     """What needs a human: usage that may be owed and is not billed, or a bill that is not as it was.
 
-    Money in USD, where it is known.
+    Money in USD, where it is known. hours: how many it concerns, from first_hour to last_hour (UTC-aware).
+    advice: what to do about it, with the command to run next.
     """
 
     reason: str
@@ -69,6 +91,25 @@ class Anomaly:
     tokens: int
     money_at_risk: Decimal | None
     offenders: tuple[Offender, ...]
+    hours: int
+    first_hour: datetime
+    last_hour: datetime
+    advice: str
+
+    def in_words(self) -> str:
+        """Say it in one line: how much, whose most of all, in which hours, and what to do."""
+        money = "" if self.money_at_risk is None else f", {decimal_text(self.money_at_risk)} USD at risk"
+        most = f"; most of all {self.offenders[0].in_words()}" if self.offenders else ""
+        return (
+            f"{self.reason}: {self.events} events, {self.tokens} tokens{money}{most}; {self.when()}; "
+            f"next: {self.advice}"
+        )
+
+    def when(self) -> str:
+        """Say in which hours."""
+        if self.hours == 1:
+            return f"in the hour {utc_text(self.first_hour)}"
+        return f"in {self.hours} hours, {utc_text(self.first_hour)} to {utc_text(self.last_hour)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +148,8 @@ class RateResult:
     events_in_window is the sum of the six counts of events after it. With dry_run the rollup counts, the
     total and the changes say what would be. total_cost is in USD. incomplete_producers: the first of those
     that may still have events for the window's complete hours. knowledge_at: what was committed later is not
-    in the run; like finished_at by the database's clock.
+    in the run; like finished_at by the database's clock. late_runs: the runs over hours outside of the
+    window that a routine run took along, because their usage was newer than their last run.
     """
 
     run_id: int
@@ -133,6 +175,11 @@ class RateResult:
     incomplete_producer_count: int
     incomplete_producers: tuple[IncompleteProducer, ...]
     changes: BillChanges
+    late_runs: "tuple[RateResult, ...]" = ()
+
+    def all_runs(self) -> "tuple[RateResult, ...]":
+        """Return this run and those it took along."""
+        return (self, *self.late_runs)
 
 
 def refuse_invalid(request: RateRequest, now: datetime) -> None:

@@ -137,9 +137,10 @@ class Metrics:
     def count_run(self, request: RateRequest, result: RateResult) -> None:
         """Count a run that went through, and its anomalies."""
         mode = request.mode.lower()
-        self._runs.labels(mode, "anomalous" if result.anomalies else "clean").inc()
-        for anomaly in result.anomalies:
-            self._anomalies.labels(anomaly.reason).inc()
+        for run in result.all_runs():
+            self._runs.labels(mode, "anomalous" if run.anomalies else "clean").inc()
+            for anomaly in run.anomalies:
+                self._anomalies.labels(anomaly.reason).inc()
         if not request.dry_run:
             self._last_success.labels(mode).set(result.finished_at.timestamp())
 

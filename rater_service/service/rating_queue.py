@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from rater_service.database.database import Pool
 from rater_service.rating.rating import rate_window
-from rater_service.rating.run import RateRequest, RateResult, refuse_invalid
+from rater_service.rating.run import LATE_MAX, RateRequest, RateResult, refuse_invalid
 from rater_service.service.metrics import Metrics
 
 type Clock = Callable[[], datetime]
@@ -21,13 +22,17 @@ class RatingQueue:
     """Where the runs of a service wait for each other.
 
     Runs follow each other by a lock of the database in any case. A run that waits there holds a connection,
-    and connections are for events. So of each service only one run waits there; the others wait here.
+    and connections are for events. So of each service only one run waits there; the others wait here. late_max: how
+    old late usage may be that routine runs take along.
     """
 
-    def __init__(self, pool: Pool, metrics: Metrics, now: Clock = utc_now) -> None:
+    def __init__(
+        self, pool: Pool, metrics: Metrics, now: Clock = utc_now, late_max: timedelta = LATE_MAX
+    ) -> None:
         self._pool = pool
         self._metrics = metrics
         self._now = now
+        self._late_max = late_max
         self._turn = asyncio.Lock()
 
     async def rate(self, request: RateRequest) -> RateResult:
@@ -36,6 +41,7 @@ class RatingQueue:
         refuse_invalid(request, self._now())
         with self._metrics.run(request.mode):
             async with self._turn:
-                result = await rate_window(self._pool, request, self._now())
+                asked = replace(request, late_max=self._late_max)
+                result = await rate_window(self._pool, asked, self._now())
         self._metrics.count_run(request, result)
         return result

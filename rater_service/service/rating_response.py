@@ -78,6 +78,7 @@ def rate_response(result: RateResult) -> pb.RateWindowResponse:
         requested_by=result.requested_by,
         knowledge_at=to_timestamp(result.knowledge_at),
         finished_at=to_timestamp(result.finished_at),
+        late_runs=[rate_response(late) for late in result.late_runs],
     )
 
 
@@ -111,6 +112,10 @@ def _anomaly(anomaly: Anomaly) -> pb.Anomaly:
         tokens=anomaly.tokens,
         money_at_risk=_money(anomaly.money_at_risk),
         offenders=[_offender(offender) for offender in anomaly.offenders],
+        hours=anomaly.hours,
+        first_hour=to_timestamp(anomaly.first_hour),
+        last_hour=to_timestamp(anomaly.last_hour),
+        advice=anomaly.advice,
     )
 
 

@@ -9,7 +9,7 @@ import asyncpg
 
 from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
 from rater_service.errors import NoPriceBookError
-from rater_service.hours import InvalidWindow, trailing_window
+from rater_service.hours import InvalidWindow, trailing_window, utc_text
 from rater_service.rating.run import Mode, RateRequest
 from rater_service.rating.schedule import RatingSchedule
 from rater_service.service.rating_queue import Clock, RatingQueue, utc_now
@@ -53,9 +53,7 @@ class ScheduledRating:
             await self._rate(slot)
         # A window is invalid when the clock was just set back.
         except (NoPriceBookError, InvalidWindow, asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as error:
-            logger.error(
-                "the scheduled run of %s failed and will be tried again: %r", slot.isoformat(), error
-            )
+            logger.error("the scheduled run of %s failed and will be tried again: %r", utc_text(slot), error)
             return
         self._done = slot
 
@@ -66,21 +64,16 @@ class ScheduledRating:
         )
         assert found is not None
         if found["run"] is not None:
-            logger.info("the scheduled run of %s is done: run %d", slot.isoformat(), found["run"])
+            logger.info("the scheduled run of %s is done: run %d", utc_text(slot), found["run"])
             return
-        if found["rated_until"] is not None and found["rated_until"] < start:
-            logger.error(
-                "no run ever rated the hours from %s to %s: phoebe rate --since %s --until %s",
-                *[found["rated_until"].isoformat(), start.isoformat()] * 2,
-            )
         result = await self._queue.rate(
             RateRequest(start, end, f"serve --rate-every {self._schedule.words}", Mode.ROUTINE)
         )
         logger.info(
             "run %d rated %s to %s: %d events, %d rollups written, total %s USD",
             result.run_id,
-            start.isoformat(),
-            end.isoformat(),
+            utc_text(start),
+            utc_text(end),
             result.events_in_window,
             result.rollups_written,
             result.total_cost,

@@ -6,7 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
@@ -22,6 +22,7 @@ from rater_service.events.partitions import keep_making_partitions, try_to_make_
 from rater_service.followed_files import follow
 from rater_service.limits import CALLS_MAX, CHANNEL_OPTIONS
 from rater_service.prices.watch import PriceWatch
+from rater_service.rating.run import LATE_MAX
 from rater_service.rating.schedule import RatingSchedule
 from rater_service.service.call_guard import CallGuard
 from rater_service.service.exposure import Exposure, refuse_exposure
@@ -67,7 +68,7 @@ class ServerSettings:
     database_url: None for the embedded PostgreSQL in data_dir. allow_plaintext, allow_anonymous: listen
     beyond loopback without encryption, without asking callers who they are. protection: what there is of
     both. metrics: HOST:PORT for Prometheus; None: nowhere. rating: when to rate without being asked; None:
-    never.
+    never. late_max: how old late usage may be that routine runs take along.
     """
 
     listen: str
@@ -80,6 +81,7 @@ class ServerSettings:
     protection: ProtectionFiles = NO_FILES
     metrics: str | None = None
     rating: RatingSchedule | None = None
+    late_max: timedelta = LATE_MAX
 
 
 async def serve(settings: ServerSettings) -> None:
@@ -116,7 +118,16 @@ async def _serve(
         await _make_partitions(pool, background)
         async with (
             metrics_endpoint(settings.metrics, metrics, pool, background),
-            running_server(pool, settings.listen, stopping, protection, metrics, settings.rating, background),
+            running_server(
+                pool,
+                settings.listen,
+                stopping,
+                protection,
+                metrics,
+                settings.rating,
+                background,
+                settings.late_max,
+            ),
         ):
             await stopping.wait()
             logger.info("stopping")
@@ -166,6 +177,7 @@ async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
     metrics: Metrics | None = None,
     rating: RatingSchedule | None = None,
     background: Background | None = None,
+    late_max: timedelta = LATE_MAX,
 ) -> AsyncIterator[int]:
     """Answer calls on HOST:PORT and give the port; when the context ends, stop gracefully.
 
@@ -180,7 +192,7 @@ async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
         interceptors=_interceptors(protection),
     )
     metering_pb2_grpc.add_MeteringServiceServicer_to_server(MeteringService(pool, stopping, metrics), server)
-    queue = RatingQueue(pool, metrics)
+    queue = RatingQueue(pool, metrics, late_max=late_max)
     rating_pb2_grpc.add_RatingServiceServicer_to_server(RatingService(pool, queue), server)
     status = HealthService(SERVICES)
     health_pb2_grpc.add_HealthServicer_to_server(status, server)

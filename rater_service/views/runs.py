@@ -44,13 +44,14 @@ def show_findings(result: RateResult, *, bills: bool, dry_run: bool) -> None:
         _show_changes(result, dry_run=dry_run)
     for anomaly in result.anomalies:
         if anomaly.reason == INCOMPLETE_HOURS:
-            _show_incomplete(result)
+            _show_incomplete(result, anomaly)
             continue
         write_table(
             _headline(anomaly),
             ("auth_id", "resource_id", "model_id", "base_model", "events", "tokens", "USD at risk", "detail"),
             (tuple(asdict(offender).values()) for offender in anomaly.offenders),
         )
+        write(f"next: {anomaly.advice}")
 
 
 def _show_changes(result: RateResult, *, dry_run: bool) -> None:
@@ -82,16 +83,17 @@ def _change_row(name: str | None, change: BillChange) -> tuple[str | int | Decim
     )
 
 
-def _show_incomplete(result: RateResult) -> None:
+def _show_incomplete(result: RateResult, anomaly: Anomaly) -> None:
     write(
         f"{INCOMPLETE_HOURS}: {result.incomplete_producer_count} producers may still have events for the "
-        "window's complete hours; if one never comes back: phoebe producers retire ID"
+        "window's complete hours"
     )
     write_table(
         f"the first {len(result.incomplete_producers)}, furthest behind first",
         ("producer_id", "complete until", "spooled", "open", "last seen"),
         (_incomplete_row(producer) for producer in result.incomplete_producers),
     )
+    write(f"next: {anomaly.advice}")
 
 
 def _incomplete_row(producer: IncompleteProducer) -> tuple[str | int | None, ...]:
@@ -107,4 +109,4 @@ def _incomplete_row(producer: IncompleteProducer) -> tuple[str | int | None, ...
 
 def _headline(anomaly: Anomaly) -> str:
     money = "" if anomaly.money_at_risk is None else f", {decimal_text(anomaly.money_at_risk)} USD at risk"
-    return f"{anomaly.reason}: {anomaly.events} events, {anomaly.tokens} tokens{money}"
+    return f"{anomaly.reason}: {anomaly.events} events, {anomaly.tokens} tokens{money}, {anomaly.when()}"

@@ -12,6 +12,7 @@ import asyncpg
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database.database import Pool
 from rater_service.events.store import Fate, store_events
+from rater_service.hours import utc_text
 from rater_service.money import decimal_text
 from rater_service.prices.store import store_price_file
 from rater_service.rating.rating import rate_window
@@ -123,13 +124,16 @@ class Ledger:
 
     async def forget(self) -> None:
         """Take away all events, bills and runs; prices stay."""
-        await self.force("TRUNCATE billing_event, hourly_usage, rated_usage, rated_usage_change, rating_run")
+        await self.force(
+            "TRUNCATE billing_event, hourly_usage, touched_hour, rated_hour, rated_usage, rated_usage_change,"
+            " rating_run"
+        )
 
 
 def answered(request: RateRequest, result: RateResult, now: datetime) -> dict[str, object]:
     """Give what must be kept of a run, by the columns of rating_run."""
     told = asdict(result)
-    del told["run_id"], told["changes"]
+    del told["run_id"], told["changes"], told["late_runs"]
     return {
         **told,
         "id": result.run_id,
@@ -146,7 +150,7 @@ def answered(request: RateRequest, result: RateResult, now: datetime) -> dict[st
 
 def _as_json(value: object) -> object:
     def write(one: object) -> str:
-        return one.isoformat() if isinstance(one, datetime) else decimal_text(cast("Decimal", one))
+        return utc_text(one) if isinstance(one, datetime) else decimal_text(cast("Decimal", one))
 
     return json.loads(json.dumps(value, default=write))
 

@@ -169,6 +169,7 @@ class RateWindowResponse(_message.Message):
     REQUESTED_BY_FIELD_NUMBER: _builtins.int
     KNOWLEDGE_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
+    LATE_RUNS_FIELD_NUMBER: _builtins.int
     run_id: _builtins.int
     """The run's number in rating_run; greater than 0."""
     window_open: _builtins.bool
@@ -241,6 +242,13 @@ class RateWindowResponse(_message.Message):
     def finished_at(self) -> _timestamp_pb2.Timestamp:
         """When the run ended, by the database's clock. From then on its rollups are what bills."""
 
+    @_builtins.property
+    def late_runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___RateWindowResponse]:
+        """The runs that this one took along, as each would have answered: a run with the mode ROUTINE also rates hours
+        outside of its window whose usage is newer than their last run, or that no run has rated, up to a bound that the
+        service is started with (35 days).
+        """
+
     def __init__(
         self,
         *,
@@ -269,10 +277,11 @@ class RateWindowResponse(_message.Message):
         requested_by: _builtins.str = ...,
         knowledge_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
+        late_runs: _abc.Iterable[Global___RateWindowResponse] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "finished_at", b"finished_at", "knowledge_at", b"knowledge_at", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous_base_events", b"ambiguous_base_events", "anomalies", b"anomalies", "change", b"change", "changed_auth_count", b"changed_auth_count", "changes_by_auth", b"changes_by_auth", "events_in_window", b"events_in_window", "events_rated", b"events_rated", "finished_at", b"finished_at", "incomplete_producer_count", b"incomplete_producer_count", "incomplete_producers", b"incomplete_producers", "knowledge_at", b"knowledge_at", "missing_usage_events", b"missing_usage_events", "price_books", b"price_books", "reconciled_deletions", b"reconciled_deletions", "requested_by", b"requested_by", "rollups_unchanged", b"rollups_unchanged", "rollups_written", b"rollups_written", "run_id", b"run_id", "total_cost", b"total_cost", "unattributable_events", b"unattributable_events", "unpriced_events", b"unpriced_events", "window_end", b"window_end", "window_open", b"window_open", "window_start", b"window_start", "zero_charge_events", b"zero_charge_events"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous_base_events", b"ambiguous_base_events", "anomalies", b"anomalies", "change", b"change", "changed_auth_count", b"changed_auth_count", "changes_by_auth", b"changes_by_auth", "events_in_window", b"events_in_window", "events_rated", b"events_rated", "finished_at", b"finished_at", "incomplete_producer_count", b"incomplete_producer_count", "incomplete_producers", b"incomplete_producers", "knowledge_at", b"knowledge_at", "late_runs", b"late_runs", "missing_usage_events", b"missing_usage_events", "price_books", b"price_books", "reconciled_deletions", b"reconciled_deletions", "requested_by", b"requested_by", "rollups_unchanged", b"rollups_unchanged", "rollups_written", b"rollups_written", "run_id", b"run_id", "total_cost", b"total_cost", "unattributable_events", b"unattributable_events", "unpriced_events", b"unpriced_events", "window_end", b"window_end", "window_open", b"window_open", "window_start", b"window_start", "zero_charge_events", b"zero_charge_events"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -377,6 +386,10 @@ class Anomaly(_message.Message):
     TOKENS_FIELD_NUMBER: _builtins.int
     MONEY_AT_RISK_FIELD_NUMBER: _builtins.int
     OFFENDERS_FIELD_NUMBER: _builtins.int
+    HOURS_FIELD_NUMBER: _builtins.int
+    FIRST_HOUR_FIELD_NUMBER: _builtins.int
+    LAST_HOUR_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """"UNPRICED", "UNATTRIBUTABLE", "AMBIGUOUS_BASE", "MISSING_USAGE" (counts as in RateWindowResponse),
     "MODEL_UNTRUSTED" (those of the unattributable events where only the word of the client stands behind
@@ -384,8 +397,10 @@ class Anomaly(_message.Message):
     have more than 2^63 - 1 tokens; UNPRICED has the others), "CACHED_ABOVE_PROMPT" (rated events that report more
     cached than prompt tokens; what is beyond the prompt is not billed), "BILLED_ROLLUP_DELETED" (a routine run
     deleted rollups with a cost), "ROLLUP_TAMPERED" (rollups that were not as the run before had left them:
-    something else changed them; they were made anew, at the rates they had) or "INCOMPLETE_HOURS" (there are
-    incomplete_producers; its events are those they are known to have).
+    something else changed them; they were made anew, at the rates they had), "INCOMPLETE_HOURS" (there are
+    incomplete_producers; its events are those they are known to have) or "LATE_USAGE" (hours outside of the window,
+    more than 24 hours old, have usage that their last run did not see, or were in no run; its events are those).
+    Others may be added.
     """
     events: _builtins.int
     """How many events it concerns."""
@@ -400,9 +415,21 @@ class Anomaly(_message.Message):
     BILLED_ROLLUP_DELETED: the cost that was taken back. For ROLLUP_TAMPERED: by how much the costs differed,
     whether up or down.
     """
+    hours: _builtins.int
+    """How many hours it concerns."""
+    advice: _builtins.str
+    """What to do about it, with the command to run next."""
     @_builtins.property
     def offenders(self) -> _containers.RepeatedCompositeFieldContainer[Global___Offender]:
         """The ten that contribute most events, most first."""
+
+    @_builtins.property
+    def first_hour(self) -> _timestamp_pb2.Timestamp:
+        """The start of the first of them."""
+
+    @_builtins.property
+    def last_hour(self) -> _timestamp_pb2.Timestamp:
+        """The start of the last of them."""
 
     def __init__(
         self,
@@ -412,10 +439,14 @@ class Anomaly(_message.Message):
         tokens: _builtins.int = ...,
         money_at_risk: _builtins.str = ...,
         offenders: _abc.Iterable[Global___Offender] | None = ...,
+        hours: _builtins.int = ...,
+        first_hour: _timestamp_pb2.Timestamp | None = ...,
+        last_hour: _timestamp_pb2.Timestamp | None = ...,
+        advice: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_hour", b"first_hour", "last_hour", b"last_hour"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "money_at_risk", b"money_at_risk", "offenders", b"offenders", "reason", b"reason", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "events", b"events", "first_hour", b"first_hour", "hours", b"hours", "last_hour", b"last_hour", "money_at_risk", b"money_at_risk", "offenders", b"offenders", "reason", b"reason", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -451,7 +482,7 @@ class Offender(_message.Message):
     """What these events would have cost, USD, where a price can be assumed; otherwise empty."""
     detail: _builtins.str
     """For UNPRICED: the reason as in ResolvePrice. For ROLLUP_TAMPERED: the hour, and what was found instead of what
-    was recorded. Otherwise empty.
+    was recorded. For LATE_USAGE: the hour, and what its last run knew. Otherwise empty.
     """
     def __init__(
         self,

@@ -1,7 +1,7 @@
 -- What was not billed though it may be owed or was reported, was billed and is taken back, or was changed behind the
 -- ledger's back:
 -- one row for each of the ten combinations of names that contribute most events to a reason, with the sums over all of
--- the reason's.
+-- the reason's, and its hours.
 -- :deletion_is_anomaly: whether deleting a rollup that had a cost is one in this run.
 WITH candidate AS (
     -- A rollup with several base models, once for each of its buckets, at the price of that bucket's base.
@@ -16,7 +16,7 @@ WITH candidate AS (
     WINDOW rollup AS (PARTITION BY auth_id, resource_id, model_id, window_start)
 ), suspect AS (
     SELECT
-        upper(category) AS reason, auth_id, resource_id, model_id, base_model,
+        upper(category) AS reason, window_start, auth_id, resource_id, model_id, base_model,
         CASE WHEN category = 'unpriced' THEN no_price_reason END AS detail,
         event_count,
         prompt + completion AS tokens,
@@ -25,7 +25,7 @@ WITH candidate AS (
     WHERE category IN ('unpriced', 'unattributable', 'model_untrusted', 'missing_usage', 'tokens_out_of_range')
     UNION ALL
     SELECT
-        'AMBIGUOUS_BASE' AS reason, auth_id, resource_id, model_id,
+        'AMBIGUOUS_BASE' AS reason, window_start, auth_id, resource_id, model_id,
         string_agg(DISTINCT base_model, ', ' ORDER BY base_model) AS base_model,
         NULL AS detail,
         max(event_count) AS event_count,
@@ -35,7 +35,7 @@ WITH candidate AS (
     GROUP BY auth_id, resource_id, model_id, window_start
     UNION ALL
     SELECT
-        'CACHED_ABOVE_PROMPT' AS reason, auth_id, resource_id, model_id, base_model,
+        'CACHED_ABOVE_PROMPT' AS reason, window_start, auth_id, resource_id, model_id, base_model,
         NULL AS detail,
         excess_events AS event_count,
         excess AS tokens,
@@ -44,7 +44,8 @@ WITH candidate AS (
     WHERE category = 'rated' AND excess_events > 0
     UNION ALL
     SELECT
-        'BILLED_ROLLUP_DELETED' AS reason, auth_id, resource_id, model_id, old_base_model AS base_model,
+        'BILLED_ROLLUP_DELETED' AS reason, window_start, auth_id, resource_id, model_id,
+        old_base_model AS base_model,
         NULL AS detail,
         old_event_count AS event_count,
         old_prompt_tokens::numeric + old_completion_tokens AS tokens,
@@ -53,9 +54,9 @@ WITH candidate AS (
     WHERE :deletion_is_anomaly AND kind = 'delete' AND old_cost > 0
     UNION ALL
     SELECT
-        'ROLLUP_TAMPERED' AS reason, auth_id, resource_id, model_id,
+        'ROLLUP_TAMPERED' AS reason, window_start, auth_id, resource_id, model_id,
         coalesce(old_base_model, new_base_model) AS base_model,
-        to_char(window_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI"Z: "') || tampering AS detail,
+        to_char(window_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z: "') || tampering AS detail,
         coalesce(old_event_count, new_event_count) AS event_count,
         coalesce(
             old_prompt_tokens::numeric + old_completion_tokens, new_prompt_tokens + new_completion_tokens) AS tokens,
@@ -81,8 +82,15 @@ WITH candidate AS (
         least(sum(tokens) OVER (PARTITION BY reason), 9223372036854775807)::bigint AS reason_tokens,
         sum(money_at_risk) OVER (PARTITION BY reason) AS reason_money_at_risk
     FROM offender
+), reason_hour AS (
+    SELECT
+        reason, count(DISTINCT window_start) AS reason_hours, min(window_start) AS first_hour,
+        max(window_start) AS last_hour
+    FROM suspect
+    GROUP BY reason
 )
 SELECT *
 FROM ranked
+JOIN reason_hour USING (reason)
 WHERE place <= 10
 ORDER BY reason_events DESC, reason, place

@@ -62,7 +62,7 @@ def test_arguments_are_numbered_by_name_but_not_in_comments_texts_and_casts() ->
     assert ":" not in re.sub(r"--[^\n]*|::", "", found.text)
     assert found.parameters[:2] == ("last_change", "window_start")
     assert f"${found.parameters.index('window_start') + 1}::timestamptz IS NULL" in found.text
-    assert '\'YYYY-MM-DD"T"HH24:MI"Z: "\'' in statement("rating/anomalies").text
+    assert '\'YYYY-MM-DD"T"HH24:MI:SS"Z: "\'' in statement("rating/anomalies").text
 
 
 def test_arguments_are_put_in_the_order_of_their_numbers() -> None:

@@ -38,6 +38,23 @@ async def test_a_scheduler_gets_one_line(ledger: Ledger, database_url: str, caps
     assert shown.err == ""
 
 
+async def test_late_usage_is_rated_by_a_routine_run_and_named_beyond_its_bound(
+    ledger: Ledger, database_url: str, capsys: Capture
+) -> None:
+    this_hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    await ledger.store(make_event(this_hour - 3 * DAY), make_event(this_hour - 5 * DAY))
+    assert await rate(database_url, "--late-days", "4") == 2
+    first, late, title, *_, advice = capsys.readouterr().out.splitlines()
+    assert first.startswith("run 1: ")
+    assert late.startswith("late usage was rated, too: run 2: ")
+    assert "1 events = 1 rated" in late
+    assert title.startswith("LATE_USAGE: 1 events, 110 tokens, in the hour ")
+    command = advice.removeprefix("next: phoebe rate ").split()
+    assert await rate(database_url, *command) == 0
+    assert await rate(database_url) == 0
+    assert len(await ledger.rollups()) == 2
+
+
 async def test_a_dry_run_shows_whose_bills_would_change(
     ledger: Ledger, database_url: str, capsys: Capture
 ) -> None:

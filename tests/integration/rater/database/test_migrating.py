@@ -38,6 +38,8 @@ TABLES = {
     "rated_usage",
     "rated_usage_change",
     "hourly_usage",
+    "rated_hour",
+    "touched_hour",
     "producer",
     "schema_revision",
     "alembic_version",

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from phoebe_proto.v1 import rating_pb2 as pb
 from phoebe_proto.v1.rating_pb2_grpc import RatingServiceStub
+from rater_service.hours import utc_text
 from rater_service.rating.run import Mode
 from rater_service.service.server import running_server
 from rater_service.wire_time import to_datetime, to_timestamp
@@ -25,8 +26,8 @@ from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event, nonzero
 if TYPE_CHECKING:  # only the generated types know it
     from phoebe_proto.v1.rating_pb2_grpc import RatingServiceAsyncStub
 
-# Told to the caller, and not kept with the run: the changes themselves are.
-NOT_KEPT = {"change", "changes_by_auth", "changed_auth_count"}
+# Told to the caller, and not kept with the run: the changes themselves are, and so are the other runs.
+NOT_KEPT = {"change", "changes_by_auth", "changed_auth_count", "late_runs"}
 # Kept, and known to the caller, who asked for them.
 ASKED = {"mode", "dry_run", "reprice", "started_at"}
 
@@ -152,7 +153,7 @@ def spoken(message: Message) -> dict[str, object]:
 
 def _plain(value: object) -> object:
     if isinstance(value, Timestamp):
-        return to_datetime(value)
+        return utc_text(to_datetime(value))
     if isinstance(value, Message):
         return spoken(value)
     if isinstance(value, str | int | bool):
@@ -175,6 +176,8 @@ def _on_the_wire(value: object) -> object:
             return written(value)
         case list():
             return [_on_the_wire(one) for one in value]
+        case datetime():
+            return utc_text(value)
         case _:
-            assert isinstance(value, str | int | bool | datetime)
+            assert isinstance(value, str | int | bool)
             return value

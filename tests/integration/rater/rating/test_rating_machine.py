@@ -88,6 +88,12 @@ class RatingMachine(RuleBasedStateMachine):
         )
         expected = self.oracle.run(first, end, reprice=reprice, dry_run=dry_run)
         assert said(result) == foretold(expected)
+        for late in result.late_runs:
+            hours = [
+                (bound - FIRST_HOUR) // timedelta(hours=1) for bound in (late.window_start, late.window_end)
+            ]
+            # What was billed there keeps its rates.
+            assert said(late) == foretold(self.oracle.run(*hours, reprice=False, dry_run=False))
 
     @rule(window=windows, reprice=st.booleans())
     def rate_again_changes_nothing(self, window: tuple[int, int], reprice: bool) -> None:

@@ -51,7 +51,7 @@ async def test_a_rollup_that_was_changed_is_named_and_made_anew(
     assert (offender.auth_id, offender.model_id, offender.detail) == (
         "bob",
         "meta/base-a",
-        f"2026-11-20T10:00Z: {found}",
+        f"2026-11-20T10:00:00Z: {found}",
     )
     assert [record.levelname for record in caplog.records if "ROLLUP_TAMPERED" in record.message] == ["ERROR"]
     assert (result.rollups_written, result.rollups_unchanged, result.total_cost) == (1, 1, 2 * COST)
@@ -117,7 +117,7 @@ async def test_a_rollup_that_was_added_is_taken_away(billed: Ledger) -> None:
     (anomaly,) = result.anomalies
     assert (anomaly.reason, anomaly.money_at_risk) == ("ROLLUP_TAMPERED", COST)
     assert [(o.auth_id, o.detail) for o in anomaly.offenders] == [
-        ("mallory", "2026-11-20T10:00Z: no run wrote it")
+        ("mallory", "2026-11-20T10:00:00Z: no run wrote it")
     ]
     assert [row["auth_id"] for row in await billed.rollups()] == ["alice", "bob"]
     assert [(c["kind"], c["rollup"]) for c in (await billed.changes())[2:]] == [("DELETE", 99)]

@@ -47,6 +47,23 @@ async def test_usage_under_a_model_that_is_not_to_be_believed_is_told_apart(
     assert (anomaly.offenders[0].auth_id, anomaly.offenders[0].model_id) == ("alice", "meta/base-a")
 
 
+async def test_a_routine_run_answers_with_the_runs_that_it_took_along(rater: Rater, ledger: Ledger) -> None:
+    this_hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    await ledger.store(make_event(this_hour - 3 * 24 * ONE_HOUR), make_event(this_hour - 40 * 24 * ONE_HOUR))
+    start, end = to_timestamp(this_hour - ONE_HOUR), to_timestamp(this_hour)
+    answer = await rater.rating.RateWindow(pb.RateWindowRequest(window_start=start, window_end=end))
+    (late,) = answer.late_runs
+    assert (late.run_id, late.events_rated, late.total_cost) == (2, 1, "0.000023000")
+    (anomaly,) = answer.anomalies
+    assert (anomaly.reason, anomaly.hours) == ("LATE_USAGE", 1)
+    assert anomaly.first_hour == anomaly.last_hour == to_timestamp(this_hour - 40 * 24 * ONE_HOUR)
+    assert anomaly.advice.startswith("phoebe rate --since ")
+    backfill = await rater.rating.RateWindow(
+        pb.RateWindowRequest(window_start=start, window_end=end, mode=pb.RATE_MODE_BACKFILL)
+    )
+    assert ([one.reason for one in backfill.anomalies], list(backfill.late_runs)) == (["LATE_USAGE"], [])
+
+
 async def test_the_cost_of_nothing_is_0(rater: Rater, ledger: Ledger) -> None:
     answer = await rater.rating.RateWindow(pb.RateWindowRequest(window_start=START, window_end=END))
     assert (answer.total_cost, answer.events_in_window) == ("0", 0)

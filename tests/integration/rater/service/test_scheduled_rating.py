@@ -73,10 +73,10 @@ async def test_the_trailing_24_complete_hours_are_rated_at_once_and_after_every_
     await ledger.store(make_event(slot - timedelta(minutes=1)), make_event(slot - 25 * ONE_HOUR))
     metrics = Metrics()
     async with rating(ledger.pool, clock, metrics):
-        await runs(ledger.pool, 1)
+        await runs(ledger.pool, 2)  # one over the hour before the window, to which usage came late
         clock.now += ONE_HOUR
-        await runs(ledger.pool, 2)
-    kept = await ledger.pool.fetch("SELECT * FROM rating_run ORDER BY id")
+        await runs(ledger.pool, 3)
+    kept = await ledger.pool.fetch("SELECT * FROM rating_run WHERE id <> 2 ORDER BY id")
     end = slot.replace(minute=0)
     assert [(run["window_start"], run["window_end"]) for run in kept] == [
         (end - 24 * ONE_HOUR, end),
@@ -154,13 +154,14 @@ async def test_a_run_that_fails_is_logged_and_tried_again(
         await runs(pool, 1)
 
 
-async def test_hours_that_no_run_ever_rated_are_told(
+async def test_hours_between_runs_that_no_run_rated_are_made_up_for(
     ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     await ledger.rate()
+    await ledger.store(make_event(HOUR + 2 * ONE_HOUR))
     async with rating(ledger.pool, Clock(HOUR + 49 * ONE_HOUR)):
-        await runs(ledger.pool, 2)
-    assert "phoebe rate --since 2026-11-20T11:00:00+00:00 --until 2026-11-21T10:00:00+00:00" in caplog.text
+        await runs(ledger.pool, 3)
+    assert "late usage along, 2026-11-20T12:00:00Z to 2026-11-20T13:00:00Z: 1 events" in caplog.text
 
 
 async def test_a_service_rates_by_itself_only_if_told_to(ledger: Ledger) -> None:

@@ -1,0 +1,22 @@
+-- Keeps what a run saw of each hour of its window, and forgets what touched them long before its snapshot: no
+-- transaction takes that long, so the run has seen it.
+-- :run: the run; :knowledge_at: when its snapshot was taken; :window_start, :window_end: its window, its end exclusive.
+WITH seen AS (
+    SELECT window_start, sum(event_count) AS event_count, sum(prompt + completion) AS tokens
+    FROM rating_bucket
+    GROUP BY window_start
+), emptied AS (
+    DELETE FROM rated_hour
+    WHERE window_start >= :window_start AND window_start < :window_end
+        AND window_start NOT IN (SELECT window_start FROM seen)
+), settled AS (
+    DELETE FROM touched_hour
+    WHERE window_start >= :window_start AND window_start < :window_end
+        AND touched_in < date_trunc('hour', :knowledge_at::timestamptz, 'UTC') - interval '12 hours'
+)
+INSERT INTO rated_hour (window_start, run, knowledge_at, event_count, tokens)
+SELECT window_start, :run AS run, :knowledge_at AS knowledge_at, event_count, tokens
+FROM seen
+ON CONFLICT (window_start) DO UPDATE
+SET run = EXCLUDED.run, knowledge_at = EXCLUDED.knowledge_at, event_count = EXCLUDED.event_count,
+    tokens = EXCLUDED.tokens
