@@ -9,6 +9,7 @@ from typing import Protocol
 
 from rater_service.bills.export_file import CannotWriteError
 from rater_service.bills.export_layout import Cell, Layout
+from rater_service.bills.holes import BillHasHolesError, Holes, find_holes
 from rater_service.bills.rollups import (
     AsOf,
     Selection,
@@ -37,10 +38,11 @@ class Writer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was exported: how many rollups, and of which moment (None: as the bills are now)."""
+    """What was exported: how many rollups, of which moment (None: as the bills are now), what they lack."""
 
     rollups: int
     as_of: AsOf | None
+    holes: Holes
 
 
 async def export_rollups(  # noqa: PLR0913 - one for each thing that can be chosen
@@ -50,16 +52,22 @@ async def export_rollups(  # noqa: PLR0913 - one for each thing that can be chos
     layout: Layout,
     writer: Writer,
     *,
+    now: datetime,
+    strict: bool = False,
     on_count: OnCount = lambda _: None,
 ) -> Exported:
     """Write the rollups selected, in their order, as they are or as they were at a moment (UTC-aware).
 
-    on_count: told from time to time how many rollups are written. Raises OperatorError: see `find_as_of`;
+    now: UTC-aware. strict: write nothing if hours are missing. on_count: told from time to time how many
+    rollups are written. Raises OperatorError: see `find_as_of`; BillHasHolesError if strict;
     CannotWriteError.
     """
     count = 0
     async with reading(pool) as connection:
         past = None if as_of is None else await find_as_of(connection, as_of)
+        holes = await find_holes(connection, selection, past, now)
+        if strict and holes.hours:
+            raise BillHasHolesError(holes.in_words())
         cursor = await connection.cursor(
             *over_rollups("bills/rollups_in_order", selection, past), timeout=STATEMENT_TIMEOUT_S
         )
@@ -70,7 +78,7 @@ async def export_rollups(  # noqa: PLR0913 - one for each thing that can be chos
             on_count(count)
     with _writing():
         writer.finish()
-    return Exported(count, past)
+    return Exported(count, past, holes)
 
 
 @contextmanager

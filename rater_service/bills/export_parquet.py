@@ -30,7 +30,8 @@ class ParquetWriter:
                 for column in columns
             ]
         )
-        self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
+        self._file = file
+        self._writer: parquet.ParquetWriter | None = None
         self._rows: list[tuple[Cell, ...]] = []
 
     def write(self, rows: Iterable[tuple[Cell, ...]]) -> None:
@@ -43,7 +44,13 @@ class ParquetWriter:
         """Write what is left. The file stays open."""
         if self._rows:
             self._write_group()
-        self._writer.close()
+        self._opened().close()
+
+    def _opened(self) -> parquet.ParquetWriter:
+        # Not before there is something to write: one that is not closed tries to write as it goes.
+        if self._writer is None:
+            self._writer = parquet.ParquetWriter(self._file, self._schema, compression="zstd")
+        return self._writer
 
     def _write_group(self) -> None:
         columns = zip(*self._rows, strict=True)
@@ -53,5 +60,5 @@ class ParquetWriter:
             ]
         except pa.ArrowInvalid as error:
             raise OperatorError(f"a value does not fit its Parquet type: {error}") from error
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._opened().write_table(pa.Table.from_arrays(arrays, schema=self._schema))
         self._rows = []

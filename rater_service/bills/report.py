@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import asyncpg
 
+from rater_service.bills.holes import Holes, find_holes
 from rater_service.bills.rollups import (
     AsOf,
     Selection,
@@ -56,7 +57,7 @@ class ReportRow:
 class Report:
     """A report. Its rows add up to its total and stand in the order of their names.
 
-    as_of: None where it says what the bills say now.
+    as_of: None where it says what the bills say now. holes: what the bills lack of the period.
     """
 
     selection: Selection
@@ -64,25 +65,27 @@ class Report:
     as_of: AsOf | None
     rows: tuple[ReportRow, ...]
     total: BillSums
+    holes: Holes
 
 
 async def make_report(
-    pool: Pool, selection: Selection, by: Sequence[Grouping], as_of: datetime | None
+    pool: Pool, selection: Selection, by: Sequence[Grouping], as_of: datetime | None, now: datetime
 ) -> Report:
     """Add up the rollups selected, as they are or as they were at a moment (UTC-aware), in one snapshot.
 
-    by: what to break the sums down by; the first name orders the rows first. Raises OperatorError: see
-    `find_as_of`.
+    by: what to break the sums down by; the first name orders the rows first. now: UTC-aware. Raises
+    OperatorError: see `find_as_of`.
     """
     async with reading(pool) as connection:
         past = None if as_of is None else await find_as_of(connection, as_of)
         records = await connection.fetch(
             *over_rollups("bills/report", selection, past, by=list(by)), timeout=STATEMENT_TIMEOUT_S
         )
+        holes = await find_holes(connection, selection, past, now)
     (total,) = (_sums(record) for record in records if record["is_total"])
     rows = [_row(record, by) for record in records if not record["is_total"]]
     rows.sort(key=lambda row: tuple(row.names.values()))
-    return Report(selection, tuple(by), past, tuple(rows), total)
+    return Report(selection, tuple(by), past, tuple(rows), total, holes)
 
 
 def _row(record: asyncpg.Record, by: Sequence[Grouping]) -> ReportRow:

@@ -14,6 +14,7 @@ from rater_service.bills.export_csv import CsvWriter
 from rater_service.bills.export_file import standard_output, whole_file
 from rater_service.bills.export_layout import RATED_USAGE, Layout
 from rater_service.bills.focus import Parties, focus_layout
+from rater_service.bills.holes import BillHasHoles
 from rater_service.bills.rollups import Selection
 from rater_service.cli.options import DATA_DIR_DEFAULT, DatabaseUrl, DataDir, open_store
 from rater_service.cli.period import (
@@ -22,6 +23,7 @@ from rater_service.cli.period import (
     Model,
     Resource,
     Since,
+    Strict,
     Until,
     Window,
     explained_read_errors,
@@ -61,6 +63,7 @@ def export(  # noqa: PLR0913 - one parameter per option
     resource: Resource = None,
     model: Model = None,
     as_of: AsOfMoment = None,
+    strict: Strict = False,
     provider: Annotated[
         str, _party("--provider", "PHOEBE_PROVIDER", "FOCUS: who sells the service. Default: Phoebe.")
     ] = "Phoebe",
@@ -87,7 +90,10 @@ def export(  # noqa: PLR0913 - one parameter per option
     FinOps Foundation, FOCUS 1.2, as CSV, with one row for each kind of token of a rollup; focus-parquet is
     the same as Parquet. Parquet needs the extra `export`. Money and rates are decimals, in USD.
 
-    Exit codes: 0 done; 1 failure, no file was written or changed.
+    Complete hours that no run has rated, or to which usage came since, are named on standard error, with the
+    command that rates them.
+
+    Exit codes: 0 done; 1 failure, no file was written or changed; 2 done, but hours are missing.
     """
     start, end = read_period(window, since, until, datetime.now(UTC))
     selection = Selection(start, end, auth or None, resource or None, model or None)
@@ -100,11 +106,14 @@ def export(  # noqa: PLR0913 - one parameter per option
     target = _target(output, overwrite=force)
     with reported_progress("exporting") as on_part, target as file:
         writer = _writer(form, file, layout)
-        exported = asyncio.run(_export(selection, as_of, layout, writer, on_part, database_url, data))
+        exported = asyncio.run(_export(selection, as_of, strict, layout, writer, on_part, database_url, data))
     complain(
         f"{window_text(selection)}{as_of_text(exported.as_of)}: "
         f"{exported.rollups} rollups{'' if output == _STANDARD_OUTPUT else f' written to {output}'}"
     )
+    if exported.holes.hours:
+        complain(exported.holes.in_words())
+        raise BillHasHoles
 
 
 def _target(output: Path, overwrite: bool) -> AbstractContextManager[BinaryIO]:
@@ -126,6 +135,7 @@ def _writer(form: _Format, file: BinaryIO, layout: Layout) -> Writer:
 async def _export(  # noqa: PLR0913, PLR0917 - what the options say
     selection: Selection,
     as_of: datetime | None,
+    strict: bool,
     layout: Layout,
     writer: Writer,
     on_part: OnPart,
@@ -140,5 +150,7 @@ async def _export(  # noqa: PLR0913, PLR0917 - what the options say
                 as_of,
                 layout,
                 writer,
+                now=datetime.now(UTC),
+                strict=strict,
                 on_count=lambda count: on_part(f"exporting, {count} rollups done"),
             )

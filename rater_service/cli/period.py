@@ -32,6 +32,13 @@ AsOfMoment = Annotated[
     datetime | None,
     moment_option("--as-of", "Show what the bills said at this moment, UTC. Default: what they say now."),
 ]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Fail, and write nothing, if complete hours of the period have usage to be rated yet.",
+    ),
+]
 Customer = Annotated[
     str | None, typer.Option("--auth", metavar="ID", show_default=False, help="Only this auth id.")
 ]

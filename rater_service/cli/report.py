@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from rater_service.bills.holes import BillHasHoles, BillHasHolesError
 from rater_service.bills.report import Grouping, Report, make_report
 from rater_service.bills.rollups import Selection
 from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store
@@ -18,13 +19,14 @@ from rater_service.cli.period import (
     Model,
     Resource,
     Since,
+    Strict,
     Until,
     Window,
     explained_read_errors,
     read_period,
 )
 from rater_service.views.report import COLUMNS, report_json, show_report, write_report_csv
-from rater_service.views.terminal import progress, write_json
+from rater_service.views.terminal import complain, progress, write_json
 
 _OTHER_NAMES = {"auth": Grouping.CUSTOMER} | {column: grouping for grouping, column in COLUMNS.items()}
 
@@ -53,6 +55,7 @@ def report(  # noqa: PLR0913 - one parameter per option
     resource: Resource = None,
     model: Model = None,
     as_of: AsOfMoment = None,
+    strict: Strict = False,
     form: Annotated[_Format, typer.Option("--format", help="How to write it.")] = _Format.TABLE,
     database_url: DatabaseUrl = None,
     data: DataDir = DATA_DIR_DEFAULT,
@@ -65,19 +68,27 @@ def report(  # noqa: PLR0913 - one parameter per option
 
     With --as-of: what the bills said at that moment, and which run had said it.
 
-    Exit codes: 0 done, also if there was nothing billed; 1 failure.
+    What is not billed stands below, by reason, with the money at risk. Complete hours that no run has rated,
+    or to which usage came since, are named on standard error, with the command that rates them.
+
+    Exit codes: 0 done, also if there was nothing billed; 1 failure; 2 done, but hours are missing.
     """
     start, end = read_period(window, since, until, datetime.now(UTC))
     selection = Selection(start, end, auth or None, resource or None, model or None)
     groupings = _groupings(by or [Grouping.CUSTOMER])
     with progress("adding up"):
         result = asyncio.run(_report(selection, groupings, as_of, database_url, data))
+    if strict and result.holes.hours:
+        raise BillHasHolesError(result.holes.in_words())
     if as_json or form is _Format.JSON:
         write_json(report_json(result))
     elif form is _Format.CSV:
         write_report_csv(result)
     else:
         show_report(result)
+    if result.holes.hours:
+        complain(result.holes.in_words())
+        raise BillHasHoles
 
 
 def _groupings(written: Sequence[str]) -> list[Grouping]:
@@ -102,4 +113,4 @@ async def _report(
 ) -> Report:
     async with open_store(database_url, data_dir) as pool:
         with explained_read_errors():
-            return await make_report(pool, selection, by, as_of)
+            return await make_report(pool, selection, by, as_of, datetime.now(UTC))

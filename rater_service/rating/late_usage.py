@@ -1,6 +1,6 @@
 """Usage that came after the last run over its hour, or to an hour that no run has rated."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -13,6 +13,7 @@ from rater_service.hours import HOUR, TRAILING, hour_of, utc_text
 from rater_service.rating.advice import advice
 from rater_service.rating.run import LATE_USAGE, RUN_OVERLAP, WINDOW_MAX, Anomaly, Offender
 
+ANYTHING: Mapping[str, str | None] = dict.fromkeys(("auth_id", "resource_id", "model_id"))
 _OFFENDERS_MAX = 10
 # As many as the answer can hold.
 _TOKENS_MAX = 2**63 - 1
@@ -53,8 +54,11 @@ async def find_late_hours(
     before: datetime | None = None,
     *,
     outside: tuple[datetime, datetime] | None = None,
+    narrowed: Mapping[str, str | None] = ANYTHING,
 ) -> list[LateHour]:
     """Find them, oldest first, in [since, before); None: no such bound. outside: not in this window.
+
+    narrowed: only hours with usage of this auth_id, resource_id and model_id; None: whoever, whatever.
 
     Takes as long as there are hours that were touched since they were rated, however many events.
     """
@@ -66,6 +70,7 @@ async def find_late_hours(
         before=before,
         except_from=except_from,
         except_until=except_until,
+        **narrowed,
     )
     return [LateHour(**dict(row) | {"tokens": int(row["tokens"])}) for row in rows]
 

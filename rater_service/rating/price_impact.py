@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rater_service.database.database import Pool
-from rater_service.database.long_statements import fetch, fetch_value, run
+from rater_service.database.long_statements import STATEMENT_TIMEOUT_S, fetch, fetch_value, run
 from rater_service.prices.comparison import ModelUsage
-from rater_service.prices.pricebook import FINE_TUNE_PREFIX
+from rater_service.rating.categories import over_categories
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,9 @@ async def read_usage(pool: Pool, window_start: datetime, window_end: datetime) -
         await transaction.start()
         try:
             await run(connection, "rating/tables")
-            await run(
-                connection,
-                "rating/buckets",
-                window_start=window_start,
-                window_end=window_end,
-                fine_tune_prefix=FINE_TUNE_PREFIX,
+            await connection.execute(
+                *over_categories("rating/buckets", window_start=window_start, window_end=window_end),
+                timeout=STATEMENT_TIMEOUT_S,
             )
             rows = await fetch(connection, "rating/price_impact")
             unbillable = await fetch_value(connection, "rating/price_unbillable")

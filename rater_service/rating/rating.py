@@ -11,13 +11,14 @@ from typing import cast
 import asyncpg
 
 from rater_service.database.database import Connection, Pool
-from rater_service.database.long_statements import fetch_one, fetch_value, run
+from rater_service.database.long_statements import STATEMENT_TIMEOUT_S, fetch_one, fetch_value, run
 from rater_service.errors import NoPriceBookError
 from rater_service.events.producers import incomplete_producers
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text
 from rater_service.prices.pricebook import FINE_TUNE_PREFIX
 from rater_service.prices.store import load_history
+from rater_service.rating.categories import over_categories
 from rater_service.rating.findings import add_up_changes, find_anomalies
 from rater_service.rating.late_usage import (
     LateHours,
@@ -94,7 +95,7 @@ async def compute(connection: Connection, request: RateRequest) -> None:
     # every row. Gathering statistics takes a third of a run.
     await connection.execute("SET LOCAL enable_nestloop = off")
     await run(connection, "rating/tables")
-    await run(connection, "rating/buckets", **window, fine_tune_prefix=FINE_TUNE_PREFIX)
+    await connection.execute(*over_categories("rating/buckets", **window), timeout=STATEMENT_TIMEOUT_S)
     await price_buckets(connection, history)
     await run(connection, "rating/recorded", **window)
     if not request.reprice:

@@ -34,6 +34,7 @@ def show_report(result: Report) -> None:
     """Show the sums as a table, with the total in the last line."""
     if not result.rows:
         write(f"{window_text(result.selection)}{as_of_text(result.as_of)}: nothing was billed")
+        _show_not_billed(result)
         return
     if result.as_of is not None:
         write(as_of_text(result.as_of).removeprefix(", "))
@@ -43,6 +44,16 @@ def show_report(result: Report) -> None:
         (*(COLUMNS[grouping] for grouping in result.by), *_HEADINGS),
         [*map(_cells, result.rows), total],
     )
+    _show_not_billed(result)
+
+
+def _show_not_billed(result: Report) -> None:
+    if result.holes.not_billed:
+        write_table(
+            "not billed, by reason; USD where a price can be assumed",
+            ("reason", "events", "tokens", "USD at risk"),
+            [tuple(asdict(one).values()) for one in result.holes.not_billed],
+        )
 
 
 def write_report_csv(result: Report) -> None:
@@ -69,6 +80,10 @@ def report_json(result: Report) -> dict[str, object]:
             for row in result.rows
         ],
         "total": asdict(result.total),
+        "window_open": result.holes.window_open,
+        "unrated_hours": result.holes.hours,
+        "unrated_events": result.holes.unrated_events,
+        "not_billed": [asdict(one) for one in result.holes.not_billed],
     }
 
 

@@ -23,15 +23,19 @@ PARTS = {
     "lower_id": "a",
     "upper_id": "b",
     "rollups": source("bills/rollups"),
+    "categories": source("rating/categories"),
     "columns": "request_id, stored_at",
     "arrays": ":request_id::uuid[], :stored_at::timestamptz[]",
 }
 _FILLED = re.compile(rf"\{{({'|'.join(PARTS)})\}}")
 CALL = re.compile(rf"({'|'.join({name.partition('/')[0] for name in FILES})})/[a-z_]+")
 # Their first argument is the name of a statement, or their second one after a connection.
-SENDERS = {"bound", "run", "fetch", "fetch_one", "fetch_value", "fetch_of", "over_rollups"}
+SENDERS = {"bound", "run", "fetch", "fetch_one", "fetch_value", "fetch_of", "over_rollups", "over_categories"}
 # Arguments that they add themselves.
-ADDED = {"over_rollups": {"window_start", "window_end", "auth_id", "resource_id", "model_id", "run"}}
+ADDED = {
+    "over_rollups": {"window_start", "window_end", "auth_id", "resource_id", "model_id", "run"},
+    "over_categories": {"fine_tune_prefix"},
+}
 
 
 @pytest.fixture(params=FILES)
@@ -91,8 +95,9 @@ def test_comments_tell_of_the_arguments_but_of_those_that_have_the_name_of_their
     comments = "\n".join(re.findall(r"--[^\n]*", FILES[name].read_text("utf-8")))
     told = set(re.findall(r"(?<!:):([a-z][a-z0-9_]*)", comments))
     arguments = set(statement(name, **PARTS).parameters)
-    if "rollups.sql" in comments:
-        arguments -= set(statement("bills/rollups").parameters)
+    for part in ("bills/rollups", "rating/categories"):
+        if f"{part.rpartition('/')[2]}.sql" in comments:
+            arguments -= set(statement(part).parameters)
     inserted = {column for insert in inserts(name) for column in columns_of(insert) or []}
 
     assert told <= arguments

@@ -241,6 +241,7 @@ async def test_an_export_is_of_one_snapshot_whatever_happens_meanwhile(
             None,
             RATED_USAGE,
             writer,
+            now=HOUR + 9 * ONE_HOUR,
             on_count=between_the_first_rows_and_the_others,
         )
     assert exported.rollups == len(writer.rows) == 6004

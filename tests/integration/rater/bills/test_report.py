@@ -24,6 +24,7 @@ pytestmark = pytest.mark.one_postgres
 type Capture = pytest.CaptureFixture[str]
 
 EVERYTHING = Selection(HOUR - 100 * ONE_HOUR, HOUR + 100 * ONE_HOUR)
+NOW = HOUR + 300 * ONE_HOUR
 GROUPINGS = [choice for count in range(1, 6) for choice in combinations(Grouping, count)]
 REPRICED = b"""
 version: 1
@@ -44,7 +45,7 @@ async def database_time(pool: Pool) -> datetime:
 async def report(
     pool: Pool, *by: Grouping, selection: Selection = EVERYTHING, as_of: datetime | None = None
 ) -> Report:
-    return await make_report(pool, selection, by or (Grouping.CUSTOMER,), as_of)
+    return await make_report(pool, selection, by or (Grouping.CUSTOMER,), as_of, NOW)
 
 
 def costs(made: Report) -> dict[tuple[object, ...], Decimal]:

@@ -49,6 +49,7 @@ RATER = Path(rater_service.__file__).parent
 PARTS = {
     "partition": "billing_event_default",
     "rollups": source("bills/rollups"),
+    "categories": source("rating/categories"),
     "columns": "request_id, event_time",
     "arrays": ":request_id::uuid[], :event_time::timestamptz[]",
 }
@@ -129,7 +130,7 @@ async def read_everything(pool: Pool, wanted: Selection) -> None:
     assert told.disagreements == ()
     assert len((await list_events(pool, told.key, None, 10)).events) == 1
     for as_of in (None, await pool.fetchval("SELECT clock_timestamp()")):
-        report = await make_report(pool, wanted, [Grouping.CUSTOMER], as_of)
+        report = await make_report(pool, wanted, [Grouping.CUSTOMER], as_of, HOUR + 2 * ONE_HOUR)
         assert (report.total.rollups, len(report.rows)) == (2, 2)
     audited = await audit(pool, AuditRequest(*window), HOUR + 2 * ONE_HOUR)
     assert (audited.findings.rollups, audited.findings.events) == (2, 3)

@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from rater_service.database.database import Pool
+from rater_service.rating.categories import over_categories
 from rater_service.statements import Bound, bound, statement
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.plans import plan
@@ -188,7 +189,7 @@ async def test_a_window_of_sums_and_its_rollups_are_found_by_index(busy: Ledger)
     async with busy.pool.acquire() as connection, connection.transaction():
         await connection.execute(*bound("rating/tables"))
         for statement, index in (
-            (bound("rating/buckets", **window, fine_tune_prefix="ft:"), "hourly_usage_key"),
+            (over_categories("rating/buckets", **window), "hourly_usage_key"),
             (bound("rating/counts", **window), "hourly_usage_key"),
             (bound("rating/changes", **window), "rated_usage_rollup"),
             (bound("rating/recorded", **window), "rated_usage_change_once"),
