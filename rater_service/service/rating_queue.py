@@ -22,8 +22,8 @@ class RatingQueue:
     """Where the runs of a service wait for each other.
 
     Runs follow each other by a lock of the database in any case. A run that waits there holds a connection,
-    and connections are for events. So of each service only one run waits there; the others wait here. late_max: how
-    old late usage may be that routine runs take along.
+    and connections are for events. So of each service only one run waits there; the others wait here.
+    late_max: how old late usage may be that routine runs take along.
     """
 
     def __init__(
