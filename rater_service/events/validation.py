@@ -50,7 +50,10 @@ TEXT_LENGTH_MAX: dict[str, int] = {
     "api": 64,
     "finish_reason": 64,
 }
-TEXTS_PRINTABLE_ASCII: tuple[str, ...] = ("auth_id", "resource_id")
+# Who pays and for what: texts that the gate would let through as they are. A blank or a comma more would be
+# another payer, and hard to see.
+IDS: tuple[str, ...] = ("auth_id", "resource_id")
+_ID_FORM = r"(?:[!-+\--~](?:[ -+\--~]{0,62}[!-+\--~])?)?"
 COUNTS: tuple[_Count, ...] = (
     "prompt_tokens",
     "cached_tokens",
@@ -119,7 +122,7 @@ _TEXTS_FORM = re.compile(
     "\0".join(
         (
             *(
-                f"{'[ -~]' if field in TEXTS_PRINTABLE_ASCII else '[^\0]'}{{0,{length_max}}}"
+                _ID_FORM if field in IDS else f"[^\0]{{0,{length_max}}}"
                 for field, length_max in TEXT_LENGTH_MAX.items()
             ),
             f"(?:{'|'.join(OUTCOMES)})",
@@ -247,12 +250,23 @@ def _text_faults(event: MeteringEvent) -> Iterator[str]:
             yield f"{field}: must be at most {length_max} characters"
         if "\0" in text:
             yield f"{field}: must not contain the character NUL"
-        if field in TEXTS_PRINTABLE_ASCII and not (text.isascii() and text.isprintable()):
-            yield f"{field}: must be printable ASCII"
+        if field in IDS:
+            yield from _id_faults(field, text)
     if len(event.usage_raw.encode()) > USAGE_RAW_BYTES_MAX:
         yield f"usage_raw: must be at most {USAGE_RAW_BYTES_MAX} bytes"
     if "\0" in event.usage_raw:
         yield "usage_raw: must not contain the character NUL"
+
+
+def _id_faults(field: str, text: str) -> Iterator[str]:
+    if not (text.isascii() and text.isprintable()):
+        yield f"{field}: must be printable ASCII"
+    if text and not text.strip(" "):
+        yield f"{field}: must not be blank"
+    elif text != text.strip(" "):
+        yield f"{field}: must not begin or end with a blank"
+    if "," in text:  # so HTTP joins two headers of one name
+        yield f"{field}: must not have a comma, as if two ids had been joined"
 
 
 def _usage_faults(event: MeteringEvent) -> Iterator[str]:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.events.validation import (
     COUNTS,
+    IDS,
     OUTCOMES,
     TEXT_LENGTH_MAX,
-    TEXTS_PRINTABLE_ASCII,
     TIMES,
     EventRow,
     InvalidEvent,
@@ -29,12 +29,15 @@ EDGE_SECONDS = st.sampled_from([946_684_799, 946_684_800, 4_102_444_799, 4_102_4
 def good_text(field: str) -> st.SearchStrategy[str]:
     full = st.just("x" * TEXT_LENGTH_MAX[field])
     wide = st.tuples(PLAIN, WIDE).map(lambda pair: f"{pair[0][:62]}{pair[1]}")
-    return st.one_of(PLAIN, full, *([] if field in TEXTS_PRINTABLE_ASCII else [wide]))
+    if field in IDS:
+        return st.one_of(PLAIN.map(str.strip), full)
+    return st.one_of(PLAIN, full, wide)
 
 
 def odd_text(field: str) -> st.SearchStrategy[str]:
     too_long = st.just("x" * (TEXT_LENGTH_MAX[field] + 1))
-    return st.one_of(too_long, st.tuples(PLAIN, st.one_of(WIDE, st.just("\0")), PLAIN).map("".join))
+    untidy = [st.sampled_from([" ", " a", "a ", ",", "a,b"])] if field in IDS else []
+    return st.one_of(too_long, *untidy, st.tuples(PLAIN, st.one_of(WIDE, st.just("\0")), PLAIN).map("".join))
 
 
 def long_raw(character: str) -> st.SearchStrategy[str]:
@@ -105,7 +108,7 @@ def keeps_all_rules(event: MeteringEvent) -> bool:
     for field, length_max in TEXT_LENGTH_MAX.items():
         text = getattr(event, field)
         kept.append(len(text) <= length_max and "\0" not in text)
-        kept.append(field not in TEXTS_PRINTABLE_ASCII or all(" " <= one <= "~" for one in text))
+        kept.append(field not in IDS or (all(" " <= one <= "~" for one in text) and is_tidy(text)))
     kept.append(len(event.usage_raw.encode()) <= 16384 and "\0" not in event.usage_raw)
     reported = {field for field in COUNTS if event.HasField(field)}
     kept += [0 <= getattr(event, field) <= 2**53 for field in reported]
@@ -117,6 +120,10 @@ def keeps_all_rules(event: MeteringEvent) -> bool:
         plausible = 946_684_800 <= wire.seconds < 4_102_444_800 and 0 <= wire.nanos < 10**9
         kept.append(plausible if event.HasField(field) else field != "event_time")
     return all(kept)
+
+
+def is_tidy(text: str) -> bool:
+    return not text.startswith(" ") and not text.endswith(" ") and "," not in text
 
 
 def value_of(event: MeteringEvent, field: str) -> object:

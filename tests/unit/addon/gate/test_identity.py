@@ -2,6 +2,7 @@ import pytest
 
 from phoebe_addon.gate.identity import HeaderNames, Identity, read_identity
 from phoebe_addon.gate.refusal import Refusal, RefusalReason
+from tests.harness.identity_examples import EXAMPLES
 
 NAMES = HeaderNames()
 REQUIRED = {"x-saturn-auth-id": ["auth-1"], "x-saturn-resource-id": ["res-1"]}
@@ -55,6 +56,17 @@ def test_a_required_header_that_is_no_id_is_refused_by_name(name: str, values: l
 
     assert f"{name} {fault}" in message
     assert message.count("X-Saturn-") == 1
+
+
+@pytest.mark.parametrize(("written", "known_as"), EXAMPLES)
+@pytest.mark.parametrize("name", [NAMES.auth_id, NAMES.resource_id])
+def test_what_is_an_id_is_what_it_is_for_the_store(name: str, written: str, known_as: str | None) -> None:
+    found = read_identity(REQUIRED | {name.lower(): [written]}, NAMES)
+    if known_as is None:
+        assert isinstance(found, Refusal)
+    else:
+        assert isinstance(found, Identity)
+        assert known_as == (found.auth_id if name == NAMES.auth_id else found.resource_id)
 
 
 def test_every_header_at_fault_is_named() -> None:

@@ -7,8 +7,9 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from rater_service.events.validation import EventRow, InvalidEvent, validate
+from rater_service.events.validation import IDS, EventRow, InvalidEvent, validate
 from rater_service.wire_time import to_timestamp
+from tests.harness.identity_examples import EXAMPLES
 from tests.harness.ledger import HOUR, make_event
 
 PARTS = (
@@ -54,6 +55,9 @@ def row(**fields: object) -> EventRow:
         )),
         ("auth_id", "é", "must be printable ASCII"),
         ("resource_id", "a\tb", "must be printable ASCII"),
+        ("auth_id", " ", "must not be blank"),
+        ("resource_id", " a", "must not begin or end with a blank"),
+        ("auth_id", "a,b", "must not have a comma, as if two ids had been joined"),
         ("usage_raw", "é" * 8193, "must be at most 16384 bytes"),
         ("outcome", None, "must be one of completed, aborted, upstream_error, proxy_error"),
         ("outcome", "Completed", "must be one of completed, aborted, upstream_error, proxy_error"),
@@ -178,3 +182,22 @@ def test_an_id_in_capitals_is_the_same_id() -> None:
 def test_a_time_is_cut_to_microseconds_and_stays_in_its_hour() -> None:
     last = Timestamp(seconds=1_700_002_799, nanos=999_999_999)
     assert row(event_time=last).event_time == datetime(2023, 11, 14, 22, 59, 59, 999_999, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("written", "known_as"), EXAMPLES)
+@pytest.mark.parametrize("field", IDS)
+def test_what_is_an_id_is_what_it_is_for_the_gate(field: str, written: str, known_as: str | None) -> None:
+    row = validate(make_event(**{field: written}))
+    if written == known_as:
+        assert isinstance(row, EventRow)
+        assert getattr(row, field) == written
+    else:
+        assert isinstance(row, InvalidEvent)
+        assert f"{field}: must " in row.reason
+
+
+@pytest.mark.parametrize("field", IDS)
+def test_an_id_that_is_not_there_makes_an_event_that_nobody_pays(field: str) -> None:
+    row = validate(make_event(**{field: ""}))
+    assert isinstance(row, EventRow)
+    assert getattr(row, field) is None
