@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 
 from rater_service.audit.bills import AuditTimes, BillAudit, audit_runs
 from rater_service.audit.findings import AuditResult, Findings
+from rater_service.audit.late_usage import audit_outside
 from rater_service.audit.numbers import NumberWindow, audit_producer
 from rater_service.database.database import Connection, Pool
 from rater_service.database.long_statements import fetch_one, fetch_value
 from rater_service.events.producers import complete_hours_end
-from rater_service.hours import HOUR, require_window
+from rater_service.hours import HOUR, require_window, utc_text
 from rater_service.prices.store import load_history
 
 DAY = timedelta(days=1)
@@ -64,12 +65,14 @@ async def _audit(
     bills = BillAudit(connection, history, AuditTimes.at(now), findings)
     day = start
     while day < end:
-        on_progress(f"checking bills of {day.date().isoformat()}, up to {end.date().isoformat()}")
+        on_progress(f"checking bills of {utc_text(day)}, up to {utc_text(end)}")
         await bills.audit_part(day, min(day + DAY, end))
         day += DAY
     findings.pruned_events = (
         await fetch_one(connection, "audit/pruned", window_start=start, window_end=end)
     )["events"]
+    on_progress("looking for late usage")
+    await audit_outside(connection, start, end, now, findings)
     if start < end:
         on_progress("checking runs")
         await audit_runs(connection, start, end, findings)

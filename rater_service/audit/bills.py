@@ -9,7 +9,7 @@ from rater_service.audit.findings import DIFFERENCES_MAX, Finding, Findings
 from rater_service.database.database import Connection
 from rater_service.database.long_statements import fetch, fetch_one
 from rater_service.events.hourly_usage import SumsDifference, compare_hour
-from rater_service.hours import HOUR, TRAILING, hour_of
+from rater_service.hours import HOUR, TRAILING, hour_of, utc_text
 from rater_service.prices.history import PriceHistory, Quote
 from rater_service.prices.pricebook import FINE_TUNE_PREFIX
 from rater_service.rating.run import RUN_OVERLAP
@@ -127,12 +127,12 @@ class BillAudit:
 
 
 def _rollup(hour: datetime, row: asyncpg.Record) -> str:
-    return f"rollup {row['auth_id']}, {row['resource_id']}, {row['model_id']}, {hour.isoformat()}"
+    return f"rollup {row['auth_id']}, {row['resource_id']}, {row['model_id']}, {utc_text(hour)}"
 
 
 def _sum(sum_: SumsDifference) -> str:
     names = (sum_.auth_id, sum_.resource_id, sum_.model_id, sum_.base_model)
-    return f"sum {', '.join(name or '-' for name in names)}, {sum_.window_start.isoformat()}"
+    return f"sum {', '.join(name or '-' for name in names)}, {utc_text(sum_.window_start)}"
 
 
 async def audit_runs(connection: Connection, start: datetime, end: datetime, findings: Findings) -> None:
@@ -152,7 +152,7 @@ async def audit_runs(connection: Connection, start: datetime, end: datetime, fin
         if row["events"] < row["events_in_window"]:
             faults.append(f"events: the run counted {row['events_in_window']}, there are {row['events']}")
         if faults:
-            window = f"{row['window_start'].isoformat()} to {row['window_end'].isoformat()}"
+            window = f"{utc_text(row['window_start'])} to {utc_text(row['window_end'])}"
             findings.differ(
                 Finding.RUN_DIFFERS_FROM_ROLLUPS, [(f"run {row['id']}, {window}", "; ".join(faults))]
             )

@@ -26,6 +26,8 @@ class Finding(StrEnum):
     ROLLUP_WITHOUT_RUN = "ROLLUP_WITHOUT_RUN"
     ROLLUP_MISSING = "ROLLUP_MISSING"
     RUN_DIFFERS_FROM_ROLLUPS = "RUN_DIFFERS_FROM_ROLLUPS"
+    LATE_USAGE = "LATE_USAGE"
+    OUT_OF_TIME = "OUT_OF_TIME"
 
 
 _RATE_AGAIN = "rate the hour again; phoebe rate --dry-run --since … --until … shows what would change"
@@ -48,6 +50,10 @@ ADVICE = {
     Finding.ROLLUP_WITHOUT_RUN: _TAMPERED,
     Finding.ROLLUP_MISSING: _RATE_AGAIN,
     Finding.RUN_DIFFERS_FROM_ROLLUPS: _TAMPERED,
+    Finding.LATE_USAGE: "rate the hour: phoebe rate --since … --until …; a routine run does so by itself up "
+    "to 35 days back",
+    Finding.OUT_OF_TIME: "set the clock of that machine right, by NTP; an hour is rated by itself once it "
+    "has come, and to bill one as it is: phoebe rate --since … --until … (--ahead if it has not come)",
 }
 
 

@@ -9,6 +9,7 @@ import asyncpg
 from rater_service.audit.findings import DIFFERENCES_MAX, AuditedProducer, Finding, Findings
 from rater_service.database.database import Connection
 from rater_service.database.long_statements import fetch, fetch_one, fetch_value
+from rater_service.hours import utc_text
 
 # Some tenths of a second and some megabytes in the database.
 STRETCH_EVENTS = 200_000
@@ -195,6 +196,6 @@ def _note_what_it_said(
     if complete_until is None or producer.last_seen is None or producer.stopped or producer.retired:
         return
     if producer.complete_until is None or producer.complete_until < complete_until:
-        said = "never said" if producer.complete_until is None else producer.complete_until.isoformat()
-        detail = f"complete until {said}, last heard of {producer.last_seen.isoformat()}"
+        said = "never said" if producer.complete_until is None else utc_text(producer.complete_until)
+        detail = f"complete until {said}, last heard of {utc_text(producer.last_seen)}"
         findings.differ(Finding.INCOMPLETE_PRODUCER, [(subject, detail)])

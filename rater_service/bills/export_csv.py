@@ -3,11 +3,12 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import BinaryIO
 
 from rater_service.bills.export_layout import Cell, Column
+from rater_service.hours import utc_text
 
 
 class CsvWriter:
@@ -32,5 +33,5 @@ def _text(cell: Cell) -> str | int | None:
     if isinstance(cell, Decimal):
         return format(cell, "f")
     if isinstance(cell, datetime):
-        return cell.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        return utc_text(cell)
     return cell

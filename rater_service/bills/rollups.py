@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from rater_service.bills.explanation import RunStamp
 from rater_service.database.database import Connection, Pool
 from rater_service.errors import OperatorError
+from rater_service.hours import utc_text
 from rater_service.statements import Bound, bound, source, statement
 
 
@@ -51,7 +52,7 @@ async def find_as_of(connection: Connection, moment: datetime) -> AsOf:
     """
     now: datetime = await connection.fetchval("SELECT clock_timestamp()")
     if moment > now:
-        raise OperatorError(f"{_utc(moment)} is not past: nobody knows what the bills will say then")
+        raise OperatorError(f"{utc_text(moment)} is not past: nobody knows what the bills will say then")
     last = await connection.fetchrow(*bound("bills/as_of_run", moment=moment))
     return AsOf(moment, None if last is None else RunStamp(**dict(last)))
 
@@ -61,7 +62,3 @@ def over_rollups(name: str, selection: Selection, as_of: AsOf | None, /, **argum
     over = statement(name, rollups=source("bills/rollups"))
     run = None if as_of is None else as_of.run_id
     return over.bind({**asdict(selection), "run": run, **arguments})
-
-
-def _utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -90,6 +90,12 @@ def rate(  # noqa: PLR0913 - one parameter per option
             "Default: routine without bounds, backfill with bounds.",
         ),
     ] = None,
+    ahead: Annotated[
+        bool,
+        typer.Option(
+            "--ahead", help="Also rate hours that have not come: for events of a clock that was wrong."
+        ),
+    ] = False,
     late_days: LateDays = LATE_DAYS_DEFAULT,
     by: Annotated[
         str | None,
@@ -126,6 +132,7 @@ def rate(  # noqa: PLR0913 - one parameter per option
         dry_run=dry_run,
         reprice=reprice,
         late_max=timedelta(days=late_days),
+        ahead=ahead,
     )
     parts = list(_parts(request, now))
     price_file = None if prices is None else (read_price_file(prices), str(prices))
@@ -169,7 +176,7 @@ def _parts(request: RateRequest, now: datetime) -> Iterator[RateRequest]:
         end = request.window_end if rest <= WINDOW_MAX else start + WINDOW_MAX
         is_last = end >= request.window_end
         # What lies outside of one part may be inside of the next.
-        part = replace(request, window_start=start, window_end=end, names_late=is_last)
+        part = replace(request, window_start=start, window_end=end, names_outside=is_last)
         with explained_windows():
             refuse_invalid(part, now)
         yield part

@@ -12,7 +12,7 @@ import asyncpg
 
 from rater_service.database.database import Connection, Pool
 from rater_service.database.long_statements import STATEMENT_TIMEOUT_S, fetch, run
-from rater_service.hours import HOUR, require_window
+from rater_service.hours import HOUR, require_window, utc_text
 
 DIFFERENCES_MAX = 100
 
@@ -23,7 +23,7 @@ class EventsPrunedError(Exception):
     """Some hours can't be rebuilt, as events of theirs were pruned. hours: UTC-aware."""
 
     def __init__(self, hours: list[datetime]) -> None:
-        super().__init__(f"the events of {len(hours)} hours were pruned, first {hours[0].isoformat()}")
+        super().__init__(f"the events of {len(hours)} hours were pruned, first {utc_text(hours[0])}")
         self.hours = hours
 
 
@@ -121,7 +121,7 @@ async def rebuild(
     rebuilt = Rebuilt(hours=len(hours))
     for row in hours:
         hour: datetime = row["window_start"]
-        on_progress(f"comparing {hour.isoformat()}, {rebuilt.hours_differing} hours differ so far")
+        on_progress(f"comparing {utc_text(hour)}, {rebuilt.hours_differing} hours differ so far")
         async with pool.acquire() as connection:
             count, first = await compare_hour(connection, hour, DIFFERENCES_MAX)
             if count and not dry_run:

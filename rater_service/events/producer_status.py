@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Literal
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from phoebe_proto.v1.metering_pb2 import ProducerStatus
 from rater_service.events.validation import PRODUCER_SEQ_MAX, TEXT_LENGTH_MAX, TIME_END, TIME_MIN
 from rater_service.wire_time import to_datetime
 
 COUNTS = ("last_seq", "spooled_events", "open_exchanges", "lost_rows")
+TIMES: tuple[Literal["complete_until", "sent_at"], ...] = ("complete_until", "sent_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,7 @@ class StatusRow:
     """A valid status: how a spool stood when it was sent.
 
     last_seq: the highest number given so far, 0 for none. complete_until is UTC-aware; None: it can't say.
+    clock_skew: the producer's clock less the rater's; None: it did not say what its clock says.
     """
 
     producer_id: str
@@ -25,6 +30,7 @@ class StatusRow:
     complete_until: datetime | None
     stopped: bool
     lost_rows: int
+    clock_skew: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +40,11 @@ class InvalidStatus:
     reason: str
 
 
-def validate_status(status: ProducerStatus) -> StatusRow | InvalidStatus:
-    """Check all rules of the status's fields and convert it; never raises."""
+def validate_status(status: ProducerStatus, received_at: datetime) -> StatusRow | InvalidStatus:
+    """Check all rules of the status's fields and convert it; never raises.
+
+    received_at: when it came, UTC-aware.
+    """
     faults = list(_faults(status))
     if faults:
         return InvalidStatus("; ".join(faults))
@@ -47,6 +56,7 @@ def validate_status(status: ProducerStatus) -> StatusRow | InvalidStatus:
         complete_until=to_datetime(status.complete_until) if status.HasField("complete_until") else None,
         stopped=status.stopped,
         lost_rows=status.lost_rows,
+        clock_skew=to_datetime(status.sent_at) - received_at if status.HasField("sent_at") else None,
     )
 
 
@@ -59,15 +69,16 @@ def _faults(status: ProducerStatus) -> Iterator[str]:
     for field in COUNTS:
         if not 0 <= getattr(status, field) <= PRODUCER_SEQ_MAX:
             yield f"{field}: must be 0 to 2^53"
-    if status.HasField("complete_until"):
-        yield from _time_faults(status)
+    for field in TIMES:
+        if status.HasField(field):
+            yield from _time_faults(field, getattr(status, field))
 
 
-def _time_faults(status: ProducerStatus) -> Iterator[str]:
+def _time_faults(field: str, wire: Timestamp) -> Iterator[str]:
     try:
-        moment = to_datetime(status.complete_until)
+        moment = to_datetime(wire)
     except ValueError as error:
-        yield f"complete_until: is not a time: {error}"
+        yield f"{field}: is not a time: {error}"
         return
     if not TIME_MIN <= moment < TIME_END:
-        yield "complete_until: must be within the years 2000 to 2099"
+        yield f"{field}: must be within the years 2000 to 2099"

@@ -24,7 +24,8 @@ class Producer:
 
     spooled_events: events it had that are not here. complete_until: every event before this is here, by the
     producer's own clock; None: it can't say. retired: an operator said that it will never come back;
-    retired_at and retired_by tell of the last time one did.
+    retired_at and retired_by tell of the last time one did. clock_skew: its clock less the rater's; None: not
+    known.
     """
 
     producer_id: str
@@ -39,6 +40,7 @@ class Producer:
     retired: bool
     retired_at: datetime | None
     retired_by: str | None
+    clock_skew: timedelta | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ async def keep_status(
             complete_until=status.complete_until,
             stopped=status.stopped,
             lost_rows=status.lost_rows,
+            clock_skew=status.clock_skew,
         )
     )
 

@@ -10,7 +10,8 @@ import asyncpg
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database.database import Connection, Pool
 from rater_service.events.store import Fate, Result, store_rows
-from rater_service.events.validation import EventRow, InvalidEvent, validate
+from rater_service.events.validation import TIMES, EventRow, InvalidEvent, validate
+from rater_service.hours import utc_text
 from rater_service.statements import bound
 from rater_service.wire_time import to_datetime
 
@@ -74,8 +75,18 @@ async def _differences(
             compared = await connection.fetchrow(*bound("events/compare_with_first", event=sent))
             if compared is not None:
                 fields = json.loads(compared["fields"])
-                found[event] = {name: (first, other) for name, (first, other) in fields.items()}
+                found[event] = {
+                    name: (_shown(name, first), _shown(name, other))
+                    for name, (first, other) in fields.items()
+                }
     return found
+
+
+def _shown(field: str, value: object) -> object:
+    """Write times in UTC: the database writes them in the time zone of the session."""
+    if field in TIMES and isinstance(value, str):
+        return utc_text(datetime.fromisoformat(value))
+    return value
 
 
 def _rejected(row: asyncpg.Record, differs: dict[str, tuple[object, object]]) -> RejectedEvent:

@@ -12,6 +12,7 @@ from rater_service import followed_files
 from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
 from rater_service.errors import OperatorError
 from rater_service.followed_files import FileChanges, FollowedFile
+from rater_service.hours import utc_text
 from rater_service.prices.faults import PriceFileError
 from rater_service.prices.store import StoredBook, store_price_file
 
@@ -79,7 +80,7 @@ def _log(path: Path, stored: StoredBook) -> None:
         "price file %s: book %s, in force from %s",
         path,
         stored.loading.content_hash,
-        "the beginning" if since is None else since.isoformat(),
+        "the beginning" if since is None else utc_text(since),
     )
     if (superseded := stored.not_in_force(str(path))) is not None:
         logger.warning("THE PRICE FILE %s", superseded)

@@ -22,6 +22,9 @@ _ADVICE = {
     "INCOMPLETE_HOURS": "phoebe producers list; once they have sent what they have: phoebe rate {window}; "
     "if one never comes back: phoebe producers retire ID",
     "LATE_USAGE": "phoebe rate {window}",
+    "OUT_OF_TIME": "set the clock of that machine right, by NTP. An hour is rated by itself once it has "
+    "come; to bill one as it is: phoebe rate {window}",
+    "CLOCK_SKEW": "set it right, by NTP; then see `phoebe producers list`",
 }
 
 

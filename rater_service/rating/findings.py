@@ -1,17 +1,22 @@
 """What a run has to say of the rollups it found and made: what needs a human, and whose bills change."""
 
+import logging
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 import asyncpg
 
 from rater_service.database.database import Connection
 from rater_service.database.long_statements import fetch
+from rater_service.events.clocks import SKEW_WARNED, Skew, skewed_producers
 from rater_service.events.producers import IncompleteProducers
 from rater_service.hours import HOUR
 from rater_service.rating.advice import advice
-from rater_service.rating.late_usage import LateHour, late_usage
+from rater_service.rating.late_usage import late_usage
+from rater_service.rating.outside import Outside, out_of_time
 from rater_service.rating.run import (
+    CLOCK_SKEW,
     INCOMPLETE_HOURS,
     Anomaly,
     BillChange,
@@ -21,16 +26,22 @@ from rater_service.rating.run import (
     RateRequest,
 )
 
+logger = logging.getLogger(__name__)
+
 # As many as a human looks through; how many there are is told.
 BILL_CHANGES_MAX = 100
 
 
 async def find_anomalies(
-    connection: Connection, request: RateRequest, incomplete: IncompleteProducers, late: Sequence[LateHour]
+    connection: Connection,
+    request: RateRequest,
+    incomplete: IncompleteProducers,
+    outside: Outside,
+    clocks: Sequence[Skew],
 ) -> tuple[Anomaly, ...]:
     """Find what needs a human, most events first, once the changes are known.
 
-    late: the hours outside of the window to be named.
+    outside: what is to be named of other hours. clocks: those that are too far from others.
     """
     records = await fetch(connection, "rating/anomalies", deletion_is_anomaly=request.mode is Mode.ROUTINE)
     anomalies = [
@@ -38,8 +49,12 @@ async def find_anomalies(
     ]
     if incomplete.count:
         anomalies.append(_incomplete(request, incomplete))
-    if late:
-        anomalies.append(await late_usage(connection, late))
+    if outside.late:
+        anomalies.append(await late_usage(connection, outside.late))
+    if outside.strays:
+        anomalies.append(out_of_time(outside.strays))
+    if named := [clock for clock in clocks if clock.is_named]:
+        anomalies.append(_clock_skew(request, named))
     return tuple(sorted(anomalies, key=lambda anomaly: (-anomaly.events, anomaly.reason)))
 
 
@@ -58,6 +73,36 @@ def _bill_change(row: asyncpg.Record) -> BillChange:
         cost_before=row["cost_before"],
         cost_after=row["cost_after"],
         difference=row["difference"],
+    )
+
+
+async def read_clocks(connection: Connection, own: timedelta) -> tuple[Skew, ...]:
+    """Read whose clocks are too far from others, and warn of those that are not to be named yet.
+
+    own: how far the rater's clock is ahead of the database's.
+    """
+    skewed = await skewed_producers(connection, datetime.now(UTC))
+    if abs(own) > SKEW_WARNED:
+        skewed.insert(0, Skew("the rater's clock", own, "the database's"))
+    for clock in skewed:
+        if not clock.is_named:
+            logger.warning("%s: set it right, by NTP", clock.in_words())
+    return tuple(skewed)
+
+
+def _clock_skew(request: RateRequest, clocks: Sequence[Skew]) -> Anomaly:
+    start, end = request.window_start, request.window_end
+    offenders = (Offender(None, None, None, None, 0, 0, None, clock.in_words()) for clock in clocks)
+    return Anomaly(
+        reason=CLOCK_SKEW,
+        events=0,
+        tokens=0,
+        money_at_risk=None,
+        offenders=tuple(offenders),
+        hours=(end - start) // HOUR,
+        first_hour=start,
+        last_hour=end - HOUR,
+        advice=advice(CLOCK_SKEW, start, end),
     )
 
 

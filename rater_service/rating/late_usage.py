@@ -11,12 +11,10 @@ from rater_service.database.database import Connection
 from rater_service.database.long_statements import fetch
 from rater_service.hours import HOUR, TRAILING, hour_of, utc_text
 from rater_service.rating.advice import advice
-from rater_service.rating.run import LATE_USAGE, RUN_OVERLAP, WINDOW_MAX, Anomaly, Offender
+from rater_service.rating.run import LATE_USAGE, RUN_OVERLAP, TOKENS_MAX, WINDOW_MAX, Anomaly, Offender
 
 ANYTHING: Mapping[str, str | None] = dict.fromkeys(("auth_id", "resource_id", "model_id"))
 _OFFENDERS_MAX = 10
-# As many as the answer can hold.
-_TOKENS_MAX = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,28 +33,22 @@ class LateHour:
     tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class LateHours:
-    """Late hours, oldest first: those that a routine run takes along, and those it only names."""
-
-    taken: tuple[LateHour, ...] = ()
-    named: tuple[LateHour, ...] = ()
-
-
 def late_before(now: datetime) -> datetime:
     """Return the beginning of the hours that every routine run rates; usage of earlier ones is late."""
     return hour_of(now) - TRAILING
 
 
-async def find_late_hours(
+async def find_late_hours(  # noqa: PLR0913 - one for each thing that can be chosen
     connection: Connection,
     since: datetime | None = None,
     before: datetime | None = None,
     *,
+    ahead_from: datetime | None = None,
     outside: tuple[datetime, datetime] | None = None,
     narrowed: Mapping[str, str | None] = ANYTHING,
 ) -> list[LateHour]:
     """Find them, oldest first, in [since, before); None: no such bound. outside: not in this window.
+    ahead_from: also those from there on.
 
     narrowed: only hours with usage of this auth_id, resource_id and model_id; None: whoever, whatever.
 
@@ -68,19 +60,12 @@ async def find_late_hours(
         "rating/late_hours",
         since=since,
         before=before,
+        ahead_from=ahead_from,
         except_from=except_from,
         except_until=except_until,
         **narrowed,
     )
     return [LateHour(**dict(row) | {"tokens": int(row["tokens"])}) for row in rows]
-
-
-def part_late_hours(hours: Sequence[LateHour], oldest: datetime) -> LateHours:
-    """Part the hours that begin at `oldest` or later, which are taken along, from those before."""
-    return LateHours(
-        taken=tuple(late for late in hours if late.hour >= oldest),
-        named=tuple(late for late in hours if late.hour < oldest),
-    )
 
 
 def windows_of(hours: Sequence[LateHour]) -> list[tuple[datetime, datetime]]:
@@ -111,7 +96,7 @@ async def late_usage(connection: Connection, hours: Sequence[LateHour]) -> Anoma
     return Anomaly(
         reason=LATE_USAGE,
         events=sum(max(late.events, 0) for late in hours),
-        tokens=min(sum(max(late.tokens, 0) for late in hours), _TOKENS_MAX),
+        tokens=min(sum(max(late.tokens, 0) for late in hours), TOKENS_MAX),
         money_at_risk=None,
         offenders=tuple(_offender(row, by_hour[row["hour"]]) for row in rows),
         hours=len(hours),
@@ -132,7 +117,7 @@ def _offender(row: asyncpg.Record, late: LateHour) -> Offender:
         model_id=row["model_id"],
         base_model=None,
         events=row["events"],
-        tokens=min(int(row["tokens"]), _TOKENS_MAX),
+        tokens=min(int(row["tokens"]), TOKENS_MAX),
         money_at_risk=None,
         detail=f"{utc_text(late.hour)}: {rated}",
     )

@@ -2,32 +2,28 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import cast
 
 import asyncpg
 
+from rater_service.database.clock import skew_between
 from rater_service.database.database import Connection, Pool
 from rater_service.database.long_statements import STATEMENT_TIMEOUT_S, fetch_one, fetch_value, run
 from rater_service.errors import NoPriceBookError
+from rater_service.events.clocks import Skew
 from rater_service.events.producers import incomplete_producers
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text
 from rater_service.prices.pricebook import FINE_TUNE_PREFIX
 from rater_service.prices.store import load_history
 from rater_service.rating.categories import over_categories
-from rater_service.rating.findings import add_up_changes, find_anomalies
-from rater_service.rating.late_usage import (
-    LateHours,
-    find_late_hours,
-    late_before,
-    oldest_taken,
-    part_late_hours,
-    windows_of,
-)
+from rater_service.rating.findings import add_up_changes, find_anomalies, read_clocks
+from rater_service.rating.late_usage import LateHour, oldest_taken, windows_of
+from rater_service.rating.outside import Outside, find_outside
 from rater_service.rating.pricing import price_buckets
 from rater_service.rating.run import Mode, RateRequest, RateResult, refuse_invalid
 from rater_service.rating.turn import rating_turn
@@ -48,9 +44,9 @@ async def rate_window(pool: Pool, request: RateRequest, now: datetime) -> RateRe
     """
     refuse_invalid(request, now)
     async with rating_turn(pool) as connection:
-        result, late = await _rate_with_patience(connection, request, now)
+        result, taken = await _rate_with_patience(connection, request, now)
         _log(result)
-        late_runs = [await _rate_late(connection, request, window, now) for window in windows_of(late.taken)]
+        late_runs = [await _rate_late(connection, request, window, now) for window in windows_of(taken)]
     return replace(result, late_runs=tuple(late_runs))
 
 
@@ -58,7 +54,7 @@ async def _rate_late(
     connection: Connection, request: RateRequest, window: tuple[datetime, datetime], now: datetime
 ) -> RateResult:
     # Other prices for what was billed are for the window that was asked for.
-    part = replace(request, window_start=window[0], window_end=window[1], reprice=False, names_late=False)
+    part = replace(request, window_start=window[0], window_end=window[1], reprice=False, names_outside=False)
     result, _ = await _rate_with_patience(connection, part, now)
     logger.warning(
         "run %d took late usage along, %s to %s: %d events in all, bills changed by %s USD",
@@ -107,7 +103,8 @@ async def compute(connection: Connection, request: RateRequest) -> None:
 
 async def _rate_with_patience(
     connection: Connection, request: RateRequest, now: datetime
-) -> tuple[RateResult, LateHours]:
+) -> tuple[RateResult, Sequence[LateHour]]:
+    """Give also the late hours that are to be rated as well."""
     for attempt in range(1, ATTEMPTS_MAX + 1):
         try:
             async with connection.transaction(isolation="repeatable_read"):
@@ -119,24 +116,32 @@ async def _rate_with_patience(
     raise AssertionError("the last attempt returns or raises")
 
 
-async def _find_late(connection: Connection, request: RateRequest, now: datetime) -> LateHours:
-    if not request.names_late:
-        return LateHours()
-    window = (request.window_start, request.window_end)
-    hours = await find_late_hours(connection, before=late_before(now), outside=window)
+def _taken_along(request: RateRequest, late: Sequence[LateHour], now: datetime) -> Sequence[LateHour]:
+    """Say which late hours a run rates as well."""
     if request.mode is not Mode.ROUTINE or request.dry_run:
-        return LateHours(named=tuple(hours))
-    return part_late_hours(hours, oldest_taken(now, request.late_max))
+        return ()
+    oldest = oldest_taken(now, request.late_max)
+    return [one for one in late if one.hour >= oldest]
 
 
-async def _rate(connection: Connection, request: RateRequest, now: datetime) -> tuple[RateResult, LateHours]:
+async def _rate(
+    connection: Connection, request: RateRequest, now: datetime
+) -> tuple[RateResult, Sequence[LateHour]]:
+    asked_at = datetime.now(UTC)
     begun = await fetch_one(connection, "rating/begin")
-    late = await _find_late(connection, request, now)
-    await compute(connection, request)
+    answered_at = datetime.now(UTC)
     window = _window(request)
+    outside, clocks = Outside(), tuple[Skew, ...]()
+    if request.names_outside:
+        outside = await find_outside(connection, now, (request.window_start, request.window_end))
+        own_skew = skew_between(begun["knowledge_at"], asked_at, answered_at)
+        clocks = await read_clocks(connection, own_skew)
+    taken = _taken_along(request, outside.late, now)
+    await compute(connection, request)
     counts = dict(await fetch_one(connection, "rating/counts", **window))
     incomplete = await incomplete_producers(connection, **window, now=now)
-    anomalies = await find_anomalies(connection, request, incomplete, late.named)
+    named = replace(outside, late=tuple(one for one in outside.late if one not in taken))
+    anomalies = await find_anomalies(connection, request, incomplete, named, clocks)
     changes = await add_up_changes(connection)
     if not request.dry_run and (counts["rollups_written"] or counts["reconciled_deletions"]):
         await _apply(connection, begun["id"], now)
@@ -181,7 +186,7 @@ async def _rate(connection: Connection, request: RateRequest, now: datetime) -> 
         changes=changes,
         **counts,
     )
-    return result, late
+    return result, taken
 
 
 def _json_value(value: object) -> str:

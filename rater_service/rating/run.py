@@ -17,6 +17,12 @@ RUN_OVERLAP = timedelta(minutes=2)
 INCOMPLETE_HOURS = "INCOMPLETE_HOURS"
 # The anomaly of hours outside of the window whose usage is newer than their last run.
 LATE_USAGE = "LATE_USAGE"
+# The anomaly of events whose times can't be right.
+OUT_OF_TIME = "OUT_OF_TIME"
+# The anomaly of clocks that are more than a minute apart.
+CLOCK_SKEW = "CLOCK_SKEW"
+# As many as the answer can hold.
+TOKENS_MAX = 2**63 - 1
 # How old usage may be that a routine run takes along: a month that is not invoiced yet, and some days.
 LATE_MAX = timedelta(days=35)
 REQUESTED_BY_LENGTH_MAX = 200
@@ -38,8 +44,8 @@ class RateRequest:
     requested_by: who wants it, 1 to 200 printable characters, for the record. dry_run: compute everything,
     change no rollup. reprice: give rollups that were rated before the prices in force now; without it they
     keep theirs. late_max: a routine run also rates hours outside of the window whose usage is newer than
-    their last run, if they are no older than this. names_late: whether to name those that it does not rate;
-    of runs that belong together one does.
+    their last run, if they are no older than this. names_outside: whether to name what is not rated outside
+    of the window; of runs that belong together one does. ahead: rate hours that have not come.
     """
 
     window_start: datetime
@@ -49,7 +55,8 @@ class RateRequest:
     dry_run: bool = False
     reprice: bool = False
     late_max: timedelta = LATE_MAX
-    names_late: bool = True
+    names_outside: bool = True
+    ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +194,7 @@ def refuse_invalid(request: RateRequest, now: datetime) -> None:
     require_window(request.window_start, request.window_end)
     if request.window_end - request.window_start > WINDOW_MAX:
         raise InvalidWindow("window_end", f"must be at most {WINDOW_MAX.days} days after window_start")
-    if request.window_end > now + HOUR:
+    if request.window_end > now + HOUR and not request.ahead:
         raise InvalidWindow("window_end", "must not be after the end of the running hour")
     if not is_requester(request.requested_by):
         raise ValueError(f"requested_by must be 1 to {REQUESTED_BY_LENGTH_MAX} printable characters")

@@ -13,6 +13,7 @@ from rater_service.background import spawn
 from rater_service.database.database import Pool
 from rater_service.events.producer_status import InvalidStatus, StatusRow, validate_status
 from rater_service.events.store import Fate, Result, store_events
+from rater_service.service.clock_watch import ClockWatch
 from rater_service.service.metrics import Metrics
 from rater_service.service.rpc_errors import RpcError, answered_errors, invalid
 
@@ -40,8 +41,9 @@ class MeteringService(MeteringServiceServicer):
     ) -> AsyncIterator[StreamEventsResponse]:
         """Answer each batch after its transaction has committed."""
         async with answered_errors(context):
+            clocks = ClockWatch()
             async for request in self._until_stopping(request_iterator):
-                yield await self._store(request)
+                yield await self._store(request, clocks)
 
     async def _until_stopping(
         self, requests: AsyncIterator[StreamEventsRequest]
@@ -67,14 +69,17 @@ class MeteringService(MeteringServiceServicer):
         finally:
             stopping.cancel()
 
-    async def _store(self, request: StreamEventsRequest) -> StreamEventsResponse:
+    async def _store(self, request: StreamEventsRequest, clocks: ClockWatch) -> StreamEventsResponse:
+        received_at = datetime.now(UTC)
         if len(request.events) > BATCH_EVENTS_MAX:
             raise invalid("events", f"must be at most {BATCH_EVENTS_MAX}, not {len(request.events)}")
         if len(request.batch_id) > BATCH_ID_LENGTH_MAX:
             raise invalid("batch_id", f"must be at most {BATCH_ID_LENGTH_MAX} characters")
-        status = self._status(request)
+        status = self._status(request, received_at)
+        if status is not None:
+            clocks.note(status)
         with self._metrics.batch():
-            results = await store_events(self._pool, request.events, datetime.now(UTC), status)
+            results = await store_events(self._pool, request.events, received_at, status)
         self._metrics.count_events(results)
         _log_refused(request, results)
         response = StreamEventsResponse(batch_id=request.batch_id)
@@ -84,11 +89,11 @@ class MeteringService(MeteringServiceServicer):
             )
         return response
 
-    def _status(self, request: StreamEventsRequest) -> StatusRow | None:
+    def _status(self, request: StreamEventsRequest, received_at: datetime) -> StatusRow | None:
         """Read the status. One that is wrong must not hold up events: without it hours get incomplete."""
         if not request.HasField("status"):
             return None
-        status = validate_status(request.status)
+        status = validate_status(request.status, received_at)
         if isinstance(status, InvalidStatus):
             self._metrics.statuses_refused.inc()
             logger.error("the status of a producer is left out: %s", status.reason)

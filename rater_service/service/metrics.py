@@ -13,10 +13,12 @@ import asyncpg
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 
+from rater_service.database.clock import machine_skew
 from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
 from rater_service.events.store import Result
 from rater_service.hours import InvalidWindow
 from rater_service.operator_port import Answer, Question
+from rater_service.rating.outside import find_outside
 from rater_service.rating.run import Mode, RateRequest, RateResult
 from rater_service.statements import bound
 
@@ -25,7 +27,7 @@ logger = logging.getLogger(__name__)
 # As often as most Prometheus servers ask.
 REFRESH_S = 15.0
 _RUN_SECONDS = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800)
-_GAUGES = {
+_PRODUCER_GAUGES = {
     "spooled_events": ("phoebe_producers_spooled_events", "Events that wait in spools, by their last word."),
     "lost_rows": ("phoebe_producers_lost_rows", "Events that spools can't read any more."),
     "lag_seconds": (
@@ -33,6 +35,25 @@ _GAUGES = {
         "Seconds since the time until which all events of the producer furthest behind are here.",
     ),
     "unsettled_events": ("phoebe_rejected_events", "Events that are kept aside and not settled."),
+    "skew_seconds": (
+        "phoebe_producers_clock_skew_seconds",
+        "The clock of the producer whose clock is furthest from the rater's, less the rater's.",
+    ),
+}
+_GAUGES = _PRODUCER_GAUGES | {
+    "late_hours": (
+        "phoebe_late_usage_hours",
+        "Hours before those of routine runs with usage that their last run did not see, or no run.",
+    ),
+    "late_events": ("phoebe_late_usage_events", "Events that these runs did not see."),
+    "out_of_time_events": (
+        "phoebe_out_of_time_events",
+        "Events more than an hour ahead of the rater's clock, or older than their producer can be.",
+    ),
+    "rater_skew_seconds": (
+        "phoebe_rater_clock_skew_seconds",
+        "The clock of the rater's machine less the database's.",
+    ),
 }
 _STATES = ("running", "stopped", "retired")
 
@@ -68,12 +89,10 @@ class Metrics:
         )
         self._last_success = Gauge(
             "phoebe_rating_last_success_timestamp_seconds",
-            "When the last run that went through had ended, dry runs aside; 0: none since the start.",
+            "When the last run that went through had ended, whoever started it, dry runs aside.",
             ["mode"],
             registry=self.registry,
         )
-        for mode in Mode:
-            self._last_success.labels(mode.lower())
         self._task_up = Gauge(
             "phoebe_task_up",
             "Whether a background task works; 0: it crashed and is being started again.",
@@ -141,8 +160,6 @@ class Metrics:
             self._runs.labels(mode, "anomalous" if run.anomalies else "clean").inc()
             for anomaly in run.anomalies:
                 self._anomalies.labels(anomaly.reason).inc()
-        if not request.dry_run:
-            self._last_success.labels(mode).set(result.finished_at.timestamp())
 
     async def keep_fresh(self, pool: Pool) -> NoReturn:
         """Read the gauges from the database again and again, until cancelled."""
@@ -153,17 +170,32 @@ class Metrics:
     async def refresh(self, pool: Pool) -> None:
         """Read the gauges from the database. While it can't be asked they stay, and database_up is 0."""
         try:
-            row = await pool.fetchrow(*bound("service/metrics_producers", now=datetime.now(UTC)))
+            await self._read(pool)
         except (asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as error:
             self._database_up.set(0)
             logger.warning("the gauges can't be read from the database: %r", error)
             return
-        assert row is not None
         self._database_up.set(1)
+
+    async def _read(self, pool: Pool) -> None:
+        now = datetime.now(UTC)
+        row = await pool.fetchrow(*bound("service/metrics_producers", now=now))
+        assert row is not None
         for state in _STATES:
             self._producers.labels(state).set(row[state])
+        for run in await pool.fetch(*bound("service/metrics_runs")):
+            self._last_success.labels(run["mode"].lower()).set(run["finished_at"].timestamp())
+        async with pool.snapshot() as connection:
+            outside = await find_outside(connection, now)
+        found = {
+            **{column: row[column] for column in _PRODUCER_GAUGES},
+            "late_hours": len(outside.late),
+            "late_events": sum(max(late.events, 0) for late in outside.late),
+            "out_of_time_events": sum(stray.events for stray in outside.strays),
+            "rater_skew_seconds": (await machine_skew(pool)).total_seconds(),
+        }
         for column, gauge in self._gauges.items():
-            gauge.set(row[column])
+            gauge.set(found[column])
 
     async def page(self, question: Question) -> Answer:
         """Write the metrics out, in the format that was asked for."""

@@ -21,6 +21,7 @@ def show_producers(found: Sequence[Producer]) -> None:
             "spooled",
             "open",
             "lost rows",
+            "clock, s",
         ),
         (_row(producer) for producer in found),
     )
@@ -28,7 +29,11 @@ def show_producers(found: Sequence[Producer]) -> None:
 
 def producer_json(producer: Producer) -> dict[str, object]:
     """Return what is written of a producer as JSON."""
-    return asdict(producer) | {"state": _state(producer)}
+    skew = producer.clock_skew
+    return asdict(producer) | {
+        "state": _state(producer),
+        "clock_skew": None if skew is None else skew.total_seconds(),
+    }
 
 
 def _row(producer: Producer) -> tuple[str | int | None, ...]:
@@ -42,6 +47,7 @@ def _row(producer: Producer) -> tuple[str | int | None, ...]:
         producer.spooled_events,
         producer.open_exchanges,
         producer.lost_rows,
+        None if producer.clock_skew is None else f"{producer.clock_skew.total_seconds():+.1f}",
     )
 
 

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import NoReturn
 
 import grpc
@@ -165,6 +166,7 @@ class Delivery:
         if stream.done():
             await _raise_ending(stream)
         self._batch_number += 1
+        status.sent_at.FromDatetime(datetime.now(UTC))
         request = metering_pb2.StreamEventsRequest(
             batch_id=str(self._batch_number), events=events, status=status
         )

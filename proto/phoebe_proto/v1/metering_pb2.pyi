@@ -124,6 +124,7 @@ class ProducerStatus(_message.Message):
     COMPLETE_UNTIL_FIELD_NUMBER: _builtins.int
     STOPPED_FIELD_NUMBER: _builtins.int
     LOST_ROWS_FIELD_NUMBER: _builtins.int
+    SENT_AT_FIELD_NUMBER: _builtins.int
     producer_id: _builtins.str
     """The spool, as in the producer_id of its events. Required, up to 64 characters."""
     last_seq: _builtins.int
@@ -146,6 +147,10 @@ class ProducerStatus(_message.Message):
         is part of this one, and no further one will come. Absent: it can't say.
         """
 
+    @_builtins.property
+    def sent_at(self) -> _timestamp_pb2.Timestamp:
+        """What the producer's clock said when it sent this. Absent: not known. The rater compares it with its own."""
+
     def __init__(
         self,
         *,
@@ -156,10 +161,11 @@ class ProducerStatus(_message.Message):
         complete_until: _timestamp_pb2.Timestamp | None = ...,
         stopped: _builtins.bool = ...,
         lost_rows: _builtins.int = ...,
+        sent_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "sent_at", b"sent_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "last_seq", b"last_seq", "lost_rows", b"lost_rows", "open_exchanges", b"open_exchanges", "producer_id", b"producer_id", "spooled_events", b"spooled_events", "stopped", b"stopped"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "last_seq", b"last_seq", "lost_rows", b"lost_rows", "open_exchanges", b"open_exchanges", "producer_id", b"producer_id", "sent_at", b"sent_at", "spooled_events", b"spooled_events", "stopped", b"stopped"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,7 +1,7 @@
 -- Keeps what a producer says of itself: one row for each producer, so that producers never wait for each other.
 -- :producer_id: which producer; :first_seen and :last_seen: now; :last_seq: the last number it gave; :spooled_events:
 -- events still in its spool after the batch this came with; :open_exchanges, :complete_until, :stopped: as it says;
--- :lost_rows: rows its spool lost.
+-- :lost_rows: rows its spool lost; :clock_skew: its clock less the rater's.
 --
 -- A producer that reconnects can be overtaken by itself: a batch it gave up may be committed after later ones. What
 -- is older than what is known is left out, unless nothing newer came for longer than a batch can take; then the
@@ -9,10 +9,11 @@
 -- also by a clock that went back, if no number was given since: nothing will be said after it. Should a later start
 -- have overtaken it, its next status, in seconds, says so.
 INSERT INTO producer AS known
-    (producer_id, first_seen, last_seen, last_seq, spooled_events, open_exchanges, complete_until, stopped, lost_rows)
+    (producer_id, first_seen, last_seen, last_seq, spooled_events, open_exchanges, complete_until, stopped, lost_rows,
+     clock_skew)
 VALUES
     (:producer_id, :first_seen, :last_seen, :last_seq, :spooled_events, :open_exchanges, :complete_until, :stopped,
-     :lost_rows)
+     :lost_rows, :clock_skew)
 ON CONFLICT (producer_id) DO UPDATE
 SET last_seen = greatest(known.last_seen, EXCLUDED.last_seen),
     last_seq = EXCLUDED.last_seq,
@@ -21,6 +22,7 @@ SET last_seen = greatest(known.last_seen, EXCLUDED.last_seen),
     complete_until = EXCLUDED.complete_until,
     stopped = EXCLUDED.stopped,
     lost_rows = EXCLUDED.lost_rows,
+    clock_skew = EXCLUDED.clock_skew,
     retired = false
 WHERE (EXCLUDED.last_seq, coalesce(EXCLUDED.complete_until, '-infinity'))
         >= (known.last_seq, coalesce(known.complete_until, '-infinity'))

@@ -1,12 +1,12 @@
--- The hours before a time whose usage is newer than their last run, or that no run has rated, oldest first; each with
+-- The hours whose usage is newer than their last run, or that no run has rated, oldest first; each with
 -- its last run and how much there is that the run did not see.
--- :since, :before: which hours (NULL: no such bound); :except_from, :except_until: none of these (NULL: no such);
+-- :since, :before: which hours (NULL: no such bound), and :ahead_from: those from there on as well (NULL: none); :except_from, :except_until: none of these (NULL: no such);
 -- :auth_id, :resource_id, :model_id: only hours with such usage (NULL: no such condition).
 WITH touched AS (
     SELECT DISTINCT window_start
     FROM touched_hour
     WHERE (:since::timestamptz IS NULL OR window_start >= :since)
-        AND (:before::timestamptz IS NULL OR window_start < :before)
+        AND (:before::timestamptz IS NULL OR window_start < :before OR window_start >= :ahead_from::timestamptz)
         AND (:except_from::timestamptz IS NULL OR window_start < :except_from OR window_start >= :except_until)
 )
 SELECT

@@ -35,7 +35,7 @@ def test_events_have_ids_of_their_own_numbers_without_gaps_and_a_status() -> Non
     assert len({event.request_id for event in events}) == len(events)
     assert [event.producer_seq for event in events] == list(range(1, len(events) + 1))
     for request in requests:
-        status = validate_status(request.status)
+        status = validate_status(request.status, NOW)
         assert isinstance(status, StatusRow)
         assert status.last_seq == request.events[-1].producer_seq
 

@@ -39,6 +39,8 @@ TABLES = {
     "rated_usage_change",
     "hourly_usage",
     "rated_hour",
+    "forgotten_event",
+    "erasure",
     "touched_hour",
     "producer",
     "schema_revision",

@@ -59,6 +59,7 @@ async def test_a_status_without_events_is_kept(pool: Pool) -> None:
         retired=False,
         retired_at=None,
         retired_by=None,
+        clock_skew=None,
     )
 
 

@@ -175,7 +175,13 @@ async def test_late_hours_are_found_by_their_marks_and_the_sums_of_these_hours_a
     )
     await rated.pool.execute("ANALYZE hourly_usage")
     asked = bound(
-        "rating/late_hours", since=None, before=NOW, except_from=None, except_until=None, **ANYTHING
+        "rating/late_hours",
+        since=None,
+        before=NOW,
+        except_from=None,
+        except_until=None,
+        ahead_from=None,
+        **ANYTHING,
     )
     found = await plan(rated.pool, asked)
     assert "Seq Scan on hourly_usage" not in found

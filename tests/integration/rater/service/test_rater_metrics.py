@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -96,6 +97,36 @@ async def test_gauges_tell_how_far_producers_are_behind(pool: Pool) -> None:
     lag = value(metrics, "phoebe_producers_lag_seconds")
     assert lag is not None
     assert abs(lag - (datetime.now(UTC) - HOUR).total_seconds()) < 60
+
+
+async def test_the_last_success_is_that_of_any_process_and_absent_until_there_was_one(ledger: Ledger) -> None:
+    name = "phoebe_rating_last_success_timestamp_seconds"
+    metrics = Metrics()
+    await ledger.rate(dry_run=True)
+    await metrics.refresh(ledger.pool)
+    assert [value(metrics, name, mode=mode) for mode in ("routine", "backfill")] == [None, None]
+    await ledger.rate()
+    last = await ledger.rate()
+    await ledger.rate(dry_run=True)
+    await metrics.refresh(ledger.pool)
+    found = [value(metrics, name, mode=mode) for mode in ("routine", "backfill")]
+    assert found == [last.finished_at.timestamp(), None]
+
+
+async def test_gauges_tell_of_what_no_run_has_seen_and_of_clocks(ledger: Ledger) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    now = datetime.now(UTC)
+    await ledger.store(make_event(now - timedelta(days=3)), make_event(now + timedelta(days=3)))
+    await report(ledger.pool, replace(status("slow"), clock_skew=timedelta(seconds=-90)), now=now)
+    await report(ledger.pool, replace(status("fast"), clock_skew=timedelta(seconds=60)), now=now)
+    metrics = Metrics()
+    await metrics.refresh(ledger.pool)
+    assert value(metrics, "phoebe_late_usage_hours") == 1
+    assert value(metrics, "phoebe_late_usage_events") == 1
+    assert value(metrics, "phoebe_out_of_time_events") == 1
+    assert value(metrics, "phoebe_producers_clock_skew_seconds") == -90
+    assert abs(value(metrics, "phoebe_rater_clock_skew_seconds") or 0) < 5
 
 
 async def test_gauges_stay_while_the_database_is_away(pool: Pool) -> None:

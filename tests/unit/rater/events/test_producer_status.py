@@ -1,10 +1,12 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from phoebe_proto.v1.metering_pb2 import ProducerStatus
 from rater_service.events.producer_status import InvalidStatus, StatusRow, validate_status
+
+NOW = datetime.fromtimestamp(1_800_000_060, UTC)
 
 
 def test_a_status_becomes_a_row_in_all_its_fields() -> None:
@@ -16,14 +18,17 @@ def test_a_status_becomes_a_row_in_all_its_fields() -> None:
         complete_until=Timestamp(seconds=1_800_000_000, nanos=1_999),
         stopped=True,
         lost_rows=3,
+        sent_at=Timestamp(seconds=1_800_000_002),
     )
     assert {field.name for field, _ in status.ListFields()} == set(ProducerStatus.DESCRIPTOR.fields_by_name)
     moment = datetime.fromtimestamp(1_800_000_000, UTC).replace(microsecond=1)
-    assert validate_status(status) == StatusRow("spool-1", 9, 4, 2, moment, True, 3)
+    assert validate_status(status, NOW) == StatusRow(
+        "spool-1", 9, 4, 2, moment, True, 3, timedelta(seconds=-58)
+    )
 
 
 def test_a_time_that_is_absent_is_not_known() -> None:
-    row = validate_status(ProducerStatus(producer_id="p"))
+    row = validate_status(ProducerStatus(producer_id="p"), NOW)
     assert row == StatusRow("p", 0, 0, 0, None, False, 0)
 
 
@@ -40,16 +45,18 @@ def test_a_time_that_is_absent_is_not_known() -> None:
         ({"complete_until": Timestamp(seconds=2**62)}, "complete_until: is not a time"),
         ({"complete_until": Timestamp(nanos=-1)}, "complete_until: is not a time"),
         ({"complete_until": Timestamp(seconds=0)}, "complete_until: must be within the years 2000 to 2099"),
+        ({"sent_at": Timestamp(nanos=-1)}, "sent_at: is not a time"),
+        ({"sent_at": Timestamp(seconds=0)}, "sent_at: must be within the years 2000 to 2099"),
     ],
 )
 def test_a_status_that_breaks_a_rule_is_invalid_and_says_why(fields: dict[str, object], said: str) -> None:
     given: dict[str, object] = {"producer_id": "p"} | fields
-    invalid = validate_status(ProducerStatus(**given))  # type: ignore[arg-type]
+    invalid = validate_status(ProducerStatus(**given), NOW)  # type: ignore[arg-type]
     assert isinstance(invalid, InvalidStatus)
     assert invalid.reason.startswith(said)
 
 
 def test_all_faults_are_told_at_once() -> None:
-    invalid = validate_status(ProducerStatus(last_seq=-1, lost_rows=-1))
+    invalid = validate_status(ProducerStatus(last_seq=-1, lost_rows=-1), NOW)
     assert isinstance(invalid, InvalidStatus)
     assert invalid.reason.count(";") == 2

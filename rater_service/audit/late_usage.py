@@ -1,0 +1,41 @@
+"""Audits what no run has seen, in whatever hours: late usage, and events whose times are wrong."""
+
+from datetime import datetime
+
+from rater_service.audit.findings import Finding, Findings
+from rater_service.database.database import Connection
+from rater_service.hours import utc_text
+from rater_service.rating.outside import find_outside
+
+
+async def audit_outside(
+    connection: Connection, start: datetime, end: datetime, now: datetime, findings: Findings
+) -> None:
+    """Note it wherever it lies: nobody else might look there.
+
+    In [start, end), which is audited anyway, rollups show what came after a run; only hours without any are
+    noted here.
+    """
+    outside = await find_outside(connection, now)
+    late_hours = [one for one in outside.late if one.run is None or not start <= one.hour < end]
+    if late_hours:
+        examples = [
+            (
+                f"hour {utc_text(late.hour)}",
+                f"{late.events} events that no run has rated"
+                if late.run is None
+                else f"{late.events} events that run {late.run}, the last over it, did not see",
+            )
+            for late in late_hours
+        ]
+        findings.differ(Finding.LATE_USAGE, examples)
+    if outside.strays:
+        examples = [
+            (
+                f"producer {stray.producer_id or 'unknown'}",
+                f"{stray.events} events in the hour {utc_text(stray.hour)}, "
+                + ("which has not come" if stray.is_ahead else "long before it was first heard of"),
+            )
+            for stray in outside.strays
+        ]
+        findings.differ(Finding.OUT_OF_TIME, examples, sum(stray.events for stray in outside.strays))

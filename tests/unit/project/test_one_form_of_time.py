@@ -1,0 +1,23 @@
+"""Times are written in one form, `2026-12-01T00:00:00Z`, by one function of the rater."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import rater_service
+
+RATER = Path(rater_service.__file__).parent
+# It writes them. Tokens of pages are for nobody to read, and days of a report have no time.
+ALLOWED = {"hours.py", "bills/rated_usage.py", "views/report.py"}
+
+
+@pytest.mark.parametrize("method", ["isoformat", "strftime", "ctime"])
+def test_times_are_written_by_one_function(method: str) -> None:
+    found = {
+        path.relative_to(RATER).as_posix()
+        for path in RATER.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr == method
+    }
+    assert found <= ALLOWED, "use rater_service.hours.utc_text"
