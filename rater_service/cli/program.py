@@ -19,6 +19,7 @@ from rater_service.cli import token as cli_token
 from rater_service.cli.audit import show_audit
 from rater_service.cli.explain import explain
 from rater_service.cli.export import export
+from rater_service.cli.forget import forget
 from rater_service.cli.migrate import migrate
 from rater_service.cli.options import (
     DATA_DIR_DEFAULT,
@@ -196,6 +197,7 @@ app.command()(rate)
 app.command()(quote)
 app.command(name="audit")(show_audit)
 app.command()(prune)
+app.command()(forget)
 app.command()(report)
 app.command()(explain)
 app.command()(export)

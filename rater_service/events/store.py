@@ -1,6 +1,6 @@
 """Stores batches of metering events: each event once, and none dropped."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -12,6 +12,7 @@ import asyncpg
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database.database import Connection, Pool
+from rater_service.events.personal import forgotten_among, row_without_person, without_person
 from rater_service.events.producer_status import StatusRow
 from rater_service.events.producers import keep_status
 from rater_service.events.pruned import were_stored
@@ -178,8 +179,14 @@ async def _look_up(connection: Connection, rows: Sequence[EventRow]) -> list[Res
     first = {record["request_id"]: record for record in records}
     pruned = [row for row in rows if row.request_id not in first]
     stored_once = iter(await were_stored(connection, pruned))
+    different = [
+        str(row.request_id)
+        for row in rows
+        if row.request_id in first and not _is_same(row, first[row.request_id])
+    ]
+    forgotten = await forgotten_among(connection, different)
     return [
-        (DUPLICATE if _is_same(row, first[row.request_id]) else CONFLICT)
+        (DUPLICATE if _is_known(row, first[row.request_id], forgotten) else CONFLICT)
         if row.request_id in first
         else (DUPLICATE if next(stored_once) else TOO_LATE)
         for row in rows
@@ -191,9 +198,23 @@ def _is_same(row: EventRow, first: asyncpg.Record) -> bool:
     return row.stored(first["stored_at"]) == dict(first)
 
 
+def _is_known(row: EventRow, first: asyncpg.Record, forgotten: Container[str]) -> bool:
+    """Tell the same also of an event from which a person was erased since it was stored."""
+    return _is_same(row, first) or (
+        str(row.request_id) in forgotten and _is_same(row_without_person(row), first)
+    )
+
+
 async def _keep_refused(
     connection: Connection, events: Sequence[MeteringEvent], results: Sequence[Result], now: datetime
 ) -> None:
+    kept_aside = [
+        (event, result)
+        for event, result in zip(events, results, strict=True)
+        if result.fate in (Fate.CONFLICT, Fate.REJECTED)
+    ]
+    ids = {known for event, _ in kept_aside if (known := _indexable(event.request_id.lower()))}
+    forgotten = await forgotten_among(connection, ids)
     refused = [
         {
             "request_id": _indexable(event.request_id),
@@ -201,11 +222,12 @@ async def _keep_refused(
             "reason": result.reason,
             "producer_id": _indexable(event.producer_id),
             "producer_seq": event.producer_seq if event.producer_seq <= PRODUCER_SEQ_MAX else None,
-            "event": event.SerializeToString(deterministic=True),
+            "event": (
+                without_person(event) if _indexable(event.request_id.lower()) in forgotten else event
+            ).SerializeToString(deterministic=True),
             "received_at": now,
         }
-        for event, result in zip(events, results, strict=True)
-        if result.fate in (Fate.CONFLICT, Fate.REJECTED)
+        for event, result in kept_aside
     ]
     if refused:
         columns = {name: [row[name] for row in refused] for name in refused[0]}

@@ -1,0 +1,87 @@
+"""`phoebe forget`: erases a person from events, and leaves bills, sums and the audit as they are."""
+
+import asyncio
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store, user_name
+from rater_service.database.database import OPERATOR_ERRORS
+from rater_service.errors import OperatorError
+from rater_service.events.forget import Erased, Person, count_person, erase_person
+from rater_service.views.terminal import OnPart, reported_progress, write, write_json
+
+
+def forget(  # noqa: PLR0913 - one parameter per option
+    *,
+    user_id: Annotated[
+        str | None, typer.Option("--user-id", metavar="ID", show_default=False, help="Events of this user.")
+    ] = None,
+    auth_id: Annotated[
+        str | None,
+        typer.Option("--auth-id", metavar="ID", show_default=False, help="Events that this auth id pays."),
+    ] = None,
+    client_request_id: Annotated[
+        str | None,
+        typer.Option(
+            "--client-request-id",
+            metavar="ID",
+            show_default=False,
+            help="Events that a client gave this X-Request-Id.",
+        ),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do it. Without it only count what would be erased.")
+    ] = False,
+    by: Annotated[
+        str | None, typer.Option(metavar="NAME", show_default=False, help="Who does it. Default: the user.")
+    ] = None,
+    database_url: DatabaseUrl = None,
+    data: DataDir = DATA_DIR_DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a person from events: user ids, ids that clients gave, the engine's usage objects.
+
+    Of stored events and of those that were kept aside. Token counts, who pays and what it cost stay: no bill
+    changes, and the audit proves the same. An event that its spool sends once more is known all the same and
+    brings nothing back. It can't be undone. Cut short, it can be run again. That it was done is kept, without
+    the person's name.
+
+    Exit codes: 0 done, or counted; 1 failure.
+    """
+    person = Person(user_id or None, auth_id or None, client_request_id or None)
+    if sum(value is not None for value in asdict(person).values()) != 1:
+        raise typer.BadParameter("give one of --user-id, --auth-id and --client-request-id")
+    with reported_progress("looking through events") as on_part:
+        found = asyncio.run(_forget(person, by or user_name() if yes else None, database_url, data, on_part))
+    if as_json:
+        write_json({"done": yes, **asdict(found)})
+    else:
+        write(_told(found, done=yes))
+
+
+async def _forget(
+    person: Person, by: str | None, database_url: str | None, data_dir: Path, on_part: OnPart
+) -> Erased:
+    def tell(looked: int, found: int) -> None:
+        on_part(f"looking through events, {looked} done, {found} found")
+
+    async with open_store(database_url, data_dir) as pool:
+        try:
+            if by is None:
+                return await count_person(pool, person, tell)
+            return await erase_person(pool, person, by, datetime.now(UTC), tell)
+        except OPERATOR_ERRORS as error:
+            raise OperatorError(
+                f"it was cut short, run it again: {str(error) or type(error).__name__}"
+            ) from error
+
+
+def _told(found: Erased, *, done: bool) -> str:
+    what = f"{found.events} stored events and {found.rejected} that were kept aside"
+    if not done:
+        return f"would erase the person from {what}; nothing was changed; --yes does it"
+    return f"erased the person from {what}; kept as erasure {found.id}"
