@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
@@ -165,22 +165,24 @@ class Meter:
     def _write_event(self, exchange: Exchange, ending: Ending) -> Future[None] | None:
         now = datetime.now(UTC)
         self.under_way.remove(exchange)
-        event = exchange.end(ending, now)
-        if event is None or exchange.metering is None:
+        events = exchange.end(ending, now)
+        if not events or exchange.metering is None:
             return None
-        return self._write(event, exchange.metering, now)
+        return self._write(events, exchange.metering, now)
 
     def _write_ended(self, metering: Metering, ending: Ending) -> None:
         now = datetime.now(UTC)
-        self._write(metering.event(ending, now), metering, now)
+        self._write(metering.events(ending, now), metering, now)
 
-    def _write(self, event: MeteringEvent, metering: Metering, now: datetime) -> Future[None]:
+    def _write(self, events: Sequence[MeteringEvent], metering: Metering, now: datetime) -> Future[None]:
+        """Write the events of an exchange, its own first."""
+        event = events[0]
         self.metrics.ended.labels(event.outcome).inc()
         self._count_unread(metering)
         for suspicion, what_to_do in self._resources.notice(event.resource_id, metering.clues):
             self.metrics.suspect_resources.labels(suspicion.value).inc()
             logger.error("phoebe: the resource %a: %s", event.resource_id, what_to_do)
-        return self._spool.finish(event.request_id, event.SerializeToString(), now)
+        return self._spool.finish(event.request_id, [each.SerializeToString() for each in events], now)
 
     def _count_unread(self, metering: Metering) -> None:
         if metering.usage_malformed:
@@ -193,6 +195,13 @@ class Meter:
             logger.warning(
                 "phoebe: event %s: details of the engine's usage can't be read: %s",
                 *(metering.admission.request_id, ", ".join(sorted(metering.bad_details))),
+            )
+        if metering.unnamed_or_unread:
+            self.metrics.malformed.inc()
+            logger.error(
+                "phoebe: event %s: of %d further models the engine's usage has no name or a bad count; it is "
+                "recorded and not billed",
+                *(metering.admission.request_id, metering.unnamed_or_unread),
             )
         if metering.answer_unreadable:
             self.metrics.unreadable.inc()

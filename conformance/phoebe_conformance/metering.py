@@ -128,7 +128,7 @@ class Meter:
             if not heard.hung_up:
                 seen += metering.answer_complete()
         ending = Ending.CLIENT_GONE if heard.hung_up else Ending.ANSWER_COMPLETE
-        event = metering.event(ending, datetime.now(UTC))
+        event, *_ = metering.events(ending, datetime.now(UTC))
         served = 200 <= head.status_code < 300
         said = "" if served else self._line.said(bytes(seen))
         require_willing(head.status_code, f"POST {question.path}", said)

@@ -46,17 +46,29 @@ class BillAudit:
         totals = await fetch_one(self.connection, "audit/totals", window_start=start, window_end=end)
         self.findings.events += totals["events"]
         self.findings.unnumbered_events += totals["unnumbered_events"]
+        self.findings.part_events += totals["part_events"]
         self.findings.rollups += totals["rollups"]
         self.findings.billed_events += totals["billed_events"]
         self.findings.total_cost += totals["total_cost"]
         rows = await fetch(self.connection, "audit/hours", window_start=start, window_end=end)
         if not rows and not totals["rollups"]:
             return
+        await self._audit_parts(start, end)
         hours = {row["window_start"]: row for row in rows}
         hour = start
         while hour < end:
             await self._audit_hour(hour, hours.get(hour))
             hour += HOUR
+
+    async def _audit_parts(self, start: datetime, end: datetime) -> None:
+        """Look for parts without the event of their exchange, and for exchanges that lack parts."""
+        rows = await fetch(
+            self.connection, "audit/parts", window_start=start, window_end=end, limit=DIFFERENCES_MAX
+        )
+        for row in rows:
+            example = (f"exchange {row['request_id']}", row["detail"])
+            # Each row tells the sum of its kind.
+            self.findings.differ(Finding(row["kind"]), [example], row["events"] if row["place"] == 1 else 0)
 
     async def _audit_hour(self, hour: datetime, rated: asyncpg.Record | None) -> None:
         """Audit one hour. rated: the last run over it; None where the hour has no events."""

@@ -19,6 +19,8 @@ class Finding(StrEnum):
     REPEATED_NUMBERS = "REPEATED_NUMBERS"
     LOST_SPOOL_ROWS = "LOST_SPOOL_ROWS"
     INCOMPLETE_PRODUCER = "INCOMPLETE_PRODUCER"
+    PART_WITHOUT_EVENT = "PART_WITHOUT_EVENT"
+    PARTS_DIFFER = "PARTS_DIFFER"
     SUMS_DIFFER = "SUMS_DIFFER"
     COST_NOT_EXPLAINED = "COST_NOT_EXPLAINED"
     ROLLUP_WITHOUT_EVENTS = "ROLLUP_WITHOUT_EVENTS"
@@ -32,6 +34,10 @@ class Finding(StrEnum):
 
 _RATE_AGAIN = "rate the hour again; phoebe rate --dry-run --since … --until … shows what would change"
 _TAMPERED = "something other than Phoebe wrote to the tables: compare with a backup, then rate again"
+_PARTS = (
+    "an addon writes the events of an exchange at once: look whether one was refused (phoebe rejected "
+    "list), or whether something other than Phoebe wrote to the tables"
+)
 ADVICE = {
     Finding.LOST_EVENTS: "look for the spool folder of this producer: a copy or backup of it can be sent "
     "again; otherwise these exchanges will never be billed",
@@ -42,6 +48,8 @@ ADVICE = {
     Finding.LOST_SPOOL_ROWS: "the spool's file was damaged: replace the disk; the addon's log has the rows",
     Finding.INCOMPLETE_PRODUCER: "look whether the addon runs and reaches the rater; if it never comes back: "
     "phoebe producers retire ID",
+    Finding.PART_WITHOUT_EVENT: _PARTS,
+    Finding.PARTS_DIFFER: _PARTS,
     Finding.SUMS_DIFFER: "something other than Phoebe wrote to the tables: phoebe sums rebuild --since … "
     "--until … makes the hourly sums again from the events; then rate the hour again",
     Finding.COST_NOT_EXPLAINED: _TAMPERED,
@@ -103,6 +111,7 @@ class AuditedProducer:
 class Findings:
     """What has been found so far. Bounded: of everything that can be many, the first or worst, and the count.
 
+    part_events: parts of exchanges, which are among the events; the others are one for each exchange.
     late_events: came after the last run over their hour, which a routine run will rate again. unrated_hours:
     complete hours with events that no run has rated. pruned_events: dropped since they were stored, together
     with those of the window; there, sums of theirs are compared, which stay.
@@ -110,6 +119,7 @@ class Findings:
 
     events: int = 0
     unnumbered_events: int = 0
+    part_events: int = 0
     rollups: int = 0
     billed_events: int = 0
     total_cost: Decimal = Decimal(0)

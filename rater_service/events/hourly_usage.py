@@ -32,7 +32,7 @@ class TokenSums:
     """Sums over events: how many, and their tokens.
 
     cached_tokens: without those reported beyond an event's prompt. These are excess_cached_tokens, of
-    excess_cached_events.
+    excess_cached_events. partial_usage_events: how many have usage that lacks a count.
     """
 
     events: int
@@ -42,6 +42,7 @@ class TokenSums:
     billable_prompt_tokens: int
     excess_cached_events: int
     excess_cached_tokens: int
+    partial_usage_events: int
 
     def __str__(self) -> str:
         """Write them out for a human."""
@@ -50,10 +51,11 @@ class TokenSums:
             if self.excess_cached_events or self.excess_cached_tokens
             else ""
         )
+        partial = f", {self.partial_usage_events} events without a count" if self.partial_usage_events else ""
         return (
             f"{self.events} events, {self.prompt_tokens} prompt, {self.cached_tokens} cached, "
             f"{self.completion_tokens} completion, {self.billable_prompt_tokens} billable prompt tokens"
-            f"{excess}"
+            f"{excess}{partial}"
         )
 
 
@@ -177,4 +179,5 @@ def _sums(row: asyncpg.Record, side: str) -> TokenSums:
         billable_prompt_tokens=int(row[f"{side}_billable_prompt_tokens"]),
         excess_cached_events=row[f"{side}_excess_cached_events"],
         excess_cached_tokens=int(row[f"{side}_excess_cached_tokens"]),
+        partial_usage_events=row[f"{side}_partial_usage_events"],
     )

@@ -21,6 +21,7 @@ USAGE_RAW_BYTES_MAX = 16 * 1024
 PRODUCER_SEQ_MAX = 2**53
 # Like tokens: sums of it stay exact, and no answer is near it.
 ANSWER_BYTES_MAX = 2**53
+PART_COUNT_MAX = 32
 OUTCOMES = ("completed", "aborted", "upstream_error", "proxy_error")
 UUID_FORM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -103,6 +104,9 @@ class EventRow(NamedTuple):
     completion_audio_tokens: int | None
     model_untrusted: bool
     answer_bytes: int | None
+    part_of: UUID | None
+    part_count: int
+    usage_partial: bool
 
     def stored(self, at: datetime) -> dict[str, object]:
         """Return the whole row of `billing_event`, stored at this moment (UTC-aware)."""
@@ -128,11 +132,12 @@ _TEXTS_FORM = re.compile(
             f"(?:{'|'.join(OUTCOMES)})",
             f"[^\0]{{0,{USAGE_RAW_BYTES_MAX // 4}}}",
             f"(?i:{UUID_FORM.pattern})",
+            f"(?i:{UUID_FORM.pattern})?",
         )
     )
 )
 # What is read of an event at once, in orders that `_row` relies on.
-_texts_of = attrgetter(*TEXT_LENGTH_MAX, "outcome", "usage_raw", "request_id")
+_texts_of = attrgetter(*TEXT_LENGTH_MAX, "outcome", "usage_raw", "request_id", "part_of")
 _numbers_of = attrgetter(*COUNTS)
 _NO_COUNTS = [None] * len(COUNTS)
 
@@ -146,7 +151,13 @@ def validate(event: MeteringEvent) -> EventRow | InvalidEvent:
             return _row(event, texts, counts)
         except ValueError:
             pass  # a time: the rules say which
-    faults = [*_identity_faults(event), *_text_faults(event), *_usage_faults(event), *_time_faults(event)]
+    faults = [
+        *_identity_faults(event),
+        *_part_faults(event),
+        *_text_faults(event),
+        *_usage_faults(event),
+        *_time_faults(event),
+    ]
     return InvalidEvent("; ".join(faults)) if faults else _row(event, texts, counts)
 
 
@@ -161,7 +172,7 @@ def _is_valid_at_a_glance(
         # Of the counts the first is prompt_tokens and the third completion_tokens.
         has_its_usage = counts[0] is not None or counts[2] is not None
     else:
-        has_its_usage = counts == _NO_COUNTS
+        has_its_usage = counts == _NO_COUNTS and not event.usage_partial
     return (
         has_its_usage
         and min(numbers) >= 0
@@ -169,6 +180,7 @@ def _is_valid_at_a_glance(
         and 0 <= event.producer_seq <= PRODUCER_SEQ_MAX
         and 0 <= event.answer_bytes <= ANSWER_BYTES_MAX
         and (100 <= event.status_code <= 599 or not event.HasField("status_code"))
+        and not (event.part_of or event.part_count)
         and event.HasField("event_time")
         and _TEXTS_FORM.fullmatch("\0".join(texts)) is not None
     )
@@ -178,7 +190,7 @@ def _row(event: MeteringEvent, texts: Sequence[str], counts: Sequence[int | None
     """Convert a valid event. Raises ValueError for a time or an id that is none."""
     known = [text or None for text in texts]
     client_request_id, producer_id, auth_id, user_id, group_id, resource_id, resource_type = known[:7]
-    base_model, model_id, requested_model, api, finish_reason, _, usage_raw, _ = known[7:]
+    base_model, model_id, requested_model, api, finish_reason, _, usage_raw, _, part_of = known[7:]
     prompt, cached, completion, reasoning, cache_write, prompt_audio, completion_audio = counts
     return EventRow(
         UUID(event.request_id),
@@ -212,6 +224,9 @@ def _row(event: MeteringEvent, texts: Sequence[str], counts: Sequence[int | None
         completion_audio,
         event.model_untrusted,
         event.answer_bytes if event.HasField("answer_bytes") else None,
+        UUID(part_of) if part_of else None,
+        event.part_count,
+        event.usage_partial,
     )
 
 
@@ -241,6 +256,17 @@ def _identity_faults(event: MeteringEvent) -> Iterator[str]:
         yield "status_code: must be 100 to 599"
     if not 0 <= event.answer_bytes <= ANSWER_BYTES_MAX:
         yield "answer_bytes: must be 0 to 2^53"
+
+
+def _part_faults(event: MeteringEvent) -> Iterator[str]:
+    if event.part_of and UUID_FORM.fullmatch(event.part_of) is None:
+        yield "part_of: must be a UUID in its 36-character form"
+    if event.part_of and event.part_of.lower() == event.request_id.lower():
+        yield "part_of: must not be the event's own request_id"
+    if not 0 <= event.part_count <= PART_COUNT_MAX:
+        yield f"part_count: must be 0 to {PART_COUNT_MAX}"
+    if event.part_of and event.part_count:
+        yield "part_count: is given, but a part has no parts"
 
 
 def _text_faults(event: MeteringEvent) -> Iterator[str]:
@@ -276,6 +302,8 @@ def _usage_faults(event: MeteringEvent) -> Iterator[str]:
             yield f"{field}: must be 0 to 2^53"
     if event.usage_found and not {"prompt_tokens", "completion_tokens"} & set(reported):
         yield "usage_found: is true, but neither prompt_tokens nor completion_tokens is given"
+    if event.usage_partial and not event.usage_found:
+        yield "usage_partial: is true, but usage_found is false"
     if reported and not event.usage_found:
         yield f"usage_found: is false, but {', '.join(reported)} is given"
 

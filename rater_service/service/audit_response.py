@@ -48,6 +48,7 @@ def audit_response(result: AuditResult) -> pb.AuditResponse:
         window_end=_timestamp(result.window_end),
         events=found.events,
         unnumbered_events=found.unnumbered_events,
+        part_events=found.part_events,
         rollups=found.rollups,
         billed_events=found.billed_events,
         total_cost=decimal_text(found.total_cost),

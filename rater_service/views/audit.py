@@ -84,7 +84,9 @@ def _summary(result: AuditResult) -> str:
     window = f"{utc_text(result.window_start)} to {utc_text(result.window_end)}"
     return (
         f"{window}, as of {utc_text(result.audited_at)}: "
-        f"{found.events} events ({found.unnumbered_events} without a number); "
+        f"{found.events} events ({found.unnumbered_events} without a number"
+        + (f", {found.part_events} parts of exchanges" if found.part_events else "")
+        + "); "
         f"{found.rollups} rollups bill {found.billed_events} events, "
         f"total {decimal_text(found.total_cost)} USD; {found.runs} runs checked; "
         f"{found.late_events} events came after the last run and will be rated by the next one; "

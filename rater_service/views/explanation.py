@@ -49,7 +49,17 @@ def show_events(page: EventPage) -> None:
     """Write the events, and how to see those that follow."""
     write_table(
         f"{len(page.events)} events",
-        ("request_id", "client_request_id", "ended", "prompt", "cached", "completion", "outcome", "counts"),
+        (
+            "request_id",
+            "client_request_id",
+            "ended",
+            "prompt",
+            "cached",
+            "completion",
+            "outcome",
+            "counts",
+            "part of",
+        ),
         map(_event_row, page.events),
     )
     if page.has_more:
@@ -210,17 +220,24 @@ def _event_row(event: asyncpg.Record) -> tuple[str | int | None, ...]:
         event["completion_tokens"],
         event["outcome"],
         _counts(event),
+        None if event["part_of"] is None else str(event["part_of"]),
     )
 
 
 def _counts(event: asyncpg.Record) -> str:
     if not event["usage_found"]:
         return "no usage"
-    return "model untrusted" if event["model_untrusted"] else "yes"
+    if event["model_untrusted"]:
+        return "model untrusted"
+    return "without a count" if event["usage_partial"] or event["prompt_tokens"] is None else "yes"
 
 
 def _event_json(event: asyncpg.Record) -> dict[str, object]:
-    return dict(event) | {"request_id": str(event["request_id"])}
+    part_of = event["part_of"]
+    return dict(event) | {
+        "request_id": str(event["request_id"]),
+        "part_of": None if part_of is None else str(part_of),
+    }
 
 
 def _origin_json(origin: RateOrigin) -> dict[str, object]:

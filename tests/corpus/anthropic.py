@@ -32,7 +32,13 @@ def streamed(
 ) -> Metered:
     """Make what is expected of a stream."""
     return Metered(
-        api=API, model_id=model, tokens=tokens, finish_reason=finish_reason, outcome=outcome, streamed=True
+        api=API,
+        model_id=model,
+        tokens=tokens,
+        finish_reason=finish_reason,
+        outcome=outcome,
+        streamed=True,
+        usage_partial=tokens is not None and tokens.prompt is None,
     )
 
 

@@ -161,11 +161,21 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of the exchange: what a further model used. model_id: "": the answer does not say which."""
+
+    model_id: str = ""
+    tokens: Tokens | None = None
+    usage_raw: str | None = None
+    model_untrusted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metered:
-    """The one event the exchange must make.
+    """The event the exchange must make, with its parts.
 
     tokens: None: no usage that can be billed. usage_raw: None: not looked at. model_untrusted: the name is
-    kept, but may be the client's own word.
+    kept, but may be the client's own word. usage_partial: a count is missing.
     """
 
     api: str
@@ -177,6 +187,8 @@ class Metered:
     status: int = 200
     usage_raw: str | None = None
     model_untrusted: bool = False
+    usage_partial: bool = False
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

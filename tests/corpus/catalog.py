@@ -23,6 +23,7 @@ from . import (
     prefixes,
     rerank,
     sagemaker,
+    several_models,
     sglang,
     tei,
     tgi,
@@ -57,4 +58,5 @@ CASES: tuple[Case, ...] = (
     *other_protocols.CASES,
     *labels.CASES,
     *padded.CASES,
+    *several_models.CASES,
 )

@@ -56,6 +56,7 @@ class Trap(StrEnum):
     REASONING_TWICE = "reasoning tokens come twice, or outside the completion"
     TURNS_REPEAT_TOTALS = "counts per turn repeat the totals"
     ITERATIONS_OUTSIDE_TOTALS = "a compaction's tokens are outside the totals"
+    SEVERAL_MODELS = "one answer may have used several models, and the totals are of one of them"
     COUNTS_ARE_FLOATS = "counts may be integral floats, and given twice"
     PROMPT_IS_ADJUSTED = "engines may take tokens off the prompt or add an encoder's"
     HIDDEN_GENERATIONS = "an engine may generate more than it reports"

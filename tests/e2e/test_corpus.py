@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 import httpx
@@ -11,7 +11,7 @@ import pytest
 from mitmproxy.net import encoding
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from tests.corpus.case import Answer, Case, Form, Framing, Free, Metered, Refused, Tokens
+from tests.corpus.case import Answer, Case, Form, Framing, Free, Metered, Part, Refused, Tokens
 from tests.corpus.catalog import CASES
 from tests.corpus.pieces import ways_to_cut
 from tests.e2e.conftest import IDENTITY
@@ -151,22 +151,56 @@ def ask(client: httpx.Client, case: Case, tag: str) -> Received:
 
 def event_as_expected(event: MeteringEvent, expected: Metered) -> Metered:
     """Say what an event is in the words of a case."""
-    counts = {
-        name: getattr(event, f"{name}_tokens")
-        for name in COUNTS
-        if event.HasField(f"{name}_tokens")  # type: ignore[arg-type]
-    }
     return Metered(
         api=event.api,
         model_id=event.model_id,
-        tokens=Tokens(**counts) if event.usage_found or counts else None,
+        tokens=tokens_of(event),
         finish_reason=event.finish_reason,
         outcome=event.outcome,
         streamed=event.streamed,
         status=event.status_code,
         usage_raw=None if expected.usage_raw is None else event.usage_raw,
         model_untrusted=event.model_untrusted,
+        usage_partial=event.usage_partial,
     )
+
+
+def tokens_of(event: MeteringEvent) -> Tokens | None:
+    counts = {
+        name: getattr(event, f"{name}_tokens")
+        for name in COUNTS
+        if event.HasField(f"{name}_tokens")  # type: ignore[arg-type]
+    }
+    return Tokens(**counts) if event.usage_found or counts else None
+
+
+def parts_as_expected(own: MeteringEvent, rater: EventRecorder, expected: tuple[Part, ...]) -> list[str]:
+    """Wait for the parts that an event says it has, and say how they differ from what they must be."""
+    parts = [
+        rater.wait_for(lambda event: event.part_of == own.request_id and event.producer_seq == number)  # noqa: B023
+        for number in range(own.producer_seq + 1, own.producer_seq + 1 + own.part_count)
+    ]
+    found = tuple(
+        Part(
+            model_id=part.model_id,
+            tokens=tokens_of(part),
+            usage_raw=part.usage_raw,
+            model_untrusted=part.model_untrusted,
+        )
+        for part in parts
+    )
+    wanted = tuple(
+        replace(part, usage_raw=is_now.usage_raw) if part.usage_raw is None else part
+        for part, is_now in zip(expected, found, strict=False)
+    )
+    faults = (
+        [] if found == wanted and len(found) == len(expected) else [f"the parts are {found}, not {expected}"]
+    )
+    for part in parts:
+        own_ids = (part.auth_id, part.resource_id, part.outcome, part.event_time, part.producer_id)
+        if own_ids != (own.auth_id, own.resource_id, own.outcome, own.event_time, own.producer_id):
+            faults.append(f"a part is not of its exchange: {part}")
+    return faults
 
 
 def differences(event: Metered, expected: Metered) -> list[str]:
@@ -174,7 +208,7 @@ def differences(event: Metered, expected: Metered) -> list[str]:
         *(
             (name, getattr(event, name), getattr(expected, name))
             for name in Metered.__slots__
-            if name != "tokens"
+            if name not in {"tokens", "parts"}
         ),
         *(
             (name, getattr(event.tokens, name, None), getattr(expected.tokens, name, None))
@@ -239,8 +273,9 @@ def faults_of(case: Case, play: Play, tag: str, received: Received, rater: Event
     if not is_forwarded(case, body):
         faults.append(f"the engine got {body!r}")
     if isinstance(case.expected, Metered):
-        event = rater.wait_for(lambda event: event.client_request_id == tag)
+        event = rater.wait_for(lambda event: event.client_request_id == tag and not event.part_of)
         faults += differences(event_as_expected(event, case.expected), case.expected)
+        faults += parts_as_expected(event, rater, case.expected.parts)
     return faults
 
 

@@ -53,8 +53,9 @@ def values(names: tuple[str, ...]) -> st.SearchStrategy[Json]:
 def places_of(form: AnswerFormat) -> list[Path]:
     """List every place where the format reads something."""
     marks = [mark.place for mark in (*form.ends, *form.failures)]
-    usages = [path for place in form.usage for path in place.places]
-    return [path for path in (*form.models, *form.finish_reasons, *usages, *marks) if path]
+    usages = [path for place in (*form.usage, *form.unnamed_usage) for path in place.places]
+    handover = (form.handover.mark.place, form.handover.model) if form.handover else ()
+    return [path for path in (*form.models, *form.finish_reasons, *usages, *marks, *handover) if path]
 
 
 def put(document: Json, path: Path, value: Json) -> Json:
@@ -75,7 +76,8 @@ def put(document: Json, path: Path, value: Json) -> Json:
 
 def words_of(form: AnswerFormat) -> list[Json]:
     """List the words that are marks."""
-    words = [value for mark in (*form.ends, *form.failures) for value in mark.values]
+    handover = (form.handover.mark,) if form.handover else ()
+    words = [value for mark in (*form.ends, *form.failures, *handover) for value in mark.values]
     return [word for word in words if isinstance(word, str | bool)]
 
 
@@ -87,6 +89,7 @@ def documents(draw: st.DrawFn, form: AnswerFormat) -> Json:
     known = values(all_names)
     counts = st.one_of(good_counts, good_counts, scalars)
     blocks = st.dictionaries(st.sampled_from(COUNT_NAMES), counts, max_size=4)
+    blocks = st.one_of(blocks, with_shares(blocks, form))
     document: Json = draw(st.dictionaries(st.sampled_from(all_names), known, max_size=3))
     there = st.one_of(blocks, known, st.sampled_from([*words_of(form), "m"]))
     for path, value in draw(st.lists(st.tuples(st.sampled_from(places_of(form)), there), max_size=3)):
@@ -96,6 +99,22 @@ def documents(draw: st.DrawFn, form: AnswerFormat) -> Json:
     if draw(st.booleans()) and form.results:
         document = put(None, form.results[0], [document, *draw(st.lists(known, max_size=2))])
     return document
+
+
+def with_shares(
+    blocks: st.SearchStrategy[dict[str, Json]], form: AnswerFormat
+) -> st.SearchStrategy[dict[str, Json]]:
+    """Usage blocks with a list of what each of several models used, where the format has such lists."""
+    places = {place.counts.shares_place for place in form.usage} - {None}
+    kinds = st.sampled_from(
+        ["message", "compaction", "advisor_message", "fallback_message", "other", 7, None]
+    )
+    names = st.sampled_from(["m", "n", "o", "", None, 7])
+    share = st.builds(lambda block, kind, name: {**block, "type": kind, "model": name}, blocks, kinds, names)
+    shares = st.lists(st.one_of(share, share, scalars), max_size=4)
+    if not places:
+        return blocks
+    return st.builds(lambda block, listed: {**block, places.copy().pop(): listed}, blocks, shares)
 
 
 @st.composite

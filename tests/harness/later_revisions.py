@@ -23,7 +23,8 @@ BEGIN
         EXECUTE format('CREATE INDEX ON %I (later)', name);
     END LOOP;
     EXECUTE replace(pg_get_functiondef('hourly_usage_of_events'::regproc),
-                    'AS last_stored_at', $later$AS last_stored_at, 'as before' AS later$later$);
+                    'AS partial_usage_events',
+                    $later$AS partial_usage_events, 'as before' AS later$later$);
 END
 $$;
 CREATE TABLE later_table (id bigint PRIMARY KEY);

@@ -121,7 +121,7 @@ class Sender:
             self._written += 1
             request_id = f"r{self._written}"
             event = metering_pb2.MeteringEvent(request_id=request_id).SerializeToString()
-            futures.append(asyncio.wrap_future(self.spool.finish(request_id, event, datetime.now(UTC))))
+            futures.append(asyncio.wrap_future(self.spool.finish(request_id, [event], datetime.now(UTC))))
         await asyncio.gather(*futures)
         self.delivery.wake()
 

@@ -10,6 +10,7 @@ from enum import Enum, auto
 
 from phoebe_addon.answer.document import Document, parse, skimmed
 from phoebe_addon.answer.relevance import relevance_of
+from phoebe_addon.answer.usage_by_model import FurtherUsage, is_nothing
 from phoebe_addon.answer.usage_ledger import USAGE_RAW_BYTES_MAX, ResultKey, UsageLedger, result_key
 from phoebe_addon.answer.wanted import wanted_in_chunks, wanted_in_documents
 from phoebe_addon.apis.engines import UNDECLARED, Engine
@@ -26,13 +27,14 @@ _DONE_BYTES_MAX = 64  # with the whitespace around it
 class Answer:
     """What is known of an answer so far.
 
-    model: the first the engine named. usage: None when it gave none that can be billed on. usage_raw: the
-    usage object as the engine sent it, also when malformed; several as a JSON array; None when there was none
-    or it is longer than 16 KiB. malformed: a count in it is not a whole number. bad_details: counts that are
-    taken as not reported, because the engine put something other than an object where they stand. finished:
-    the engine said that it had finished, or all of a document was there. failed: it sent an error.
-    unreadable: its content coding is not known, or its bytes are not what that says. garbled: something in it
-    looks like a document and can't be read as one. format: which of the formats its path allows it has.
+    model: the first the engine named, or the one that it handed over to. usage: of that model; None when it
+    gave none that can be billed on. further: what other models used. usage_raw: the usage object as the
+    engine sent it, also when malformed; several as a JSON array; None when there was none or it is longer
+    than 16 KiB. malformed: a count in it is not a whole number. bad_details: counts that are taken as not
+    reported, because the engine put something other than an object where they stand. finished: the engine
+    said that it had finished, or all of a document was there. failed: it sent an error. unreadable: its
+    content coding is not known, or its bytes are not what that says. garbled: something in it looks like a
+    document and can't be read as one. format: which of the formats its path allows it has.
     """
 
     model: str | None = None
@@ -46,6 +48,7 @@ class Answer:
     unreadable: bool = False
     format: int = 0
     garbled: bool = False
+    further: tuple[FurtherUsage, ...] = ()
 
 
 class ChunkUsage(Enum):
@@ -158,7 +161,9 @@ class AnswerReader:
             return Answer(failed=self._failed, unreadable=self._unreadable, garbled=self._garbled)
         answers = [reader.answer() for reader in self._readers]
         telling = (
-            number for number, each in enumerate(answers) if each.usage or each.usage_raw or each.malformed
+            number
+            for number, each in enumerate(answers)
+            if each.usage or each.usage_raw or each.malformed or each.further
         )
         best = next(telling, 0)
         return replace(
@@ -184,8 +189,10 @@ class _FormatReader:
             UsageLedger(_place_for(place, request_facts.engine), form.fold, per_prompt)
             for place in form.usage
         ]
+        self._unnamed_ledgers = [UsageLedger(place, Fold.MERGE, 1) for place in form.unnamed_usage]
         self._header_ledger: UsageLedger | None = None
         self._final_usages = 0
+        self._next_model: str | None = None
         self.model: str | None = None
         self._finish_reason: str | None = None
         self._finished = False
@@ -214,6 +221,7 @@ class _FormatReader:
     def _read_result(self, document: Document, index: int) -> None:
         self._read(document.value)
         self._state(self._ledgers, document, result_key("", index), final=True)
+        self._state(self._unnamed_ledgers, document, result_key("", 0), final=True)
 
     def read_chunk(self, read: Document) -> ChunkUsage:
         document = read.value
@@ -221,6 +229,7 @@ class _FormatReader:
             return ChunkUsage.NONE
         has_ended = self._finish_reason is not None
         error = self._read(document)
+        self._state(self._unnamed_ledgers, read, result_key("", 0), final=False)
         if self._format.fold is not Fold.CHOICES:
             index = document.get("index") if self._format.fold is Fold.LAST else None
             self._state(self._ledgers, read, result_key("", index), final=False)
@@ -247,24 +256,26 @@ class _FormatReader:
     def _state(self, ledgers: list[UsageLedger], document: Document, key: ResultKey, *, final: bool) -> None:
         for ledger in ledgers:
             usage = ledger.find(document.value)
-            if usage:
-                ledger.state(usage, document.text, key, final=final)
+            if usage and ledger.state(usage, document.text, key, final=final) and self._next_model:
+                self.model = self._next_model
 
     def answer(self) -> Answer:
+        ledgers = [*self._ledgers, self._header_ledger] if self._header_ledger else self._ledgers
+        model = self.model or next(filter(None, (ledger.own_name(None) for ledger in ledgers)), None)
         known = Answer(
-            model=self.model,
+            model=model or self._next_model,
             finish_reason=self._finish_reason,
             finished=self._finished,
             failed=self.failed,
             bad_details=frozenset(name for ledger in self._ledgers for name in ledger.bad_details),
+            further=self._further(model),
         )
-        ledgers = [*self._ledgers, self._header_ledger] if self._header_ledger else self._ledgers
         usage: Usage | None = None
         raw: str | None = None
         for ledger in ledgers:
             raw = raw or _join(ledger.raw())
             try:
-                stated = ledger.usage()
+                stated = ledger.usage(model)
             except MalformedUsageError:
                 if usage is None or not usage.is_billable():
                     return replace(known, malformed=True, usage_raw=raw)
@@ -272,6 +283,11 @@ class _FormatReader:
             if stated is not None:
                 usage = usage.filled_from(stated) if usage else stated
         return replace(known, usage=usage if usage and usage.is_billable() else None, usage_raw=raw)
+
+    def _further(self, model: str | None) -> tuple[FurtherUsage, ...]:
+        named = [each for ledger in self._ledgers for each in ledger.further(model)]
+        unnamed = [_unnamed_usage(ledger) for ledger in self._unnamed_ledgers]
+        return (*named, *(each for each in unnamed if each is not None))
 
     def _read(self, document: object) -> bool:
         """Read all but the usage. Returns whether it is an error."""
@@ -281,6 +297,8 @@ class _FormatReader:
             if isinstance(model, str) and model:
                 self.model = model
                 break
+        if form.handover and has_mark(document, (form.handover.mark,)):
+            self._read_handover(value_at(document, form.handover.model))
         error = has_mark(document, form.failures)
         ended = has_mark(document, form.ends)
         self.failed |= error
@@ -288,6 +306,10 @@ class _FormatReader:
         if ended or error or not form.finish_reason_at_end:
             self._read_finish_reason(document)
         return error
+
+    def _read_handover(self, model: object) -> None:
+        if isinstance(model, str) and model:
+            self._next_model = model
 
     def _read_finish_reason(self, document: object) -> None:
         for place in self._format.finish_reasons:
@@ -324,6 +346,18 @@ def _add_nothing(choices: object) -> bool:
 
 def _is_empty_delta(delta: object) -> bool:
     return not delta or (isinstance(delta, dict) and not any(delta[name] for name in delta.keys() - {"role"}))
+
+
+def _unnamed_usage(ledger: UsageLedger) -> FurtherUsage | None:
+    """Return the usage of a model that the answer does not name; None: there is none."""
+    raw = _join(ledger.raw())
+    try:
+        usage = ledger.usage()
+    except MalformedUsageError:
+        return FurtherUsage(None, None, raw)
+    if usage is None or is_nothing(usage):
+        return None
+    return FurtherUsage(None, usage if usage.is_billable() else None, raw)
 
 
 def _place_for(place: UsagePlace, engine: Engine) -> UsagePlace:

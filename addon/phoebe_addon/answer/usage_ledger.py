@@ -6,14 +6,25 @@ How engines differ, and what is made of it:
 - Usage on chunks with choices is cumulative for its choice (vLLM's continuous usage; TGI puts one on the last
   chunk of each prompt). Ollama sends zeros there until the end.
 - Answers to one prompt repeat its counts: completion tokens are added over answers, the prompt's are not.
+- A list of shares says more exactly what was used than the totals beside it, and by which model. A later list
+  takes the place of an earlier one; counts that are stated after the list hold, as everywhere.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from phoebe_addon.answer.usage_by_model import Division, FurtherUsage, divide, further_usage, is_nothing
 from phoebe_addon.apis.family import Fold, Path, UsagePlace, value_at
-from phoebe_addon.apis.usage import COUNT_NAMES, PROMPT_SIDE, MalformedUsageError, Usage, add_counts
-from phoebe_addon.formats.json_members import text_at
+from phoebe_addon.apis.usage import (
+    COUNT_NAMES,
+    PROMPT_SIDE,
+    MalformedUsageError,
+    Share,
+    Usage,
+    add_counts,
+)
+from phoebe_addon.formats.json_members import element_texts, text_at
 
 USAGE_RAW_BYTES_MAX = 16 * 1024
 # More results than any request asks for. Beyond it the sum would be wrong, so there is none.
@@ -44,12 +55,22 @@ class FoundUsage(NamedTuple):
     path: Path
 
 
+_NOTHING = Usage()
+
+
 @dataclass(frozen=True, slots=True)
 class _Statement:
-    """What was stated of one result. usage: None when malformed. texts: of it; None: not all kept."""
+    """What was stated of one result. usage: None when malformed. texts: of it; None: not all kept.
+
+    shares: those of the last list, which stands in shares_text; None: there is none. since: what was stated
+    after it.
+    """
 
     usage: Usage | None
     texts: tuple["_UsageText", ...] | None
+    shares: tuple[Share, ...] | None = None
+    shares_text: "_UsageText | None" = None
+    since: Usage = _NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +83,15 @@ class _UsageText:
 
     def cut(self) -> str | None:
         return text_at(self.document, self.path, self.members)
+
+    def elements(self, place: str, numbers: Iterable[int]) -> str | None:
+        """Cut elements out of the list at a place, as an array."""
+        try:
+            texts = element_texts(self.document, (*self.path, place))
+            joined = f"[{','.join(texts[number] for number in numbers)}]"
+        except (ValueError, LookupError, RecursionError):
+            return None
+        return joined if len(joined.encode()) <= USAGE_RAW_BYTES_MAX else None
 
 
 class UsageLedger:
@@ -97,29 +127,42 @@ class UsageLedger:
         return self._state(found.block, text, key, final=final)
 
     def _state(self, block: dict[str, object], text: _UsageText, key: ResultKey, *, final: bool) -> bool:
+        counts = self._place.counts
+        shares = counts.read_shares(block, self.bad_details)
         try:
-            usage = self._place.counts.read(block, self.bad_details)
+            usage = counts.read(block, self.bad_details)
         except MalformedUsageError:
             usage = None
         known = self._final if final else self._running
         before = known.get(key)
-        if usage is not None and self._says_nothing(usage, before, final=final):
+        if usage is not None and not shares and self._says_nothing(usage, before, final=final):
             return False
         if before is None and len(known) >= RESULTS_MAX:
             self._overflowed = True
             return True
         results = len(known) + (before is None)
         texts = self._kept(text) if results <= _DOCUMENTS_KEPT_MAX else None
+        shares_text = texts[0] if texts else None
         if self._fold is Fold.MERGE and before is not None:
-            usage = self._merged(before.usage, usage)
-            texts = _together(before.texts, texts)
-        known[key] = _Statement(usage, texts)
+            known[key] = self._merged_statement(before, _Statement(usage, texts, shares, shares_text))
+        else:
+            known[key] = _Statement(usage, texts, shares, shares_text)
         return True
 
-    def usage(self) -> Usage | None:
-        """Add up what was stated; None: nothing was. Raises MalformedUsageError."""
+    def _merged_statement(self, before: _Statement, now: _Statement) -> _Statement:
+        usage, texts = self._merged(before.usage, now.usage), _together(before.texts, now.texts)
+        if now.shares is not None:
+            return _Statement(usage, texts, now.shares, now.shares_text)
+        since = now.usage.filled_from(before.since) if now.usage else before.since
+        return _Statement(usage, texts, before.shares, before.shares_text, since)
+
+    def usage(self, model: str | None = None) -> Usage | None:
+        """Add up what was stated of the answering model; None: nothing was. Raises MalformedUsageError.
+
+        model: what the answer says made it; None: it names none.
+        """
         known = self._final or self._running
-        usages = {key: statement.usage for key, statement in known.items()}
+        usages = {key: self._own(statement, model) for key, statement in known.items()}
         if self._overflowed:
             raise MalformedUsageError("too many results to add up")
         if not usages:
@@ -130,6 +173,41 @@ class UsageLedger:
         return self._total(
             {key: self._place.counts.whole_prompt(_well_formed(u)) for key, u in usages.items()}
         )
+
+    def further(self, model: str | None) -> list[FurtherUsage]:
+        """List what other models used than the answering one."""
+        further: list[FurtherUsage] = []
+        for statement, division in self._divisions(model):
+            for name, shares in division.others.items():
+                usage = further_usage(shares, self._place.counts)
+                if not is_nothing(usage):
+                    further.append(FurtherUsage(name, usage, self._shares_raw(statement, shares)))
+        return further
+
+    def own_name(self, model: str | None) -> str | None:
+        """Return what the list of shares calls the answering model; None: there is no list, or no name."""
+        return next((division.own_name for _, division in self._divisions(model)), None)
+
+    def _divisions(self, model: str | None) -> list[tuple[_Statement, Division]]:
+        statements = (self._final or self._running).values()
+        return [(each, divide(each.shares, model)) for each in statements if each.shares is not None]
+
+    def _own(self, statement: _Statement, model: str | None) -> Usage | None:
+        """Return what a statement says of the answering model, as stated; None: it can't be read."""
+        if statement.usage is None or statement.shares is None:
+            return statement.usage
+        own = divide(statement.shares, model).own
+        try:
+            total = self._place.counts.total(own)
+        except MalformedUsageError:
+            return None
+        return statement.since.filled_from(total).filled_from(statement.usage)
+
+    def _shares_raw(self, statement: _Statement, shares: Iterable[Share]) -> str | None:
+        place = self._place.counts.shares_place
+        if place is None or statement.shares_text is None:
+            return None
+        return statement.shares_text.elements(place, (share.number for share in shares))
 
     def raw(self) -> list[str] | None:
         """Return the usage objects as the engine sent them; None if they were not all kept."""

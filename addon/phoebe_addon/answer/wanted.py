@@ -73,9 +73,10 @@ def _common(formats: tuple[AnswerFormat, ...]) -> _Place:
     document = _Place()
     for form in formats:
         marks = [mark.place for mark in (*form.ends, *form.failures)]
-        for path in (*form.models, *form.finish_reasons, *marks):
+        handover = (form.handover.mark.place, form.handover.model) if form.handover else ()
+        for path in (*form.models, *form.finish_reasons, *marks, *handover):
             document.keep(path)
-        for place in form.usage:
+        for place in (*form.usage, *form.unnamed_usage):
             for path in place.places:
                 for member in place.members:
                     document.keep((*path, member))

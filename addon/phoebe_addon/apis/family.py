@@ -163,6 +163,14 @@ def counts_among(counts: Counts, *places: str, added: tuple[str, ...] = ()) -> U
 
 
 @dataclass(frozen=True, slots=True)
+class Handover:
+    """What says in a stream that another model goes on: the mark says so, and at `model` stands its name."""
+
+    mark: Mark
+    model: Path
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerFormat:
     """What the answers of a family look like.
 
@@ -173,7 +181,8 @@ class AnswerFormat:
     ends_with_body: nothing does. failures: any of these marks is an error. results: where a document holds
     several results, each of which is read as a document. header_usage: headers that are counts; they say what
     the body leaves unsaid.
-    header_documents: headers that are JSON and read like a document.
+    header_documents: headers that are JSON and read like a document. handover: what is used after it is the
+    next model's. unnamed_usage: usage of a further model, which the answer does not name.
     """
 
     usage: tuple[UsagePlace, ...]
@@ -187,6 +196,8 @@ class AnswerFormat:
     results: tuple[Path, ...] = ()
     header_usage: Counts | None = None
     header_documents: tuple[str, ...] = ()
+    handover: Handover | None = None
+    unnamed_usage: tuple[UsagePlace, ...] = ()
 
 
 class ErrorShape(Enum):
@@ -201,13 +212,17 @@ class ErrorShape(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """An API family. api: its name, the event's `api`. routes: `METHOD /path`, see `routes`."""
+    """An API family. api: its name, the event's `api`. routes: `METHOD /path`, see `routes`.
+
+    generates: whatever is asked for there, a whole answer has a count of completion tokens.
+    """
 
     api: str
     routes: tuple[str, ...]
     request: RequestFormat
     answer: AnswerFormat
     errors: ErrorShape = ErrorShape.OPENAI
+    generates: bool = False
 
 
 def value_at(document: object, path: Path) -> object:

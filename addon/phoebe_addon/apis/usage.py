@@ -8,7 +8,9 @@ are no object at all (`"prompt_tokens_details": []`) state no numbers: they are 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 
-EACH_PART = -1
+EACH_SHARE = -1
+# More samplings than any answer takes. The skimmer of long documents keeps no more either.
+SHARES_MAX = 1000
 COUNT_MAX = 2**53  # beyond it JSON numbers are no longer exact for most writers
 
 
@@ -64,6 +66,37 @@ _NOTHING = Usage()
 type Paths = tuple[tuple[str, ...], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """A list in a usage object that states the usage of each sampling of an answer, by one model or several.
+
+    place: the member that is the list. model, kind: members of its elements: whose usage it is, and of what.
+    unnamed_kinds: kinds of sampling that are the answering model's own if they name no model. sampled_kinds:
+    kinds of sampling that make the answer itself: the last of them is the answering model's.
+    """
+
+    place: str
+    model: str
+    kind: str
+    unnamed_kinds: frozenset[str]
+    sampled_kinds: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One element of such a list. number: which. model, kind: None: it names none.
+
+    usage: as stated; None: it can't be read. is_unnamed, is_sampled: by its kind, see `Shares`; an element
+    without a kind is both, one that is no object neither.
+    """
+
+    number: int
+    model: str | None
+    usage: Usage | None
+    is_unnamed: bool
+    is_sampled: bool
+
+
 def _paths(names: tuple[str, ...]) -> Paths:
     return tuple(tuple(name.split(".")) for name in names)
 
@@ -74,7 +107,7 @@ class Counts:
     Each count has names in order of precedence, the first that is not null counts; a dot leads into an
     object. cached_beside_prompt: the format does not include cached and cache_write in its prompt count (the
     Anthropic family); they are added to it. prompt_besides: other parts of the prompt that are counted apart.
-    parts: a list in the object whose elements have the counts of all that was used, if it is there.
+    shares: a list in the object whose elements say more exactly what was used, if it is there.
     zero_prompt_is_unsaid: no request of the API has an empty prompt, so that an engine that says 0 never
     counted it.
     """
@@ -84,7 +117,7 @@ class Counts:
         *,
         cached_beside_prompt: bool = False,
         prompt_besides: tuple[str, ...] = (),
-        parts: str | None = None,
+        shares: Shares | None = None,
         zero_prompt_is_unsaid: bool = False,
         **names: tuple[str, ...],
     ) -> None:
@@ -94,7 +127,7 @@ class Counts:
         self.cached_beside_prompt = cached_beside_prompt
         self._zero_prompt_is_unsaid = zero_prompt_is_unsaid
         self._prompt_besides = _paths(prompt_besides)
-        self._parts = parts
+        self._shares = shares
         self._paths = {name: _paths(names.get(name, ())) for name in COUNT_NAMES}
         self._given = tuple((name, paths) for name, paths in self._paths.items() if paths)
         self._needed = _BILLED | (_BESIDE_PROMPT if cached_beside_prompt else frozenset())
@@ -105,7 +138,7 @@ class Counts:
         return Counts(
             cached_beside_prompt=False,
             prompt_besides=(),
-            parts=self._parts,
+            shares=self._shares,
             zero_prompt_is_unsaid=self._zero_prompt_is_unsaid,
             **names,
         )
@@ -115,25 +148,72 @@ class Counts:
         return tuple(dict.fromkeys(str(place[0]) for place in self.places()))
 
     def places(self) -> tuple[tuple[str | int, ...], ...]:
-        """List where in the block counts are read. EACH_PART stands for any of its parts."""
+        """List where in the block something is read. EACH_SHARE stands for any of its shares."""
         counts = (*(path for _, paths in self._given for path in paths), *self._prompt_besides)
-        if not self._parts:
+        if not self._shares:
             return counts
-        parts: list[tuple[str | int, ...]] = [(self._parts, EACH_PART, *path) for path in counts]
-        return (*counts, *parts)
+        inside = (*counts, (self._shares.model,), (self._shares.kind,))
+        shares: list[tuple[str | int, ...]] = [(self._shares.place, EACH_SHARE, *path) for path in inside]
+        return (*counts, *shares)
+
+    @property
+    def shares_place(self) -> str | None:
+        """The member that is the list of shares; None: the format has none."""
+        return self._shares.place if self._shares else None
 
     def read(self, block: Mapping[str, object], bad_details: set[str] | None = None) -> Usage:
-        """Read the counts as they are stated. Raises MalformedUsageError.
+        """Read the counts as they are stated, but for those of shares. Raises MalformedUsageError.
 
         bad_details: takes the names of counts whose details are no object.
         """
+        return self._as_said(self._read_one(block, set() if bad_details is None else bad_details))
+
+    def read_shares(
+        self, block: Mapping[str, object], bad_details: set[str] | None = None
+    ) -> tuple[Share, ...] | None:
+        """Read the list of shares; None: there is none.
+
+        Of more than SHARES_MAX the others are one that can't be read.
+        """
+        facts = self._shares
+        stated = block.get(facts.place) if facts else None
+        if not facts or stated is None or stated == []:
+            return None
         bad = set() if bad_details is None else bad_details
-        usage = self._read_one(block, bad)
-        parts = block.get(self._parts) if self._parts else None
-        if isinstance(parts, list) and parts:
-            usages = [self._read_one(part, bad) for part in parts if isinstance(part, dict)]
-            total = Usage(*(add_counts(getattr(each, name) for each in usages) for name in COUNT_NAMES))
-            usage = total.filled_from(usage)
+        if not isinstance(stated, list):
+            bad.add(facts.place)
+            return None
+        shares = [self._share(facts, number, each, bad) for number, each in enumerate(stated[:SHARES_MAX])]
+        if len(stated) > SHARES_MAX:
+            shares.append(Share(SHARES_MAX, None, None, is_unnamed=False, is_sampled=False))
+        return tuple(shares)
+
+    def total(self, shares: Iterable[Share]) -> Usage:
+        """Add shares up, as stated. Raises MalformedUsageError if one can't be read."""
+        usages = [share.usage for share in shares]
+        if None in usages:
+            raise MalformedUsageError("a share has a count that is not a whole number")
+        return self._as_said(
+            Usage(*(add_counts(getattr(usage, name) for usage in usages) for name in COUNT_NAMES))
+        )
+
+    def _share(self, facts: Shares, number: int, element: object, bad_details: set[str]) -> Share:
+        if not isinstance(element, dict):
+            return Share(number, None, None, is_unnamed=False, is_sampled=False)
+        model, kind = element.get(facts.model), element.get(facts.kind)
+        try:
+            usage = self._read_one(element, bad_details)
+        except MalformedUsageError:
+            usage = None
+        return Share(
+            number,
+            model if isinstance(model, str) and model else None,
+            usage,
+            is_unnamed=kind is None or (isinstance(kind, str) and kind in facts.unnamed_kinds),
+            is_sampled=kind is None or (isinstance(kind, str) and kind in facts.sampled_kinds),
+        )
+
+    def _as_said(self, usage: Usage) -> Usage:
         return self._without_unsaid_prompt(usage) if self._zero_prompt_is_unsaid else usage
 
     def _without_unsaid_prompt(self, usage: Usage) -> Usage:

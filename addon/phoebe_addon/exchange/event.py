@@ -1,11 +1,15 @@
-"""What is recorded of an exchange: its event, and the outcome it states."""
+"""What is recorded of an exchange: its event, with its parts if it has any, and the outcome it states."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, StrEnum, auto
+from hashlib import blake2b
+from uuid import UUID
 
 from phoebe_addon.answer.reader import Answer
 from phoebe_addon.answer.resource_watch import Clues
+from phoebe_addon.answer.usage_by_model import FurtherUsage
+from phoebe_addon.apis.family import Family
 from phoebe_addon.apis.usage import COUNT_NAMES, Usage
 from phoebe_addon.exchange.admission import Admission
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
@@ -74,28 +78,75 @@ def admission_event(admission: Admission) -> MeteringEvent:
     return event
 
 
-def ended_event(admission: Admission, seen: AnswerSeen, ending: Ending, now: datetime) -> MeteringEvent:
-    """Make the event of an exchange that ends now."""
+def ended_events(
+    admission: Admission, seen: AnswerSeen, ending: Ending, now: datetime
+) -> tuple[MeteringEvent, ...]:
+    """Make the events of an exchange that ends now: its own, and one for each further model's usage."""
     answer = seen.answer
-    event = admission_event(admission)
-    event.api = admission.families[answer.format].api
-    event.outcome = outcome_of(seen, ending)
+    event = _common_event(admission, seen, ending, now)
     _put_model(event, admission, answer)
     _put_text(event, "finish_reason", answer.finish_reason, 64)
-    event.usage_raw = _clean(answer.usage_raw or "")
-    if answer.usage:
-        event.usage_found = True
-        _put_counts(event, answer.usage)
-    # HTTP has no statuses beyond these, but engines might.
-    if seen.status_code is not None and 100 <= seen.status_code <= 599:
-        event.status_code = seen.status_code
-    event.streamed = seen.streamed
+    _put_usage(event, admission.families[answer.format], answer.usage, answer.usage_raw)
     if seen.first_byte_time:
         event.first_byte_time.FromDatetime(seen.first_byte_time)
     if seen.bytes_passed_on is not None:
         event.answer_bytes = seen.bytes_passed_on
+    event.part_count = len(answer.further)
+    parts = (_common_event(admission, seen, ending, now) for _ in answer.further)
+    return (
+        event,
+        *(
+            _as_part(part, number, admission, further, answer)
+            for number, (part, further) in enumerate(zip(parts, answer.further, strict=True), 1)
+        ),
+    )
+
+
+def part_id(request_id: str, number: int) -> str:
+    """Make the id of a part: a UUID of version 7 with the time of the exchange's own.
+
+    They stand side by side wherever ids are in order, and the same exchange always has the same ones.
+    """
+    whole = UUID(request_id).bytes
+    drawn = blake2b(whole + number.to_bytes(2), digest_size=10).digest()
+    bits = int.from_bytes(whole[:6] + drawn)
+    bits = bits & ~(0xF << 76 | 0x3 << 62) | 0x7 << 76 | 0x2 << 62
+    return str(UUID(int=bits))
+
+
+def _common_event(admission: Admission, seen: AnswerSeen, ending: Ending, now: datetime) -> MeteringEvent:
+    """Make what all events of an exchange have in common."""
+    event = admission_event(admission)
+    event.api = admission.families[seen.answer.format].api
+    event.outcome = outcome_of(seen, ending)
+    # HTTP has no statuses beyond these, but engines might.
+    if seen.status_code is not None and 100 <= seen.status_code <= 599:
+        event.status_code = seen.status_code
+    event.streamed = seen.streamed
     event.event_time.FromDatetime(now)
     return event
+
+
+def _as_part(
+    event: MeteringEvent, number: int, admission: Admission, further: FurtherUsage, answer: Answer
+) -> MeteringEvent:
+    """Make the event of a further model's usage. Without its name it is stored and never billed."""
+    event.part_of = event.request_id
+    event.request_id = part_id(event.request_id, number)
+    if further.model is not None:
+        _put_reported_model(event, admission, further.model)
+    _put_usage(event, admission.families[answer.format], further.usage, further.raw)
+    return event
+
+
+def _put_usage(event: MeteringEvent, family: Family, usage: Usage | None, raw: str | None) -> None:
+    event.usage_raw = _clean(raw or "")
+    if usage is None:
+        return
+    event.usage_found = True
+    _put_counts(event, usage)
+    was_generated = family.generates and event.outcome == Outcome.COMPLETED
+    event.usage_partial = usage.prompt is None or (was_generated and usage.completion is None)
 
 
 def clues_of(event: MeteringEvent, admission: Admission, answer: Answer, refusal: bytes) -> Clues:
@@ -147,10 +198,16 @@ def _put_model(event: MeteringEvent, admission: Admission, answer: Answer) -> No
         _put_text(event, "model_id", admission.billed_model or only, MODEL_LENGTH_MAX)
         return
     assert answer.model is not None
-    declared = engine.declared_name(answer.model, served)
-    _put_text(event, "model_id", declared or answer.model, MODEL_LENGTH_MAX)
-    own_word = declared is not None if served else not echoes
-    event.model_untrusted = not own_word or len(answer.model) > MODEL_LENGTH_MAX
+    _put_reported_model(event, admission, answer.model)
+
+
+def _put_reported_model(event: MeteringEvent, admission: Admission, model: str) -> None:
+    """Put the name of a model as the engine reports it, and mark it where it may be the client's own word."""
+    served, engine = admission.served_models, admission.request_facts.engine
+    declared = engine.declared_name(model, served)
+    _put_text(event, "model_id", declared or model, MODEL_LENGTH_MAX)
+    own_word = declared is not None if served else not engine.echoes(event.api)
+    event.model_untrusted = not own_word or len(model) > MODEL_LENGTH_MAX
 
 
 def _put_counts(event: MeteringEvent, usage: Usage) -> None:

@@ -128,17 +128,17 @@ class Exchange:
         """Its engine failed. Of several failures the first holds."""
         self.engine_failure = self.engine_failure or failure
 
-    def end(self, ending: Ending, now: datetime) -> MeteringEvent | None:
-        """End it. Returns its event the first time, if it was admitted; None ever after."""
+    def end(self, ending: Ending, now: datetime) -> tuple[MeteringEvent, ...]:
+        """End it. Returns its events the first time, if it was admitted, its own first; none ever after."""
         stage = self.stage
         if stage is Stage.ENDED:
-            return None
+            return ()
         self._become(Stage.ENDED)
         if self.metering is None:
-            return None
+            return ()
         if stage is Stage.REFUSED or (stage is Stage.ADMITTED and ending is Ending.ANSWER_COMPLETE):
             ending = Ending.PROXY_FAILED  # whatever was answered, no engine said it
-        return self.metering.event(ending, now)
+        return self.metering.events(ending, now)
 
     def _become(self, stage: Stage) -> None:
         if stage not in _NEXT[self.stage]:

@@ -1,4 +1,4 @@
-"""The metering of one admitted exchange: follows the answer on its way to the client, and makes the event."""
+"""The metering of one admitted exchange: follows the answer on its way to the client, makes its events."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,7 +8,7 @@ from phoebe_addon.answer.reader import AnswerReader
 from phoebe_addon.answer.removal import Removal
 from phoebe_addon.answer.resource_watch import NO_CLUES
 from phoebe_addon.exchange.admission import Admission
-from phoebe_addon.exchange.event import AnswerSeen, Ending, clues_of, ended_event
+from phoebe_addon.exchange.event import AnswerSeen, Ending, clues_of, ended_events
 from phoebe_addon.formats.body_form import Form
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 
@@ -20,7 +20,8 @@ class Metering:
     """What is recorded of an admitted exchange.
 
     usage_malformed, bad_details (counts whose details the engine stated and that are no object),
-    answer_unreadable, clues: known once its event is made.
+    answer_unreadable, unnamed_or_unread (how many further models' usages lack a name or can't be read) and
+    clues: known once its events are made.
     """
 
     __slots__ = (
@@ -34,6 +35,7 @@ class Metering:
         "answer_unreadable",
         "bad_details",
         "clues",
+        "unnamed_or_unread",
         "usage_malformed",
     )
 
@@ -51,6 +53,7 @@ class Metering:
         self.usage_malformed = False
         self.bad_details: frozenset[str] = frozenset()
         self.answer_unreadable = False
+        self.unnamed_or_unread = 0
 
     @property
     def streams(self) -> bool:
@@ -101,8 +104,11 @@ class Metering:
         self._bytes_passed_on += len(data)
         return data
 
-    def event(self, ending: Ending, now: datetime) -> MeteringEvent:
-        """Make the event of the exchange, which ends now. Once: a body that broke off is read to its end."""
+    def events(self, ending: Ending, now: datetime) -> tuple[MeteringEvent, ...]:
+        """Make the events of the exchange, which ends now: its own first, then its parts.
+
+        Once: a body that broke off is read to its end.
+        """
         if self._answer_body and ending is not Ending.ANSWER_COMPLETE:
             self._answer_body.cut_off()
         answer = self._reader.answer()
@@ -117,6 +123,7 @@ class Metering:
             first_byte_time=self._first_byte_time,
             bytes_passed_on=self._bytes_passed_on if self._answer_body else None,
         )
-        event = ended_event(self.admission, seen, ending, now)
-        self.clues = clues_of(event, self.admission, answer, bytes(self._refusal or b""))
-        return event
+        events = ended_events(self.admission, seen, ending, now)
+        self.clues = clues_of(events[0], self.admission, answer, bytes(self._refusal or b""))
+        self.unnamed_or_unread = sum(not part.usage_found or not part.model_id for part in events[1:])
+        return events

@@ -173,8 +173,8 @@ class Spool:
         done.add_done_callback(lambda done: done.exception() and self._open.pop(request_id, None))
         await asyncio.wrap_future(done)
 
-    def finish(self, request_id: str, event: bytes, event_time: datetime) -> Future[None]:
-        """Replace an admission by the event of its exchange.
+    def finish(self, request_id: str, events: Sequence[bytes], event_time: datetime) -> Future[None]:
+        """Replace an admission by the events of its exchange, in one transaction and with numbers in a row.
 
         The future is done when that is on disk. While the disk fails it is tried again and again.
         """
@@ -183,7 +183,8 @@ class Spool:
         def apply(file: SpoolFile) -> None:
             if entry:
                 file.end(entry.number)
-            file.append(to_us(event_time), event)
+            for event in events:
+                file.append(to_us(event_time), event)
 
         done = self._submit(apply)
         done.add_done_callback(lambda done: done.exception() or self._open.pop(request_id, None))

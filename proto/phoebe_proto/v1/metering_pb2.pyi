@@ -231,7 +231,11 @@ Global___EventResult: _TypeAlias = EventResult  # noqa: Y015
 
 @_typing.final
 class MeteringEvent(_message.Message):
-    """The immutable record of one admitted exchange: one HTTP request through the proxy and its answer."""
+    """The immutable record of one admitted exchange: one HTTP request through the proxy and its answer. Where the answer
+    states the usage of several models, the exchange has one event with the usage of the model that answered, and further
+    ones, its parts, each with the usage of another model. Sums and bills take all of them; who counts exchanges counts
+    the events that are no parts.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -260,6 +264,9 @@ class MeteringEvent(_message.Message):
     USAGE_RAW_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     STATUS_CODE_FIELD_NUMBER: _builtins.int
+    PART_OF_FIELD_NUMBER: _builtins.int
+    PART_COUNT_FIELD_NUMBER: _builtins.int
+    USAGE_PARTIAL_FIELD_NUMBER: _builtins.int
     FINISH_REASON_FIELD_NUMBER: _builtins.int
     STREAMED_FIELD_NUMBER: _builtins.int
     ANSWER_BYTES_FIELD_NUMBER: _builtins.int
@@ -329,6 +336,17 @@ class MeteringEvent(_message.Message):
     """
     status_code: _builtins.int
     """The HTTP status the engine answered with, 100 to 599. Absent: it did not answer."""
+    part_of: _builtins.str
+    """The request_id of the exchange's own event, of which this one is a part. Empty: it is no part. A part has the
+    identity, the times and the outcome of its exchange, a request_id of its own, and as usage_raw what the engine
+    said of its model.
+    """
+    part_count: _builtins.int
+    """How many parts the exchange has; a part has none. 0 to 32. Their numbers follow this event's."""
+    usage_partial: _builtins.bool
+    """The engine reported usage without a count that answers of this API have: prompt_tokens, or in a completed answer
+    completion_tokens. What it reported is billed, and every run names it.
+    """
     finish_reason: _builtins.str
     """Why the engine stopped generating, as it reported it ("stop", "length", …). Up to 64 characters."""
     streamed: _builtins.bool
@@ -377,6 +395,9 @@ class MeteringEvent(_message.Message):
         usage_raw: _builtins.str = ...,
         outcome: _builtins.str = ...,
         status_code: _builtins.int | None = ...,
+        part_of: _builtins.str = ...,
+        part_count: _builtins.int = ...,
+        usage_partial: _builtins.bool = ...,
         finish_reason: _builtins.str = ...,
         streamed: _builtins.bool = ...,
         answer_bytes: _builtins.int | None = ...,
@@ -386,7 +407,7 @@ class MeteringEvent(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_answer_bytes", b"_answer_bytes", "_cache_write_tokens", b"_cache_write_tokens", "_cached_tokens", b"_cached_tokens", "_completion_audio_tokens", b"_completion_audio_tokens", "_completion_tokens", b"_completion_tokens", "_prompt_audio_tokens", b"_prompt_audio_tokens", "_prompt_tokens", b"_prompt_tokens", "_reasoning_tokens", b"_reasoning_tokens", "_status_code", b"_status_code", "answer_bytes", b"answer_bytes", "cache_write_tokens", b"cache_write_tokens", "cached_tokens", b"cached_tokens", "completion_audio_tokens", b"completion_audio_tokens", "completion_tokens", b"completion_tokens", "event_time", b"event_time", "first_byte_time", b"first_byte_time", "prompt_audio_tokens", b"prompt_audio_tokens", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "start_time", b"start_time", "status_code", b"status_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer_bytes", b"_answer_bytes", "_cache_write_tokens", b"_cache_write_tokens", "_cached_tokens", b"_cached_tokens", "_completion_audio_tokens", b"_completion_audio_tokens", "_completion_tokens", b"_completion_tokens", "_prompt_audio_tokens", b"_prompt_audio_tokens", "_prompt_tokens", b"_prompt_tokens", "_reasoning_tokens", b"_reasoning_tokens", "_status_code", b"_status_code", "answer_bytes", b"answer_bytes", "api", b"api", "auth_id", b"auth_id", "base_model", b"base_model", "cache_write_tokens", b"cache_write_tokens", "cached_tokens", b"cached_tokens", "client_request_id", b"client_request_id", "completion_audio_tokens", b"completion_audio_tokens", "completion_tokens", b"completion_tokens", "event_time", b"event_time", "finish_reason", b"finish_reason", "first_byte_time", b"first_byte_time", "group_id", b"group_id", "model_id", b"model_id", "model_untrusted", b"model_untrusted", "outcome", b"outcome", "producer_id", b"producer_id", "producer_seq", b"producer_seq", "prompt_audio_tokens", b"prompt_audio_tokens", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "request_id", b"request_id", "requested_model", b"requested_model", "resource_id", b"resource_id", "resource_type", b"resource_type", "start_time", b"start_time", "status_code", b"status_code", "streamed", b"streamed", "usage_found", b"usage_found", "usage_raw", b"usage_raw", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer_bytes", b"_answer_bytes", "_cache_write_tokens", b"_cache_write_tokens", "_cached_tokens", b"_cached_tokens", "_completion_audio_tokens", b"_completion_audio_tokens", "_completion_tokens", b"_completion_tokens", "_prompt_audio_tokens", b"_prompt_audio_tokens", "_prompt_tokens", b"_prompt_tokens", "_reasoning_tokens", b"_reasoning_tokens", "_status_code", b"_status_code", "answer_bytes", b"answer_bytes", "api", b"api", "auth_id", b"auth_id", "base_model", b"base_model", "cache_write_tokens", b"cache_write_tokens", "cached_tokens", b"cached_tokens", "client_request_id", b"client_request_id", "completion_audio_tokens", b"completion_audio_tokens", "completion_tokens", b"completion_tokens", "event_time", b"event_time", "finish_reason", b"finish_reason", "first_byte_time", b"first_byte_time", "group_id", b"group_id", "model_id", b"model_id", "model_untrusted", b"model_untrusted", "outcome", b"outcome", "part_count", b"part_count", "part_of", b"part_of", "producer_id", b"producer_id", "producer_seq", b"producer_seq", "prompt_audio_tokens", b"prompt_audio_tokens", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "request_id", b"request_id", "requested_model", b"requested_model", "resource_id", b"resource_id", "resource_type", b"resource_type", "start_time", b"start_time", "status_code", b"status_code", "streamed", b"streamed", "usage_found", b"usage_found", "usage_partial", b"usage_partial", "usage_raw", b"usage_raw", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__answer_bytes: _TypeAlias = _typing.Literal["answer_bytes"]  # noqa: Y015
     _WhichOneofArgType__answer_bytes: _TypeAlias = _typing.Literal["_answer_bytes", b"_answer_bytes"]  # noqa: Y015

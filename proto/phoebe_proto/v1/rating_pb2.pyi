@@ -873,6 +873,7 @@ class AuditResponse(_message.Message):
     DIFFERENCES_FIELD_NUMBER: _builtins.int
     DIFFERENCE_COUNTS_FIELD_NUMBER: _builtins.int
     PRUNED_EVENTS_FIELD_NUMBER: _builtins.int
+    PART_EVENTS_FIELD_NUMBER: _builtins.int
     proven: _builtins.bool
     """Nothing that was checked was found wrong: differences is empty."""
     events: _builtins.int
@@ -897,6 +898,8 @@ class AuditResponse(_message.Message):
     """Events that were pruned together with events of the window. Where they were, the hourly sums, which stay, are
     compared instead.
     """
+    part_events: _builtins.int
+    """Of the events, how many are parts of exchanges. The others are one for each exchange."""
     @_builtins.property
     def audited_at(self) -> _timestamp_pb2.Timestamp:
         """When the snapshot was taken, by the database's clock."""
@@ -941,10 +944,11 @@ class AuditResponse(_message.Message):
         differences: _abc.Iterable[Global___AuditDifference] | None = ...,
         difference_counts: _abc.Iterable[Global___AuditDifferenceCount] | None = ...,
         pruned_events: _builtins.int = ...,
+        part_events: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audited_at", b"audited_at", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audited_at", b"audited_at", "billed_events", b"billed_events", "difference_counts", b"difference_counts", "differences", b"differences", "events", b"events", "late_events", b"late_events", "producer_count", b"producer_count", "producers", b"producers", "proven", b"proven", "pruned_events", b"pruned_events", "rollups", b"rollups", "runs", b"runs", "total_cost", b"total_cost", "unnumbered_events", b"unnumbered_events", "unrated_hours", b"unrated_hours", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audited_at", b"audited_at", "billed_events", b"billed_events", "difference_counts", b"difference_counts", "differences", b"differences", "events", b"events", "late_events", b"late_events", "part_events", b"part_events", "producer_count", b"producer_count", "producers", b"producers", "proven", b"proven", "pruned_events", b"pruned_events", "rollups", b"rollups", "runs", b"runs", "total_cost", b"total_cost", "unnumbered_events", b"unnumbered_events", "unrated_hours", b"unrated_hours", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,10 +7,12 @@ FROM (
     WHERE window_start >= :window_start AND window_start < :window_end
 ) AS usage
 CROSS JOIN (
-    SELECT count(*) AS unnumbered_events
+    SELECT
+        count(*) FILTER (WHERE producer_id IS NULL OR producer_seq IS NULL) AS unnumbered_events,
+        count(*) FILTER (WHERE part_of IS NOT NULL) AS part_events
     FROM billing_event
     WHERE event_time >= :window_start AND event_time < :window_end
-        AND (producer_id IS NULL OR producer_seq IS NULL)
+        AND (producer_id IS NULL OR producer_seq IS NULL OR part_of IS NOT NULL)
 ) AS event
 CROSS JOIN (
     SELECT

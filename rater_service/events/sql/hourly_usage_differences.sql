@@ -20,23 +20,30 @@ WITH counted AS (
         coalesce(max(billable_prompt_tokens) FILTER (WHERE is_sum), 0) AS summed_billable_prompt_tokens,
         coalesce(max(excess_cached_events) FILTER (WHERE is_sum), 0) AS summed_excess_cached_events,
         coalesce(max(excess_cached_tokens) FILTER (WHERE is_sum), 0) AS summed_excess_cached_tokens,
+        -- Sums from before do not have it.
+        max(partial_usage_events) FILTER (WHERE is_sum) AS counted_partial_usage_events,
         coalesce(max(event_count) FILTER (WHERE NOT is_sum), 0) AS metered_events,
         coalesce(max(prompt_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_prompt_tokens,
         coalesce(max(cached_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_cached_tokens,
         coalesce(max(completion_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_completion_tokens,
         coalesce(max(billable_prompt_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_billable_prompt_tokens,
         coalesce(max(excess_cached_events) FILTER (WHERE NOT is_sum), 0) AS metered_excess_cached_events,
-        coalesce(max(excess_cached_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_excess_cached_tokens
+        coalesce(max(excess_cached_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_excess_cached_tokens,
+        coalesce(max(partial_usage_events) FILTER (WHERE NOT is_sum), 0) AS metered_partial_usage_events
     FROM counted
     -- Unlike a join, this takes NULL for equal to NULL.
     GROUP BY window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed
 )
-SELECT compared.*, count(*) OVER () AS differences
+SELECT
+    compared.*,
+    coalesce(counted_partial_usage_events, metered_partial_usage_events) AS summed_partial_usage_events,
+    count(*) OVER () AS differences
 FROM compared
 WHERE (summed_events, summed_prompt_tokens, summed_cached_tokens, summed_completion_tokens,
-       summed_billable_prompt_tokens, summed_excess_cached_events, summed_excess_cached_tokens)
+       summed_billable_prompt_tokens, summed_excess_cached_events, summed_excess_cached_tokens,
+       coalesce(counted_partial_usage_events, metered_partial_usage_events))
     <> (metered_events, metered_prompt_tokens, metered_cached_tokens, metered_completion_tokens,
-        metered_billable_prompt_tokens, metered_excess_cached_events, metered_excess_cached_tokens)
+        metered_billable_prompt_tokens, metered_excess_cached_events, metered_excess_cached_tokens, metered_partial_usage_events)
     AND NOT EXISTS (
         SELECT
         FROM pruned_event_range AS pruned

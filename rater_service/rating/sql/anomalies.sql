@@ -43,6 +43,16 @@ WITH candidate AS (
     FROM rating_bucket
     WHERE category = 'rated' AND excess_events > 0
     UNION ALL
+    -- How many tokens were not reported nobody knows, nor what they would cost.
+    SELECT
+        'COUNT_NOT_REPORTED' AS reason, auth_id, resource_id, model_id, base_model,
+        NULL AS detail,
+        partial_events AS event_count,
+        0 AS tokens,
+        NULL AS cost
+    FROM rating_bucket
+    WHERE category = 'rated' AND partial_events > 0
+    UNION ALL
     SELECT
         'BILLED_ROLLUP_DELETED' AS reason, window_start, auth_id, resource_id, model_id,
         old_base_model AS base_model,

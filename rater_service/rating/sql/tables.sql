@@ -3,8 +3,8 @@
 -- rating_bucket: sums over the events of the window that agree in everything that decides their price.
 -- category: which of the six counts of the run the events belong to, or 'model_untrusted', which is counted with
 -- 'unattributable' but reported apart; 'unpriced' becomes 'rated' once a price is found. excess: reported cached
--- tokens beyond the prompts', which are in no other sum; excess_events: how many events have such. Token sums are
--- exact numerics: adding up can't overflow.
+-- tokens beyond the prompts', which are in no other sum; excess_events: how many events have such; partial_events: how
+-- many have usage that lacks a count. Token sums are exact numerics: adding up can't overflow.
 CREATE TEMP TABLE rating_bucket (
     category        text NOT NULL,
     auth_id         text,
@@ -19,6 +19,7 @@ CREATE TEMP TABLE rating_bucket (
     billable        numeric NOT NULL,
     excess_events   bigint NOT NULL,
     excess          numeric NOT NULL,
+    partial_events  bigint NOT NULL,
     prompt_rate     numeric,
     cached_rate     numeric,
     completion_rate numeric,

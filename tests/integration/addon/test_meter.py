@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from phoebe_addon import background
 from phoebe_addon.delivery.delivery import Delivery
-from phoebe_addon.exchange.event import Ending
+from phoebe_addon.exchange.event import Ending, part_id
 from phoebe_addon.exchange.exchange import Exchange, Stage
 from phoebe_addon.exchange.metering import Metering
 from phoebe_addon.gate.gate import GateRules
@@ -21,6 +22,7 @@ from phoebe_addon.spool.spool import SpoolError, open_own
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rig.processes import free_port
 from tests.harness.exchanges import admission, checked_exchange
+from tests.harness.known import family
 
 
 @pytest.fixture
@@ -129,6 +131,28 @@ async def test_what_could_not_be_read_is_counted(meter: Meter, coding: str, body
 
     assert counted(meter) == {**before, name: 1}
     assert set(before.values()) == {0}
+
+
+async def test_a_further_models_usage_is_recorded_with_its_exchange_and_shouted_about_if_it_has_no_name(
+    settings: Settings, meter: Meter, caplog: pytest.LogCaptureFixture
+) -> None:
+    exchange = checked_exchange()
+    own_id = "01939f2e-0000-7000-8000-000000000000"
+    await meter.admit(exchange, replace(admission(own_id), families=(family("anthropic.messages"),)))
+    assert exchange.ask()
+    metering = metered(exchange)
+    metering.answer_began(200, {"content-type": "application/json"})
+    iterations = b'[{"type":"advisor_message","input_tokens":5,"output_tokens":6}]'
+    body = b'{"model":"m","usage":{"input_tokens":1,"output_tokens":2,"iterations":' + iterations + b"}}"
+    metering.answer_bytes(body, datetime.now(UTC))
+    metering.answer_complete()
+
+    assert await meter.end(exchange, Ending.ANSWER_COMPLETE)
+
+    assert counted(meter)["phoebe_usage_malformed_total"] == 1
+    assert f"event {own_id}: of 1 further models the engine's usage has no name" in caplog.text
+    meter.close()
+    assert outcomes(settings) == {own_id: "completed", part_id(own_id, 1): "completed"}
 
 
 async def test_what_is_let_through_is_counted(meter: Meter) -> None:

@@ -36,6 +36,7 @@ FAMILIES = (
             failures=(mark("error"), mark("delta.error"), mark("delta.finish_reason", "ERROR")),
         ),
         errors=ErrorShape.COHERE,
+        generates=True,
     ),
     Family(
         "cohere.embed",

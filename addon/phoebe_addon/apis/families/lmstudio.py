@@ -26,5 +26,6 @@ FAMILIES = (
             ends=(mark("type", "chat.end"),),
             failures=(mark("type", "error"), mark("error")),
         ),
+        generates=True,
     ),
 )

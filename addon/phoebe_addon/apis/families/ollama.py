@@ -43,8 +43,10 @@ _ANSWER = AnswerFormat(
 )
 
 FAMILIES = (
-    Family("ollama.chat", ("POST /api/chat",), _REQUEST, _ANSWER, errors=ErrorShape.TEXT),
-    Family("ollama.generate", ("POST /api/generate",), _REQUEST, _ANSWER, errors=ErrorShape.TEXT),
+    Family("ollama.chat", ("POST /api/chat",), _REQUEST, _ANSWER, errors=ErrorShape.TEXT, generates=True),
+    Family(
+        "ollama.generate", ("POST /api/generate",), _REQUEST, _ANSWER, errors=ErrorShape.TEXT, generates=True
+    ),
     Family(
         "ollama.embed",
         ("POST /api/embed",),

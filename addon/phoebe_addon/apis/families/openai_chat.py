@@ -81,12 +81,14 @@ FAMILIES = (
         ),
         CHOICES_REQUEST,
         CHOICES_ANSWER,
+        generates=True,
     ),
     Family(
         "openai.completions",
         ("POST /v1/completions",),
         CHOICES_REQUEST,
         CHOICES_ANSWER,
+        generates=True,
     ),
     # One path for several APIs, told apart by the body: Amazon SageMaker's, as vLLM and SGLang serve it.
     Family(
@@ -100,5 +102,11 @@ FAMILIES = (
         CHOICES_ANSWER,
     ),
     # vLLM's tokens in, tokens out.
-    Family("vllm.generate", ("POST /inference/v1/generate",), CHOICES_REQUEST, CHOICES_ANSWER),
+    Family(
+        "vllm.generate",
+        ("POST /inference/v1/generate",),
+        CHOICES_REQUEST,
+        CHOICES_ANSWER,
+        generates=True,
+    ),
 )

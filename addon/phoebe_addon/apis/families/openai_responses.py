@@ -27,6 +27,9 @@ RESPONSES_COUNTS = Counts(
     completion_audio=("output_tokens_details.audio_tokens",),
 )
 
+# Of the model that makes images for the answering one. Its name is not in the answer.
+_IMAGE_COUNTS = Counts(prompt=("input_tokens",), cached=("cached_tokens",), completion=("output_tokens",))
+
 FAMILIES = (
     Family(
         "openai.responses",
@@ -64,7 +67,9 @@ FAMILIES = (
                 mark("error"),
                 mark("status", "failed"),
             ),
+            unnamed_usage=(usage_at(_IMAGE_COUNTS, "response.tool_usage.image_gen", "tool_usage.image_gen"),),
         ),
+        generates=True,
     ),
     # It makes a conversation shorter, at the price of a response, and is answered with one document.
     Family(

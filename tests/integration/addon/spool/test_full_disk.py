@@ -35,7 +35,7 @@ async def test_a_disk_that_was_full_is_used_again_without_a_restart(small_disk: 
         (small_disk / "others").write_bytes(b"x" * 600_000)
         with pytest.raises(SpoolError, match="full"):
             await fill(spool)
-        future = spool.finish("under-way", event("under-way", size=20_000), NOW)
+        future = spool.finish("under-way", [event("under-way", size=20_000)], NOW)
 
         (small_disk / "others").unlink()
 

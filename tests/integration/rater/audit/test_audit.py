@@ -195,6 +195,65 @@ async def test_a_conflict_under_one_number_repeats_nothing(ledger: Ledger) -> No
     assert counts(await check(ledger.pool)) == {}
 
 
+def exchange(number: int, parts: int, at: datetime = HOUR) -> list[MeteringEvent]:
+    """Make the events of an exchange with parts; its own has the number."""
+    own = make_event(at, producer_seq=number, part_count=parts)
+    return [
+        own,
+        *(
+            make_event(at, producer_seq=number + part, part_of=own.request_id, model_id="meta/base-b")
+            for part in range(1, parts + 1)
+        ),
+    ]
+
+
+async def test_parts_are_here_with_the_event_of_their_exchange(ledger: Ledger) -> None:
+    events = [*exchange(1, 2), *exchange(4, 1), *numbered(6)]
+    await report(ledger.pool, status(last_seq=6), *events)
+    result = await check(ledger.pool)
+    assert result.proven, result.findings.differences
+    assert (result.findings.events, result.findings.part_events) == (6, 3)
+
+
+@pytest.mark.parametrize(
+    ("tampering", "kind", "detail"),
+    [
+        ("UPDATE billing_event SET part_of = NULL WHERE producer_seq = 2", Finding.PARTS_DIFFER,
+         "it says that it has 2 parts, and 1 are here"),
+        ("UPDATE billing_event SET part_of = NULL WHERE part_of IS NOT NULL", Finding.PARTS_DIFFER,
+         "it says that it has 2 parts, and 0 are here"),
+        ("UPDATE billing_event SET part_count = 1 WHERE producer_seq = 1", Finding.PARTS_DIFFER,
+         "it says that it has 1 parts, and 2 are here"),
+        ("UPDATE billing_event SET part_count = 0 WHERE producer_seq = 1", Finding.PART_WITHOUT_EVENT,
+         "2 parts of it are here, and it is not"),
+        ("UPDATE billing_event SET event_time = event_time + interval '1 second' WHERE producer_seq = 1",
+         Finding.PART_WITHOUT_EVENT, "2 parts of it are here, and it is not"),
+    ],
+)  # fmt: skip
+async def test_parts_that_do_not_fit_their_exchange_are_found(
+    ledger: Ledger, tampering: str, kind: Finding, detail: str
+) -> None:
+    await report(ledger.pool, status(last_seq=3), *exchange(1, 2))
+    await ledger.pool.execute(tampering)
+    result = await check(ledger.pool)
+    assert kind in counts(result)
+    assert detail in details(result)
+
+
+async def test_a_part_that_was_refused_is_missing_from_its_exchange(ledger: Ledger) -> None:
+    own, part = exchange(1, 1)
+    part.outcome = "?"
+    await report(ledger.pool, status(last_seq=2), own, part)
+    assert counts(await check(ledger.pool)) == {Finding.PARTS_DIFFER: 1}
+
+
+@pytest.mark.parametrize("kept", [slice(0, 1), slice(1, 3)], ids=["without its parts", "without itself"])
+async def test_what_is_still_on_its_way_is_not_held_against_an_exchange(ledger: Ledger, kept: slice) -> None:
+    events = [*numbered(1), *exchange(2, 2)[kept], *numbered(5)]
+    await report(ledger.pool, status(last_seq=5, spooled=2), *events)
+    assert set(counts(await check(ledger.pool))) <= {Finding.LOST_EVENTS}
+
+
 async def test_rows_the_spool_lost_are_told(ledger: Ledger) -> None:
     await report(ledger.pool, status(lost_rows=3))
     assert counts(await check(ledger.pool)) == {Finding.LOST_SPOOL_ROWS: 3}

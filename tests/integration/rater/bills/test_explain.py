@@ -253,6 +253,23 @@ async def test_a_rollup_whose_events_were_pruned_is_compared_with_their_sums(
     assert len((await only(ledger)).disagreements) == 1
 
 
+async def test_a_part_is_listed_with_the_exchange_it_is_a_part_of(
+    ledger: Ledger, database_url: str, capsys: Capture
+) -> None:
+    own = make_event(model_id="meta/base-b", part_count=1)
+    await ledger.store(own, make_event(part_of=own.request_id), make_event(prompt_tokens=None))
+    await ledger.rate()
+    row = next(each for each in await ledger.rollups() if each["model_id"] == "meta/base-a")
+    assert row["event_count"] == 2
+    assert await phoebe(database_url, "explain", str(row["id"]), "--events", "--json") == 0
+    listed = json.loads(capsys.readouterr().out)["events"]
+    assert [event["part_of"] for event in listed] == [own.request_id, None]
+    assert await phoebe(database_url, "explain", str(row["id"]), "--events") == 0
+    written = capsys.readouterr().out
+    assert "part of" in written
+    assert "without a count" in written
+
+
 async def test_the_command_explains_a_rollup_to_a_person(
     ledger: Ledger, database_url: str, capsys: Capture
 ) -> None:

@@ -40,8 +40,12 @@ async def test_an_event_is_stored_in_all_its_fields(pool: Pool) -> None:
         completion_audio_tokens=6,
         model_untrusted=True,
         answer_bytes=7,
+        part_count=2,
+        usage_partial=True,
     )
-    assert {field.name for field, _ in full.ListFields()} == set(MeteringEvent.DESCRIPTOR.fields_by_name)
+    assert {field.name for field, _ in full.ListFields()} == {*MeteringEvent.DESCRIPTOR.fields_by_name} - {
+        "part_of"  # what has parts is none
+    }
     assert await fates(pool, full) == [Fate.STORED]
     stored = await pool.fetchrow("SELECT * FROM billing_event")
     assert stored is not None
@@ -49,6 +53,15 @@ async def test_an_event_is_stored_in_all_its_fields(pool: Pool) -> None:
     assert isinstance(expected, EventRow)
     assert dict(stored) == expected.stored(NOW)
     assert stored["stored_at"] == NOW
+
+
+async def test_a_part_says_of_which_event_it_is_one(pool: Pool) -> None:
+    own = make_event(part_count=1)
+    part = make_event(part_of=own.request_id.upper(), event_time=own.event_time)
+    assert await fates(pool, own, part) == [Fate.STORED, Fate.STORED]
+    assert await fates(pool, part) == [Fate.DUPLICATE]
+    stored = await pool.fetchval("SELECT part_of FROM billing_event WHERE part_of IS NOT NULL")
+    assert str(stored) == own.request_id
 
 
 async def test_empty_texts_and_absent_counts_become_null_but_zero_stays(pool: Pool) -> None:
@@ -87,6 +100,9 @@ async def test_sending_an_event_again_is_a_duplicate_and_changes_nothing(pool: P
         {"completion_audio_tokens": 1},
         {"model_untrusted": True},
         {"answer_bytes": 0},
+        {"part_of": "01939f2e-0000-7000-8000-000000000000"},
+        {"part_count": 1},
+        {"usage_partial": True},
     ],
     ids=lambda change: next(iter(change)),
 )

@@ -40,6 +40,7 @@ drawn_events = st.fixed_dictionaries(
         "usage_found": st.sampled_from([True] * 4 + [False]),
         "outcome": st.sampled_from(["completed"] * 6 + ["aborted", "no such outcome"]),
         "model_untrusted": st.sampled_from([False] * 4 + [True]),
+        "usage_partial": st.sampled_from([False] * 4 + [True]),
         "prompt_tokens": tokens,
         "cached_tokens": tokens,
         "completion_tokens": tokens,
@@ -52,6 +53,7 @@ def event_of(drawn: dict[str, object]) -> MeteringEvent:
     at = HOUR + timedelta(seconds=float(str(fields.pop("at_s"))))
     if not fields["usage_found"]:
         fields |= {"prompt_tokens": None, "cached_tokens": None, "completion_tokens": None}
+        fields["usage_partial"] = False
     elif fields["prompt_tokens"] is None and fields["completion_tokens"] is None:
         fields["prompt_tokens"] = 5
     return make_event(at, producer_seq=None, **fields)

@@ -5,6 +5,8 @@ from decimal import Decimal
 
 import pytest
 
+from rater_service.database.database import Pool
+from rater_service.events.hourly_usage import SumsDifference, compare_hour
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event, nonzero
 
 
@@ -85,6 +87,41 @@ async def test_cached_tokens_beyond_the_prompt_are_not_billed_shorten_no_other_p
     assert [offender.auth_id for offender in anomaly.offenders] == ["alice"]
     kept = await ledger.pool.fetchval("SELECT max(cached_tokens) FROM billing_event")
     assert kept == 20
+
+
+async def test_usage_that_lacks_a_count_is_billed_for_what_is_there_and_named(ledger: Ledger) -> None:
+    await ledger.store(
+        make_event(prompt_tokens=None, cached_tokens=None, completion_tokens=10),
+        make_event(prompt_tokens=None, cached_tokens=None, completion_tokens=10, auth_id="bob"),
+        make_event(completion_tokens=None, usage_partial=True, auth_id="bob"),
+        make_event(completion_tokens=None, cached_tokens=0),  # an embedding has none
+        make_event(prompt_tokens=None, cached_tokens=None, model_id="no/price"),
+        make_event(usage_found=False),
+    )
+    result = await ledger.rate()
+    assert nonzero(result) == {"rated": 4, "unpriced": 1, "missing_usage": 1}
+    assert result.total_cost == (100 + 80) * Decimal("0.0000002") + 20 * Decimal("0.00000005") + 20 * Decimal(
+        "0.0000006"
+    )
+    anomaly = next(each for each in result.anomalies if each.reason == "COUNT_NOT_REPORTED")
+    assert (anomaly.events, anomaly.tokens, anomaly.money_at_risk) == (3, 0, None)
+    assert [(each.auth_id, each.events) for each in anomaly.offenders] == [("bob", 2), ("alice", 1)]
+
+
+async def test_sums_from_before_say_nothing_of_counts_that_lack(ledger: Ledger) -> None:
+    await ledger.store(make_event(prompt_tokens=None, cached_tokens=None))
+    await ledger.pool.execute("UPDATE hourly_usage SET partial_usage_events = NULL")
+    await ledger.store(make_event(prompt_tokens=None, cached_tokens=None))
+    result = await ledger.rate()
+    assert (result.events_rated, result.anomalies) == (2, ())
+    assert await ledger.pool.fetchval("SELECT partial_usage_events FROM hourly_usage") is None
+    count, _ = await compare_hour_of(ledger.pool)
+    assert count == 0
+
+
+async def compare_hour_of(pool: Pool) -> tuple[int, list[SumsDifference]]:
+    async with pool.acquire() as connection:
+        return await compare_hour(connection, HOUR, 10)
 
 
 async def test_two_deployments_of_one_model_in_one_hour_are_two_rollups(ledger: Ledger) -> None:

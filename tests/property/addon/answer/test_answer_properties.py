@@ -401,7 +401,7 @@ def test_the_event_of_any_answer_can_be_stored(
     metering.answer_bytes(content, NOW)
     if ending is Ending.ANSWER_COMPLETE:
         metering.answer_complete()
-    event = metering.event(ending, NOW)
+    event = metering.events(ending, NOW)[0]
 
     event.producer_id = "producer-1"
     event.producer_seq = 1

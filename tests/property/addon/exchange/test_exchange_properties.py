@@ -34,7 +34,7 @@ def test_an_engine_is_asked_for_and_an_event_made_once_and_only_of_what_was_let_
     for move in way:
         before = exchange.stage
         if isinstance(move, Ending):
-            made = exchange.end(move, NOW) is not None
+            made = bool(exchange.end(move, NOW))
             events += made
             assert made == ("admit" in done and before is not Stage.ENDED)
         elif move == ASK:

@@ -53,6 +53,8 @@ GOOD: dict[str, st.SearchStrategy[object]] = {
     "streamed": st.booleans(),
     "model_untrusted": st.booleans(),
     "answer_bytes": st.integers(0, 2**53),
+    "part_of": st.uuids().map(str),
+    "part_count": st.integers(0, 32),
     "start_time": st.builds(Timestamp, seconds=st.integers(946_684_800, 4_102_444_799)),
     "first_byte_time": st.builds(
         Timestamp, seconds=st.just(1_700_000_000), nanos=st.integers(0, 999_999_999)
@@ -65,6 +67,9 @@ ODD: dict[str, st.SearchStrategy[object]] = {
     "usage_raw": st.one_of(st.just("\0"), st.sampled_from("x\u00e9\u20ac\U0001f600").flatmap(long_raw)),
     "status_code": st.sampled_from([-1, 0, 99, 100, 599, 600]),
     "usage_found": st.booleans(),
+    "usage_partial": st.booleans(),
+    "part_count": st.sampled_from([-1, 0, 32, 33, 2**31 - 1]),
+    "part_of": st.one_of(st.uuids().map(lambda one: str(one).upper()), st.sampled_from(["", "x", "\0"])),
     "outcome": st.sampled_from(["", "Completed", "completed\n", "completed|aborted"]),
     "request_id": st.one_of(
         st.uuids().map(lambda one: str(one).upper()),
@@ -96,13 +101,20 @@ def events(draw: st.DrawFn) -> MeteringEvent:
     return MeteringEvent(**fields)  # type: ignore[arg-type] # the names are the contract's
 
 
-def keeps_all_rules(event: MeteringEvent) -> bool:
-    """The rules once more, in the plainest words."""
-    groups = event.request_id.split("-")
-    is_uuid = [len(group) for group in groups] == [*HEX_GROUPS] and set("".join(groups)) <= set(
+def is_uuid(text: str) -> bool:
+    groups = text.split("-")
+    return [len(group) for group in groups] == [*HEX_GROUPS] and set("".join(groups)) <= set(
         "0123456789abcdefABCDEF"
     )
-    kept = [is_uuid, event.outcome in OUTCOMES]
+
+
+def keeps_all_rules(event: MeteringEvent) -> bool:
+    """The rules once more, in the plainest words."""
+    kept = [is_uuid(event.request_id), event.outcome in OUTCOMES]
+    if event.part_of:
+        is_other = event.part_of.lower() != event.request_id.lower()
+        kept.append(is_uuid(event.part_of) and is_other and not event.part_count)
+    kept += [0 <= event.part_count <= 32, event.usage_found or not event.usage_partial]
     kept += [0 <= number <= 2**53 for number in (event.producer_seq, event.answer_bytes)]
     kept.append(not event.HasField("status_code") or 100 <= event.status_code <= 599)
     for field, length_max in TEXT_LENGTH_MAX.items():
@@ -129,8 +141,8 @@ def is_tidy(text: str) -> bool:
 def value_of(event: MeteringEvent, field: str) -> object:
     """What a row has for a field."""
     value = getattr(event, field)
-    if field == "request_id":
-        return UUID(value)
+    if field in {"request_id", "part_of"}:
+        return UUID(value) if value else None
     present = {descriptor.name for descriptor, _ in event.ListFields()}
     if MeteringEvent.DESCRIPTOR.fields_by_name[field].has_presence and field not in present:
         return None

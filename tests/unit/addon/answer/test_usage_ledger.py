@@ -3,9 +3,10 @@ import json
 import pytest
 
 from phoebe_addon.answer import usage_ledger
+from phoebe_addon.answer.usage_by_model import FurtherUsage
 from phoebe_addon.answer.usage_ledger import ResultKey, UsageLedger, result_key
 from phoebe_addon.apis.family import Fold, UsagePlace, counts_among, usage_at
-from phoebe_addon.apis.usage import Counts, MalformedUsageError, Usage
+from phoebe_addon.apis.usage import Counts, MalformedUsageError, Shares, Usage
 
 COUNTS = Counts(prompt=("p",), cached=("d.cached",), completion=("c",))
 PLACE = usage_at(COUNTS, "usage", "late.usage")
@@ -350,3 +351,74 @@ def test_details_that_are_no_object_are_named_and_the_others_count() -> None:
 
     assert book.usage() == Usage(prompt=3)
     assert book.bad_details == {"cached"}
+
+
+SHARED = usage_at(
+    Counts(
+        prompt=("p",),
+        completion=("c",),
+        shares=Shares("list", "model", "type", frozenset({"own"}), frozenset({"own"})),
+    ),
+    "usage",
+)
+ADVICE = {"type": "advice", "model": "dear", "p": 5, "c": 6}
+
+
+def own(prompt: object, completion: object) -> dict[str, object]:
+    return {"type": "own", "p": prompt, "c": completion}
+
+
+def test_a_list_of_shares_says_what_each_model_used() -> None:
+    book = ledger(Fold.MERGE, place=SHARED)
+    state(book, usage(p=1, c=9, list=[own(1, 2), ADVICE, own(3, 7)]))
+
+    assert book.usage("m") == Usage(prompt=4, completion=9)
+    assert book.further("m") == [
+        FurtherUsage("dear", Usage(prompt=5, completion=6), f"[{json.dumps(ADVICE)}]")
+    ]
+    assert book.own_name("m") == "m"
+
+
+def test_a_later_list_takes_the_place_of_an_earlier_one_and_later_counts_hold() -> None:
+    book = ledger(Fold.MERGE, place=SHARED)
+    state(book, usage(p=1, c=1, list=[own(1, 1), ADVICE]))
+    state(book, usage(c=2, list=[own(2, 2), ADVICE, ADVICE]))
+    assert book.usage("m") == Usage(prompt=2, completion=2)
+    assert [each.usage for each in book.further("m")] == [Usage(prompt=10, completion=12)]
+
+    state(book, usage(c=3))
+    assert book.usage("m") == Usage(prompt=2, completion=3)
+    assert [each.usage for each in book.further("m")] == [Usage(prompt=10, completion=12)]
+
+    state(book, usage(c=4, list=[own(9, 4)]))
+    assert book.usage("m") == Usage(prompt=9, completion=4)
+    assert book.further("m") == []
+
+
+def test_a_bad_count_spoils_the_usage_of_its_model_alone() -> None:
+    book = ledger(Fold.MERGE, place=SHARED)
+    state(book, usage(p=1, c=1, list=[own(1, -1), ADVICE]))
+    with pytest.raises(MalformedUsageError):
+        book.usage("m")
+    assert [each.usage for each in book.further("m")] == [Usage(prompt=5, completion=6)]
+
+    book = ledger(Fold.MERGE, place=SHARED)
+    state(book, usage(p=-1, list=[own(1, 2), ADVICE]))
+    with pytest.raises(MalformedUsageError):
+        book.usage("m")
+    assert [each.model for each in book.further("m")] == ["dear"]
+
+
+def test_a_list_alone_states_usage() -> None:
+    book = ledger(Fold.MERGE, place=SHARED)
+
+    assert state(book, usage(list=[ADVICE])) is True
+    assert book.usage("m") == Usage()
+    assert ledger(Fold.MERGE, place=SHARED).own_name("m") is None
+
+
+def test_shares_whose_text_is_too_long_are_kept_without_it() -> None:
+    book = ledger(Fold.MERGE, place=SHARED)
+    state(book, usage(list=[{**ADVICE, "pad": "x" * 20_000}]))
+
+    assert [(each.usage, each.raw) for each in book.further("m")] == [(Usage(prompt=5, completion=6), None)]

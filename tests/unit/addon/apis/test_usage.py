@@ -160,7 +160,6 @@ def test_cached_tokens_at_the_top_of_the_block_are_read(name: str) -> None:
         ({"input_tokens": 0, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}, None),
         ({"input_tokens": 0, "cache_read_input_tokens": 500}, 0),
         ({"input_tokens": 0, "cache_creation_input_tokens": 500}, 0),
-        ({"iterations": [{"input_tokens": 0, "output_tokens": 9}]}, None),
     ],
 )
 def test_a_message_has_no_empty_prompt_so_that_one_of_0_tokens_was_not_counted(

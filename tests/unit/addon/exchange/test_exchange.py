@@ -121,13 +121,13 @@ def test_of_several_failures_of_the_engine_the_first_holds() -> None:
 def test_an_exchange_makes_one_event_however_often_it_ends(ending: Ending, again: Ending) -> None:
     exchange = answering()
 
-    assert exchange.end(ending, NOW) is not None
-    assert exchange.end(again, NOW) is None
+    assert len(exchange.end(ending, NOW)) == 1
+    assert exchange.end(again, NOW) == ()
 
 
 @pytest.mark.parametrize("exchange", [Exchange("connection-1"), checked_exchange(), refused(), free()])
 def test_what_was_not_admitted_makes_no_event(exchange: Exchange) -> None:
-    assert exchange.end(Ending.ANSWER_COMPLETE, NOW) is None
+    assert exchange.end(Ending.ANSWER_COMPLETE, NOW) == ()
     assert exchange.stage is Stage.ENDED
 
 
@@ -147,9 +147,8 @@ def test_what_was_not_admitted_makes_no_event(exchange: Exchange) -> None:
     ],
 )
 def test_only_what_an_engine_answered_is_its_answer(exchange: Exchange, ending: Ending, outcome: str) -> None:
-    event = exchange.end(ending, NOW)
+    (event,) = exchange.end(ending, NOW)
 
-    assert event
     assert event.outcome == outcome
 
 

@@ -1,6 +1,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
 import pytest
 
@@ -58,7 +58,7 @@ def ended(
             metering.answer_bytes(body, FIRST_BYTE)
         if ending is Ending.ANSWER_COMPLETE:
             metering.answer_complete()
-    return metering.event(ending, END)
+    return metering.events(ending, END)[0]
 
 
 COMPLETE, GONE, FAILED, UNASKED, STOPPED = Ending
@@ -154,6 +154,9 @@ def test_an_event_says_all_that_is_known() -> None:
         completion_audio_tokens=None,
         model_untrusted=False,
         answer_bytes=len(body),
+        part_of=None,
+        part_count=0,
+        usage_partial=False,
     )
 
 
@@ -196,7 +199,7 @@ def test_the_first_byte_time_is_that_of_the_first_bytes_only() -> None:
     metering.answer_began(200, {"content-type": STREAM})
     metering.answer_bytes(CHUNK, FIRST_BYTE)
     metering.answer_bytes(DONE, END)
-    event = metering.event(COMPLETE, END)
+    event = metering.events(COMPLETE, END)[0]
 
     assert event.first_byte_time.ToDatetime(UTC) == FIRST_BYTE
 
@@ -330,7 +333,7 @@ def clues_of(body: bytes, admission: Admission = ADMISSION, status_code: int = 2
     for start in range(0, len(body), 7):
         metering.answer_bytes(body[start : start + 7], FIRST_BYTE)
     metering.answer_complete()
-    metering.event(COMPLETE, END)
+    metering.events(COMPLETE, END)[0]
     return metering.clues
 
 
@@ -430,7 +433,7 @@ def test_usage_in_a_compressed_answer_is_found() -> None:
     metering.answer_began(200, {"content-type": STREAM, "content-encoding": "gzip"})
     metering.answer_bytes(encode("gzip", CHUNK + FINAL_USAGE + DONE), FIRST_BYTE)
     metering.answer_complete()
-    event = metering.event(COMPLETE, END)
+    event = metering.events(COMPLETE, END)[0]
 
     assert (event.outcome, event.completion_tokens, event.streamed) == ("completed", 2, True)
     assert not metering.answer_unreadable
@@ -444,7 +447,7 @@ def test_an_answer_whose_coding_cannot_be_read_is_noticed_and_passed_on(coding: 
     metering = Metering(ADMISSION)
     metering.answer_began(200, {"content-type": JSON, "content-encoding": coding})
     passed = metering.answer_bytes(body, FIRST_BYTE) + metering.answer_complete()
-    event = metering.event(COMPLETE, END)
+    event = metering.events(COMPLETE, END)[0]
 
     assert passed == body
     assert metering.answer_unreadable
@@ -466,7 +469,7 @@ def test_a_document_that_ends_before_its_end_was_cut_only_where_a_close_looks_li
     metering.answer_began(200, {"content-type": JSON, **headers})
     metering.answer_bytes(NAMED[:-2], FIRST_BYTE)
     metering.answer_complete()
-    event = metering.event(COMPLETE, END)
+    event = metering.events(COMPLETE, END)[0]
 
     assert (event.outcome, event.usage_found) == (outcome, False)
 
@@ -485,7 +488,7 @@ def test_usage_in_headers_is_found() -> None:
     metering.answer_began(200, headers)
     metering.answer_bytes(b'{"generated_text":"a"}', FIRST_BYTE)
     metering.answer_complete()
-    event = metering.event(COMPLETE, END)
+    event = metering.events(COMPLETE, END)[0]
 
     assert (event.prompt_tokens, event.completion_tokens) == (7, 3)
     assert (event.api, event.usage_raw) == ("tgi.generate", '{"x-prompt-tokens": 7,"x-generated-tokens": 3}')
@@ -498,7 +501,7 @@ def test_headers_of_any_bytes_are_survived(name: str) -> None:
         metering.answer_began(200, {name: "\udcff\0{"})
         metering.answer_bytes(b"{}", FIRST_BYTE)
         metering.answer_complete()
-        event = metering.event(COMPLETE, END)
+        event = metering.events(COMPLETE, END)[0]
 
         _assert_storable(event)
 
@@ -618,3 +621,110 @@ def _numbered(event: MeteringEvent) -> bytes:
 
 def _assert_storable(event: MeteringEvent) -> None:
     assert isinstance(validate(MeteringEvent.FromString(_numbered(event))), EventRow)
+
+
+ADVISED = (
+    b'{"model":"m","type":"message","stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":4,"iterations":['
+    b'{"type":"message","input_tokens":3,"output_tokens":4},'
+    b'{"type":"advisor_message","model":"dear","input_tokens":823,"output_tokens":1612},'
+    b'{"type":"advisor_message","input_tokens":5,"output_tokens":6},'
+    b'{"type":"advisor_message","model":"bad","input_tokens":-5}]}}'
+)
+MESSAGES = replace(ADMISSION, families=(family("anthropic.messages"),))
+
+
+def events_of(body: bytes, admission: Admission = MESSAGES) -> tuple[Metering, tuple[MeteringEvent, ...]]:
+    metering = Metering(admission)
+    metering.answer_began(200, {"content-type": JSON})
+    metering.answer_bytes(body, FIRST_BYTE)
+    metering.answer_complete()
+    return metering, metering.events(COMPLETE, END)
+
+
+def test_each_further_model_has_an_event_of_its_own_that_is_a_part_of_the_exchange() -> None:
+    metering, (own, dear, unnamed, bad) = events_of(ADVISED)
+
+    assert (own.model_id, own.prompt_tokens, own.completion_tokens) == ("m", 3, 4)
+    assert (own.part_count, own.part_of, own.answer_bytes) == (3, "", len(ADVISED))
+    assert (dear.model_id, dear.prompt_tokens, dear.completion_tokens) == ("dear", 823, 1612)
+    assert (
+        dear.usage_raw
+        == '[{"type":"advisor_message","model":"dear","input_tokens":823,"output_tokens":1612}]'
+    )
+    assert (unnamed.model_id, unnamed.usage_found, unnamed.prompt_tokens) == ("", True, 5)
+    assert (bad.model_id, bad.usage_found, bad.usage_partial) == ("bad", False, False)
+    assert metering.unnamed_or_unread == 2
+    assert not metering.usage_malformed
+
+
+def test_a_part_has_what_its_exchange_has_in_common_and_nothing_that_counts_once() -> None:
+    _, (own, *parts) = events_of(ADVISED)
+
+    for part in parts:
+        for name in (
+            "auth_id",
+            "resource_id",
+            "base_model",
+            "client_request_id",
+            "api",
+            "outcome",
+            "status_code",
+        ):
+            assert getattr(part, name) == getattr(own, name)
+        assert (part.event_time, part.start_time) == (own.event_time, own.start_time)
+        assert part.part_of == own.request_id
+        assert part.part_count == 0
+        assert not part.HasField("answer_bytes")
+        assert not part.HasField("first_byte_time")
+        assert not part.finish_reason
+        numbered = MeteringEvent.FromString(_numbered(part))
+        assert isinstance(validate(numbered), EventRow)
+
+
+def test_the_ids_of_parts_sort_by_time_beside_their_exchange_and_are_always_the_same() -> None:
+    ids = [event.request_id for event in events_of(ADVISED)[1]]
+
+    assert ids == [event.request_id for event in events_of(ADVISED)[1]]
+    assert len(set(ids)) == 4
+    for each in map(UUID, ids):
+        assert (each.version, each.variant, each.bytes[:6]) == (7, RFC_4122, UUID(ids[0]).bytes[:6])
+
+
+def test_a_part_obeys_the_rules_of_the_resource_about_models() -> None:
+    declared = replace(MESSAGES, served_models=("m", "Dear"))
+    _, (own, dear, unnamed, _) = events_of(ADVISED, declared)
+    assert (own.model_untrusted, dear.model_id, dear.model_untrusted) == (False, "dear", True)
+    assert (unnamed.model_id, unnamed.model_untrusted) == ("", False)
+
+    echoing = replace(MESSAGES, request_facts=RequestFacts(engine=engine("sglang")))
+    _, (own, dear, *_) = events_of(ADVISED, echoing)
+    assert (own.model_untrusted, dear.model_untrusted) == (True, True)
+
+    only = replace(MESSAGES, served_models=("m",))
+    assert [event.model_id for event in events_of(ADVISED, only)[1]] == ["m", "dear", "", "bad"]
+
+
+@pytest.mark.parametrize(
+    ("api", "body", "partial"),
+    [
+        ("openai.chat", b'{"model":"m","usage":{"prompt_tokens":5}}', True),
+        ("openai.chat", b'{"model":"m","usage":{"completion_tokens":5}}', True),
+        ("openai.chat", b'{"model":"m","usage":{"prompt_tokens":5,"completion_tokens":0}}', False),
+        ("openai.chat", b'{"model":"m"}', False),
+        ("openai.embeddings", b'{"model":"m","usage":{"prompt_tokens":5}}', False),
+        ("anthropic.messages", b'{"model":"m","usage":{"input_tokens":0,"output_tokens":5}}', True),
+    ],
+)
+def test_usage_that_lacks_a_count_which_such_answers_have_is_partial(
+    api: str, body: bytes, partial: bool
+) -> None:
+    _, (event,) = events_of(body, replace(ADMISSION, families=(family(api),)))
+
+    assert event.usage_partial is partial
+
+
+def test_a_completion_that_was_cut_off_may_have_no_count_yet() -> None:
+    chunk = b'data: {"model":"m","choices":[{"delta":{}}],"usage":{"prompt_tokens":5}}\n\n'
+    event = ended(GONE, 200, STREAM, chunk)
+
+    assert (event.outcome, event.usage_found, event.usage_partial) == ("aborted", True, False)

@@ -1,11 +1,13 @@
 import logging
 import resource
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from phoebe_addon.spool.file import SpoolFile
 from phoebe_addon.spool.salvage import log_is_damaged
 from phoebe_addon.spool.spool import Spool, SpoolError, SpoolFullError, open_own
 from tests.harness.spooled import NOW, admit, event, finish, spool_file, waiting
@@ -82,7 +84,7 @@ def test_the_end_of_an_exchange_is_written_again_until_the_disk_takes_it(
     spool = open_spool()
     fill_disk(spool)
     with caplog.at_level(logging.ERROR):
-        future = spool.finish("a", event("a", size=BIG), NOW)
+        future = spool.finish("a", [event("a", size=BIG)], NOW)
         wait_until(lambda: caplog.text.count("the spool can't be written") >= 2)
     assert not future.done()
     free_disk(spool)
@@ -95,7 +97,7 @@ def test_the_end_of_an_exchange_is_written_again_until_the_disk_takes_it(
 def test_what_cannot_be_written_before_the_end_is_reported_as_lost(open_spool: Open) -> None:
     spool = open_spool()
     fill_disk(spool)
-    future = spool.finish("a", event("a", size=BIG), NOW)
+    future = spool.finish("a", [event("a", size=BIG)], NOW)
     spool.close()
 
     with pytest.raises(SpoolError, match="can't be written"):
@@ -105,7 +107,7 @@ def test_what_cannot_be_written_before_the_end_is_reported_as_lost(open_spool: O
 async def test_what_fails_takes_no_number(open_spool: Open) -> None:
     spool = open_spool()
     fill_disk(spool)
-    future = spool.finish("a", event("a", size=BIG), NOW)
+    future = spool.finish("a", [event("a", size=BIG)], NOW)
     with pytest.raises(SpoolError):
         await admit(spool, "b")
     assert spool.state().last_seq == 0
@@ -114,6 +116,26 @@ async def test_what_fails_takes_no_number(open_spool: Open) -> None:
     finish(spool, "b")
 
     assert waiting(spool) == [(1, "a", "completed"), (2, "b", "completed")]
+
+
+async def test_the_events_of_an_exchange_come_all_or_none(
+    open_spool: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = open_spool()
+    await admit(spool, "a")
+    append, failures = SpoolFile.append, [sqlite3.OperationalError("disk I/O error")]
+
+    def fail_once(file: SpoolFile, time_us: int, content: bytes) -> None:
+        if content == event("a-2") and failures:
+            raise failures.pop()
+        append(file, time_us, content)
+
+    monkeypatch.setattr(SpoolFile, "append", fail_once)
+    future = spool.finish("a", [event("a"), event("a-1"), event("a-2")], NOW)
+    wait_until(lambda: not failures)
+    future.result(timeout=10)
+
+    assert waiting(spool) == [(1, "a", "completed"), (2, "a-1", "completed"), (3, "a-2", "completed")]
 
 
 async def test_a_closed_spool_refuses_everything(open_spool: Open) -> None:

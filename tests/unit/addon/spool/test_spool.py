@@ -100,7 +100,7 @@ async def test_all_that_is_asked_for_at_once_is_done(open_spool: Open) -> None:
     spool = open_spool()
     names = [str(number) for number in range(3000)]
     await asyncio.gather(*(admit(spool, name) for name in names))
-    await asyncio.gather(*(asyncio.wrap_future(spool.finish(name, event(name), NOW)) for name in names))
+    await asyncio.gather(*(asyncio.wrap_future(spool.finish(name, [event(name)], NOW)) for name in names))
     spool.close()
 
     again = open_spool()
@@ -115,7 +115,7 @@ def test_changes_that_wait_together_are_committed_together(open_spool: Open) -> 
     spool._file.connection.set_trace_callback(statements.append)
 
     with spool._lock:
-        futures = [spool.finish(str(number), event(str(number)), NOW) for number in range(500)]
+        futures = [spool.finish(str(number), [event(str(number))], NOW) for number in range(500)]
     for future in futures:
         future.result(timeout=10)
 
@@ -125,7 +125,7 @@ def test_changes_that_wait_together_are_committed_together(open_spool: Open) -> 
 
 def test_what_was_asked_for_before_closing_is_still_written(open_spool: Open) -> None:
     spool = open_spool()
-    futures = [spool.finish(str(number), event(str(number)), NOW) for number in range(100)]
+    futures = [spool.finish(str(number), [event(str(number))], NOW) for number in range(100)]
     spool.close()
 
     assert all(future.done() for future in futures)

@@ -126,6 +126,8 @@ def test_an_event_needs_no_more_than_an_id_an_outcome_and_a_time() -> None:
         "streamed",
         "event_time",
         "model_untrusted",
+        "part_count",
+        "usage_partial",
     ]
 
 
