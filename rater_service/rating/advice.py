@@ -16,6 +16,7 @@ _ADVICE = {
     "unbilled: phoebe report {window} counts them",
     "TOKENS_OUT_OF_RANGE": "find the engine that counts wrongly: phoebe report {window} --by resource,model",
     "CACHED_ABOVE_PROMPT": "find the engine that counts wrongly: phoebe conformance URL",
+    "COUNT_NOT_REPORTED": "ask the engine whether it reports all counts: phoebe conformance URL",
     "BILLED_ROLLUP_DELETED": "look what was billed and by which run it went: phoebe explain --auth A "
     "--resource R --model M --hour H",
     "ROLLUP_TAMPERED": "find out who else writes to the table rated_usage, then: phoebe audit {window}",

@@ -16,10 +16,11 @@ from rater_service.rating.run import RateRequest
 from tests.corpus.anthropic import message
 from tests.corpus.several_models import ADVISED
 from tests.e2e.conftest import IDENTITY
-from tests.e2e.test_rater_access import Serve, wait_for_events
+from tests.e2e.test_rater_access import wait_for_events
 from tests.harness import engine as engines
 from tests.harness.engine import Engine
 from tests.harness.proxy import Proxy
+from tests.harness.served_rater import ServedRater
 
 PRICES = """
 version: 1
@@ -44,10 +45,10 @@ async def test_an_advisors_tokens_are_billed_at_the_advisors_price(
     engine.script = engines.document(message(ADVISED, model="claude-sonnet-4-6").encode())
     (tmp_path / "prices.yaml").write_text(PRICES)
     async with AsyncExitStack() as stack:
-        rater = await asyncio.to_thread(
-            Serve, tmp_path, database_url, "--prices", str(tmp_path / "prices.yaml")
-        )
+        prices = ("--prices", str(tmp_path / "prices.yaml"))
+        rater = ServedRater(tmp_path, {"DATABASE_URL": database_url}, *prices)
         stack.push_async_callback(asyncio.to_thread, rater.stop)
+        await asyncio.to_thread(rater.wait_until_ready)
         options = {"phoebe_rater": f"127.0.0.1:{rater.port}"}
         proxy = await asyncio.to_thread(
             lambda: Proxy(tmp_path / "proxy", "--mode", f"reverse:{engine.url}", options=options)

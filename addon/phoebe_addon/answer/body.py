@@ -21,6 +21,7 @@ from phoebe_addon.formats.told_coding import ToldDecoder, coding_by_magic, may_n
 # came. JSON hardly ever shrinks to less than a twentieth. Padding that a client asked for may shrink to less.
 UNFOLDED_BYTES_MAX = 64 * 1024 * 1024
 UNFOLDED_RATIO_MAX = 100
+_SPACE = b" \t\r\n"  # of JSON: other control characters are no blanks
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ class PlainBody:
             return _OpaqueBody()
         if self._label is Form.EVENTS:
             return EventStreamBody(self._reader, self._removal)
-        if self._label is not None and self._start.strip():
+        if self._label is not None and self._start.strip(_SPACE):
             self._reader.read_garbled()
         return _OpaqueBody()
 

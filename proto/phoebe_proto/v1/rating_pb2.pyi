@@ -395,18 +395,19 @@ class Anomaly(_message.Message):
     "MODEL_UNTRUSTED" (those of the unattributable events where only the word of the client stands behind
     model_id; UNATTRIBUTABLE has the others), "TOKENS_OUT_OF_RANGE" (those of the unpriced events whose rollup would
     have more than 2^63 - 1 tokens; UNPRICED has the others), "CACHED_ABOVE_PROMPT" (rated events that report more
-    cached than prompt tokens; what is beyond the prompt is not billed), "BILLED_ROLLUP_DELETED" (a routine run
-    deleted rollups with a cost), "ROLLUP_TAMPERED" (rollups that were not as the run before had left them:
-    something else changed them; they were made anew, at the rates they had), "INCOMPLETE_HOURS" (there are
-    incomplete_producers; its events are those they are known to have) or "LATE_USAGE" (hours outside of the window,
-    more than 24 hours old, have usage that their last run did not see, or were in no run; its events are those).
-    Others may be added.
+    cached than prompt tokens; what is beyond the prompt is not billed), "COUNT_NOT_REPORTED" (rated events whose usage
+    lacks the count of the prompt, or one that answers of the API have; what is there is billed),
+    "BILLED_ROLLUP_DELETED" (a routine run deleted rollups with a cost), "ROLLUP_TAMPERED" (rollups that were not as
+    the run before had left them: something else changed them; they were made anew, at the rates they had),
+    "INCOMPLETE_HOURS" (there are incomplete_producers; its events are those they are known to have) or "LATE_USAGE"
+    (hours outside of the window, more than 24 hours old, have usage that their last run did not see, or were in no
+    run; its events are those). Others may be added.
     """
     events: _builtins.int
     """How many events it concerns."""
     tokens: _builtins.int
     """Prompt and completion tokens of these events, as far as the engine reported them. For CACHED_ABOVE_PROMPT:
-    the cached tokens beyond the prompt.
+    the cached tokens beyond the prompt. For COUNT_NOT_REPORTED: 0, since nobody knows how many there were.
     """
     money_at_risk: _builtins.str
     """What the events would have cost, USD, where a price can be assumed; otherwise empty. For

@@ -45,7 +45,7 @@ WITH candidate AS (
     UNION ALL
     -- How many tokens were not reported nobody knows, nor what they would cost.
     SELECT
-        'COUNT_NOT_REPORTED' AS reason, auth_id, resource_id, model_id, base_model,
+        'COUNT_NOT_REPORTED' AS reason, window_start, auth_id, resource_id, model_id, base_model,
         NULL AS detail,
         partial_events AS event_count,
         0 AS tokens,

@@ -32,7 +32,8 @@ SELECT
     completion_tokens AS completion,
     billable_prompt_tokens AS billable,
     excess_cached_events AS excess_events,
-    excess_cached_tokens AS excess
+    excess_cached_tokens AS excess,
+    coalesce(partial_usage_events, 0) AS partial_events
 FROM hourly_usage
 WHERE window_start >= :window_start AND window_start < :window_end
 WINDOW rollup AS (PARTITION BY {key}, usage_found)

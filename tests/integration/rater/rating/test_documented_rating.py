@@ -55,8 +55,8 @@ def fields(row: Row) -> dict[str, object]:
         for name in ("auth_id", "resource_id", "model_id", "base_model", "outcome")
         if name in row
     }
-    counts: dict[str, object] = {field: int(row[name]) for name, field in COUNTS.items() if row[name]}
-    return named | (counts or {"usage_found": False})
+    counts = {field: int(row[name]) if row[name] else None for name, field in COUNTS.items()}
+    return named | (counts if any(row[name] for name in COUNTS) else {"usage_found": False})
 
 
 async def bill(ledger: Ledger) -> list[Row]:

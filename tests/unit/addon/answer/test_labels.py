@@ -143,6 +143,15 @@ def test_an_empty_body_is_not_garbled(content: bytes) -> None:
         assert not reader.answer().garbled
 
 
+def test_a_control_character_is_no_blank_however_it_comes() -> None:
+    for chunks in ([b"\x0b\x00"], [b"\x0b", b"\x00"]):
+        body, reader = opened("application/x-ndjson")
+        for chunk in chunks:
+            body.feed(chunk)
+        body.finish()
+        assert reader.answer().garbled
+
+
 @pytest.mark.parametrize(
     ("content_type", "content", "found"),
     [

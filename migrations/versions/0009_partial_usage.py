@@ -4,8 +4,8 @@ import re
 
 from rater_service.migrations.sql_files import execute, read
 
-revision = "0005"
-down_revision = "0004"
+revision = "0009"
+down_revision = "0008"
 phase = "expand"
 
 
