@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from phoebe_addon.apis.engines import ENGINES, Engine, find_engine
+from phoebe_addon.apis.engines import Engine, UnknownEngineError, named_engine
 from phoebe_addon.gate.request_body import Asking
 from phoebe_addon.gate.upstreams import Upstream, UpstreamsError, parse_url
 from rater_service.cli.engine import CaFile, Headers
@@ -130,11 +130,10 @@ def _questions(apis: list[str]) -> tuple[Question, ...]:
 def _engine(name: str | None) -> Engine | None:
     if name is None:
         return None
-    engine = find_engine(name)
-    if engine is None:
-        known = ", ".join(each.name for each in ENGINES)
-        raise typer.BadParameter(f"known are {known}", param_hint="--engine")
-    return engine
+    try:
+        return named_engine(name)
+    except UnknownEngineError as error:
+        raise typer.BadParameter(str(error), param_hint="--engine") from None
 
 
 def _models(declared: list[str] | None, model: str) -> tuple[str, ...]:

@@ -131,11 +131,18 @@ def test_a_resource_that_declares_nothing_is_warned_of_and_watched(tmp_path: Pat
 
 
 def test_names_that_are_not_known_end_the_start(tmp_path: Path, engine: Engine) -> None:
-    options = {"phoebe_allow_unbillable": "bytes_olny", "phoebe_usage": "some"}
+    options = {
+        "phoebe_allow_unbillable": "bytes_olny",
+        "phoebe_usage": "some",
+        "phoebe_engine": "sglagn",
+    }
     proxy = Proxy(tmp_path, "--mode", f"reverse:{engine.url}", options=options, ready=None)
 
     assert proxy.process.wait(timeout=30) == 1
     assert "phoebe_allow_unbillable: unknown: bytes_olny; known: adapter, background, " in proxy.log()
+    assert "phoebe_engine: the engine 'sglagn' is not one of those that are known; did you mean SGLang?" in (
+        proxy.log()
+    )
     assert "phoebe_usage is 'some', which is none of auto, final, continuous, none" in proxy.log()
 
 

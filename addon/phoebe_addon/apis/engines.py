@@ -119,6 +119,19 @@ ENGINES = (
 )
 
 
+class UnknownEngineError(ValueError):
+    """A name is not that of an engine that is known. The message says what it was likely meant to be."""
+
+    def __init__(self, name: str) -> None:
+        similar = _similar_engine(name)
+        known = ", ".join(each.name for each in ENGINES)
+        super().__init__(
+            f"the engine {name[:100]!a} is not one of those that are known"
+            + (f"; did you mean {similar.name}?" if similar else "")
+            + f"; known: {known}; of any other say nothing, and nothing is assumed of it"
+        )
+
+
 def find_engine(name: str | None) -> Engine | None:
     """Find an engine by its name; case and punctuation do not matter. None: it is not one that is known."""
     if name is None:
@@ -127,7 +140,15 @@ def find_engine(name: str | None) -> Engine | None:
     return next((engine for engine in ENGINES if plain in _plain_names(engine)), None)
 
 
-def similar_engine(name: str) -> Engine | None:
+def named_engine(name: str | None) -> Engine:
+    """Find an engine by its name; UNDECLARED if there is no name. Raises UnknownEngineError."""
+    engine = find_engine(name)
+    if engine is None:
+        raise UnknownEngineError(name or "")
+    return engine
+
+
+def _similar_engine(name: str) -> Engine | None:
     """Find the engine that a misspelt name is likely to mean."""
     plain = {each: engine for engine in ENGINES for each in _plain_names(engine)}
     close = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.7)

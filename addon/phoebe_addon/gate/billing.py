@@ -25,10 +25,12 @@ def check_billing(body: RequestBody, upstream: Upstream, allowed: frozenset[str]
 def _check_models(body: RequestBody, upstream: Upstream) -> Refusal | None:
     """Refuse a request for a model that the resource does not declare, if it declares any.
 
-    A request that names none means the only one, or leaves the choice to an engine that serves but one.
+    Neither may it let another one work beside. A request that names none means the only one, or leaves the
+    choice to an engine that serves but one.
     """
     served, engine = upstream.models, upstream.engine
-    undeclared = next((model for model in body.models if engine.declared_name(model, served) is None), None)
+    named = (*body.models, *body.further_models)
+    undeclared = next((model for model in named if engine.declared_name(model, served) is None), None)
     missing = not body.models and body.family.request.names_model and len(served) > 1
     if not served or (undeclared is None and not missing):
         return None

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from phoebe_addon.apis.engines import UNDECLARED, Engine
-from phoebe_addon.apis.family import Family, Path, RequestFormat, Streams, Unbillable, UsageSwitch, value_at
+from phoebe_addon.apis.family import (
+    EACH,
+    Family,
+    Path,
+    RequestFormat,
+    Streams,
+    Unbillable,
+    UsageSwitch,
+    value_at,
+)
+from phoebe_addon.apis.further_models import FURTHER_MODEL_PLACES
 from phoebe_addon.formats.json_members import Member, document_members, last_member, replaced
 from phoebe_addon.formats.json_nesting import is_nested_deeper
 from phoebe_addon.formats.long_json import NESTING_MAX, JsonBoundError, long_document_members
@@ -58,8 +68,8 @@ class RequestBody:
     for the model asked for, the likeliest last. streaming: a stream is asked for. added_switches: what is
     asked for but not by the client. prompts: how many, 1 or more. samples: answers per prompt, 1 or more.
     content: the body to forward. unbillable: what keeps usage out of the answer. adapters: those that are
-    chosen; None: one that has no name. billed_model: the name that is billed, whatever the answer says; None:
-    the answer's.
+    chosen; None: one that has no name. further_models: those that are to work beside the one asked for.
+    billed_model: the name that is billed, whatever the answer says; None: the answer's.
     """
 
     families: tuple[Family, ...]
@@ -71,6 +81,7 @@ class RequestBody:
     content: bytes
     unbillable: tuple[Unbillable, ...] = ()
     adapters: tuple[str | None, ...] = ()
+    further_models: tuple[str, ...] = ()
     billed_model: str | None = None
 
     @property
@@ -118,6 +129,7 @@ def read_request(
         content=asking,
         unbillable=facts.of(forms),
         adapters=chosen_adapters(facts.values_at),
+        further_models=_further_models(facts.values_at),
     )
 
 
@@ -180,11 +192,19 @@ def _values_in(members: list[Member]) -> ValuesAt:
     def values_at(place: Path) -> Sequence[object]:
         values = by_name.get(place[0], [])
         for step in place[1:]:
-            inside = [value for value in values if isinstance(value, dict)]
-            values = [each for value in inside for name, each in value.items() if name.casefold() == step]
+            values = _elements(values) if step == EACH else _inside(values, step)
         return values
 
     return values_at
+
+
+def _elements(values: Iterable[object]) -> list[object]:
+    return [each for value in values if isinstance(value, list) for each in value]
+
+
+def _inside(values: Iterable[object], step: str | int) -> list[object]:
+    objects = [value for value in values if isinstance(value, dict)]
+    return [each for value in objects for name, each in value.items() if name.casefold() == step]
 
 
 def _read_form_request(
@@ -285,6 +305,11 @@ def _models(members: list[Member], form: RequestFormat, path_model: str | None) 
     other = [member for member in _all_named(members, "model") if member.name != "model"]
     values = [*(member.value for member in (*other, *exact)), path_model]
     return tuple(value for value in values if isinstance(value, str) and value)
+
+
+def _further_models(values_at: ValuesAt) -> tuple[str, ...]:
+    named = (value for place in FURTHER_MODEL_PLACES for value in values_at(place))
+    return tuple(dict.fromkeys(name for name in named if isinstance(name, str) and name))
 
 
 def _applicable(form: RequestFormat, usage_policy: UsagePolicy, *, streaming: bool) -> list[UsageSwitch]:

@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import yaml
 
-from phoebe_addon.apis.engines import UNDECLARED, Engine
+from phoebe_addon.apis.engines import UNDECLARED, Engine, UnknownEngineError, named_engine
 from phoebe_addon.formats.text_yaml import TextLoader
 from phoebe_addon.gate.declared import NOTHING_DECLARED, UNSAID, Declared
 from phoebe_addon.gate.request_body import Asking
@@ -130,7 +130,7 @@ def single(upstream: Upstream | Template, declared: Declared) -> Upstreams:
 
 def declare(upstream: Upstream, declared: Declared) -> Upstream:
     """Say of an upstream what is declared."""
-    return replace(upstream, engine=declared.known_engine(), models=declared.models, asking=declared.asking)
+    return replace(upstream, engine=declared.engine, models=declared.models, asking=declared.asking)
 
 
 def _parse_url(url: str, declared: Declared) -> Upstream | Template:
@@ -200,7 +200,11 @@ def _parse_entry(value: object) -> tuple[str, Declared]:
         raise UpstreamsError("models must be a list of names")
     if usage is not None and not (isinstance(usage, str) and usage in set(Asking)):
         raise UpstreamsError(f"usage must be one of {', '.join(Asking)}")
-    return url, Declared(engine, tuple(models), Asking(usage) if usage else None)
+    try:
+        known_engine = named_engine(engine)
+    except UnknownEngineError as error:
+        raise UpstreamsError(str(error)) from None
+    return url, Declared(known_engine, tuple(models), Asking(usage) if usage else None)
 
 
 def _shown(value: object) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from mitmproxy import optmanager
 from mitmproxy.utils import human
 
+from phoebe_addon.apis.engines import UNDECLARED, UnknownEngineError, named_engine
 from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles, Credentials
 from phoebe_addon.followed_files import Followed, UnusableFileError
 from phoebe_addon.gate.built_in_routes import built_in_routes
@@ -309,7 +310,12 @@ class _Reader:
         return Asking(usage)
 
     def declared(self) -> Declared:
-        return Declared(self.optional("phoebe_engine"), self.names("phoebe_models"))
+        try:
+            engine = named_engine(self.optional("phoebe_engine"))
+        except UnknownEngineError as error:
+            self.faults.append(f"phoebe_engine: {error}")
+            engine = UNDECLARED
+        return Declared(engine, self.names("phoebe_models"))
 
     def allowed_unbillable(self) -> frozenset[str]:
         names = frozenset(self.names("phoebe_allow_unbillable"))

@@ -250,3 +250,44 @@ def test_the_places_that_can_not_be_billed_are_written_as_they_are_compared() ->
         assert not (each.engines and each.sparing)
         assert each.why
         assert not each.why.endswith(".")
+
+
+ADVISED = {"tools": [{"name": "x"}, {"type": "advisor_20260301", "name": "advisor", "model": "dear"}]}
+FURTHER = [
+    ("/v1/messages", {**MESSAGES, **ADVISED}),
+    ("/v1/messages", {**MESSAGES, "Tools": [{"Model": "dear"}]}),
+    ("/v1/messages", {**MESSAGES, "fallbacks": [{"model": "m"}, {"model": "dear"}]}),
+    (CHAT, {**MESSAGES, "fallbacks": ["dear"]}),
+    (CHAT, {**MESSAGES, "models": ["m", "dear"]}),
+    ("/v1/responses", {"input": "a", "tools": [{"type": "image_generation", "model": "dear"}]}),
+]
+
+
+@pytest.mark.parametrize(("path", "sent"), FURTHER)
+def test_a_model_that_is_to_work_beside_must_be_declared_like_any_other(
+    path: str, sent: dict[str, object]
+) -> None:
+    request = {"model": "m", **sent}
+
+    refusal = checked(path, request, models=("m", "n"))
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, refusal.reason) == (404, RefusalReason.MODEL_NOT_SERVED)
+    assert "'dear'" in refusal.message
+    assert isinstance(checked(path, request, models=("m", "dear")), RequestBody)
+    assert isinstance(checked(path, request), RequestBody)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"fallbacks": "default"},
+        {"fallbacks": [7, None]},
+        {"models": {"a": "b"}},
+        {"tools": "dear"},
+        {"tools": [[]]},
+    ],
+)
+def test_what_names_no_further_model_is_let_through(sent: dict[str, object]) -> None:
+    assert isinstance(
+        checked("/v1/messages", {"model": "m", **MESSAGES, **sent}, models=("m", "n")), RequestBody
+    )

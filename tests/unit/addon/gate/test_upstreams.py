@@ -1,6 +1,5 @@
 import pytest
 
-from phoebe_addon.apis.engines import UNDECLARED
 from phoebe_addon.gate.declared import Declared
 from phoebe_addon.gate.request_body import Asking
 from phoebe_addon.gate.upstreams import (
@@ -170,15 +169,25 @@ def test_an_engine_is_known_by_its_name_however_it_is_written(name: str) -> None
     assert upstreams.warnings == ()
 
 
-def test_an_engine_that_is_not_known_is_warned_of_and_nothing_is_assumed_of_it() -> None:
-    upstreams = parse_map("a: { url: http://a, engine: my engine }", "map")
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("vlm", "did you mean vLLM?"),
+        ("sglagn", "did you mean SGLang?"),
+        ("TRT", "known: vLLM, vLLM-Omni, SGLang, "),
+        ("my engine", "of any other say nothing"),
+    ],
+)
+def test_a_map_with_an_engine_that_is_not_known_is_refused(written: str, said: str) -> None:
+    text = f"a: {{ url: http://a, engine: {written} }}\nb: {{ url: ftp://b }}"
 
-    assert upstreams.by_resource["a"].engine == UNDECLARED
-    (warning,) = upstreams.warnings
-    assert warning.startswith(
-        "map: 'a': the engine 'my engine' is not one of those that are known, and nothing is "
-    )
-    assert "known: vLLM, vLLM-Omni, SGLang, " in warning
+    with pytest.raises(UpstreamsError) as refused:
+        parse_map(text, "map")
+
+    fault, other = str(refused.value).splitlines()
+    assert fault.startswith(f"map: 'a': the engine '{written}' is not one of those that are known")
+    assert said in fault
+    assert other.startswith("map: 'b': ")
 
 
 @pytest.mark.parametrize(("models", "warned"), [("", True), (", models: []", True), (", models: [m]", False)])
@@ -193,10 +202,11 @@ def test_an_engine_that_echoes_names_is_warned_of_unless_its_models_are_declared
 
 
 def test_what_is_shown_of_an_unknown_engine_is_bounded_and_printable() -> None:
-    (warning,) = parse_map(f'a: {{ url: http://a, engine: "\\e{"x" * 5000}" }}', "map").warnings
+    with pytest.raises(UpstreamsError) as refused:
+        parse_map(f'a: {{ url: http://a, engine: "\\e{"x" * 5000}" }}', "map")
 
-    assert len(warning) < 500
-    assert warning.isprintable()
+    assert len(str(refused.value)) < 700
+    assert str(refused.value).isprintable()
 
 
 def test_the_default_of_a_map_serves_every_other_resource() -> None:
@@ -225,7 +235,7 @@ def test_a_template_may_declare_what_its_upstreams_are() -> None:
 
 @pytest.mark.parametrize("url", ["http://a", "http://{resource_id}"])
 def test_one_url_may_declare_what_it_is(url: str) -> None:
-    upstreams = parse_setting(url, Declared("ollama", ("m",)))
+    upstreams = parse_setting(url, Declared(engine("Ollama"), ("m",)))
     upstream = upstreams.find("a") if upstreams else None
 
     assert upstream is not None
@@ -236,11 +246,10 @@ def test_one_url_may_declare_what_it_is(url: str) -> None:
     ("declared", "warned"),
     [
         (Declared(), "neither an engine nor models"),
-        (Declared("tgi"), "nothing it serves is billed until `models`"),
-        (Declared("sglagn"), "did you mean SGLang?"),
-        (Declared("vllm"), None),
+        (Declared(engine("TGI")), "nothing it serves is billed until `models`"),
+        (Declared(engine("vLLM")), None),
         (Declared(models=("m",)), None),
-        (Declared("tgi", ("m",)), None),
+        (Declared(engine("TGI"), ("m",)), None),
     ],
 )
 def test_one_url_that_declares_too_little_is_warned_of(declared: Declared, warned: str | None) -> None:

@@ -28,7 +28,7 @@ def test_a_command_of_another_package_is_listed_with_the_others(
         ([f"{URL}/v1", "--model", "m"], "must not end with /v1"),
         (["http://me:secret@x", "--model", "m"], "must not have a user name or password"),
         ([URL, "--model", "m", "--api", "openai.images"], "known are openai.chat"),
-        ([URL, "--model", "m", "--engine", "steam"], "known are vLLM"),
+        ([URL, "--model", "m", "--engine", "steam"], "known: vLLM"),
         ([URL, "--model", "m", "--models", "other"], "Phoebe would refuse it"),
         ([URL, "--model", "m", "--header", "secret"], "number 1: must be written"),
         ([URL, "--model", "m", "--usage", "never"], "final"),

@@ -61,5 +61,15 @@ def test_no_command_runs_with_a_misspelt_variable_but_help_is_given(
         "",
         "phoebe: there is no variable PHOEBE_TOKNES; did you mean PHOEBE_TOKENS?\n",
     )
+    for command in (
+        ["serve"],
+        ["rate"],
+        ["audit"],
+        ["migrate"],
+        ["report", "2026-11"],
+        ["prices", "check", "x"],
+    ):
+        assert main(command) == 1
+        assert capsys.readouterr() == (said.out, said.err)
     assert main(["serve", "--help"]) == 0
     assert "PHOEBE_TOKENS" in capsys.readouterr().out
