@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import h11
 
-from chaos.script import Conduct, Exchange
+from chaos.script import Advice, Conduct, Exchange, Usage
 from rig.chat_answers import CHAT, DONE, Answer, compact, event, usage_of
 
 _READ_BYTES = 65536
@@ -114,6 +114,8 @@ def _pieces(exchange: Exchange) -> list[bytes]:
     """The body, in the pieces it is written in: at least `cut_at` + 1 of them."""
     if exchange.status != 200:
         return [compact({"error": {"message": "as the script says", "code": exchange.status}})]
+    if exchange.advice:
+        return [compact(_message(exchange, exchange.advice))]
     usage = usage_of(exchange.usage.prompt, exchange.usage.completion, exchange.usage.cached)
     words = [f" word {number}" for number in range(exchange.chunks)] or ["It keeps the receipt. "] * 20
     answer = Answer(CHAT, "chatcmpl-chaos", _CREATED, exchange.model.id, words, "stop", usage)
@@ -121,3 +123,26 @@ def _pieces(exchange: Exchange) -> list[bytes]:
         return [compact(answer.whole())]
     *events, last = map(event, answer.chunks(include_usage=True))
     return [*events, last + DONE]
+
+
+def _message(exchange: Exchange, advice: Advice) -> dict[str, object]:
+    """A message of Anthropic's API whose model asked another one."""
+    own = _counts(exchange.usage)
+    advised = {"type": "advisor_message", "model": advice.model.id, **_counts(advice.usage)}
+    return {
+        "id": "msg_chaos",
+        "type": "message",
+        "role": "assistant",
+        "model": exchange.model.id,
+        "content": [{"type": "text", "text": "It keeps the receipt. " * 20}],
+        "stop_reason": "end_turn",
+        "usage": {**own, "iterations": [{"type": "message", **own}, advised]},
+    }
+
+
+def _counts(usage: Usage) -> dict[str, object]:
+    return {
+        "input_tokens": usage.prompt - (usage.cached or 0),
+        "cache_read_input_tokens": usage.cached,
+        "output_tokens": usage.completion,
+    }

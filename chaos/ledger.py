@@ -22,6 +22,7 @@ class StoredEvent:
     prompt_tokens: int | None
     cached_tokens: int | None
     completion_tokens: int | None
+    part_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import h11
 from chaos.script import Exchange
 
 PATH = "/v1/chat/completions"
+ADVISED_PATH = "/v1/messages"
 # Far beyond what any exchange of a script takes, a failing disk at its end included.
 EXCHANGE_TIMEOUT_S = 40.0
 # After a refusal or a connection that broke, so that a fault does not use the script up.
@@ -103,7 +104,8 @@ async def _send(exchange: Exchange, received: Received, port: int) -> None:
     try:
         http = h11.Connection(h11.CLIENT)
         body = _body(exchange)
-        for event in (h11.Request(method="POST", target=PATH, headers=_headers(exchange, len(body))),
+        path = ADVISED_PATH if exchange.advice else PATH
+        for event in (h11.Request(method="POST", target=path, headers=_headers(exchange, len(body))),
                       h11.Data(body), h11.EndOfMessage()):  # fmt: skip
             writer.write(http.send(event) or b"")
         await writer.drain()

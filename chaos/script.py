@@ -71,12 +71,21 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Advice:
+    """What another model used for the answer: the engine asked it."""
+
+    model: Model
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """One request and its answer.
 
     tag: what the client calls it. pause_ms: before the client sends it. chunks: of a streamed answer; 0: a
     document. think_ms: before the answer, and before each chunk. cut_at: the chunk at which an engine that
-    CUTS does. leaves_after: bytes of the body after which the client hangs up; None: it stays.
+    CUTS does. leaves_after: bytes of the body after which the client hangs up; None: it stays. advice: None:
+    no other model was asked; with it the answer is a document of Anthropic's API.
     """
 
     tag: str
@@ -92,10 +101,12 @@ class Exchange:
     think_ms: int
     pause_ms: int
     leaves_after: int | None
+    advice: Advice | None = None
 
     def __str__(self) -> str:
         """The exchange in words."""
         form = f"{self.chunks} chunks" if self.chunks else "document"
+        advice = f", advised by {self.advice.model.id} for {self.advice.usage}" if self.advice else ""
         ends = (
             []
             if self.conduct is Conduct.ANSWERS
@@ -105,7 +116,8 @@ class Exchange:
             ends.append(f"client leaves after {self.leaves_after} bytes")
         return (
             f"{self.tag}: {self.pause_ms} ms, addon {self.addon}, {self.auth_id}/{self.resource_id}, "
-            f"{self.model.id}, {self.usage}, {form} at {self.think_ms} ms; {', '.join(ends) or 'whole'}"
+            f"{self.model.id}, {self.usage}{advice}, {form} at {self.think_ms} ms; "
+            f"{', '.join(ends) or 'whole'}"
         )
 
 
@@ -117,12 +129,13 @@ def draw_script(random: Random, count: int, addons: int) -> tuple[Exchange, ...]
 def _draw(random: Random, number: int, addons: int) -> Exchange:
     conduct = random.choices(list(Conduct), (86, 6, 3, 5))[0]
     chunks = random.choice((0, random.randint(1, 25)))
+    model = random.choices(MODELS, (5, 3, 3, 1))[0]
     return Exchange(
         tag=f"exchange-{number}",
         addon=random.randrange(addons),
         auth_id=random.choice(AUTH_IDS),
         resource_id=random.choice(RESOURCE_IDS),
-        model=random.choices(MODELS, (5, 3, 3, 1))[0],
+        model=model,
         usage=_draw_usage(random),
         conduct=conduct,
         status=random.choice((400, 429, 500)) if conduct is Conduct.FAILS else 200,
@@ -131,7 +144,13 @@ def _draw(random: Random, number: int, addons: int) -> Exchange:
         think_ms=random.randint(0, 40) if chunks else random.randint(0, 250),
         pause_ms=random.randint(0, 120),
         leaves_after=random.randint(0, 4000) if random.random() < 0.12 else None,
+        advice=_draw_advice(random, model) if not chunks and random.random() < 0.4 else None,
     )
+
+
+def _draw_advice(random: Random, advised: Model) -> Advice:
+    usage = Usage(random.randint(1, 5000), None, random.randint(1, 2000))
+    return Advice(random.choice([model for model in MODELS[:2] if model != advised]), usage)
 
 
 def _draw_usage(random: Random) -> Usage:

@@ -68,18 +68,20 @@ class _Sum:
 
 def judge(evidence: Evidence) -> Verdict:
     """Compare what happened with what is in the books."""
-    events = {event.request_id: event for event in evidence.events}
+    own = [event for event in evidence.events if event.part_of is None]
+    events = {event.request_id: event for event in own}
     answered = {answer.request_id for answer in evidence.received if answer.request_id}
     seen = {*evidence.served, *answered}
     billed, expected = _billed(evidence.rollups), _expected(evidence)
     return Verdict(
         admitted=len(seen | events.keys()),
-        stored=len(evidence.events),
+        stored=len(own),
         lost=tuple(sorted(seen - events.keys())),
         twice=(*_stored_twice(evidence), *_billed_twice(billed, expected)),
         wrong=(
             *_wrong_answers(evidence, events),
-            *_wrong_events(evidence),
+            *_wrong_events(evidence, own),
+            *_wrong_parts(evidence, events),
             *_wrong_bills(billed, expected),
         ),
     )
@@ -93,7 +95,7 @@ def _stored_twice(evidence: Evidence) -> Iterator[str]:
         for request_id, count in evidence.arrivals.items()
         if count > 1
     )
-    tags = Counter(event.client_request_id for event in evidence.events)
+    tags = Counter(event.client_request_id for event in evidence.events if event.part_of is None)
     yield from (f"{tag} has {count} events" for tag, count in tags.items() if count > 1)
 
 
@@ -121,10 +123,27 @@ def _wrong_answers(evidence: Evidence, events: Mapping[str, StoredEvent]) -> Ite
             yield f"{exchange.tag} came whole with {received.status}, and usage_found is {event.usage_found}"
 
 
-def _wrong_events(evidence: Evidence) -> Iterator[str]:
+def _wrong_parts(evidence: Evidence, own: Mapping[str, StoredEvent]) -> Iterator[str]:
+    """What the books tell of the other models of exchanges that was not so."""
+    asked = {exchange.tag: exchange for exchange in evidence.exchanges}
+    parts: defaultdict[str, list[StoredEvent]] = defaultdict(list)
+    for event in evidence.events:
+        if event.part_of is not None:
+            parts[event.part_of].append(event)
+    yield from (f"{request_id} has parts, and no event" for request_id in parts.keys() - own.keys())
+    for event in own.values():
+        exchange = asked.get(event.client_request_id or "")
+        advice = exchange.advice if exchange and event.usage_found else None
+        expected = [(event.auth_id, event.outcome, advice.model.id, advice.usage)] if advice else []
+        found = [(part.auth_id, part.outcome, *_reported(part)) for part in parts[event.request_id]]
+        if found != expected:
+            yield f"{event.client_request_id} has the parts {found}, should be {expected}"
+
+
+def _wrong_events(evidence: Evidence, own: Iterable[StoredEvent]) -> Iterator[str]:
     """What the books tell of exchanges that were not so."""
     asked = {exchange.tag: exchange for exchange in evidence.exchanges}
-    for event in evidence.events:
+    for event in own:
         exchange = asked.get(event.client_request_id or "")
         if exchange is None:
             yield f"event {event.request_id} is of {event.client_request_id!r}, which nobody asked for"
@@ -155,12 +174,11 @@ def _expected(evidence: Evidence) -> Mapping[_Key, _Sum]:
     used = {event.client_request_id or "" for event in evidence.events if event.usage_found}
     sums: defaultdict[_Key, _Sum] = defaultdict(_Sum)
     for exchange in (asked[tag] for tag in used if tag in asked):
-        if rates := exchange.model.rates:
-            _add(
-                sums[_Key(exchange.auth_id, exchange.resource_id, exchange.model.id)],
-                exchange.usage,
-                exchange.usage.cost(rates),
-            )
+        advised = [(exchange.advice.model, exchange.advice.usage)] if exchange.advice else []
+        for model, usage in [(exchange.model, exchange.usage), *advised]:
+            if rates := model.rates:
+                key = _Key(exchange.auth_id, exchange.resource_id, model.id)
+                _add(sums[key], usage, usage.cost(rates))
     return sums
 
 

@@ -131,6 +131,7 @@ def _as_part(
     event: MeteringEvent, number: int, admission: Admission, further: FurtherUsage, answer: Answer
 ) -> MeteringEvent:
     """Make the event of a further model's usage. Without its name it is stored and never billed."""
+    event.ClearField("base_model")  # it is the answering model's
     event.part_of = event.request_id
     event.request_id = part_id(event.request_id, number)
     if further.model is not None:

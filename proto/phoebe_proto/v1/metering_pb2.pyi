@@ -338,8 +338,8 @@ class MeteringEvent(_message.Message):
     """The HTTP status the engine answered with, 100 to 599. Absent: it did not answer."""
     part_of: _builtins.str
     """The request_id of the exchange's own event, of which this one is a part. Empty: it is no part. A part has the
-    identity, the times and the outcome of its exchange, a request_id of its own, and as usage_raw what the engine
-    said of its model.
+    identity, the times and the outcome of its exchange, a request_id of its own, no base_model, and as usage_raw what
+    the engine said of its model.
     """
     part_count: _builtins.int
     """How many parts the exchange has; a part has none. 0 to 32. Their numbers follow this event's."""

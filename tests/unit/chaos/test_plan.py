@@ -41,6 +41,7 @@ def test_a_plan_has_nothing_that_can_not_be_done(seed: int) -> None:
     for exchange in plan.exchanges:
         assert 0 <= (exchange.usage.cached or 0) <= exchange.usage.prompt
         assert exchange.cut_at <= exchange.chunks
+        assert exchange.advice is None or (exchange.advice.model != exchange.model and not exchange.chunks)
         assert (exchange.status == 200) == (exchange.conduct is not Conduct.FAILS)
 
 

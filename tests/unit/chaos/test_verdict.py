@@ -9,7 +9,7 @@ import pytest
 
 from chaos.ledger import Rollup, StoredEvent
 from chaos.load import Received
-from chaos.script import MODELS, Conduct, Exchange, Usage
+from chaos.script import MODELS, Advice, Conduct, Exchange, Usage
 from chaos.verdict import Evidence, judge
 
 HOUR = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -87,6 +87,57 @@ def test_what_was_stored_and_billed_once_is_clean() -> None:
     verdict = judge(CLEAN)
     assert verdict.is_clean
     assert (verdict.admitted, verdict.stored) == (3, 3)
+
+
+ADVISED = replace(ASKED[0], advice=Advice(MODELS[1], Usage(8, None, 9)))
+PART = replace(
+    stored(ADVISED),
+    request_id="part",
+    part_of=request_id(ADVISED),
+    model_id=MODELS[1].id,
+    prompt_tokens=8,
+    cached_tokens=None,
+    completion_tokens=9,
+)
+
+
+def advised(*parts: StoredEvent) -> Evidence:
+    """The first exchange used another model too, and these are its parts in the books."""
+    assert MODELS[1].rates
+    billed = replace(
+        rollup(ADVISED),
+        model_id=MODELS[1].id,
+        prompt_tokens=8,
+        cached_tokens=0,
+        completion_tokens=9,
+        cost=Usage(8, None, 9).cost(MODELS[1].rates),
+    )
+    return replace(
+        CLEAN,
+        exchanges=(ADVISED, *ASKED[1:]),
+        events=[*CLEAN.events, *parts],
+        rollups=[*CLEAN.rollups, billed],
+    )
+
+
+def test_what_another_model_used_is_no_exchange_of_its_own() -> None:
+    verdict = judge(advised(PART))
+    assert verdict.is_clean, verdict
+    assert (verdict.admitted, verdict.stored) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ([], "has the parts [], should be"),
+        ([replace(PART, completion_tokens=10)], "has the parts"),
+        ([PART, replace(PART, request_id="part-2")], "has the parts"),
+        ([PART, replace(PART, request_id="part-2", part_of="nobody")], "nobody has parts, and no event"),
+    ],
+    ids=["missing", "other", "twice", "alone"],
+)
+def test_parts_that_are_not_what_was_used_are_named(parts: list[StoredEvent], said: str) -> None:
+    assert any(said in wrong for wrong in judge(advised(*parts)).wrong)
 
 
 def test_an_exchange_that_its_proxy_did_not_survive_is_clean() -> None:

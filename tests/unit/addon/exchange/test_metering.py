@@ -664,7 +664,6 @@ def test_a_part_has_what_its_exchange_has_in_common_and_nothing_that_counts_once
         for name in (
             "auth_id",
             "resource_id",
-            "base_model",
             "client_request_id",
             "api",
             "outcome",
@@ -674,6 +673,7 @@ def test_a_part_has_what_its_exchange_has_in_common_and_nothing_that_counts_once
         assert (part.event_time, part.start_time) == (own.event_time, own.start_time)
         assert part.part_of == own.request_id
         assert part.part_count == 0
+        assert not part.base_model
         assert not part.HasField("answer_bytes")
         assert not part.HasField("first_byte_time")
         assert not part.finish_reason
