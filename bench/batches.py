@@ -81,6 +81,8 @@ def _event(seq: int, now: datetime) -> Fields:
         "finish_reason": "stop",
         "streamed": True,
         "model_untrusted": False,
+        "part_count": 0,
+        "usage_partial": False,
         "event_time": now,
         "start_time": now - timedelta(seconds=2),
         "first_byte_time": now - timedelta(seconds=1, microseconds=seq % 1000),

@@ -84,7 +84,7 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One element of such a list. number: which. model, kind: None: it names none.
+    """One element of such a list. number: which. model: None: it names none.
 
     usage: as stated; None: it can't be read. is_unnamed, is_sampled: by its kind, see `Shares`; an element
     without a kind is both, one that is no object neither.
