@@ -113,6 +113,7 @@ class Lifecycle:
             routes=settings.rules.routes,
             engine_timeout_s=settings.engine_timeout_s,
             request_timeout_s=settings.request_timeout_s,
+            abort=settings.abort,
         )
 
     def _follow_files(self, meter: Meter) -> None:

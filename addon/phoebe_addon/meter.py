@@ -12,7 +12,7 @@ from phoebe_addon.background import Background
 from phoebe_addon.delivery.adoption import Adoption
 from phoebe_addon.delivery.delivery import Delivery
 from phoebe_addon.exchange.admission import Admission
-from phoebe_addon.exchange.event import Ending, admission_event
+from phoebe_addon.exchange.event import Ending, admission_event, is_unbilled_output
 from phoebe_addon.exchange.exchange import Exchange, Stage
 from phoebe_addon.exchange.metering import Metering
 from phoebe_addon.exchange.under_way import UnderWay
@@ -168,6 +168,7 @@ class Meter:
         events = exchange.end(ending, now)
         if not events or exchange.metering is None:
             return None
+        self._count_left(exchange, events[0])
         return self._write(events, exchange.metering, now)
 
     def _write_ended(self, metering: Metering, ending: Ending) -> None:
@@ -183,6 +184,17 @@ class Meter:
             self.metrics.suspect_resources.labels(suspicion.value).inc()
             logger.error("phoebe: the resource %a: %s", event.resource_id, what_to_do)
         return self._spool.finish(event.request_id, [each.SerializeToString() for each in events], now)
+
+    def _count_left(self, exchange: Exchange, event: MeteringEvent) -> None:
+        if exchange.read_on and exchange.metering:
+            self.metrics.read_on.labels("whole" if exchange.metering.is_complete else "cut").inc()
+        if is_unbilled_output(event):
+            self.metrics.unbilled_output.inc()
+            self.metrics.unbilled_output_bytes.inc(event.answer_bytes)
+            logger.info(
+                "phoebe: event %s: %s, and its engine has said nothing of usage: %d bytes are not billed",
+                *(event.request_id, event.outcome, event.answer_bytes),
+            )
 
     def _count_unread(self, metering: Metering) -> None:
         if metering.usage_malformed:

@@ -56,6 +56,22 @@ class Metrics:
         self.ended = Counter(
             "phoebe_exchanges_ended", "Admitted exchanges that ended.", ["outcome"], registry=self.registry
         )
+        self.read_on = Counter(
+            "phoebe_answers_read_on",
+            "Answers that were read on without their client, by whether the end came.",
+            ["end"],
+            registry=self.registry,
+        )
+        self.unbilled_output = Counter(
+            "phoebe_unbilled_output",
+            "Exchanges that did not complete and have no usage, although a part of the answer was passed on.",
+            registry=self.registry,
+        )
+        self.unbilled_output_bytes = Counter(
+            "phoebe_unbilled_output_bytes",
+            "Bytes that were passed on of these answers.",
+            registry=self.registry,
+        )
         self.malformed = Counter(
             "phoebe_usage_malformed",
             "Answers whose usage had a count that is no whole number, or details that are no object.",

@@ -23,7 +23,7 @@ _APIS = ", ".join(question.api for question in QUESTIONS)
 _EPILOG = """\b
 Examples:
   phoebe conformance http://127.0.0.1:8000 --model meta-llama/Llama-3.1-8B
-  phoebe conformance http://127.0.0.1:8000 --model m --usage continuous
+  phoebe conformance http://127.0.0.1:8000 --model m --usage final
   phoebe conformance http://127.0.0.1:8000 --model m --engine sglang --models m
   phoebe conformance http://127.0.0.1:8000 --model m --api all --json
   phoebe conformance https://api.example --model m --header @headers.txt
@@ -54,7 +54,7 @@ def conformance(  # noqa: PLR0913 - one parameter per option
             metavar="NAME", show_default=False, help="What the engine is. Default: what it says of itself."
         ),
     ] = None,
-    usage: Annotated[Asking, typer.Option(help="As the addon's option `phoebe_usage`.")] = Asking.FINAL,
+    usage: Annotated[Asking, typer.Option(help="As the addon's option `phoebe_usage`.")] = Asking.AUTO,
     models: Annotated[
         list[str] | None,
         typer.Option(

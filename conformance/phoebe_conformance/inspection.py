@@ -38,7 +38,7 @@ class Order:
     model: str
     questions: tuple[Question, ...]
     engine: Engine | None = None
-    asking: Asking = Asking.FINAL
+    asking: Asking = Asking.AUTO
     models: tuple[str, ...] = ()
     prompt_tokens: int = 1200
 

@@ -17,7 +17,7 @@ from phoebe_addon.gate.built_in_routes import built_in_routes
 from phoebe_addon.gate.gate import GateRules, Pass, check_body
 from phoebe_addon.gate.identity import HeaderNames, Identity
 from phoebe_addon.gate.refusal import Refusal
-from phoebe_addon.gate.request_body import Asking, RequestBody
+from phoebe_addon.gate.request_body import Asking, RequestBody, UsagePolicy
 from phoebe_addon.gate.routes import Match, RouteTable
 from phoebe_addon.gate.unbillable import unbillable_names
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
@@ -48,12 +48,12 @@ class Terms:
     engine: Engine
     stated: bool = False
     models: tuple[str, ...] = ()
-    asking: Asking = Asking.FINAL
+    asking: Asking = Asking.AUTO
 
     @property
     def continuous(self) -> bool:
-        """Whether usage on every chunk is wanted."""
-        return self.asking is Asking.CONTINUOUS
+        """Whether usage on every chunk is wanted, of an engine that may be able to give it."""
+        return UsagePolicy(self.engine, self.asking).continuous
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from phoebe_addon.apis.family import TakeOut, UsageSwitch
 from phoebe_addon.formats.sse import SseParser
+from phoebe_addon.gate.request_body import Asking
 
 from . import advice
 from .case import Case, counts
@@ -41,9 +42,13 @@ def judge_aborted(case: Case, metered: Metered) -> Finding:
     if metered.malformed:
         return case.malformed("aborted", metered)
     if event.prompt_tokens and event.completion_tokens:
-        return case.ok("aborted", f"When the client left, the counts were known: {counts(event)}.")
+        return case.ok(
+            "aborted", f"When the client left, the counts were known: {counts(event)}.", _declaring_hint(case)
+        )
     if any(ask.continuous for ask in metered.added_switches):
-        return case.failed(
+        # With `auto` nobody relies on it: what can't be had is not asked for.
+        find = case.failed if case.terms.asking is Asking.CONTINUOUS else case.warning
+        return find(
             "aborted",
             "Usage on every chunk was asked for and did not come: aborted streams would not be billed.",
             "Set `usage: final` for this engine, and check it with --usage final.",
@@ -130,13 +135,20 @@ def _odd(case: Case, metered: Metered) -> Finding | None:
     return None
 
 
+def _declaring_hint(case: Case) -> str | None:
+    if case.terms.stated or not case.terms.engine.name or case.terms.asking is not Asking.AUTO:
+        return None
+    return f"Declare `engine: {case.terms.engine.name}` for the resource: others are not asked for them."
+
+
 def _continuous_hint(case: Case) -> str | None:
     engine = case.terms.engine
     if not engine.name or not any(ask.continuous for ask in case.family.request.usage_switches):
         return None
     if not engine.continuous_usage:
-        return f"{engine.name} can't report usage before the end." if case.terms.continuous else None
-    return f"{engine.name} can report usage as far as it came: check it with --usage continuous."
+        wanted = case.terms.asking is Asking.CONTINUOUS
+        return f"{engine.name} can't report usage before the end." if wanted else None
+    return f"{engine.name} can report usage as far as it came: check it with --usage auto."
 
 
 def _documents(stream: bytes) -> Iterator[dict[str, object]]:

@@ -10,6 +10,9 @@ from rater_service.near_names import unknown_variables
 
 ADDON_VARIABLES = frozenset(
     {
+        "PHOEBE_ABORT",
+        "PHOEBE_ABORT_LIMIT",
+        "PHOEBE_ABORT_TIMEOUT",
         "PHOEBE_ALLOW_ANY_EDGE",
         "PHOEBE_ALLOW_UNBILLABLE",
         "PHOEBE_AUTH_ID_HEADER",

@@ -289,12 +289,27 @@ def test_an_aborted_stream_is_known_as_far_as_it_came(check: Check, engine: Engi
 
 
 def test_with_final_usage_it_is_said_that_aborted_streams_are_not_billed(check: Check) -> None:
-    outcome = check(vllm())
+    outcome = check(vllm(), "--usage", "final")
 
     result, text = outcome.found("aborted")
     assert result == "ok"
     assert "Aborted streams are not billed." in text
-    assert "--usage continuous" in text
+    assert "--usage auto" in text
+
+
+def test_a_declared_engine_is_asked_for_usage_on_every_chunk_and_one_that_is_detected_is_to_be_declared(
+    check: Check,
+) -> None:
+    result, text = check(vllm()).found("aborted")
+    assert result == "ok"
+    assert "Declare `engine: vLLM`" in text
+    result, text = check(vllm(), "--engine", "vllm").found("aborted")
+    assert (result, "Declare" in text) == ("ok", False)
+    silent = vllm()
+    silent.continuous = False
+    result, text = check(silent, "--engine", "vllm").found("aborted")
+    assert result == "warning"
+    assert "usage: final" in text
 
 
 def test_continuous_usage_that_does_not_come_fails(check: Check) -> None:

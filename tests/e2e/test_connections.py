@@ -121,14 +121,16 @@ def test_http_2_streams_of_one_connection_end_each_in_its_own_way(
     proxy: Proxy, engine: Engine, rater: EventRecorder
 ) -> None:
     released, left = threading.Event(), threading.Event()
+    first_word = VLLM.partition(b"\n\n")[0] + b"\n\n"
 
     def script(request: EngineRequest, line: Line) -> None:
         line.send_stream_head()
-        line.send_chunk(VLLM)
         if json.loads(request.body)["model"] == "leaves":
+            line.send_chunk(first_word)
             if line.wait_until_closed():
                 left.set()
             return
+        line.send_chunk(VLLM)
         assert released.wait(20)
         line.send_chunk(VLLM_USAGE + DONE)
         line.send(engines.LAST_CHUNK)
@@ -141,7 +143,9 @@ def test_http_2_streams_of_one_connection_end_each_in_its_own_way(
             headers = {**IDENTITY, "X-Request-Id": f"h2 {number}"}
             body = json.dumps({"model": model, "stream": True}).encode()
             streams.append(client.post(CHAT, headers, body))
-        client.read_until(lambda: all(stream.body == VLLM for stream in streams))
+        client.read_until(
+            lambda: [stream.body for stream in streams].count(VLLM) == 11 and streams[4].body == first_word
+        )
         client.reset(streams[4])
         event = tagged(rater, "h2 4")
         assert (event.outcome, event.status_code, event.usage_found) == ("aborted", 200, False)

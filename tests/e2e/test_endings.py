@@ -241,22 +241,26 @@ def test_an_engine_that_breaks_off_keeps_the_last_whole_counts(
     assert (event.outcome, counts(event)) == ("upstream_error", (7, 2))
 
 
-def test_a_client_gone_within_a_document_makes_one_aborted_event(
+def test_a_client_gone_within_a_short_document_makes_one_aborted_event_with_its_counts(
     proxy: Proxy, engine: Engine, rater: EventRecorder
 ) -> None:
-    began = threading.Event()
+    began, went_on = threading.Event(), threading.Event()
 
     def script(_request: EngineRequest, line: Line) -> None:
         line.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(ANSWER) + ANSWER[:-1])
         began.set()
-        line.wait_until_closed()
+        assert went_on.wait(10)
+        line.send(ANSWER[-1:])
 
     engine.script = script
+    known = proxy.log().count("phoebe: a client has left")
     with RawClient(proxy) as client:
         client.send(ask("gone-in-document"))
         assert began.wait(10)
+    proxy.wait_for_log("phoebe: a client has left", known + 1)
+    went_on.set()
     event = tagged(rater, "gone-in-document")
-    assert (event.outcome, counts(event)) == ("aborted", None)
+    assert (event.outcome, counts(event), event.answer_bytes) == ("aborted", (1234, 5678), 0)
 
 
 @pytest.mark.parametrize("status", ["404 Not Found", "502 Bad Gateway", "503 Service Unavailable"])

@@ -75,8 +75,8 @@ class Playbook:
     An engine to which an exchange is admitted with `admit_to_tls` speaks TLS: what is sent and written is in
     clear here, and encrypted for the layers. What TLS itself says behind the handshake waits to be read.
 
-    hooks, flows, logs, unasked: what came out. writes: what was written to each connection, a piece for each
-    command. half_closed, closed: the connections of which the proxy closed its half, or all.
+    hooks, flows, logs, unasked, timers: what came out. writes: what was written to each connection, a piece
+    for each command. half_closed, closed: the connections of which the proxy closed its half, or all.
     """
 
     alpn: bytes = b""
@@ -95,6 +95,7 @@ class Playbook:
     flows: list[http.HTTPFlow] = field(default_factory=list)
     logs: list[str] = field(default_factory=list)
     unasked: list[Unasked] = field(default_factory=list)
+    timers: list[commands.RequestWakeup] = field(default_factory=list)
     engines: list[Server] = field(default_factory=list)
     writes: dict[Connection, list[bytes]] = field(default_factory=dict)
     half_closed: list[Connection] = field(default_factory=list)
@@ -164,6 +165,10 @@ class Playbook:
         self.layer.command_sources[wakeup] = stream
         self._happen(events.Wakeup(wakeup))
 
+    def rings(self) -> None:
+        """Let the timer go off that was asked for last."""
+        self._happen(events.Wakeup(self.timers.pop()))
+
     def written(self, connection: Connection | None = None) -> bytes:
         """Return what was written to a connection, the client's if none is named, and forget it."""
         return b"".join(self.writes.pop(connection or self.client, []))
@@ -214,6 +219,8 @@ class Playbook:
                 self.closed.append(command.connection)
             case commands.StartHook():
                 self._call(command)
+            case commands.RequestWakeup():
+                self.timers.append(command)
             case commands.Log():
                 self.logs.append(command.message)
 

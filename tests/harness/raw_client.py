@@ -2,6 +2,7 @@
 
 import select
 import socket
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -110,6 +111,19 @@ class RawClient:
             received = b""
         self._buffer += received
         return bool(received)
+
+    def read_bytes(self, length: int) -> bytes:
+        """Read so many bytes, whatever they are."""
+        return self._read(length)
+
+    def half_close(self) -> None:
+        """Say that nothing more will be sent, and go on listening."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        """Break the connection off, as a process does that is killed."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
 
     def close(self) -> None:
         self._socket.close()

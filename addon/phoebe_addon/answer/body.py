@@ -91,6 +91,13 @@ class PlainBody:
         self._body: AnswerBody | None = None
 
     @property
+    def is_read(self) -> bool:
+        """Whether what comes of it is read, as far as is known."""
+        return not isinstance(self._body, _OpaqueBody) and not (
+            isinstance(self._body, CodedBody) and not self._body.is_read
+        )
+
+    @property
     def form(self) -> Form | None:
         """Its form; what the label says, until the first bytes are there."""
         return self._body.form if self._body else self._label
@@ -183,6 +190,11 @@ class CodedBody:
         self._bytes_came = 0
         self._bytes_unfolded = 0
         self._damaged = False
+
+    @property
+    def is_read(self) -> bool:
+        """Whether what comes of it is read, as far as is known."""
+        return not self._damaged and self._body.is_read
 
     @property
     def form(self) -> Form | None:

@@ -93,6 +93,16 @@ class AnswerReader:
         self._garbled = False
         self._in_results = False  # some of a document's results are read, and the document is not whole
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is to come, by the end mark of a stream."""
+        return self._done
+
+    @property
+    def has_last_words(self) -> bool:
+        """Whether the engine of a stream has said that it has finished, or finished a text or a call."""
+        return any(reader.has_last_words for reader in self._readers)
+
     def read_headers(self, headers: Mapping[str, str]) -> None:
         """Read what the answer's headers say. headers: by lower-case name."""
         for reader in self._readers:
@@ -196,7 +206,12 @@ class _FormatReader:
         self.model: str | None = None
         self._finish_reason: str | None = None
         self._finished = False
+        self._said_last_words = False
         self.failed = False
+
+    @property
+    def has_last_words(self) -> bool:
+        return self._said_last_words or self._finished or self._finish_reason is not None
 
     def read_headers(self, headers: Mapping[str, str]) -> None:
         counts = self._format.header_usage
@@ -303,6 +318,7 @@ class _FormatReader:
         ended = has_mark(document, form.ends)
         self.failed |= error
         self._finished |= ended
+        self._said_last_words |= has_mark(document, form.last_words)
         if ended or error or not form.finish_reason_at_end:
             self._read_finish_reason(document)
         return error

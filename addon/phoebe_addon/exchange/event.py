@@ -42,7 +42,7 @@ class AnswerSeen:
 
     status_code, first_byte_time: None: it did not come so far. streamed: it was a stream. ends_with_body:
     nothing but the end of the body says that such an answer is whole. bytes_passed_on: of its body, to the
-    client; None: it did not come so far.
+    client; None: it did not come so far. read_on: some of it came after the client had gone.
     """
 
     answer: Answer
@@ -51,6 +51,7 @@ class AnswerSeen:
     ends_with_body: bool
     first_byte_time: datetime | None
     bytes_passed_on: int | None
+    read_on: bool
 
 
 def admission_event(admission: Admission) -> MeteringEvent:
@@ -150,6 +151,19 @@ def _put_usage(event: MeteringEvent, family: Family, usage: Usage | None, raw: s
     event.usage_partial = usage.prompt is None or (was_generated and usage.completion is None)
 
 
+def is_unbilled_output(event: MeteringEvent) -> bool:
+    """Whether a client was given a part of an answer and nobody knows the usage, so that it is not billed.
+
+    An error is no output. A whole answer without usage is another matter: the engine or its set-up is wrong.
+    """
+    return (
+        not event.usage_found
+        and event.outcome != Outcome.COMPLETED
+        and 200 <= event.status_code < 300
+        and event.answer_bytes > 0
+    )
+
+
 def clues_of(event: MeteringEvent, admission: Admission, answer: Answer, refusal: bytes) -> Clues:
     """Tell what an ended exchange gives away about its resource.
 
@@ -177,10 +191,10 @@ def outcome_of(seen: AnswerSeen, ending: Ending) -> Outcome:
         return Outcome.UPSTREAM_ERROR
     if ending is Ending.ANSWER_COMPLETE and (not seen.streamed or answer.unreadable or answer.garbled):
         return Outcome.COMPLETED  # the end may be in what could not be read
-    if answer.finished:
+    if answer.finished and not seen.read_on:
         # Everything was there when the connection broke: clients hang up on reading `[DONE]`.
         return Outcome.COMPLETED
-    if ending is Ending.CLIENT_GONE:
+    if ending is Ending.CLIENT_GONE or seen.read_on:
         return Outcome.ABORTED
     # Over HTTP/1.0 a connection that breaks looks like the end of the body. A stream without a finish reason
     # was cut.

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum, StrEnum, auto
 
+from phoebe_addon.answer.abort import Abort
 from phoebe_addon.exchange.admission import Admission
 from phoebe_addon.exchange.event import Ending
 from phoebe_addon.exchange.metering import Metering
@@ -64,8 +65,8 @@ class Exchange:
     stage: where it stands; only the methods move it on. connection_id: of the client's connection it came on.
     path: what the client asked for, without the query; an engine may be asked for it below a prefix. passed:
     once its head is in order. refusal: why it was refused. metering: once it is admitted. engine_failure: how
-    its engine failed, if it did. answer_is_here: whether all of the answer has come, and the
-    client got none of it yet.
+    its engine failed, if it did. answer_is_here: whether all of the answer has come, and the client got none
+    of it yet. read_on: whether its client has gone and its answer is read without it.
     """
 
     __slots__ = (
@@ -75,6 +76,7 @@ class Exchange:
         "metering",
         "passed",
         "path",
+        "read_on",
         "refusal",
         "stage",
     )
@@ -88,6 +90,7 @@ class Exchange:
         self.metering: Metering | None = None
         self.engine_failure: EngineFailure | None = None
         self.answer_is_here = False
+        self.read_on = False
 
     def pass_head(self, passed: Pass) -> None:
         """Its head is in order. Raises StageError."""
@@ -124,6 +127,12 @@ class Exchange:
         """All of its answer is here, and is being read. Its client may leave meanwhile: it ends with that."""
         self.answer_is_here = True
 
+    def leave(self, abort: Abort) -> bool:
+        """Take note that its client has gone. Returns whether its answer is read on without it."""
+        worth = self.stage is Stage.ANSWERING and self.metering and self.metering.is_worth_reading(abort)
+        self.read_on = bool(worth)
+        return self.read_on
+
     def engine_failed(self, failure: EngineFailure) -> None:
         """Its engine failed. Of several failures the first holds."""
         self.engine_failure = self.engine_failure or failure
@@ -138,6 +147,8 @@ class Exchange:
             return ()
         if stage is Stage.REFUSED or (stage is Stage.ADMITTED and ending is Ending.ANSWER_COMPLETE):
             ending = Ending.PROXY_FAILED  # whatever was answered, no engine said it
+        elif self.read_on:
+            ending = Ending.CLIENT_GONE  # whatever came to its end afterwards
         return self.metering.events(ending, now)
 
     def _become(self, stage: Stage) -> None:

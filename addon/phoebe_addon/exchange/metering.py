@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from phoebe_addon.answer.abort import Abort
 from phoebe_addon.answer.body import CodedBody, Mislabel, PlainBody, open_body
 from phoebe_addon.answer.reader import AnswerReader
 from phoebe_addon.answer.removal import Removal
@@ -19,6 +20,7 @@ _REFUSAL_READ_BYTES = 4096
 class Metering:
     """What is recorded of an admitted exchange.
 
+    is_complete: whether the end of the answer's body has come.
     usage_malformed, bad_details (counts whose details the engine stated and that are no object),
     answer_unreadable, unnamed_or_unread (how many further models' usages lack a name or can't be read) and
     clues: known once its events are made.
@@ -27,6 +29,7 @@ class Metering:
     __slots__ = (
         "_answer_body",
         "_bytes_passed_on",
+        "_bytes_read_on",
         "_first_byte_time",
         "_reader",
         "_refusal",
@@ -35,6 +38,7 @@ class Metering:
         "answer_unreadable",
         "bad_details",
         "clues",
+        "is_complete",
         "unnamed_or_unread",
         "usage_malformed",
     )
@@ -47,6 +51,8 @@ class Metering:
         )
         self._answer_body: PlainBody | CodedBody | None = None
         self._bytes_passed_on = 0
+        self._bytes_read_on = 0
+        self.is_complete = False
         self._first_byte_time: datetime | None = None
         self._refusal: bytearray | None = None
         self.clues = NO_CLUES
@@ -97,6 +103,7 @@ class Metering:
     def answer_complete(self) -> bytes:
         """Take the end of the answer's body; return what is left to pass on to the client."""
         assert self._answer_body
+        self.is_complete = True
         return self.pass_on(self._answer_body.finish())
 
     def pass_on(self, data: bytes) -> bytes:
@@ -104,12 +111,34 @@ class Metering:
         self._bytes_passed_on += len(data)
         return data
 
+    def is_worth_reading(self, abort: Abort) -> bool:
+        """Whether the rest of the answer is to be read although its client has gone."""
+        body = self._answer_body
+        if abort is Abort.CUT or body is None or not body.is_read or self._reader.is_over:
+            return False
+        if self._status_code is None or not 200 <= self._status_code < 300:
+            return False
+        return abort is Abort.DRAIN or not self.streams or self._reader.has_last_words
+
+    def read_on(self, chunk: bytes) -> int:
+        """Take the next bytes of the answer's body, which nobody gets. Returns how many these are by now."""
+        assert self._answer_body
+        self._bytes_read_on += len(chunk)
+        self._answer_body.feed(chunk)
+        return self._bytes_read_on
+
+    def read_to_end(self) -> None:
+        """Take the end of an answer that nobody gets."""
+        assert self._answer_body
+        self.is_complete = True
+        self._answer_body.finish()
+
     def events(self, ending: Ending, now: datetime) -> tuple[MeteringEvent, ...]:
         """Make the events of the exchange, which ends now: its own first, then its parts.
 
         Once: a body that broke off is read to its end.
         """
-        if self._answer_body and ending is not Ending.ANSWER_COMPLETE:
+        if self._answer_body and not self.is_complete and ending is not Ending.ANSWER_COMPLETE:
             self._answer_body.cut_off()
         answer = self._reader.answer()
         self.usage_malformed = answer.malformed
@@ -122,6 +151,7 @@ class Metering:
             ends_with_body=self._reader.ends_with_body,
             first_byte_time=self._first_byte_time,
             bytes_passed_on=self._bytes_passed_on if self._answer_body else None,
+            read_on=self._bytes_read_on > 0,
         )
         events = ended_events(self.admission, seen, ending, now)
         self.clues = clues_of(events[0], self.admission, answer, bytes(self._refusal or b""))

@@ -79,7 +79,7 @@ class GateRules:
     header_names: HeaderNames
     body_bytes_max: int
     routes: RouteTable
-    asking: Asking = Asking.FINAL
+    asking: Asking = Asking.AUTO
     secret_header: str = SECRET_HEADER
     allowed_unbillable: frozenset[str] = frozenset()
     cors_origins: frozenset[str] = frozenset({ANY_ORIGIN})

@@ -50,7 +50,7 @@ class UsagePolicy:
     """How the engine of a resource is asked for usage."""
 
     engine: Engine = UNDECLARED
-    asking: Asking = Asking.FINAL
+    asking: Asking = Asking.AUTO
 
     @property
     def continuous(self) -> bool:

@@ -55,6 +55,14 @@ class PacedConnectionHandler(mode_servers.ProxyConnectionHandler):
     async def never_taken(self, stream: http_layers.HttpStream) -> None:
         """Called when a client took nothing of what a stream holds back for as long as it may be idle."""
 
+    def forget_held(self) -> None:
+        """Forget what waits for the client, which has gone."""
+        layer = http_layer_of(self)
+        client = _http2_client_of(layer) if layer else None
+        if client:
+            client.h2_conn.stream_buffers.clear()
+        self._client_spoke.set()
+
     @override
     async def handle_connection(self, connection: Connection) -> None:
         _reading.set(connection)

@@ -45,9 +45,8 @@ from phoebe_addon.proxy import flows, insides
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.http1 import BoundedHttp1Client, BoundedHttp1Server, make_body_reader
 from phoebe_addon.proxy.http2 import BoundedHttp2Client, BoundedHttp2Server
-from phoebe_addon.proxy.silence import TimedHttpStream
+from phoebe_addon.proxy.leaving import LeavableHttpStream, OutlivingConnectionHandler
 from phoebe_addon.proxy.tls import BoundedClientTLSLayer
-from phoebe_addon.proxy.watchdog import WatchedConnectionHandler
 
 type Commands[T] = Generator[Any, Any, T]
 
@@ -73,7 +72,7 @@ def response_of(refusal: Refusal, shape: ErrorShape) -> http.Response:
     )
 
 
-class GuardedHttpStream(TimedHttpStream):
+class GuardedHttpStream(LeavableHttpStream):
     """mitmproxy's HTTP stream, with the guard in it."""
 
     @override
@@ -285,7 +284,7 @@ def replacements() -> tuple[Replacement, ...]:
         Replacement(next_layer, "ClientTLSLayer", BoundedClientTLSLayer),
         Replacement(_http1, "make_error_response", _error_response),
         Replacement(_http1, "make_body_reader", make_body_reader),
-        Replacement(mode_servers, "ProxyConnectionHandler", WatchedConnectionHandler),
+        Replacement(mode_servers, "ProxyConnectionHandler", OutlivingConnectionHandler),
     )
 
 

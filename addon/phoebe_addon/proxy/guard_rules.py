@@ -6,6 +6,7 @@ mitmproxy makes its connections and streams itself, so nothing can be handed to 
 from dataclasses import dataclass
 from typing import ClassVar
 
+from phoebe_addon.answer.abort import Abort, AbortRules
 from phoebe_addon.gate.built_in_routes import built_in_routes
 from phoebe_addon.gate.routes import RouteTable
 
@@ -17,6 +18,7 @@ class GuardRules:
     body_bytes_max: of a request's body, in bytes. routes: they tell what the errors of a path look like.
     engine_timeout_s: for how long an engine that owes an answer may send nothing, in seconds; 0: for ever.
     request_timeout_s: how long a request may take from its beginning to its end, in seconds; 0: for ever.
+    abort: what becomes of answers whose clients go away.
     in_force: the rules of this process. An option that changes puts others in their place.
     """
 
@@ -24,6 +26,7 @@ class GuardRules:
     routes: RouteTable
     engine_timeout_s: float
     request_timeout_s: float
+    abort: AbortRules
 
     in_force: ClassVar["GuardRules"]
 
@@ -34,4 +37,5 @@ GuardRules.in_force = GuardRules(
     routes=RouteTable(built_in_routes()),
     engine_timeout_s=600.0,
     request_timeout_s=300.0,
+    abort=AbortRules(Abort.FINISH, timeout_s=60.0, bytes_max=256 * 1024 * 1024),
 )

@@ -81,7 +81,9 @@ class BoundedHttp1Server(_http1.Http1Server):
         # A client may send its next requests before it has its answer. mitmproxy collects them without a
         # limit. Here as much may wait as the largest request has.
         yield from super().wait(event)
-        if len(self.buf) > _HEAD_BYTES_MAX + GuardRules.in_force.body_bytes_max:
+        if isinstance(event, events.ConnectionClosed):
+            self.buf = ReceiveBuffer()  # requests that nobody will be answered, while the answer is read on
+        elif len(self.buf) > _HEAD_BYTES_MAX + GuardRules.in_force.body_bytes_max:
             yield commands.CloseConnection(self.conn)
 
 

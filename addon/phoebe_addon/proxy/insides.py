@@ -78,13 +78,13 @@ INSIDES: tuple[Inside, ...] = (
         make_server_connection="All requests pass it on their way to an engine: here the guard stands.",
         check_invalid="It is called for each head, before any hook: ours refuses what is not plain HTTP.",
         check_body_size="It is called for each piece of a request: ours refuses too long ones at once.",
-        handle_protocol_error="It ends an exchange whose engine failed: ours answers in JSON.",
+        handle_protocol_error="It ends an exchange: ours answers in JSON, or reads on without the client.",
+        check_killed="It ends an exchange whose client left meanwhile: ours leaves that to the next event.",
     ),
     *_all(
         Kind.CALLED,
         _STREAM,
         send_response="It runs the hooks of an answer that was made here, and sends it.",
-        check_killed="It tells whether the addon broke the exchange off.",
         state_wait_for_request_headers="It calls check_invalid, check_body_size and the hook, in turn.",
         state_consume_request_body="It asks for a connection and sends the request, with nothing in between.",
         state_wait_for_response_headers="It runs the addon's hook before the answer goes on.",
@@ -101,6 +101,7 @@ INSIDES: tuple[Inside, ...] = (
         client_state="How far the request is.",
         server_state="How far the answer is.",
         request_body_buf="What has come of a request. Ours empties it when it refuses.",
+        response_body_buf="What has come of an answer that is not streamed. Ours takes it when it reads on.",
     ),
     *_all(
         Kind.CALLED,
@@ -142,6 +143,7 @@ INSIDES: tuple[Inside, ...] = (
         Kind.CALLED,
         "mitmproxy.proxy.events",
         DataReceived="Bytes have come on a connection.",
+        ConnectionClosed="The other side has closed a connection, or the proxy has.",
         Wakeup="The watchdog wants a stream to look whether somebody has been silent for too long.",
     ),
     *_all(
@@ -200,7 +202,7 @@ INSIDES: tuple[Inside, ...] = (
     *_all(
         Kind.OVERRIDDEN,
         f"{_HTTP1}:Http1Connection",
-        wait="Ours bounds what a client sends before it has its answer.",
+        wait="Ours bounds what a client sends before it has its answer, and forgets it when it leaves.",
         mark_done="It makes a connection ready for the next request: ours may close it instead.",
     ),
     *_all(
@@ -302,6 +304,7 @@ INSIDES: tuple[Inside, ...] = (
         Kind.OVERRIDDEN,
         _HANDLER,
         handle_connection="It reads one connection: ours notes which one.",
+        hook_task="It runs a hook and lets the layers go on: ours notes that.",
         drain_writers="It waits before more is read: ours also waits for the windows of HTTP/2.",
     ),
     *_all(
@@ -324,6 +327,7 @@ INSIDES: tuple[Inside, ...] = (
     *_all(
         Kind.READ,
         f"{_SERVER}:ConnectionIO",
+        handler="The task that reads a connection. Who can't write to it cancels that.",
         reader="asyncio's reader of a connection.",
         writer="asyncio's writer of a connection.",
     ),

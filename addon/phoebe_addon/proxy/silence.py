@@ -73,6 +73,7 @@ class TimedHttpStream(QuietEngineStream):
             self.state_wait_for_response_headers,
             self.state_consume_response_body,
             self.state_stream_response_body,
+            self.state_read_on,
         )
 
     def patience_s(self) -> float:
@@ -91,7 +92,7 @@ class TimedHttpStream(QuietEngineStream):
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         # This runs for every chunk: no generator of its own, no timer.
         if isinstance(event, events.Wakeup):
-            return self._woken()
+            return self._woken(event)
         self._heard_at_s = time.monotonic()
         handled: layer.CommandGenerator[None] = super()._handle_event(event)
         return handled
@@ -100,7 +101,11 @@ class TimedHttpStream(QuietEngineStream):
     def refuse_slow_request(self) -> layer.CommandGenerator[None]:
         """Answer a request that does not come to its end."""
 
-    def _woken(self) -> layer.CommandGenerator[None]:
+    @abstractmethod
+    def state_read_on(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Be in the state in which the answer is read without the client."""
+
+    def _woken(self, _event: events.Wakeup) -> layer.CommandGenerator[None]:
         # The watchdog only wakes a stream; what is due is decided here, in the order of messages.
         if self.client_left:
             yield from self._leave()

@@ -5,6 +5,7 @@ from typing import Any
 
 from mitmproxy import addonmanager
 
+from phoebe_addon.answer.abort import Abort
 from phoebe_addon.gate.edge_secrets import SECRET_HEADER
 from phoebe_addon.gate.identity import HeaderNames
 from phoebe_addon.gate.request_body import Asking
@@ -118,12 +119,33 @@ OPTIONS = (
     Option(
         "phoebe_usage",
         str,
-        "final",
-        "When engines are asked to report usage in streams: `final`, at the end; `continuous`, on every "
-        "chunk too, so that an aborted stream has exact counts, but of engines that are declared and can't; "
-        "`auto`, on every chunk of engines that are declared and can, else at the end; `none`: they are not "
+        "auto",
+        "When engines are asked to report usage in streams: `auto`, on every chunk too, so that an aborted "
+        "stream has exact counts, of engines that are declared and can, else at the end; `final`, at the "
+        "end; `continuous`, on every chunk, but of engines that are declared and can't; `none`: they are not "
         "asked. The map's `usage` takes its place for a resource.",
         tuple(map(str, Asking)),
+    ),
+    Option(
+        "phoebe_abort",
+        str,
+        "finish",
+        "What becomes of an answer whose client goes away: `finish`, once the engine has said that it has "
+        "finished, the rest is read without the client, and before that the engine is cut off; `drain`, it "
+        "is read to its end once it has begun; `cut`, the engine is cut off at once.",
+        tuple(map(str, Abort)),
+    ),
+    Option(
+        "phoebe_abort_timeout",
+        str | None,
+        None,
+        "Seconds for which an answer is read without its client. Default: 60, with `drain` 3600.",
+    ),
+    Option(
+        "phoebe_abort_limit",
+        str,
+        "256m",
+        "How much of an answer is read without its client (k, m, g).",
     ),
     Option(
         "phoebe_engine_timeout",

@@ -9,6 +9,7 @@ from pathlib import Path
 from mitmproxy import optmanager
 from mitmproxy.utils import human
 
+from phoebe_addon.answer.abort import Abort, AbortRules
 from phoebe_addon.apis.engines import UNDECLARED, UnknownEngineError, named_engine
 from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles, Credentials
 from phoebe_addon.followed_files import Followed, UnusableFileError
@@ -30,6 +31,8 @@ type Address = tuple[str, int]
 
 _COUNT_MAX = 1_000_000
 _NO_ORIGIN = "none"
+# What a finished engine still has to say is under way; one that still works may take as long as it likes.
+_ABORT_TIMEOUT_S = {Abort.FINISH: 60.0, Abort.DRAIN: 3600.0, Abort.CUT: 60.0}
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -41,6 +44,7 @@ _UNTOLD = Forwarding(HeaderNames().all(), SECRET_HEADER, forward_identity=False)
 _NO_SECRETS = Followed.fixed(EdgeSecrets())
 _BUILT_IN_ROUTES = Followed.fixed(RouteTable(built_in_routes()))
 _PLAINTEXT = PLAINTEXT.follow()
+_FINISH = AbortRules(Abort.FINISH, _ABORT_TIMEOUT_S[Abort.FINISH], 256 * 1024 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class Settings:
     exchanges_max: int = 10_000
     exchanges_per_auth_max: int = 1000
     declared: Declared = UNSAID
+    abort: AbortRules = _FINISH
 
 
 def read_settings(
@@ -117,6 +122,7 @@ def read_settings(
         forwarding=reader.forwarding(header_names, secret_header),
         edge_secrets=edge_secrets,
         declared=reader.declared(),
+        abort=reader.abort(),
         routes=routes,
     )
     if reader.faults:
@@ -306,8 +312,19 @@ class _Reader:
         usage = self.text("phoebe_usage")
         if usage not in set(Asking):
             self.faults.append(f"phoebe_usage: {usage!r} is none of {', '.join(Asking)}")
-            return Asking.FINAL
+            return Asking.AUTO
         return Asking(usage)
+
+    def abort(self) -> AbortRules:
+        policy = self.text("phoebe_abort")
+        if policy not in set(Abort):
+            self.faults.append(f"phoebe_abort: {policy!r} is none of {', '.join(Abort)}")
+            policy = Abort.FINISH
+        given = self.optional("phoebe_abort_timeout")
+        timeout_s = _ABORT_TIMEOUT_S[Abort(policy)] if given is None else self.seconds("phoebe_abort_timeout")
+        if not timeout_s:
+            self.faults.append("phoebe_abort_timeout must be more than 0: phoebe_abort=cut reads nothing on")
+        return AbortRules(Abort(policy), timeout_s, self.size("phoebe_abort_limit"))
 
     def declared(self) -> Declared:
         try:

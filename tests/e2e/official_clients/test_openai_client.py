@@ -11,10 +11,12 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionChunk
 
+from phoebe_addon.apis.engines import find_engine
 from tests.harness import engine as engines
 from tests.harness.both_ways import NO_TLS, BothWays, Metered, fails, without_boundary
 from tests.harness.engine import LAST_CHUNK, EngineRequest, Line, Script
 
+from .conftest import ENGINES
 from .openai_streams import (
     CHATS,
     DONE,
@@ -109,6 +111,13 @@ def without_timings(chunks: list[Any]) -> list[Any]:
     return chunks
 
 
+def asked_of(resource: str) -> dict[str, bool]:
+    """What a resource's engine is asked for in a stream: all that it is declared to be able to."""
+    declared = find_engine(resource) if resource in ENGINES else None
+    running = {"continuous_usage_stats": True} if declared and declared.continuous_usage else {}
+    return {"include_usage": True, **running}
+
+
 def test_a_chat(ways: BothWays) -> None:
     ways.engine.script = engines.document(HELLO)
     heard = ways.call(client, chat)
@@ -127,7 +136,7 @@ def test_a_chat_stream_has_choices_in_every_chunk(ways: BothWays, dialect: Diale
     heard = ways.call(client, lambda client: same(chat_stream(client)))
     assert text_of(heard) == dialect.text
     assert all(chunk.usage is None for chunk in heard)
-    assert ways.added_to_body() == {"stream_options": {"include_usage": True}}
+    assert ways.added_to_body() == {"stream_options": asked_of(ways.resource)}
     # Only of a declared engine it is known that it repeats the client's word for the model.
     assert ways.event() == (dialect.metered if declared else replace(dialect.metered, untrusted=False))
 
@@ -301,7 +310,7 @@ def test_a_completion_stream_has_choices_in_every_chunk(ways: BothWays, dialect:
 
     heard = ways.call(client, call)
     assert "".join(chunk.choices[0].text for chunk in heard) == dialect.text
-    assert ways.added_to_body() == {"stream_options": {"include_usage": True}}
+    assert ways.added_to_body() == {"stream_options": asked_of(ways.resource)}
     assert ways.event() == dialect.metered
 
 

@@ -55,6 +55,7 @@ FAMILIES = (
             handover=Handover(mark("content_block.type", "fallback"), at("content_block.to.model")),
             finish_reasons=(at("delta.stop_reason"), at("stop_reason")),
             ends=(mark("type", "message_stop"),),
+            last_words=(mark("type", "content_block_stop"),),
             failures=(mark("type", "error"), mark("error")),
         ),
         errors=ErrorShape.ANTHROPIC,

@@ -33,6 +33,7 @@ FAMILIES = (
             fold=Fold.MERGE,
             finish_reasons=(at("delta.finish_reason"), at("finish_reason")),
             ends=(mark("type", "message-end"),),
+            last_words=(mark("type", "content-end", "tool-call-end"),),
             failures=(mark("error"), mark("delta.error"), mark("delta.finish_reason", "ERROR")),
         ),
         errors=ErrorShape.COHERE,

@@ -24,6 +24,7 @@ FAMILIES = (
             fold=Fold.MERGE,
             models=(at("result.model_instance_id"), at("model_instance_id")),
             ends=(mark("type", "chat.end"),),
+            last_words=(mark("type", "message.end"),),
             failures=(mark("type", "error"), mark("error")),
         ),
         generates=True,

@@ -61,6 +61,16 @@ FAMILIES = (
                 mark("type", "response.completed", "response.incomplete", "response.cancelled"),
                 mark("status", "completed", "incomplete", "cancelled"),
             ),
+            last_words=(
+                mark(
+                    "type",
+                    "response.output_text.done",
+                    "response.refusal.done",
+                    "response.function_call_arguments.done",
+                    "response.custom_tool_call_input.done",
+                    "response.mcp_call_arguments.done",
+                ),
+            ),
             failures=(
                 mark("type", "error", "response.failed"),
                 mark("response.error"),

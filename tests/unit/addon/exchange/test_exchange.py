@@ -2,6 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from phoebe_addon.answer.abort import Abort
 from phoebe_addon.exchange.event import Ending
 from phoebe_addon.exchange.exchange import EngineFailure, Exchange, Stage, StageError
 from phoebe_addon.gate.refusal import INTERNAL_ERROR, STOPPING
@@ -114,6 +115,19 @@ def test_of_several_failures_of_the_engine_the_first_holds() -> None:
     exchange.engine_failed(EngineFailure.BROKE_OFF)
 
     assert exchange.engine_failure is EngineFailure.TIMED_OUT
+
+
+def test_only_an_answer_that_has_begun_is_read_on_and_ends_as_its_clients_doing() -> None:
+    assert not asked().leave(Abort.DRAIN)
+    exchange = answering()
+    assert exchange.metering
+    exchange.metering.answer_began(200, {"content-type": "application/json"})
+    assert not exchange.leave(Abort.CUT)
+
+    assert exchange.leave(Abort.FINISH)
+    (event,) = exchange.end(Ending.PROXY_STOPPED, NOW)
+
+    assert event.outcome == "aborted"
 
 
 @pytest.mark.parametrize("ending", Ending)

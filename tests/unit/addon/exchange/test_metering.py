@@ -4,13 +4,14 @@ from uuid import RFC_4122, UUID
 
 import pytest
 
+from phoebe_addon.answer.abort import Abort
 from phoebe_addon.answer.reader import RequestFacts
 from phoebe_addon.answer.removal import Removal
 from phoebe_addon.answer.resource_watch import Clues
 from phoebe_addon.apis.engines import UNDECLARED
 from phoebe_addon.apis.families.openai_chat import STREAM_USAGE
 from phoebe_addon.exchange.admission import Admission
-from phoebe_addon.exchange.event import Ending, admission_event
+from phoebe_addon.exchange.event import Ending, admission_event, is_unbilled_output
 from phoebe_addon.exchange.metering import Metering
 from phoebe_addon.gate.identity import Identity
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
@@ -217,6 +218,91 @@ def test_an_answer_without_a_byte_has_none() -> None:
 
     assert event.HasField("answer_bytes")
     assert event.answer_bytes == 0
+
+
+LAST_WORDS = {
+    "openai.chat": (b'{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}'),
+    "openai.responses": b'{"type":"response.output_text.done","text":"all of it"}',
+    "anthropic.messages": b'{"type":"content_block_stop","index":0}',
+    "cohere.chat": b'{"type":"content-end","index":0}',
+    "lmstudio.chat": b'{"type":"message.end"}',
+    "ollama.chat": b'{"done":true,"done_reason":"stop"}',
+    "llamacpp.completion": b'{"content":"","stop":true}',
+    "sglang.generate": b'{"text":"a","meta_info":{"finish_reason":{"type":"stop"}}}',
+    "tgi.generate": b'{"generated_text":"all of it","details":null}',
+    "openai.images": b'{"type":"image_generation.completed","b64_json":"a"}',
+    "openai.transcription": b'{"type":"transcript.text.done","text":"all of it"}',
+    "openai.speech": b'{"type":"speech.audio.done"}',
+}
+WORDS = (
+    b'data: {"model":"m","type":"a","text":"one word","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+)
+
+
+def streaming(api: str, *events: bytes, status_code: int = 200, content_type: str = STREAM) -> Metering:
+    metering = Metering(replace(ADMISSION, families=(family(api),)))
+    metering.answer_began(status_code, {"content-type": content_type})
+    for event in events:
+        metering.answer_bytes(event, FIRST_BYTE)
+    return metering
+
+
+@pytest.mark.parametrize("api", LAST_WORDS)
+def test_a_stream_is_worth_reading_without_its_client_once_a_client_may_have_all_words(api: str) -> None:
+    last_words = b"data: " + LAST_WORDS[api] + b"\n\n"
+
+    assert not streaming(api, WORDS).is_worth_reading(Abort.FINISH)
+    assert streaming(api, WORDS).is_worth_reading(Abort.DRAIN)
+    assert streaming(api, WORDS, WORDS, last_words).is_worth_reading(Abort.FINISH)
+    assert not streaming(api, WORDS, last_words).is_worth_reading(Abort.CUT)
+
+
+@pytest.mark.parametrize("abort", [Abort.FINISH, Abort.DRAIN])
+def test_nothing_is_worth_reading_where_no_usage_can_be(abort: Abort) -> None:
+    assert not Metering(ADMISSION).is_worth_reading(abort)
+    assert not streaming("openai.chat", status_code=500, content_type=JSON).is_worth_reading(abort)
+    assert not streaming("openai.chat", CHUNK, FINISHED, DONE).is_worth_reading(abort)
+    assert not streaming("openai.chat", b"ID3" + bytes(50), content_type="audio/mpeg").is_worth_reading(abort)
+    compressed = streaming("openai.chat", content_type=JSON)
+    compressed.answer_began(200, {"content-type": JSON, "content-encoding": "gzip"})
+    compressed.answer_bytes(b"not gzip, all of it", FIRST_BYTE)
+    assert not compressed.is_worth_reading(abort)
+
+
+def test_a_document_is_worth_reading_from_its_head_on() -> None:
+    assert streaming("openai.embeddings", content_type=JSON).is_worth_reading(Abort.FINISH)
+
+
+def test_what_is_read_without_the_client_counts_but_not_as_passed_on() -> None:
+    metering = streaming("openai.chat", CHUNK, FINISHED)
+
+    assert metering.read_on(FINAL_USAGE) == len(FINAL_USAGE)
+    metering.read_on(DONE)
+    metering.read_to_end()
+    (event,) = metering.events(GONE, END)
+
+    assert (event.outcome, event.usage_found, event.completion_tokens) == ("aborted", True, 2)
+    assert event.answer_bytes == len(CHUNK + FINISHED)
+
+
+@pytest.mark.parametrize(
+    ("ending", "status_code", "body", "unbilled"),
+    [
+        (GONE, 200, CHUNK, True),
+        (FAILED, 200, CHUNK, True),
+        (STOPPED, 200, CHUNK, True),
+        (COMPLETE, 200, CHUNK + ERROR, True),
+        (GONE, 200, b"", False),
+        (GONE, 200, CHUNK + FINAL_USAGE, False),
+        (COMPLETE, 200, CHUNK + FINISHED + DONE, False),
+        (COMPLETE, 500, CHUNK, False),
+        (GONE, None, b"", False),
+    ],
+)
+def test_output_without_usage_is_unbilled_unless_the_answer_was_whole_or_an_error(
+    ending: Ending, status_code: int | None, body: bytes, unbilled: bool
+) -> None:
+    assert is_unbilled_output(ended(ending, status_code, STREAM, body)) is unbilled
 
 
 NAMELESS = b"{" + USAGE + b"}"

@@ -3,6 +3,8 @@ from typing import Any
 
 import pytest
 
+from phoebe_addon.answer.abort import Abort, AbortRules
+from phoebe_addon.gate.request_body import Asking
 from phoebe_addon.settings.settings import SettingsError, read_settings
 from tests.harness.addon_settings import options_with, settings_with
 
@@ -31,6 +33,28 @@ def test_a_timeout_that_is_no_number_of_seconds_is_named(text: str) -> None:
 def test_a_count_has_bounds(count: int) -> None:
     assert settings_with(phoebe_connections_max=1, phoebe_exchanges_max=1_000_000).connections_max == 1
     assert f"phoebe_connections_max: {count} is not from 1 to 1000000" in faults(phoebe_connections_max=count)
+
+
+@pytest.mark.parametrize(
+    ("policy", "timeout", "seconds"),
+    [("finish", None, 60), ("drain", None, 3600), ("cut", None, 60), ("drain", "2.5", 2.5)],
+)
+def test_a_drained_answer_has_more_time_unless_that_is_said(
+    policy: str, timeout: str | None, seconds: float
+) -> None:
+    abort = settings_with(phoebe_abort=policy, phoebe_abort_timeout=timeout, phoebe_abort_limit="1m").abort
+    assert abort == AbortRules(Abort(policy), seconds, 2**20)
+
+
+def test_what_is_read_without_a_client_has_bounds() -> None:
+    assert settings_with().abort == AbortRules(Abort.FINISH, 60, 256 * 2**20)
+    assert "phoebe_abort: 'wait' is none of finish, drain, cut" in faults(phoebe_abort="wait")
+    assert "phoebe_abort_timeout must be more than 0" in faults(phoebe_abort_timeout="0")
+    assert "phoebe_abort_limit: '0' is not a size" in faults(phoebe_abort_limit="0")
+
+
+def test_usage_is_asked_for_on_every_chunk_of_engines_that_are_declared_and_can() -> None:
+    assert settings_with().rules.asking is Asking.AUTO
 
 
 def test_edges_that_are_none_are_a_mistake() -> None:
