@@ -29,7 +29,11 @@ _ADVICE = {
 }
 
 
+REASONS = frozenset(_ADVICE)
+"""The anomalies there are."""
+
+
 def advice(reason: str, window_start: datetime, window_end: datetime) -> str:
-    """Say what to do about an anomaly in the hours [window_start, window_end)."""
+    """Say what to do about an anomaly, one of REASONS, in the hours [window_start, window_end)."""
     window = f"--since {utc_text(window_start)} --until {utc_text(window_end)}"
     return _ADVICE[reason].format(window=window)

@@ -47,6 +47,18 @@ async def test_events_are_sent_with_producer_and_number_and_leave_the_spool(
     assert sender.counted == {"stored": 3}
 
 
+async def test_a_batch_says_what_the_clock_says_when_it_is_sent(
+    sender: Sender, rater: RecordingRater
+) -> None:
+    before = datetime.now(UTC)
+    await sender.write(1)
+    sender.start()
+    await sender.until_empty()
+
+    (said,) = (batch.status.sent_at.ToDatetime(UTC) for batch in rater.batches if batch.events)
+    assert before <= said <= datetime.now(UTC)
+
+
 async def test_an_event_stays_in_the_spool_until_its_answer_has_come(
     sender: Sender, rater: RecordingRater
 ) -> None:

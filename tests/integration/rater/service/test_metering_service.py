@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
@@ -11,6 +12,7 @@ from google.rpc.status_pb2 import Status
 from phoebe_proto.v1 import metering_pb2 as pb
 from rater_service.database.database import Connection
 from rater_service.events import store
+from rater_service.events.producers import list_producers
 from tests.harness.ledger import make_event
 from tests.harness.rater import Rater
 
@@ -49,6 +51,20 @@ async def test_each_batch_is_answered_in_order_with_a_result_for_each_event(rate
     ]
     assert "outcome" in answers[0].results[1].reason
     assert "another event" in answers[2].results[1].reason
+
+
+async def test_what_a_producers_clock_says_is_compared_with_the_raters(
+    rater: Rater, caplog: pytest.LogCaptureFixture
+) -> None:
+    status = pb.ProducerStatus(producer_id="slow")
+    status.sent_at.FromDatetime(datetime.now(UTC) - timedelta(hours=1))
+    batches = (pb.StreamEventsRequest(status=status), pb.StreamEventsRequest(status=status))
+    assert len([answer async for answer in rater.metering.StreamEvents(requests(*batches))]) == 2
+    (producer,) = await list_producers(rater.pool)
+    assert producer.clock_skew is not None
+    assert abs(producer.clock_skew + timedelta(hours=1)) < timedelta(minutes=1)
+    said = [record for record in caplog.records if "the clock of producer 'slow' is" in record.message]
+    assert [record.levelname for record in said] == ["ERROR"]
 
 
 async def test_an_answer_comes_after_the_commit_while_the_stream_stays_open(rater: Rater) -> None:

@@ -1,0 +1,26 @@
+"""Each anomaly says what to do, with the hours in the command that it names."""
+
+import re
+
+from rater_service.rating import run
+from rater_service.rating.advice import REASONS, advice
+from rater_service.statements import source
+from tests.harness.ledger import HOUR, ONE_HOUR
+
+ANOMALIES = source("rating/anomalies")
+
+
+def test_every_anomaly_that_a_run_can_find_has_its_advice() -> None:
+    categories = re.findall(r"category IN \(([^)]*)\)", ANOMALIES)
+    found = set(re.findall(r"'([A-Z_]+)' AS reason", ANOMALIES))
+    found |= {name.upper() for listed in categories for name in re.findall(r"'(\w+)'", listed)}
+    found |= {run.INCOMPLETE_HOURS, run.LATE_USAGE, run.OUT_OF_TIME, run.CLOCK_SKEW}
+    assert found == REASONS
+
+
+def test_commands_name_the_hours() -> None:
+    window = "--since 2026-11-20T10:00:00Z --until 2026-11-20T11:00:00Z"
+    for reason in REASONS:
+        said = advice(reason, HOUR, HOUR + ONE_HOUR)
+        assert "{" not in said
+        assert said.count(window) == said.count("--since")
