@@ -58,8 +58,7 @@ ADVICE = {
     Finding.ROLLUP_WITHOUT_RUN: _TAMPERED,
     Finding.ROLLUP_MISSING: _RATE_AGAIN,
     Finding.RUN_DIFFERS_FROM_ROLLUPS: _TAMPERED,
-    Finding.LATE_USAGE: "rate the hour: phoebe rate --since … --until …; a routine run does so by itself up "
-    "to 35 days back",
+    Finding.LATE_USAGE: "rate the hour; a routine run does so by itself up to 35 days back",
     Finding.OUT_OF_TIME: "set the clock of that machine right, by NTP; an hour is rated by itself once it "
     "has come, and to bill one as it is: phoebe rate --since … --until … (--ahead if it has not come)",
 }

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from rater_service.audit.findings import Finding, Findings
 from rater_service.database.database import Connection
-from rater_service.hours import utc_text
+from rater_service.hours import HOUR, utc_text
 from rater_service.rating.outside import find_outside
 
 
@@ -22,9 +22,13 @@ async def audit_outside(
         examples = [
             (
                 f"hour {utc_text(late.hour)}",
-                f"{late.events} events that no run has rated"
-                if late.run is None
-                else f"{late.events} events that run {late.run}, the last over it, did not see",
+                f"{late.events} events that "
+                + (
+                    "no run has rated"
+                    if late.run is None
+                    else f"run {late.run}, the last over it, did not see"
+                )
+                + f": phoebe rate --since {utc_text(late.hour)} --until {utc_text(late.hour + HOUR)}",
             )
             for late in late_hours
         ]
