@@ -14,7 +14,7 @@ from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.audit.audit import AuditRequest, audit
 from rater_service.database.database import Pool, open_pool
 from rater_service.events.store import store_events
-from rater_service.prices.store import store_price_file
+from rater_service.prices.load import load_price_file
 from rater_service.rating.rating import rate_window
 from rater_service.rating.run import RateRequest
 from rig.programs import PRICES
@@ -67,7 +67,7 @@ async def store_in_other_order(
     random.shuffle(shuffled)
     request = RateRequest(window.start, window.end, "the books")
     async with open_pool(url) as pool:
-        await _load_prices(pool, now)
+        await _load_prices(pool)
         for batch in _cut(shuffled, random):
             await store_events(pool, batch, now)
             if random.random() < 0.2:
@@ -84,9 +84,9 @@ def _cut(events: Sequence[MeteringEvent], random: Random) -> Iterable[Sequence[M
         start = end
 
 
-async def _load_prices(pool: Pool, now: datetime) -> None:
+async def _load_prices(pool: Pool) -> None:
     async with pool.acquire() as connection:
-        await store_price_file(connection, PRICES.read_bytes(), str(PRICES), now)
+        await load_price_file(connection, PRICES.read_bytes(), str(PRICES), "the books")
 
 
 def _columns(row: type) -> str:

@@ -13,4 +13,6 @@ class NoPriceBookError(OperatorError):
     """There is nothing to rate or quote by."""
 
     def __init__(self) -> None:
-        super().__init__("no price file was ever loaded; start `phoebe serve` with --prices FILE")
+        super().__init__(
+            "no price file was ever loaded, or all were withdrawn; start `phoebe serve` with --prices FILE"
+        )

@@ -16,8 +16,9 @@ from rater_service.bills.explanation import (
 from rater_service.bills.rollups import reading
 from rater_service.database.database import Connection, Pool
 from rater_service.errors import OperatorError
+from rater_service.prices.loadings import BEGINNING
 from rater_service.prices.resolution import NoPrice, Price, resolve
-from rater_service.prices.store import list_books, load_book, load_history
+from rater_service.prices.store import load_book, load_history, read_timeline
 from rater_service.rating.run import RUN_OVERLAP
 from rater_service.rollup import KEY, VALUES, RollupKey, Version
 from rater_service.statements import bound
@@ -72,12 +73,13 @@ async def _explain(connection: Connection, wanted: int | RollupKey) -> Explanati
             f"`phoebe report --by hour,resource,model --auth {key.auth_id}` lists what was"
         )
     now = None if row is None else _version(row)
+    run = None if row is None else await _run(connection, row["run"])
     return Explanation(
         key=key,
         id=changes[-1].rollup if row is None else row["id"],
         now=now,
-        run=None if row is None else await _run(connection, row["run"]),
-        origin=None if now is None else await _origin(connection, key, now),
+        run=run,
+        origin=None if now is None else await _origin(connection, key, now, run),
         changes=tuple(changes),
         events=await _events(connection, key),
     )
@@ -112,20 +114,20 @@ async def _run(connection: Connection, number: int) -> RunStamp | None:
     return None if record is None else RunStamp(**dict(record))
 
 
-async def _origin(connection: Connection, key: RollupKey, now: Version) -> RateOrigin:
-    kept = await list_books(connection)
-    (its,) = (one for one in kept if one.loading.content_hash == now.price_book)
+async def _origin(connection: Connection, key: RollupKey, now: Version, run: RunStamp | None) -> RateOrigin:
+    timeline = await read_timeline(connection)
+    known_at = BEGINNING if run is None else run.knowledge_at
+    loading = timeline.pricing(now.price_book, key.window_start, known_at)
     book = await load_book(connection, now.price_book)
     found = resolve(book, key.model_id, now.base_model)
     price = found if isinstance(found, Price) else None
     history = await load_history(connection, key.window_start)
     current = history.resolve(key.model_id, now.base_model, key.window_start)
+    prices_hours = loading in timeline.in_turn
     return RateOrigin(
-        content_hash=book.content_hash,
-        source=its.loading.source,
-        loaded_at=its.loading.loaded_at,
-        in_force_from=its.loading.in_force_from,
-        in_force_until=its.in_force_until,
+        loading=loading,
+        prices_hours=prices_hours,
+        in_force_until=timeline.until(loading) if prices_hours else None,
         price=price,
         base=None if price is None or price.derived_from is None else book.base_models[price.derived_from],
         current=current if not isinstance(current, NoPrice) else None,

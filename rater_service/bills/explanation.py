@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from rater_service.money import Rates, decimal_text
 from rater_service.prices.history import Quote
+from rater_service.prices.loadings import Loading
 from rater_service.prices.pricebook import FINE_TUNE_PREFIX
 from rater_service.prices.resolution import Price
 from rater_service.rollup import RollupKey, Version
@@ -41,15 +42,15 @@ class RollupChange:
 class RateOrigin:
     """Where the applied rates come from.
 
-    price: what the book says of the model; None: it does not price it. base: the rates of the base model that
-    a derived price was made from. in_force_until None: no later book is known. current: the price that a run
-    with reprice would apply now, in whichever book it stands; None: no book has one.
+    loading: the one by which they were applied. prices_hours: whether any hour is priced by it as things are;
+    not if it was replaced or withdrawn since. in_force_until None: no later loading is known. price: what its
+    book says of the model; None: it does not price it. base: the rates of the base model that a derived price
+    was made from. current: the price that a run with reprice would apply now, in whichever book it stands;
+    None: no book has one.
     """
 
-    content_hash: str
-    source: str
-    loaded_at: datetime
-    in_force_from: datetime | None
+    loading: Loading
+    prices_hours: bool
     in_force_until: datetime | None
     price: Price | None
     base: Rates | None
@@ -58,7 +59,7 @@ class RateOrigin:
     @property
     def is_frozen(self) -> bool:
         """Whether rating this hour anew would take another book."""
-        return self.current is None or self.current.book.content_hash != self.content_hash
+        return self.current is None or self.current.book.content_hash != self.loading.content_hash
 
 
 @dataclass(frozen=True, slots=True)

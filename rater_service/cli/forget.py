@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store, user_name
+from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store
 from rater_service.database.database import OPERATOR_ERRORS
 from rater_service.errors import OperatorError
 from rater_service.events.forget import Erased, Person, count_person, erase_person
+from rater_service.process_owner import user_name
 from rater_service.views.terminal import OnPart, reported_progress, write, write_json
 
 

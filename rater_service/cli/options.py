@@ -1,7 +1,5 @@
 """Options that several commands share, and what stands behind them."""
 
-import getpass
-import os
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -117,14 +115,6 @@ LateDays = Annotated[
         "no older than this; older ones it names.",
     ),
 ]
-
-
-def user_name() -> str:
-    """Return the name of the user who runs the command."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"  # in a container the user often has no name
 
 
 @asynccontextmanager

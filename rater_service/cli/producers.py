@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store, user_name
+from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store
 from rater_service.errors import OperatorError
 from rater_service.events.producers import Producer, list_producers, retire_producer
+from rater_service.process_owner import user_name
 from rater_service.views.producers import producer_json, show_producers
 from rater_service.views.terminal import write, write_json
 

@@ -17,11 +17,11 @@ from rater_service.cli.options import (
     DataDir,
     moment_option,
     open_store,
-    user_name,
 )
 from rater_service.database.database import OPERATOR_ERRORS, Pool
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.hours import InvalidWindow
+from rater_service.process_owner import user_name
 from rater_service.retention.archive import archive_events
 from rater_service.retention.drop import EventsCame, drop_events
 from rater_service.retention.retention import (

@@ -56,7 +56,7 @@ def quote(  # noqa: PLR0913 - one parameter per option
     """
     moment = at or datetime.now(UTC)
     if prices is not None:
-        history = history_of_file(prices, moment)
+        history = history_of_file(prices)
     else:
         with progress("reading the price books"):
             history = asyncio.run(stored_history(moment, database_url, data))

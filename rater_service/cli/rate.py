@@ -1,9 +1,6 @@
 """`phoebe rate`: rates a window and reports what needs a human."""
 
 import asyncio
-import getpass
-import os
-import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -28,7 +25,9 @@ from rater_service.cli.options import (
 from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.hours import trailing_window, utc_text
-from rater_service.prices.store import read_price_file, store_price_file
+from rater_service.prices.load import load_price_file
+from rater_service.prices.store import read_price_file
+from rater_service.process_owner import process_owner
 from rater_service.rating.rating import rate_window
 from rater_service.rating.run import (
     REQUESTED_BY_LENGTH_MAX,
@@ -127,7 +126,7 @@ def rate(  # noqa: PLR0913 - one parameter per option
     chosen = Mode.ROUTINE if since is None else Mode.BACKFILL
     request = RateRequest(
         *_window(since, until, now),
-        requested_by=by or _requester(),
+        requested_by=by or f"cli:{process_owner()}",
         mode=chosen if mode is None else Mode[mode.name],
         dry_run=dry_run,
         reprice=reprice,
@@ -135,7 +134,7 @@ def rate(  # noqa: PLR0913 - one parameter per option
         ahead=ahead,
     )
     parts = list(_parts(request, now))
-    price_file = None if prices is None else (read_price_file(prices), str(prices))
+    price_file = None if prices is None else (read_price_file(prices), str(prices.absolute()))
     with reported_progress("rating") as on_part:
         results = asyncio.run(_rate(parts, price_file, database_url, data, on_part))
     every_run = [run for result in results for run in result.all_runs()]
@@ -156,14 +155,6 @@ def _window(since: datetime | None, until: datetime | None, now: datetime) -> tu
     if (since is None) != (until is None):
         raise typer.BadParameter("--since and --until go together: give both or neither")
     return trailing_window(now) if since is None or until is None else (since, until)
-
-
-def _requester() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = f"uid {os.getuid()}"  # in a container the user often has no name
-    return f"cli:{user}@{socket.gethostname()}"
 
 
 def _parts(request: RateRequest, now: datetime) -> Iterator[RateRequest]:
@@ -217,8 +208,9 @@ def _not_rated(part: RateRequest, error: Exception) -> str:
 
 async def _load(pool: Pool, content: bytes, source: str) -> None:
     async with pool.acquire() as connection:
-        stored = await store_price_file(connection, content, source, datetime.now(UTC))
-    for warning in stored.warnings:
-        complain(f"warning: {warning}")
-    if (superseded := stored.not_in_force(source)) is not None:
-        complain(f"warning: {superseded}")
+        loaded = await load_price_file(connection, content, source, f"cli:{process_owner()}")
+    if loaded.plan is not None:
+        for line in loaded.told(source):
+            complain(line)
+    for alarm in loaded.alarms(source):
+        complain(f"warning: {alarm}")

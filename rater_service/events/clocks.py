@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from rater_service.database.clock import SKEW_WARNED
 from rater_service.database.database import Connection
 from rater_service.statements import bound
 
-# NTP keeps clocks within milliseconds; what is measured includes the way of a message.
-SKEW_WARNED = timedelta(seconds=5)
 # Events get into the wrong hour, and hours look incomplete.
 SKEW_NAMED = timedelta(seconds=60)
 # Producers report every ten seconds; one that has not for a day says nothing of its clock.

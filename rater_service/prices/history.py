@@ -1,28 +1,13 @@
-"""All price books that were ever loaded, and which of them prices a moment."""
+"""The price books that are or will be in force, and which of them prices a moment."""
 
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
-from rater_service.hours import HOUR, hour_of
+from rater_service.prices.loadings import BEGINNING, in_turn
 from rater_service.prices.pricebook import PriceBook
 from rater_service.prices.resolution import NoPrice, NoPriceReason, Price, resolve
-
-_BEGINNING = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Loading:
-    """One act of putting a price file into service: which book, from which file, and when.
-
-    in_force_from: the moment it comes into force; None: from the beginning. Times are UTC-aware.
-    """
-
-    content_hash: str
-    source: str
-    loaded_at: datetime
-    in_force_from: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +16,11 @@ class BookInForce:
 
     book: PriceBook
     in_force_from: datetime | None
-    loaded_at: datetime
+
+    @property
+    def start(self) -> datetime:
+        """When it comes into force; the earliest time there is for one from the beginning."""
+        return self.in_force_from or BEGINNING
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +41,13 @@ class Quote:
 class PriceHistory:
     """Which book prices what when.
 
-    since: the entries are those that can price a moment from then on; None: those that can price any.
+    entries: in the order in which they were loaded. since: they are those that can price a moment from then
+    on; None: those that can price any.
     """
 
     def __init__(self, entries: Iterable[BookInForce], since: datetime | None = None) -> None:
-        last_of_start = ever_in_force(entries)
-        self._entries = tuple(last_of_start.values())
-        self._starts = tuple(last_of_start)
+        self._entries = in_turn(entries)
+        self._starts = tuple(entry.start for entry in self._entries)
         self._since = since
 
     def __bool__(self) -> bool:
@@ -86,29 +75,3 @@ class PriceHistory:
         entry = self._entries[index]
         until = self._starts[index + 1] if index + 1 < len(self._starts) else None
         return Quote(price, entry.book, entry.in_force_from, until)
-
-
-def in_force_from(book: PriceBook, loaded_at: datetime, first_ever: bool) -> datetime | None:
-    """Say when a book comes into force that is loaded for the first time at `loaded_at` (UTC-aware).
-
-    Its own `effective_from`; without one the next whole UTC hour after loading, and for the first book ever
-    None: from the beginning.
-    """
-    if book.effective_from is not None:
-        return book.effective_from
-    if first_ever:
-        return None
-    return hour_of(loaded_at) + HOUR
-
-
-def ever_in_force[T: (BookInForce, Loading)](entries: Iterable[T]) -> dict[datetime, T]:
-    """Give what comes into force when, in order.
-
-    Of two books that come into force together only the one loaded last ever is.
-    """
-    in_order = sorted(entries, key=lambda entry: (_start(entry), entry.loaded_at))
-    return {_start(entry): entry for entry in in_order}
-
-
-def _start(entry: BookInForce | Loading) -> datetime:
-    return entry.in_force_from or _BEGINNING

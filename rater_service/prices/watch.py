@@ -1,42 +1,65 @@
-"""Loads the price file, and loads it again when it changes."""
+"""Loads the price file, loads it again when it changes, and notices when others load another one."""
 
 import asyncio
 import logging
-from datetime import UTC, datetime
+import time
+from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import NoReturn
 
 import asyncpg
 
 from rater_service import followed_files
+from rater_service.database.clock import read_clock
 from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
 from rater_service.errors import OperatorError
 from rater_service.followed_files import FileChanges, FollowedFile
 from rater_service.hours import utc_text
 from rater_service.prices.faults import PriceFileError
-from rater_service.prices.store import StoredBook, store_price_file
+from rater_service.prices.load import load_price_file
+from rater_service.prices.loadings import Loading, Timeline
+from rater_service.prices.store import read_timeline
 
 logger = logging.getLogger(__name__)
 
 
-class PriceWatch:
-    """A price file that the service follows. One that is refused changes nothing."""
+# Between two questions what was loaded last.
+COMPARE_EVERY_S = 15.0
 
-    def __init__(self, pool: Pool, path: Path) -> None:
+
+class PriceWatch:
+    """A price file that the service follows. One that is refused changes nothing.
+
+    by: who loads it, for the record.
+    """
+
+    def __init__(self, pool: Pool, path: Path, by: str) -> None:
         self._pool = pool
         self._path = path
+        # For the record: whoever reads it does not know where this process ran.
+        self._source = str(path.absolute())
+        self._by = by
         self._changes = FileChanges(f"the price file {path}", [FollowedFile(path, f"the price file {path}")])
+        self._content_hash = ""
+        self._compared_at = 0.0
+        self._told_of: int | None = None
 
     @property
     def fault(self) -> str:
         """Why the file as it is now is not loaded, so that earlier prices hold; empty when it is."""
         return self._changes.fault
 
+    @property
+    def is_latest(self) -> bool:
+        """Whether what was loaded last is this file, and was not withdrawn, as far as was asked."""
+        return self._told_of is None
+
     async def load(self) -> None:
         """Load the file. Raises OperatorError, with all faults, if it is refused or can't be read."""
         (file,) = await asyncio.to_thread(self._changes.read)
         try:
-            await self._store(file.content)
+            await self._load(file.content)
         except PriceFileError as error:
             raise OperatorError(_refused(error)) from error
         self._changes.use()
@@ -46,13 +69,14 @@ class PriceWatch:
         while True:
             await asyncio.sleep(followed_files.PERIOD_S)
             await self._look()
+            await self._compare()
 
     async def _look(self) -> None:
         found = await asyncio.to_thread(self._changes.look)
         if found is None:
             return
         try:
-            await self._store(found[0].content)
+            await self._load(found[0].content)
         except PriceFileError as error:
             self._changes.refuse(_refused(error))
         except (asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as error:
@@ -62,25 +86,55 @@ class PriceWatch:
         else:
             self._changes.use()
 
-    async def _store(self, content: bytes) -> None:
+    async def _load(self, content: bytes) -> None:
         async with self._pool.acquire() as connection:
-            stored = await store_price_file(connection, content, str(self._path), datetime.now(UTC))
-        _log(self._path, stored)
+            loaded = await load_price_file(connection, content, self._source, self._by)
+        self._content_hash = sha256(content).hexdigest()
+        self._told_of = loaded.loading.number if loaded.loading.withdrawn_at else None
+        for line in loaded.told(str(self._path)):
+            logger.info("%s", line)
+        for alarm in loaded.alarms(str(self._path)):
+            logger.warning("%s", alarm)
+
+    async def _compare(self) -> None:
+        """Say when another file was loaded, or this one withdrawn: this service's file is not what counts."""
+        if time.monotonic() - self._compared_at < COMPARE_EVERY_S:
+            return
+        self._compared_at = time.monotonic()
+        try:
+            async with self._pool.acquire() as connection:
+                timeline = await read_timeline(connection)
+                now = (await read_clock(connection)).now
+        except (asyncpg.PostgresError, *UNAVAILABLE_ERRORS):
+            return  # the gauges say that the database is away, and the next question comes soon
+        self._tell_of_latest(timeline, now)
+
+    def _tell_of_latest(self, timeline: Timeline, now: datetime) -> None:
+        latest = timeline.latest
+        if latest is None or (latest.content_hash == self._content_hash and latest.withdrawn_at is None):
+            self._told_of = None
+            return
+        if latest.number == self._told_of:
+            return
+        self._told_of = latest.number
+        logger.warning("THE PRICE FILE %s %s", self._path, _lost_to(latest))
+        for line in timeline.outlook(now):
+            logger.warning("%s", line)
+
+
+def _lost_to(latest: Loading) -> str:
+    if latest.withdrawn_at is not None:
+        return (
+            f"IS NOT LOADED: {latest.describe()} was loaded last, and was withdrawn "
+            f"{utc_text(latest.withdrawn_at)} by {latest.withdrawn_by}. A price file is loaded when it "
+            "changes, or when a service starts with another than was loaded last"
+        )
+    return (
+        f"IS NOT WHAT WAS LOADED LAST: that is {latest.describe()}. What is loaded last counts; this file is "
+        "loaded again when it changes or this service starts. All services on one database should follow the "
+        "same file"
+    )
 
 
 def _refused(error: PriceFileError) -> str:
     return f"the price file is refused: {error}"
-
-
-def _log(path: Path, stored: StoredBook) -> None:
-    for warning in stored.warnings:
-        logger.warning("price file %s: %s", path, warning)
-    since = stored.loading.in_force_from
-    logger.info(
-        "price file %s: book %s, in force from %s",
-        path,
-        stored.loading.content_hash,
-        "the beginning" if since is None else utc_text(since),
-    )
-    if (superseded := stored.not_in_force(str(path))) is not None:
-        logger.warning("THE PRICE FILE %s", superseded)

@@ -7,9 +7,10 @@ from itertools import groupby
 
 import asyncpg
 
+from rater_service.database.clock import SKEW_WARNED
 from rater_service.database.database import Connection
 from rater_service.database.long_statements import fetch
-from rater_service.events.clocks import SKEW_WARNED, Skew, skewed_producers
+from rater_service.events.clocks import Skew, skewed_producers
 from rater_service.events.producers import IncompleteProducers
 from rater_service.hours import HOUR
 from rater_service.rating.advice import advice

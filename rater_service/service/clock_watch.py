@@ -2,7 +2,8 @@
 
 import logging
 
-from rater_service.events.clocks import SKEW_WARNED, Skew
+from rater_service.database.clock import SKEW_WARNED
+from rater_service.events.clocks import Skew
 from rater_service.events.producer_status import StatusRow
 
 logger = logging.getLogger(__name__)

@@ -105,6 +105,12 @@ class Metrics:
             ["file"],
             registry=self.registry,
         )
+        self._price_file_latest = Gauge(
+            "phoebe_price_file_latest",
+            "Whether the price file that this service follows is what was loaded last, and not withdrawn.",
+            registry=self.registry,
+        )
+        self._price_file_latest.set(1)
         self._database_up = Gauge(
             "phoebe_database_up", "Whether the database could be asked last time.", registry=self.registry
         )
@@ -123,6 +129,10 @@ class Metrics:
         fault: why; empty when it can.
         """
         self._file_refused.labels(name).set_function(lambda: bool(fault()))
+
+    def follow_price_file(self, is_latest: Callable[[], bool]) -> None:
+        """Have the gauge tell whether the price file of this service is what was loaded last."""
+        self._price_file_latest.set_function(is_latest)
 
     @contextmanager
     def batch(self) -> Iterator[None]:

@@ -15,13 +15,16 @@ from grpc_reflection.v1alpha import reflection
 
 from phoebe_proto.v1 import metering_pb2, metering_pb2_grpc, rating_pb2, rating_pb2_grpc
 from rater_service.background import Background
+from rater_service.database.clock import read_clock
 from rater_service.database.database import Pool, open_database, open_pool
 from rater_service.database.schema import migrate, require_fitting_schema
 from rater_service.errors import OperatorError
 from rater_service.events.partitions import keep_making_partitions, try_to_make_partitions
 from rater_service.followed_files import follow
 from rater_service.limits import CALLS_MAX, CHANNEL_OPTIONS
+from rater_service.prices.store import read_timeline
 from rater_service.prices.watch import PriceWatch
+from rater_service.process_owner import process_owner
 from rater_service.rating.run import LATE_MAX
 from rater_service.rating.schedule import RatingSchedule
 from rater_service.service.call_guard import CallGuard
@@ -149,15 +152,28 @@ def _stop_signals(stopping: asyncio.Event) -> Iterator[None]:
 async def _load_prices(pool: Pool, file: Path | None, metrics: Metrics, background: Background) -> None:
     """Load the price file, and follow its changes."""
     if file is None:
-        if not await pool.fetchval("SELECT EXISTS (SELECT FROM price_book)"):
-            logger.warning(
-                "no price file was ever loaded: events are stored, but can't be rated; use --prices FILE"
-            )
+        await _tell_of_prices(pool)
         return
-    watch = PriceWatch(pool, file)
+    watch = PriceWatch(pool, file, f"serve:{process_owner()}")
     await watch.load()
     metrics.follow_file("prices", lambda: watch.fault)
+    metrics.follow_price_file(lambda: watch.is_latest)
     background.start(PRICE_FILE_TASK, watch.keep_fresh, "changes of the price file are not noticed")
+
+
+async def _tell_of_prices(pool: Pool) -> None:
+    """Say by what usage is rated without a price file of this service's own."""
+    async with pool.acquire() as connection:
+        timeline = await read_timeline(connection)
+        now = (await read_clock(connection)).now
+    if not timeline.in_turn:
+        logger.warning(
+            "no price file was ever loaded, or all were withdrawn: events are stored, but can't be rated; "
+            "use --prices FILE"
+        )
+        return
+    for line in timeline.outlook(now):
+        logger.info("prices loaded earlier: %s", line)
 
 
 async def _make_partitions(pool: Pool, background: Background) -> None:

@@ -109,12 +109,12 @@ def _show_origin(origin: RateOrigin) -> None:
         _show_derivation(origin.price, origin)
     elif origin.price is not None:
         write(f"rates: {_SOURCES[origin.price.source]}")
-    since = "the beginning" if origin.in_force_from is None else utc_text(origin.in_force_from)
+    loading = origin.loading
+    since = "the beginning" if loading.in_force_from is None else utc_text(loading.in_force_from)
     until = "further notice" if origin.in_force_until is None else utc_text(origin.in_force_until)
-    write(
-        f"price book: {origin.content_hash} ({origin.source}, loaded {utc_text(origin.loaded_at)}), "
-        f"in force from {since} until {until}"
-    )
+    spell = f"in force from {since} until {until}" if origin.prices_hours else "which prices no hour any more"
+    loaded = f"{loading.source}, loaded {utc_text(loading.loaded_at)}"
+    write(f"price book: {loading.content_hash} ({loaded}), {spell}")
     if origin.is_frozen:
         write(_frozen_text(origin))
 
@@ -244,11 +244,14 @@ def _origin_json(origin: RateOrigin) -> dict[str, object]:
     price = origin.price
     current = origin.current
     return {
-        "price_book": origin.content_hash,
-        "file": origin.source,
-        "loaded_at": origin.loaded_at,
-        "in_force_from": origin.in_force_from,
+        "price_book": origin.loading.content_hash,
+        "loading": origin.loading.number,
+        "file": origin.loading.source,
+        "loaded_at": origin.loading.loaded_at,
+        "loaded_by": origin.loading.loaded_by,
+        "in_force_from": origin.loading.in_force_from,
         "in_force_until": origin.in_force_until,
+        "prices_hours": origin.prices_hours,
         "source": None if price is None else price.source,
         "derived_from": None if price is None else price.derived_from,
         "premium": None if price is None or price.premium is None else price.premium.describe(),

@@ -10,11 +10,12 @@ from uuid import UUID
 import asyncpg
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from rater_service.database.database import Pool
+from rater_service.database.clock import Clock, ClockReading
+from rater_service.database.database import Connection, Pool
 from rater_service.events.store import Fate, store_events
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text
-from rater_service.prices.store import store_price_file
+from rater_service.prices.load import Loaded, load_price_file
 from rater_service.rating.rating import rate_window
 from rater_service.rating.run import Mode, RateRequest, RateResult
 from rater_service.wire_time import to_timestamp
@@ -66,16 +67,29 @@ def make_event(at: datetime = HOUR, /, **fields: object) -> MeteringEvent:
     return MeteringEvent(**given)  # type: ignore[arg-type] # tests name the fields
 
 
+def clock_at(moment: datetime) -> Clock:
+    """Make a clock of the database that stands still."""
+
+    async def clock(_: Connection) -> ClockReading:
+        return ClockReading(moment, timedelta(0))
+
+    return clock
+
+
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """A database with price books, and what is done with it."""
 
     pool: Pool
 
-    async def load(self, content: bytes = PRICES, at: datetime = HOUR - 24 * ONE_HOUR) -> None:
+    async def load(self, content: bytes = PRICES, at: datetime = HOUR - 24 * ONE_HOUR) -> Loaded:
         """Load a price file at a moment."""
         async with self.pool.acquire() as connection:
-            await store_price_file(connection, content, "prices.yaml", at)
+            return await load_price_file(connection, content, "prices.yaml", "a test", clock_at(at))
+
+    async def forget_prices(self) -> None:
+        """Take away all price books and loadings, and bills that refer to them."""
+        await self.force("TRUNCATE price_book CASCADE")
 
     async def store(self, *events: MeteringEvent) -> None:
         """Store events, all of them new."""

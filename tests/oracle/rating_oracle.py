@@ -112,13 +112,17 @@ class Oracle:
     bill: dict[Key, Rollup] = field(default_factory=dict)
 
     def load(self, book: Book, loaded_in_hour: int, effective: int | None) -> None:
-        """Load a price file; one that was loaded before changes nothing."""
-        if any(other.name == book.name for _, _, other in self.books):
+        """Load a price file; the one that was loaded last changes nothing."""
+        if self.books and self.books[-1][2].name == book.name:
             return
-        if effective is not None:
-            start: float = effective
-        else:
-            start = loaded_in_hour + 1 if self.books else -inf
+        known = any(other.name == book.name for _, _, other in self.books)
+        start: float = loaded_in_hour + 1 if self.books else -inf
+        if effective is not None and not (known and effective <= loaded_in_hour):
+            start = effective
+        # What was to come gives way, which is told by an hour that never comes.
+        self.books = [
+            (inf if begins > loaded_in_hour else begins, place, other) for begins, place, other in self.books
+        ]
         self.books.append((start, len(self.books), book))
 
     def run(self, first: int, end: int, *, reprice: bool, dry_run: bool) -> Run:
@@ -170,13 +174,15 @@ class Oracle:
 
     def _look_up(self, hour: int, model: str, base: str | None) -> tuple[float, Billed, str] | None:
         """The price in an hour, with its book and the hour from which that is in force."""
-        last_of_start = {start: book for start, _, book in sorted(self.books, key=lambda each: each[:2])}
-        starts = sorted(last_of_start)
-        begun = [start for start in starts if start <= hour]
-        for start in starts[max(len(begun) - 1, 0) :]:
-            price = last_of_start[start].price(model, base)
+        later = sorted(start for start, _, _ in self.books if hour < start < inf)
+        for moment in [float(hour), *later]:
+            begun = [each for each in self.books if each[0] <= moment]
+            if not begun:
+                continue
+            start, _, book = max(begun, key=lambda each: each[1])
+            price = book.price(model, base)
             if price is not None:
-                return start, price, last_of_start[start].name
+                return start, price, book.name
         return None
 
     def _reconcile(

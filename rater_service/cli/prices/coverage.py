@@ -73,6 +73,6 @@ def coverage(  # noqa: PLR0913 - one parameter per option
 
 def _history(prices: Path | None, moment: datetime, database_url: str | None, data_dir: Path) -> PriceHistory:
     if prices is not None:
-        return history_of_file(prices, moment)
+        return history_of_file(prices)
     with progress("reading the price books"):
         return asyncio.run(stored_history(moment, database_url, data_dir))

@@ -2,23 +2,35 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rater_service.cli.books import book_of_file, find_kept, kept_books, looks_like_a_hash
+from rater_service.cli.books import book_of_file, find_book, looks_like_a_hash
 from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store
 from rater_service.cli.window import Window, parse_window
-from rater_service.database.database import Pool
+from rater_service.database.clock import read_clock
 from rater_service.errors import NoPriceBookError, OperatorError
 from rater_service.prices.comparison import compare_books, impact
+from rater_service.prices.loadings import Timeline
 from rater_service.prices.pricebook import PriceBook
-from rater_service.prices.store import KeptBook, load_book
+from rater_service.prices.store import load_book, read_timeline
 from rater_service.rating.price_impact import WindowUsage, read_usage
 from rater_service.views.price_diff import Impact, as_document, show
-from rater_service.views.terminal import progress, write_json
+from rater_service.views.terminal import progress, write, write_json
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is compared; outlook: what the database says is in force and to come, where it was asked."""
+
+    before: PriceBook
+    after: PriceBook
+    usage: WindowUsage | None = None
+    outlook: tuple[str, ...] = ()
 
 
 def diff(
@@ -62,16 +74,18 @@ def diff(
             name: book_of_file(Path(name)) for name in names if name and Path(name).exists()
         }
         if window is not None or any(name not in files for name in names):
-            before, after, usage = asyncio.run(_with_database(names, files, window, database_url, data))
+            found = asyncio.run(_with_database(names, files, window, database_url, data))
         else:
-            before, after = (files[name] for name in names)
-            usage = None
-        changes = compare_books(before, after)
-        found = _impact(window, usage, before, after)
+            found = Found(files[names[0]], files[names[1]])
+        changes = compare_books(found.before, found.after)
+        impacts = _impact(window, found)
     if as_json:
-        write_json(as_document(before, after, changes, found))
-    else:
-        show(before, after, changes, found)
+        document = as_document(found.before, found.after, changes, impacts)
+        write_json(document | {"outlook": found.outlook})
+        return
+    show(found.before, found.after, changes, impacts)
+    for line in found.outlook:
+        write(line)
 
 
 async def _with_database(
@@ -80,38 +94,36 @@ async def _with_database(
     window: Window | None,
     database_url: str | None,
     data_dir: Path,
-) -> tuple[PriceBook, PriceBook, WindowUsage | None]:
+) -> Found:
     async with open_store(database_url, data_dir) as pool:
-        kept = await kept_books(pool)
-        before, after = [
-            files[name] if name in files else await _kept_book(pool, name, kept) for name in names
-        ]
-        return before, after, None if window is None else await read_usage(pool, window.start, window.end)
+        async with pool.acquire() as connection:
+            timeline = await read_timeline(connection)
+            now = (await read_clock(connection)).now
+            before, after = [
+                files[name] if name in files else await load_book(connection, _named(name, timeline, now))
+                for name in names
+            ]
+        usage = None if window is None else await read_usage(pool, window.start, window.end)
+    return Found(before, after, usage, timeline.outlook(now))
 
 
-async def _kept_book(pool: Pool, name: str | None, kept: list[KeptBook]) -> PriceBook:
-    wanted = _in_force(kept) if name is None else _named(name, kept)
-    async with pool.acquire() as connection:
-        return await load_book(connection, wanted.loading.content_hash)
-
-
-def _named(name: str, kept: list[KeptBook]) -> KeptBook:
+def _named(name: str | None, timeline: Timeline, now: datetime) -> str:
+    if name is None:
+        return _in_force(timeline, now)
     if not looks_like_a_hash(name):
         raise OperatorError(f"there is no file {name}, and it is not the hash of a price book either")
-    return find_kept(kept, name)
+    return find_book(timeline, name)
 
 
-def _in_force(kept: list[KeptBook]) -> KeptBook:
-    now = datetime.now(UTC)
-    begun = [each for each in kept if each.loading.in_force_from is None or each.loading.in_force_from <= now]
-    if not kept:
+def _in_force(timeline: Timeline, now: datetime) -> str:
+    if not timeline.in_turn:
         raise NoPriceBookError
-    return begun[-1] if begun else kept[0]
+    # Before the first one is in force, it prices what there is.
+    return (timeline.at(now) or timeline.in_turn[0]).content_hash
 
 
-def _impact(
-    window: Window | None, usage: WindowUsage | None, before: PriceBook, after: PriceBook
-) -> Impact | None:
-    if window is None or usage is None:
+def _impact(window: Window | None, found: Found) -> Impact | None:
+    if window is None or found.usage is None:
         return None
-    return Impact(window.start, window.end, impact(before, after, usage.usage), usage.unbillable_events)
+    customers = impact(found.before, found.after, found.usage.usage)
+    return Impact(window.start, window.end, customers, found.usage.unbillable_events)

@@ -1,35 +1,35 @@
-"""`phoebe prices list` and `show`: the price books that were loaded into the database."""
+"""`phoebe prices list` and `show`: the loadings of price files, and the books they loaded."""
 
 import asyncio
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rater_service.cli.books import HASH_CHARS_MIN, find_kept, looks_like_a_hash
+from rater_service.cli.books import HASH_CHARS_MIN, find_book, looks_like_a_hash
 from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store
+from rater_service.database.clock import read_clock
 from rater_service.errors import OperatorError
-from rater_service.prices.pricebook import PriceBook
-from rater_service.prices.store import KeptBook, list_books, load_book
-from rater_service.views.kept_books import kept_book_json, show_kept_books
+from rater_service.prices.store import load_book, read_timeline
+from rater_service.views.price_loadings import ListedLoadings, loadings_json, show_loadings
 from rater_service.views.terminal import write_json
 
 
 def list_prices(
     database_url: DatabaseUrl = None, data: DataDir = DATA_DIR_DEFAULT, as_json: AsJson = False
 ) -> None:
-    """List every price book that was ever loaded, in the order in which they are in force.
+    """List every loading of a price file, in order: past ones, the one in force, and what is to come.
+
+    Also those that never came into force, because they were replaced before their hour or withdrawn.
 
     Exit codes: 0 done; 1 failure.
     """
-    books = asyncio.run(_with_books(database_url, data))
-    now = datetime.now(UTC)
+    listed = asyncio.run(_listed(database_url, data))
     if as_json:
-        write_json([kept_book_json(kept, book, now) for kept, book in books])
+        write_json(loadings_json(listed))
     else:
-        show_kept_books(books, now)
+        show_loadings(listed)
 
 
 def show_prices(
@@ -54,15 +54,15 @@ def show_prices(
     sys.stdout.buffer.flush()
 
 
-async def _with_books(database_url: str | None, data_dir: Path) -> list[tuple[KeptBook, PriceBook]]:
+async def _listed(database_url: str | None, data_dir: Path) -> ListedLoadings:
     async with open_store(database_url, data_dir) as pool, pool.acquire() as connection:
-        return [
-            (kept, await load_book(connection, kept.loading.content_hash))
-            for kept in await list_books(connection)
-        ]
+        timeline = await read_timeline(connection)
+        hashes = {loading.content_hash for loading in timeline.loadings}
+        books = {content_hash: await load_book(connection, content_hash) for content_hash in hashes}
+        return ListedLoadings(timeline, books, (await read_clock(connection)).now)
 
 
 async def _content(name: str, database_url: str | None, data_dir: Path) -> bytes:
     async with open_store(database_url, data_dir) as pool, pool.acquire() as connection:
-        kept = find_kept(await list_books(connection), name)
-        return (await load_book(connection, kept.loading.content_hash)).content
+        content_hash = find_book(await read_timeline(connection), name)
+        return (await load_book(connection, content_hash)).content

@@ -10,6 +10,7 @@ from rater_service.cli.options import AsJson
 from rater_service.cli.prices.coverage import coverage
 from rater_service.cli.prices.diff import diff
 from rater_service.cli.prices.kept import list_prices, show_prices
+from rater_service.cli.prices.withdraw import withdraw
 from rater_service.prices.file import PriceFileError, parse_price_file
 from rater_service.prices.store import read_price_file
 from rater_service.views.price_check import checked_json, show_checked
@@ -53,3 +54,4 @@ app.command()(diff)
 app.command()(coverage)
 app.command(name="list")(list_prices)
 app.command(name="show")(show_prices)
+app.command()(withdraw)

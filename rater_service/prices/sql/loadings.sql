@@ -1,9 +1,4 @@
--- When price books were loaded and from when they are in force, without the books.
--- :since: only those that can price a moment from then on, which are the one in force then and all later ones; before the
--- first one is in force, all (NULL: all).
-SELECT content_hash, source, loaded_at, in_force_from
-FROM price_book
-WHERE coalesce(in_force_from, '-infinity') >= coalesce((
-    SELECT max(coalesce(in_force_from, '-infinity'))
-    FROM price_book
-    WHERE coalesce(in_force_from, '-infinity') <= :since), '-infinity')
+-- Every loading there was, in order, without the books.
+SELECT number, content_hash, source, loaded_at, loaded_by, db_role, in_force_from, replaced_by, withdrawn_at, withdrawn_by
+FROM every_price_loading
+ORDER BY number

@@ -44,7 +44,7 @@ async def test_every_answer_on_the_page_is_what_the_command_answers(
         moment: datetime = await ledger.pool.fetchval("SELECT clock_timestamp()")
         return moment
 
-    await ledger.force("TRUNCATE price_book CASCADE")
+    await ledger.forget_prices()
     await ledger.load((ROOT / "prices" / "example.yaml").read_bytes())
     first_run = await store(
         usage(0, "acme", (1000, 400, 500)),

@@ -105,7 +105,7 @@ async def test_rates_are_traced_to_what_the_price_file_says(
     assert price is not None
     assert (price.source, price.derived_from) == (source, derived_from)
     assert (price.exact, price.billed) == (rates(*exact), rates(*billed))
-    assert (told.origin.source, told.origin.in_force_from, told.origin.is_frozen) == (
+    assert (told.origin.loading.source, told.origin.loading.in_force_from, told.origin.is_frozen) == (
         "prices.yaml",
         None,
         False,

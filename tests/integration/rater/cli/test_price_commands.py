@@ -9,8 +9,9 @@ import pytest
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.cli import main
+from rater_service.rating.withdrawal import withdraw_loading
 from tests.harness.answering import answering
-from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger
+from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 
 pytestmark = pytest.mark.one_postgres
 
@@ -39,29 +40,66 @@ def file_of(folder: Path, content: bytes, name: str = "new.yaml") -> str:
     return str(folder / name)
 
 
-async def test_all_books_are_listed_in_the_order_in_which_they_are_in_force(
+async def test_all_loadings_are_listed_past_present_and_to_come(
     ledger: Ledger, database_url: str, capsys: Capture
 ) -> None:
     await ledger.load(DEARER, HOUR)
-    replaced = DEARER + b"# loaded in the same hour, but later\n"
-    await ledger.load(replaced, HOUR + ONE_HOUR / 2)
-    future = DEARER + b'effective_from: "2099-01-01T00:00:00Z"\n'
-    await ledger.load(future, HOUR)
+    await ledger.load(DEARER + b"# loaded in the same hour, but later\n", HOUR + ONE_HOUR / 2)
+    await ledger.load(DEARER + b'effective_from: "2099-01-01T00:00:00Z"\n', HOUR + 2 * ONE_HOUR)
+    await withdraw_loading(ledger.pool, 4, "ops")
+    await ledger.load(DEARER + b'effective_from: "2098-01-01T00:00:00Z"\n', HOUR + 3 * ONE_HOUR)
 
     assert await phoebe(database_url, "list", "--json") == 0
 
     listed = json.loads(capsys.readouterr().out)
-    assert [(each["state"], each["in_force_from"], each["in_force_until"]) for each in listed] == [
-        ("past", None, "2026-11-20T11:00:00Z"),
-        ("replaced", "2026-11-20T11:00:00Z", "2026-11-20T11:00:00Z"),
-        ("in force", "2026-11-20T11:00:00Z", "2099-01-01T00:00:00Z"),
-        ("to come", "2099-01-01T00:00:00Z", None),
+    assert [
+        (each["loading"], each["state"], each["in_force_from"], each["in_force_until"], each["replaced_by"])
+        for each in listed
+    ] == [
+        (1, "past", None, "2026-11-20T11:00:00Z", None),
+        (2, "replaced", "2026-11-20T11:00:00Z", None, 3),
+        (3, "in force", "2026-11-20T11:00:00Z", "2098-01-01T00:00:00Z", None),
+        (4, "withdrawn", "2099-01-01T00:00:00Z", None, None),
+        (5, "to come", "2098-01-01T00:00:00Z", None, None),
     ]
+    assert {(each["file"], each["loaded_by"]) for each in listed} == {("prices.yaml", "a test")}
+    assert [each["withdrawn_by"] for each in listed] == [None, None, None, "ops", None]
     assert await phoebe(database_url, "list") == 0
     table = capsys.readouterr().out
-    assert "4 price books" in table
-    assert "the beginning" in table
-    assert "multiplier 1.5" in table
+    for part in (
+        "5 loadings of 5 price books", "the beginning", "multiplier 1.5", "replaced by 3", "by ops",
+        "in force: book ", "to come: book ", "from 2098-01-01T00:00:00Z until further notice",
+    ):  # fmt: skip
+        assert part in table
+
+
+async def test_a_loading_to_come_is_withdrawn_by_the_command(
+    ledger: Ledger, database_url: str, capsys: Capture
+) -> None:
+    await ledger.load(DEARER + b'effective_from: "2099-01-01T00:00:00Z"\n', HOUR)
+    await ledger.store(make_event())
+    await ledger.rate()
+
+    assert await phoebe(database_url, "withdraw", "1") == 1
+    assert "loading 1 can't be withdrawn: 1 hour was priced by it" in capsys.readouterr().err
+    assert await phoebe(database_url, "withdraw", "--by", "ops") == 0
+    shown = capsys.readouterr().out
+    for part in (
+        "withdrawn: book ",
+        "(loading 2, ",
+        "from the beginning until further notice",
+        "to come: nothing",
+    ):
+        assert part in shown
+    assert await phoebe(database_url, "withdraw") == 1
+    assert "name the loading to withdraw" in capsys.readouterr().err
+    for name, said in (
+        ("2", "was withdrawn before"),
+        ("7", "'7' is no loading"),
+        ("abcdef", "no price book"),
+    ):
+        assert await phoebe(database_url, "withdraw", name) == 1
+        assert said in capsys.readouterr().err
 
 
 async def test_without_books_the_list_says_what_to_do(database_url: str, capsys: Capture) -> None:

@@ -34,6 +34,7 @@ TABLES = {
     "pruned_number",
     "rejected_event",
     "price_book",
+    "price_loading",
     "rating_run",
     "rated_usage",
     "rated_usage_change",

@@ -32,7 +32,7 @@ from rater_service.events.producer_status import StatusRow
 from rater_service.events.producers import list_producers, retire_producer
 from rater_service.events.rejected import list_rejected, retry_rejected
 from rater_service.events.store import Fate, store_events
-from rater_service.prices.store import list_books
+from rater_service.prices.store import read_timeline
 from rater_service.rating.price_impact import read_usage
 from rater_service.rating.rating import rate_window
 from rater_service.rating.run import RateRequest
@@ -138,7 +138,7 @@ async def read_everything(pool: Pool, wanted: Selection) -> None:
     assert {event.kind for event in await list_rejected(pool, None, 10)} == {"CONFLICT", "REJECTED"}
     assert len((await read_usage(pool, *window)).usage) == 2
     async with pool.acquire() as connection:
-        assert len(await list_books(connection)) == 1
+        assert len((await read_timeline(connection)).in_turn) == 1
     metrics = Metrics()
     await metrics.refresh(pool)
     assert metrics.registry.get_sample_value("phoebe_database_up") == 1

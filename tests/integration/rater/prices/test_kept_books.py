@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from phoebe_proto.v1 import rating_pb2 as pb
-from rater_service.prices import parsed_books, store
+from rater_service.prices import load, parsed_books, store
 from rater_service.prices.file import LoadedPriceFile, parse_price_file
 from rater_service.prices.parsed_books import ParsedBooks
-from rater_service.prices.store import list_books, load_history, store_price_file
+from rater_service.prices.store import load_history, read_timeline
 from rater_service.wire_time import to_timestamp
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 from tests.harness.rater import Rater
@@ -30,7 +30,9 @@ class Parsed:
 
     def begin(self) -> None:
         """Begin anew."""
-        self._monkeypatch.setattr(store, "PARSED_BOOKS", ParsedBooks())
+        fresh = ParsedBooks()
+        for module in (load, store):
+            self._monkeypatch.setattr(module, "PARSED_BOOKS", fresh)
         self.files.clear()
 
     def _parse(self, content: bytes, source: str) -> LoadedPriceFile:
@@ -49,9 +51,10 @@ def price_file(since: datetime) -> bytes:
 
 async def load_one_for_each_hour(ledger: Ledger) -> list[bytes]:
     """Load files that are in force from one hour after the other, the last from HOUR on."""
-    files = [price_file(HOUR - n * ONE_HOUR) for n in reversed(range(COUNT))]
-    for number, content in enumerate(files):
-        await ledger.load(content, at=HOUR - timedelta(days=3) + timedelta(minutes=number))
+    starts = [HOUR - n * ONE_HOUR for n in reversed(range(COUNT))]
+    files = [price_file(start) for start in starts]
+    for start, content in zip(starts, files, strict=True):
+        await ledger.load(content, at=start - ONE_HOUR / 2)
     return files
 
 
@@ -100,15 +103,15 @@ async def test_books_are_listed_without_being_read(ledger: Ledger, parsed: Parse
     await load_one_for_each_hour(ledger)
     parsed.begin()
     async with ledger.pool.acquire() as connection:
-        kept = await list_books(connection)
-    assert [one.loading.in_force_from for one in kept[1:]] == [one.in_force_until for one in kept[:-1]]
-    assert (len(kept), kept[-1].in_force_until, parsed.files) == (COUNT + 1, None, [])
+        timeline = await read_timeline(connection)
+    kept = timeline.in_turn
+    assert [one.in_force_from for one in kept[1:]] == [timeline.until(one) for one in kept[:-1]]
+    assert (len(kept), timeline.until(kept[-1]), parsed.files) == (COUNT + 1, None, [])
 
 
 async def test_loading_a_file_reads_no_other(ledger: Ledger, parsed: Parsed) -> None:
     await load_one_for_each_hour(ledger)
     parsed.begin()
     content = price_file(HOUR + ONE_HOUR)
-    async with ledger.pool.acquire() as connection:
-        assert (await store_price_file(connection, content, "prices.yaml", HOUR)).is_new
+    assert (await ledger.load(content, HOUR)).plan is not None
     assert parsed.files == [content]

@@ -1,6 +1,7 @@
 """A service follows its price file: what is good is taken, what is not changes nothing and is shouted."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from phoebe_proto.v1 import rating_pb2
 from rater_service.errors import OperatorError
 from rater_service.prices.store import load_history
 from rater_service.prices.watch import PriceWatch
+from rater_service.rating.withdrawal import withdraw_loading
 from rater_service.service.metrics import Metrics
 from tests.harness.ledger import PRICES, Ledger
 from tests.harness.rater import Rater
@@ -28,7 +30,7 @@ FORGOTTEN = PRICES.replace(
 
 @asynccontextmanager
 async def followed(ledger: Ledger, file: Path) -> AsyncIterator[PriceWatch]:
-    watch = PriceWatch(ledger.pool, file)
+    watch = PriceWatch(ledger.pool, file, "serve:a test")
     await watch.load()
     following = asyncio.create_task(watch.keep_fresh())
     try:
@@ -52,6 +54,12 @@ async def until_there_are(ledger: Ledger, count: int) -> None:
 async def until_logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
     async with asyncio.timeout(WAIT_S):
         while text not in caplog.text:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def until_latest(*watches: PriceWatch, expected: tuple[bool, ...]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while tuple(watch.is_latest for watch in watches) != expected:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
@@ -142,13 +150,56 @@ async def test_without_the_database_the_change_is_loaded_when_it_is_back(
     file = tmp_path / "prices.yaml"
     file.write_bytes(PRICES)
     async with followed(ledger, file):
-        await ledger.pool.execute("ALTER TABLE price_book RENAME TO price_book_away")
+        await ledger.pool.execute("ALTER TABLE price_loading RENAME TO price_loading_away")
         file.write_bytes(FORGOTTEN)
-        await until_logged(caplog, 'relation "price_book" does not exist')
-        await ledger.pool.execute("ALTER TABLE price_book_away RENAME TO price_book")
+        await until_logged(caplog, 'relation "price_loading" does not exist')
+        await ledger.pool.execute("ALTER TABLE price_loading_away RENAME TO price_loading")
         await until_there_are(ledger, 2)
+
+
+async def test_of_two_services_with_different_files_the_last_to_load_counts_and_both_say_so(
+    ledger: Ledger, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("rater_service.prices.watch.COMPARE_EVERY_S", 0.0)
+    one, other = tmp_path / "one.yaml", tmp_path / "other.yaml"
+    one.write_bytes(PRICES)
+    other.write_bytes(FORGOTTEN)
+    async with followed(ledger, one) as first:
+        assert "was loaded last: nothing to load" in caplog.text
+        async with followed(ledger, other) as second:
+            assert f"{other}: book" in caplog.text
+            assert f"(loading 2, {other}, loaded" in caplog.text
+            assert "to come: book" in caplog.text
+            await until_logged(caplog, f"THE PRICE FILE {one} IS NOT WHAT WAS LOADED LAST: that is book")
+            await until_latest(first, second, expected=(False, True))
+            one.write_bytes(FORGOTTEN)
+            await until_latest(first, second, expected=(True, True))
+    assert await books(ledger) == 2
+    assert caplog.text.count("IS NOT WHAT WAS LOADED LAST") == 1
+
+
+async def test_a_service_says_that_its_file_was_withdrawn(
+    ledger: Ledger, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rater_service.prices.watch.COMPARE_EVERY_S", 0.0)
+    file = tmp_path / "prices.yaml"
+    file.write_bytes(FORGOTTEN)
+    async with followed(ledger, file) as watch:
+        await withdraw_loading(ledger.pool, None, "cli:ops@host-1")
+        await until_logged(caplog, f"THE PRICE FILE {file} IS NOT LOADED: book")
+        assert "by cli:ops@host-1. A price file is loaded when it changes" in caplog.text
+        await until_latest(watch, expected=(False,))
+        file.write_bytes(FORGOTTEN + b"# meant so\n")
+        await until_latest(watch, expected=(True,))
+    caplog.clear()
+    await withdraw_loading(ledger.pool, None, "cli:ops@host-1")
+    async with followed(ledger, file) as watch:
+        assert f"THE PRICE FILE {file} IS NOT IN FORCE" in caplog.text
+        assert not watch.is_latest
+    assert await books(ledger) == 3
 
 
 async def test_a_file_that_cannot_be_used_at_the_start_is_an_error(ledger: Ledger, tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match="can't read the price file"):
-        await PriceWatch(ledger.pool, tmp_path / "nowhere").load()
+        await PriceWatch(ledger.pool, tmp_path / "nowhere", "serve:a test").load()

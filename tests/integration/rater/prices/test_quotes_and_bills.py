@@ -64,7 +64,7 @@ async def check(
     ledger: Ledger, loaded: list[tuple[bytes, int]], model: str, base: str | None, at: datetime
 ) -> None:
     await ledger.forget()
-    await ledger.pool.execute("TRUNCATE price_book CASCADE")
+    await ledger.forget_prices()
     for content, minutes in sorted(loaded, key=lambda each: each[1]):
         await ledger.load(content, HOUR + timedelta(minutes=minutes))
     tokens = {"prompt_tokens": 1003, "cached_tokens": 17, "completion_tokens": 211}

@@ -248,7 +248,7 @@ class Story:
 
     async def tell(self, drawn: list[tuple[str, object]]) -> None:
         await self.ledger.forget()
-        await self.ledger.force("DELETE FROM price_book")
+        await self.ledger.forget_prices()
         await self.ledger.load()
         for minutes, (step, argument) in enumerate([*drawn, ("rate", (0, 3, True))]):
             await self.take(step, argument, HOUR + timedelta(minutes=minutes))

@@ -46,7 +46,7 @@ class RatingMachine(RuleBasedStateMachine):
         self.sent: list[DrawnEvent] = []
         self.minute = 0
         self.runner.run(self.ledger.forget())
-        self.runner.run(self.ledger.force("TRUNCATE price_book CASCADE"))
+        self.runner.run(self.ledger.forget_prices())
         self.load(book)
 
     @rule(book=books(), minutes=st.integers(1, 90))

@@ -3,7 +3,6 @@
 import asyncio
 import signal
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,11 +15,10 @@ from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceStub
 from rater_service import background as background_module
 from rater_service.background import Background
 from rater_service.errors import OperatorError
-from rater_service.prices.store import load_history, store_price_file
 from rater_service.service.health import NEEDED_TASKS, PRICE_FILE_TASK, TOKENS_TASK
 from rater_service.service.protection import ProtectionFiles
 from rater_service.service.server import SERVICES, ServerSettings, running_server, serve
-from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
+from tests.harness.ledger import PRICES, make_event
 from tests.harness.rater import Rater
 from tests.harness.served_rater import served_rater
 
@@ -215,32 +213,3 @@ async def test_health_tells_which_services_lack_a_task_they_need_until_it_is_bac
         crash(TOKENS_TASK)
         await until([not_serving, not_serving, not_serving])
         watch.cancel()
-
-
-async def test_price_files_are_kept_once_with_when_they_came_into_force(ledger: Ledger) -> None:
-    later = PRICES.replace(b"0.000000600", b"0.000000700")
-    now = datetime.now(UTC)
-    async with ledger.pool.acquire() as connection:
-        known = await store_price_file(connection, PRICES, "again.yaml", now)
-        assert (known.is_new, known.loading.in_force_from, known.superseded_by) == (False, None, None)
-        second = await store_price_file(connection, later, "later.yaml", HOUR)
-        assert (second.is_new, second.loading.in_force_from) == (True, HOUR + ONE_HOUR)
-        back = await store_price_file(connection, PRICES, "back.yaml", HOUR + 2 * ONE_HOUR)
-        assert not back.is_new
-        assert back.superseded_by is not None
-        assert back.superseded_by == second.loading
-        assert await load_history(connection)
-    assert await ledger.pool.fetchval("SELECT count(*) FROM price_book") == 2
-
-
-async def test_of_first_price_files_at_once_only_one_is_in_force_from_the_beginning(ledger: Ledger) -> None:
-    await ledger.pool.execute("DELETE FROM price_book")
-    files = [PRICES + f"# {n}\n".encode() for n in range(5)]
-
-    async def keep(content: bytes) -> None:
-        async with ledger.pool.acquire() as connection:
-            await store_price_file(connection, content, "f", HOUR)
-
-    await asyncio.gather(*(keep(content) for content in files))
-    firsts = await ledger.pool.fetchval("SELECT count(*) FROM price_book WHERE in_force_from IS NULL")
-    assert firsts == 1

@@ -18,6 +18,7 @@ from rater_service.bills.explanation import (
 from rater_service.hours import HOUR
 from rater_service.money import Rates
 from rater_service.prices.history import Quote
+from rater_service.prices.loadings import Loading
 from rater_service.prices.pricebook import Identity, PriceBook
 from rater_service.prices.resolution import Price, PriceSource
 from rater_service.rollup import RollupKey, Version
@@ -47,7 +48,8 @@ def quote(content_hash: str) -> Quote:
     return Quote(PRICE, book, None, None)
 
 
-ORIGIN = RateOrigin("c0ffee", "prices.yaml", NOON, None, None, PRICE, None, quote("c0ffee"))
+LOADING = Loading(1, "c0ffee", "prices.yaml", NOON, "a test", "phoebe", None)
+ORIGIN = RateOrigin(LOADING, True, None, PRICE, None, quote("c0ffee"))
 
 
 def run(number: int) -> RunStamp:

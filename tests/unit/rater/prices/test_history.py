@@ -1,10 +1,10 @@
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from rater_service.money import Rates
-from rater_service.prices.history import BookInForce, PriceHistory, Quote, in_force_from
+from rater_service.prices.history import BookInForce, PriceHistory, Quote
 from rater_service.prices.pricebook import Identity, PriceBook
 from rater_service.prices.resolution import NoPrice, NoPriceReason
 
@@ -13,22 +13,20 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
-def book(name: str, models: str, effective_from: datetime | None = None) -> PriceBook:
+def book(name: str, models: str) -> PriceBook:
     rate = Decimal(len(name))
     prices = dict.fromkeys(models.split(), Rates(rate, rate, rate))
-    return PriceBook(name, name.encode(), prices, {}, Identity(), {}, effective_from)
+    return PriceBook(name, name.encode(), prices, {}, Identity(), {}, None)
 
 
-def entry(
-    name: str, models: str, in_force: datetime | None, loaded_at: datetime = NOON - 100 * HOUR
-) -> BookInForce:
-    return BookInForce(book(name, models), in_force, loaded_at)
+def entry(name: str, models: str, in_force: datetime | None) -> BookInForce:
+    return BookInForce(book(name, models), in_force)
 
 
 FIRST = entry("first", "a", None)
 SECOND_BOOK = entry("second", "a b", NOON)
 THIRD = entry("third", "a b c", NOON + HOUR)
-HISTORY = PriceHistory([THIRD, FIRST, SECOND_BOOK])
+HISTORY = PriceHistory([FIRST, SECOND_BOOK, THIRD])
 
 
 def quoted(history: PriceHistory, model_id: str, at: datetime) -> Quote:
@@ -82,8 +80,7 @@ def test_where_no_book_prices_a_model_the_reason_is_given() -> None:
 
 
 def test_of_two_books_for_the_same_hour_only_the_one_loaded_last_counts() -> None:
-    corrected = entry("corrected", "a", NOON, loaded_at=NOON - HOUR)
-    history = PriceHistory([corrected, entry("mistaken", "a b", NOON, loaded_at=NOON - 2 * HOUR)])
+    history = PriceHistory([entry("mistaken", "a b", NOON), entry("corrected", "a", NOON)])
 
     assert quoted(history, "a", NOON).book.content_hash == "corrected"
     assert quoted(history, "a", NOON).effective_until is None
@@ -96,30 +93,13 @@ def test_a_history_without_books_is_false_and_prices_nothing() -> None:
     assert HISTORY
 
 
-@pytest.mark.parametrize(
-    ("loaded_at", "starts"),
-    [
-        (NOON, NOON + HOUR),
-        (NOON + SECOND, NOON + HOUR),
-        (NOON + HOUR - timedelta(microseconds=1), NOON + HOUR),
-        (datetime(2026, 11, 20, 17, 45, tzinfo=timezone(timedelta(hours=5, minutes=30))), NOON + HOUR),
-    ],
-)
-def test_a_later_book_comes_into_force_with_the_next_whole_utc_hour(
-    loaded_at: datetime, starts: datetime
-) -> None:
-    assert in_force_from(book("b", "a"), loaded_at, first_ever=False) == starts
+def test_a_book_that_reaches_back_takes_the_place_of_all_that_were_loaded_before_it() -> None:
+    history = PriceHistory([FIRST, SECOND_BOOK, THIRD, entry("back", "a", NOON - HOUR)])
 
-
-def test_the_first_book_ever_holds_from_the_beginning() -> None:
-    assert in_force_from(book("b", "a"), NOON, first_ever=True) is None
-
-
-@pytest.mark.parametrize("first_ever", [True, False])
-def test_a_book_that_names_its_hour_holds_from_then(first_ever: bool) -> None:
-    named = book("b", "a", effective_from=NOON - 5 * HOUR)
-
-    assert in_force_from(named, NOON, first_ever) == NOON - 5 * HOUR
+    assert quoted(history, "a", NOON - 2 * HOUR).effective_until == NOON - HOUR
+    for hour in range(-1, 3):
+        assert quoted(history, "a", NOON + hour * HOUR).book.content_hash == "back"
+    assert history.resolve("c", None, NOON) == NoPrice(NoPriceReason.NO_PRICE)
 
 
 def test_a_history_from_a_moment_on_tells_nothing_of_earlier_ones() -> None:
