@@ -3,13 +3,14 @@
 A change is taken once two looks, a period apart, found the same content, so that a file that is still being
 written is not taken: the first half of a price file can be a price file. Links are followed anew at every
 look; that is how Kubernetes changes a mounted Secret or ConfigMap. A file that is gone or can't be used is
-reported once, and what was in use stays in use until there is something better.
+reported, and again every minute, and what was in use stays in use until there is something better.
 """
 
 import asyncio
 import logging
 import os
 import stat
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -22,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 PERIOD_S = 1.0
 """Between two looks. A look that finds nothing new costs one `stat` for each file."""
+
+REMIND_EVERY_S = 60.0
+"""How often it is said again that what files say now is not in use."""
 
 FILE_BYTES_MAX = 16 * 1024 * 1024
 """Anything longer is another file."""
@@ -61,6 +65,7 @@ class FileChanges:
         self.name = name
         self.fault = ""
         self._files = tuple(files)
+        self._said_at = 0.0
         self._in_use: bytes | None = None
         self._offered: bytes | None = None
         self._last_found: bytes | str | None = None
@@ -79,6 +84,7 @@ class FileChanges:
 
         Whoever gets it says with `use`, `refuse` or `postpone` what came of it.
         """
+        self._remind()
         shapes = self._shapes()
         if shapes == self._dealt_with:
             return None
@@ -120,7 +126,15 @@ class FileChanges:
         """Note that the files can't be used as they are."""
         if fault != self.fault:
             self.fault = fault
-            logger.error("what was in use stays in use: %s", fault)
+            self._say_fault()
+
+    def _remind(self) -> None:
+        if self.fault and time.monotonic() - self._said_at >= REMIND_EVERY_S:
+            self._say_fault()
+
+    def _say_fault(self) -> None:
+        self._said_at = time.monotonic()
+        logger.error("what was in use stays in use: %s", self.fault)
 
     def postpone(self, fault: str) -> None:
         """Note that what was read can't be used now, for a reason outside of it: it is offered again."""

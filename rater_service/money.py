@@ -29,6 +29,11 @@ def rounds_badly(exact: Decimal) -> bool:
     return _EXACT.multiply(abs(change), 1000) > exact
 
 
+def per_million(rate: Decimal) -> Decimal:
+    """Return a rate, USD per token, as USD per million tokens, exactly."""
+    return _EXACT.scaleb(rate, 6)
+
+
 @dataclass(frozen=True, slots=True)
 class Rates:
     """What one token of each kind costs: USD per token, never negative."""

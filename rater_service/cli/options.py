@@ -12,6 +12,7 @@ import typer
 from rater_service.database.database import Pool, open_database, open_pool
 from rater_service.errors import OperatorError
 from rater_service.hours import InvalidWindow
+from rater_service.prices.pricebook import Allowed
 from rater_service.rating.run import LATE_MAX
 
 DATA_DIR_DEFAULT = Path(".phoebe/data")
@@ -115,6 +116,31 @@ LateDays = Annotated[
         "no older than this; older ones it names.",
     ),
 ]
+AllowRate = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-rate",
+        metavar="MODEL",
+        show_default=False,
+        help="Take a rate of this model above 0.001 USD per token as meant, also of what derives from it. "
+        "May be repeated. The file can say it too: allow: { rates: [MODEL] }.",
+    ),
+]
+AllowChange = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-change",
+        metavar="MODEL",
+        show_default=False,
+        help="Take a change of this model's rates by more than ten times, up or down, as meant, also of what "
+        "derives from it. May be repeated. The file can say it too: allow: { changes: [MODEL] }.",
+    ),
+]
+
+
+def allowed_prices(rates: list[str] | None, changes: list[str] | None) -> Allowed:
+    """Give what --allow-rate and --allow-change allow."""
+    return Allowed(frozenset(rates or ()), frozenset(changes or ()))
 
 
 @asynccontextmanager

@@ -24,9 +24,12 @@ from rater_service.cli.migrate import migrate
 from rater_service.cli.options import (
     DATA_DIR_DEFAULT,
     LATE_DAYS_DEFAULT,
+    AllowChange,
+    AllowRate,
     DatabaseUrl,
     DataDir,
     LateDays,
+    allowed_prices,
 )
 from rater_service.cli.plugins import PluggableGroup
 from rater_service.cli.prices import prices as cli_prices
@@ -110,6 +113,8 @@ def serve(  # noqa: PLR0913 - one parameter per option
             help="The price file to load. Without it the ones loaded earlier hold.",
         ),
     ] = None,
+    allow_rate: AllowRate = None,
+    allow_change: AllowChange = None,
     database_url: DatabaseUrl = None,
     data: DataDir = DATA_DIR_DEFAULT,
     allow_plaintext: Annotated[
@@ -168,7 +173,9 @@ def serve(  # noqa: PLR0913 - one parameter per option
     """Run the gRPC service: store events, rate windows, quote prices.
 
     Stops cleanly on SIGTERM and Ctrl-C. The embedded PostgreSQL is migrated at the start; for any other run
-    `phoebe migrate` first. A price file with any fault is refused, with all of them listed.
+    `phoebe migrate` first. A price file with any fault is refused, with all of them listed; so is one whose
+    prices are probably mistakes, see `phoebe prices check`. --allow-rate and --allow-change count at the
+    start only; when the file changes later, it says itself what is meant.
 
     Exit codes: 0 stopped when told to; 1 it could not start.
     """
@@ -188,6 +195,7 @@ def serve(  # noqa: PLR0913 - one parameter per option
         metrics or None,
         None if rate_every is None else RatingSchedule(rate_every, timedelta(seconds=rate_delay)),
         timedelta(days=late_days),
+        allowed_prices(allow_rate, allow_change),
     )
     asyncio.run(run(settings))
 

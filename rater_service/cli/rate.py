@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -13,11 +13,14 @@ import typer
 from rater_service.cli.options import (
     DATA_DIR_DEFAULT,
     LATE_DAYS_DEFAULT,
+    AllowChange,
+    AllowRate,
     AsJson,
     DatabaseUrl,
     DataDir,
     LateDays,
     WindowStart,
+    allowed_prices,
     explained_windows,
     moment_option,
     open_store,
@@ -26,6 +29,7 @@ from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.hours import trailing_window, utc_text
 from rater_service.prices.load import load_price_file
+from rater_service.prices.pricebook import Allowed
 from rater_service.prices.store import read_price_file
 from rater_service.process_owner import process_owner
 from rater_service.rating.rating import rate_window
@@ -47,6 +51,15 @@ RUNS_MAX = 120
 
 class AnomaliesFound(NeedsAttention):
     """The run went through and found something that needs a human."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PriceFile:
+    """A price file to load before rating; allowed: what is meant although it looks like a mistake."""
+
+    content: bytes
+    source: str
+    allowed: Allowed
 
 
 class _ModeName(StrEnum):
@@ -109,6 +122,8 @@ def rate(  # noqa: PLR0913 - one parameter per option
         Path | None,
         typer.Option("--prices", metavar="FILE", show_default=False, help="Load this price file first."),
     ] = None,
+    allow_rate: AllowRate = None,
+    allow_change: AllowChange = None,
     database_url: DatabaseUrl = None,
     data: DataDir = DATA_DIR_DEFAULT,
     as_json: AsJson = False,
@@ -134,7 +149,13 @@ def rate(  # noqa: PLR0913 - one parameter per option
         ahead=ahead,
     )
     parts = list(_parts(request, now))
-    price_file = None if prices is None else (read_price_file(prices), str(prices.absolute()))
+    price_file = (
+        None
+        if prices is None
+        else _PriceFile(
+            read_price_file(prices), str(prices.absolute()), allowed_prices(allow_rate, allow_change)
+        )
+    )
     with reported_progress("rating") as on_part:
         results = asyncio.run(_rate(parts, price_file, database_url, data, on_part))
     every_run = [run for result in results for run in result.all_runs()]
@@ -178,7 +199,7 @@ def _parts(request: RateRequest, now: datetime) -> Iterator[RateRequest]:
 
 async def _rate(
     parts: list[RateRequest],
-    price_file: tuple[bytes, str] | None,
+    price_file: _PriceFile | None,
     database_url: str | None,
     data_dir: Path,
     on_part: OnPart,
@@ -186,7 +207,7 @@ async def _rate(
     results: list[RateResult] = []
     async with open_store(database_url, data_dir) as pool:
         if price_file is not None:
-            await _load(pool, *price_file)
+            await _load(pool, price_file)
         for part in parts:
             if len(parts) > 1:
                 on_part(f"rating {utc_text(part.window_start)} to {utc_text(part.window_end)}")
@@ -206,11 +227,12 @@ def _not_rated(part: RateRequest, error: Exception) -> str:
     return f"the database can't be used now, and {window} was not rated; try again: {reason}"
 
 
-async def _load(pool: Pool, content: bytes, source: str) -> None:
+async def _load(pool: Pool, file: _PriceFile) -> None:
+    by = f"cli:{process_owner()}"
     async with pool.acquire() as connection:
-        loaded = await load_price_file(connection, content, source, f"cli:{process_owner()}")
+        loaded = await load_price_file(connection, file.content, file.source, by, file.allowed)
     if loaded.plan is not None:
-        for line in loaded.told(source):
+        for line in loaded.told(file.source):
             complain(line)
-    for alarm in loaded.alarms(source):
+    for alarm in loaded.alarms(file.source):
         complain(f"warning: {alarm}")

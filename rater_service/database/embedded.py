@@ -25,6 +25,11 @@ async def server(data_dir: Path) -> AsyncIterator[str]:
         await asyncio.to_thread(stop, running)
 
 
+def has_data(data_dir: Path) -> bool:
+    """Tell whether there is data of a server in `data_dir`."""
+    return (data_dir / "postgresql" / "PG_VERSION").exists()
+
+
 def start(data_dir: Path) -> "PostgresServer":
     """Run the server on the data in `data_dir`/postgresql, which is made if it is not there.
 

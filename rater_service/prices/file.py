@@ -8,9 +8,11 @@ from hashlib import sha256
 from rater_service.money import Rates, billed_rate, decimal_text, rounds_badly
 from rater_service.prices.faults import Fault, PriceFileError, shown
 from rater_service.prices.fields import FieldPlace, FieldReader
-from rater_service.prices.file_yaml import Entry, Mapping, Node, Refused, Scalar, read_tree
+from rater_service.prices.file_yaml import Entry, Mapping, Node, Refused, Scalar, Sequence, read_tree
 from rater_service.prices.pricebook import (
     FINE_TUNE_PREFIX,
+    NOTHING_ALLOWED,
+    Allowed,
     DerivedFineTune,
     FineTune,
     Identity,
@@ -31,10 +33,11 @@ _PREMIUM_PARAMETER = {"identity": None, "multiplier": "factor", "markup": "marku
 
 @dataclass(frozen=True, slots=True)
 class LoadedPriceFile:
-    """A price book and what is worth a warning about it."""
+    """A price book, what is worth a warning about it, and the line on which the file names each model."""
 
     book: PriceBook
     warnings: tuple[Fault, ...]
+    lines: dict[str, int]
 
 
 def parse_price_file(content: bytes, source: str) -> LoadedPriceFile:
@@ -48,7 +51,7 @@ def parse_price_file(content: bytes, source: str) -> LoadedPriceFile:
     book = reader.book(content)
     if book is None or reader.read.faults:
         raise PriceFileError(source, _by_line(reader.read.faults))
-    return LoadedPriceFile(book, _by_line(reader.warnings))
+    return LoadedPriceFile(book, _by_line(reader.warnings), reader.lines)
 
 
 def _by_line(faults: list[Fault]) -> tuple[Fault, ...]:
@@ -61,7 +64,7 @@ class _PriceFileReader:
     def __init__(self) -> None:
         self.read = FieldReader()
         self.warnings: list[Fault] = []
-        self._lines: dict[str, int] = {}
+        self.lines: dict[str, int] = {}
 
     def book(self, content: bytes) -> PriceBook | None:
         root = self._root(content)
@@ -74,20 +77,23 @@ class _PriceFileReader:
             "fine_tunes",
             "gpu_floor_rates",
             "effective_from",
+            "allow",
         )
         sections = self.read.fields(root, FieldPlace(), required=("version", "base_models"), known=known)
         self._version(sections.get("version"))
         base_models = self._base_models(sections.get("base_models"))
         premium = self._premium(sections.get("fine_tune_premium"))
         self._check_premium(premium, base_models)
+        fine_tunes = self._fine_tunes(sections.get("fine_tunes"), sections.get("base_models"))
         return PriceBook(
             content_hash=sha256(content).hexdigest(),
             content=content,
             base_models=base_models,
-            fine_tunes=self._fine_tunes(sections.get("fine_tunes"), sections.get("base_models")),
+            fine_tunes=fine_tunes,
             premium=premium,
             gpu_floor_rates=self._gpu_floor_rates(sections.get("gpu_floor_rates")),
             effective_from=self._effective_from(sections.get("effective_from")),
+            allowed=self._allowed(sections.get("allow"), {*base_models, *fine_tunes}),
         )
 
     def _root(self, content: bytes) -> Node | None:
@@ -111,7 +117,7 @@ class _PriceFileReader:
         base_models: dict[str, Rates] = {}
         for entry in self.read.named_entries(node, place, _model_place):
             model = _model_place(entry.key)
-            self._lines[entry.key] = entry.line
+            self.lines[entry.key] = entry.line
             if entry.key.startswith(FINE_TUNE_PREFIX):
                 self.read.fault(entry.line, "a fine-tune is not a base model; move it to fine_tunes", model)
             elif (rates := self._rates(entry.value, model)) is not None:
@@ -128,6 +134,7 @@ class _PriceFileReader:
                 message = f"the name of a fine-tune starts with {shown(FINE_TUNE_PREFIX)}"
                 self.read.fault(entry.line, message, _model_place(entry.key))
             elif (fine_tune := self._fine_tune(entry, bases)) is not None:
+                self.lines[entry.key] = entry.line
                 fine_tunes[entry.key] = fine_tune
         return fine_tunes
 
@@ -198,9 +205,9 @@ class _PriceFileReader:
                 after = f"after the premium ({premium.describe()}) "
                 if base and not billed_rate(exact):
                     message = f"{after}{decimal_text(exact)} rounds to zero at 9 decimals; raise one of them"
-                    self.read.fault(self._lines[model], message, place)
+                    self.read.fault(self.lines[model], message, place)
                 else:
-                    self._warn_of_rounding(self._lines[model], exact, place, after)
+                    self._warn_of_rounding(self.lines[model], exact, place, after)
 
     def _gpu_floor_rates(self, node: Node | None) -> dict[str, Decimal]:
         place = FieldPlace(field="gpu_floor_rates")
@@ -212,6 +219,32 @@ class _PriceFileReader:
 
     def _effective_from(self, node: Node | None) -> datetime | None:
         return None if node is None else self.read.value(whole_hour, node, FieldPlace(field="effective_from"))
+
+    def _allowed(self, node: Node | None, models: set[str]) -> Allowed:
+        if node is None:
+            return NOTHING_ALLOWED
+        place = FieldPlace(field="allow")
+        fields = self.read.fields(node, place, required=(), known=("rates", "changes"))
+        return Allowed(
+            **{name: self._allowed_names(value, place.member(name), models) for name, value in fields.items()}
+        )
+
+    def _allowed_names(self, node: Node, place: FieldPlace, models: set[str]) -> frozenset[str]:
+        if not isinstance(node, Sequence):
+            if not isinstance(node, Refused):
+                self.read.fault(node.line, "must be a list of names of models", place)
+            return frozenset()
+        named: set[str] = set()
+        for item in node.items:
+            name = self.read.value(text, item, place)
+            if name is None:
+                continue
+            if name in named:
+                self.read.fault(item.line, f"names {shown(name)} twice", place)
+            elif name not in models:
+                self.read.fault(item.line, f"{shown(name)} is no model that this file names", place)
+            named.add(name)
+        return frozenset(named)
 
     def _rates(self, node: Node, place: FieldPlace) -> Rates | None:
         fields = self.read.fields(node, place, required=_COMPONENTS, known=_COMPONENTS)

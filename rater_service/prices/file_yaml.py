@@ -52,8 +52,9 @@ class Mapping:
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """A list. Price files have none, so what is in it does not matter."""
+    """A list, in the order of the file."""
 
+    items: tuple["Node", ...]
     line: int
 
 
@@ -134,9 +135,11 @@ class _TreeReader:
             return Scalar(event.value, event.style in ("'", '"'), line)
         if isinstance(event, yaml.MappingStartEvent):
             return Mapping(tuple(self._entries(depth)), line)
-        while not isinstance(item := next(self._events), yaml.SequenceEndEvent):
-            self._node(item, depth + 1)
-        return Sequence(line)
+        return Sequence(tuple(self._items(depth)), line)
+
+    def _items(self, depth: int) -> Iterator[Node]:
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            yield self._node(event, depth + 1)
 
     def _entries(self, depth: int) -> Iterator[Entry]:
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):

@@ -1,5 +1,6 @@
 """Loads a price file: from then on, or from an hour to come, its prices are in force."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,11 +8,13 @@ from datetime import datetime
 from rater_service.database.clock import Clock, ClockReading, read_clock
 from rater_service.database.database import Connection
 from rater_service.hours import utc_text
-from rater_service.prices.faults import Fault
+from rater_service.prices.faults import Fault, PriceFileError
+from rater_service.prices.file import LoadedPriceFile
+from rater_service.prices.guards import judge
 from rater_service.prices.loadings import Loading, Plan, Timeline
 from rater_service.prices.parsed_books import PARSED_BOOKS
-from rater_service.prices.pricebook import PriceBook
-from rater_service.prices.store import keep_others_from_loading, read_timeline
+from rater_service.prices.pricebook import NOTHING_ALLOWED, Allowed, PriceBook
+from rater_service.prices.store import keep_others_from_loading, load_book, read_timeline
 from rater_service.statements import bound
 
 # The hour turns in none of them but the first, or in the second if an hour has gone by since.
@@ -77,25 +80,46 @@ class Loaded:
             )
 
 
-async def load_price_file(
-    connection: Connection, content: bytes, source: str, by: str, clock: Clock = read_clock
+async def load_price_file(  # noqa: PLR0913, PLR0917 - what a loading is
+    connection: Connection,
+    content: bytes,
+    source: str,
+    by: str,
+    allowed: Allowed = NOTHING_ALLOWED,
+    clock: Clock = read_clock,
 ) -> Loaded:
     """Check a price file and load it, in a transaction of its own, unless it was loaded last.
 
-    source: where the file is; by: who loads it ("serve:alice@host-1"), both for the record. clock: by
-    default the database's, so that no machine's own clock decides when prices come into force. Raises
-    PriceFileError, with all faults, and changes nothing, if the file breaks a rule.
+    source: where the file is; by: who loads it ("serve:alice@host-1"), both for the record. allowed: prices
+    that are meant although they look like mistakes, besides what the file itself allows. clock: by default
+    the database's, so that no machine's own clock decides when prices come into force. Raises PriceFileError,
+    with all faults, and changes nothing, if the file breaks a rule or its prices are probably mistakes.
     """
-    parsed = await PARSED_BOOKS.parse(content, source)
+    file = _File(await PARSED_BOOKS.parse(content, source), source, by, allowed)
     for _ in range(ATTEMPTS_MAX):
         try:
-            loading, plan = await _load(connection, parsed.book, source, by, clock)
+            loading, plan, warnings = await _load(connection, file, clock)
             break
         except _HourTurnedError:
             continue
     else:
         raise AssertionError("an hour turns once in an hour")
-    return Loaded(loading, plan, await read_timeline(connection), parsed.warnings, await clock(connection))
+    timeline = await read_timeline(connection)
+    return Loaded(loading, plan, timeline, file.parsed.warnings + warnings, await clock(connection))
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A price file that is to be loaded, and who loads it."""
+
+    parsed: LoadedPriceFile
+    source: str
+    by: str
+    allowed: Allowed
+
+    @property
+    def book(self) -> PriceBook:
+        return self.parsed.book
 
 
 class _HourTurnedError(Exception):
@@ -103,61 +127,66 @@ class _HourTurnedError(Exception):
 
 
 async def _load(
-    connection: Connection, book: PriceBook, source: str, by: str, clock: Clock
-) -> tuple[Loading, Plan | None]:
+    connection: Connection, file: _File, clock: Clock
+) -> tuple[Loading, Plan | None, tuple[Fault, ...]]:
     async with connection.transaction():
         await keep_others_from_loading(connection)
         timeline = await read_timeline(connection)
-        if timeline.latest is not None and timeline.latest.content_hash == book.content_hash:
-            return timeline.latest, None
-        # Only now, because to wait for others may have taken long.
+        if timeline.latest is not None and timeline.latest.content_hash == file.book.content_hash:
+            return timeline.latest, None, ()
+        warnings = await _judge(connection, file, timeline, (await clock(connection)).now)
+        # Only now, because to wait for others and to judge may have taken long.
         now = (await clock(connection)).now
-        plan = timeline.plan(book.content_hash, book.effective_from, now)
-        if all(loading.content_hash != book.content_hash for loading in timeline.loadings):
-            await _keep_book(connection, book, source, now, plan)
-        loading = await _keep_loading(connection, book, source, by, now, plan)
+        plan = timeline.plan(file.book.content_hash, file.book.effective_from, now)
+        loading = await _keep(connection, file, timeline, now, plan)
         if await _has_turned(connection, plan, clock):
             raise _HourTurnedError
-    return loading, plan
+    return loading, plan, warnings
 
 
-async def _keep_book(connection: Connection, book: PriceBook, source: str, now: datetime, plan: Plan) -> None:
-    await connection.execute(
-        *bound(
-            "prices/store_book",
-            content_hash=book.content_hash,
-            content=book.content,
-            source=source,
-            loaded_at=now,
-            effective_from=book.effective_from,
-            in_force_from=plan.in_force_from,
-        )
-    )
+async def _judge(connection: Connection, file: _File, timeline: Timeline, now: datetime) -> tuple[Fault, ...]:
+    """Raise PriceFileError for prices that are probably mistakes; return what is worth a warning."""
+    prevailing = timeline.prevailing(now)
+    in_force = None if prevailing is None else await load_book(connection, prevailing.content_hash)
+    # Of hundred thousands of models it takes seconds.
+    judged = await asyncio.to_thread(judge, file.book, in_force, file.allowed, file.parsed.lines)
+    if judged.faults:
+        raise PriceFileError(file.source, judged.faults)
+    return judged.warnings
 
 
-async def _keep_loading(  # noqa: PLR0913, PLR0917 - what a loading is
-    connection: Connection, book: PriceBook, source: str, by: str, now: datetime, plan: Plan
+async def _keep(
+    connection: Connection, file: _File, timeline: Timeline, now: datetime, plan: Plan
 ) -> Loading:
+    book = file.book
+    if all(loading.content_hash != book.content_hash for loading in timeline.loadings):
+        await connection.execute(
+            *bound(
+                "prices/store_book",
+                content_hash=book.content_hash,
+                content=book.content,
+                source=file.source,
+                loaded_at=now,
+                effective_from=book.effective_from,
+                in_force_from=plan.in_force_from,
+            )
+        )
     kept = await connection.fetchrow(
         *bound(
             "prices/store_loading",
             content_hash=book.content_hash,
-            source=source,
+            source=file.source,
             loaded_at=now,
-            loaded_by=by,
+            loaded_by=file.by,
             in_force_from=plan.in_force_from,
         )
     )
     assert kept is not None
-    loading = Loading(kept["number"], book.content_hash, source, now, by, kept["db_role"], plan.in_force_from)
-    await connection.execute(
-        *bound(
-            "prices/replace_loadings",
-            replaced_by=loading.number,
-            numbers=[replaced.number for replaced in plan.replaces],
-        )
+    numbers = [replaced.number for replaced in plan.replaces]
+    await connection.execute(*bound("prices/replace_loadings", replaced_by=kept["number"], numbers=numbers))
+    return Loading(
+        kept["number"], book.content_hash, file.source, now, file.by, kept["db_role"], plan.in_force_from
     )
-    return loading
 
 
 async def _has_turned(connection: Connection, plan: Plan, clock: Clock) -> bool:

@@ -106,6 +106,10 @@ class Timeline:
         index = bisect_right(self._starts, moment)
         return self.in_turn[index - 1] if index else None
 
+    def prevailing(self, moment: datetime) -> Loading | None:
+        """Give the loading by which a moment is priced: before the first is in force that one; None: none."""
+        return self.at(moment) or (self.in_turn[0] if self.in_turn else None)
+
     def to_come(self, now: datetime) -> tuple[Loading, ...]:
         """Give what stands and has not come into force; of what this version loads at most one."""
         return self.in_turn[bisect_right(self._starts, now) :]

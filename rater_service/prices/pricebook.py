@@ -76,12 +76,26 @@ type FineTune = DerivedFineTune | OwnRateFineTune
 
 
 @dataclass(frozen=True, slots=True)
+class Allowed:
+    """Models whose rates, or whose changes of rates, are meant although they look like mistakes.
+
+    The name of a base model stands also for what is derived from it.
+    """
+
+    rates: frozenset[str] = frozenset()
+    changes: frozenset[str] = frozenset()
+
+
+NOTHING_ALLOWED = Allowed()
+
+
+@dataclass(frozen=True, slots=True)
 class PriceBook:
     """Everything one price file says.
 
     `content_hash` is the SHA-256 of `content`, the file's bytes, in hex. Every `derived_from` is a key of
     `base_models`. `gpu_floor_rates` prices no tokens; it is kept for an uptime meter. `effective_from` is a
-    whole UTC hour, None where the file gives none.
+    whole UTC hour, None where the file gives none. `allowed` counts when the file is loaded.
     """
 
     content_hash: str
@@ -91,3 +105,4 @@ class PriceBook:
     premium: Premium
     gpu_floor_rates: Mapping[str, Decimal]
     effective_from: datetime | None
+    allowed: Allowed = NOTHING_ALLOWED

@@ -1,5 +1,6 @@
 """What a model costs according to one price book: the same answer for rating and for quotes."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -73,6 +74,22 @@ def resolve(book: PriceBook, model_id: str, base_model: str | None) -> Price | N
     if not base_model:
         return NoPrice(NoPriceReason.FINE_TUNE_WITHOUT_BASE)
     return _derived(book, base_model)
+
+
+def resolve_listed(book: PriceBook) -> Iterator[tuple[str, Price]]:
+    """Give the price of every model that a book names, base models first."""
+    for name in (*book.base_models, *book.fine_tunes):
+        price = resolve(book, name, base_model=None)
+        assert isinstance(price, Price)  # a book prices everything it names
+        yield name, price
+
+
+def resolve_unlisted(book: PriceBook) -> Iterator[tuple[str, Price]]:
+    """Give what the fine-tunes of each base model cost that a book does not name, under the base's name."""
+    for base in book.base_models:
+        price = _derived(book, base)
+        assert isinstance(price, Price)
+        yield base, price
 
 
 def _direct(rates: Rates, source: PriceSource) -> Price:

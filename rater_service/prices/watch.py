@@ -5,6 +5,7 @@ import logging
 import time
 from datetime import datetime
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,6 +20,7 @@ from rater_service.hours import utc_text
 from rater_service.prices.faults import PriceFileError
 from rater_service.prices.load import load_price_file
 from rater_service.prices.loadings import Loading, Timeline
+from rater_service.prices.pricebook import NOTHING_ALLOWED, Allowed
 from rater_service.prices.store import read_timeline
 
 logger = logging.getLogger(__name__)
@@ -26,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 # Between two questions what was loaded last.
 COMPARE_EVERY_S = 15.0
+# Between two trials of a refused file: a service that was told that its prices are meant may have loaded it.
+TRY_AGAIN_S = 60.0
 
 
 class PriceWatch:
@@ -43,6 +47,7 @@ class PriceWatch:
         self._changes = FileChanges(f"the price file {path}", [FollowedFile(path, f"the price file {path}")])
         self._content_hash = ""
         self._compared_at = 0.0
+        self._refused_at = inf
         self._told_of: int | None = None
 
     @property
@@ -55,21 +60,25 @@ class PriceWatch:
         """Whether what was loaded last is this file, and was not withdrawn, as far as was asked."""
         return self._told_of is None
 
-    async def load(self) -> None:
-        """Load the file. Raises OperatorError, with all faults, if it is refused or can't be read."""
+    async def load(self, allowed: Allowed = NOTHING_ALLOWED) -> None:
+        """Load the file. Raises OperatorError, with all faults, if it is refused or can't be read.
+
+        allowed: prices that are meant now although they look like mistakes; later the file itself says which.
+        """
         (file,) = await asyncio.to_thread(self._changes.read)
         try:
-            await self._load(file.content)
+            await self._load(file.content, allowed)
         except PriceFileError as error:
             raise OperatorError(_refused(error)) from error
         self._changes.use()
 
     async def keep_fresh(self) -> NoReturn:
-        """Load the file whenever it changed, until cancelled. What can't be loaded is reported once."""
+        """Load the file whenever it changed, until cancelled. What can't be loaded is said every minute."""
         while True:
             await asyncio.sleep(followed_files.PERIOD_S)
             await self._look()
             await self._compare()
+            self._try_again()
 
     async def _look(self) -> None:
         found = await asyncio.to_thread(self._changes.look)
@@ -79,6 +88,7 @@ class PriceWatch:
             await self._load(found[0].content)
         except PriceFileError as error:
             self._changes.refuse(_refused(error))
+            self._refused_at = time.monotonic()
         except (asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as error:
             self._changes.postpone(
                 f"the price file {self._path} can't be kept now: {str(error) or type(error).__name__}"
@@ -86,9 +96,15 @@ class PriceWatch:
         else:
             self._changes.use()
 
-    async def _load(self, content: bytes) -> None:
+    def _try_again(self) -> None:
+        """Offer a refused file again once in a while: what it is judged against may have changed."""
+        if time.monotonic() - self._refused_at >= TRY_AGAIN_S:
+            self._refused_at = inf
+            self._changes.postpone(self._changes.fault)
+
+    async def _load(self, content: bytes, allowed: Allowed = NOTHING_ALLOWED) -> None:
         async with self._pool.acquire() as connection:
-            loaded = await load_price_file(connection, content, self._source, self._by)
+            loaded = await load_price_file(connection, content, self._source, self._by, allowed)
         self._content_hash = sha256(content).hexdigest()
         self._told_of = loaded.loading.number if loaded.loading.withdrawn_at else None
         for line in loaded.told(str(self._path)):

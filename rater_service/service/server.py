@@ -22,6 +22,7 @@ from rater_service.errors import OperatorError
 from rater_service.events.partitions import keep_making_partitions, try_to_make_partitions
 from rater_service.followed_files import follow
 from rater_service.limits import CALLS_MAX, CHANNEL_OPTIONS
+from rater_service.prices.pricebook import NOTHING_ALLOWED, Allowed
 from rater_service.prices.store import read_timeline
 from rater_service.prices.watch import PriceWatch
 from rater_service.process_owner import process_owner
@@ -71,7 +72,8 @@ class ServerSettings:
     database_url: None for the embedded PostgreSQL in data_dir. allow_plaintext, allow_anonymous: listen
     beyond loopback without encryption, without asking callers who they are. protection: what there is of
     both. metrics: HOST:PORT for Prometheus; None: nowhere. rating: when to rate without being asked; None:
-    never. late_max: how old late usage may be that routine runs take along.
+    never. late_max: how old late usage may be that routine runs take along. allowed_prices: what is meant at
+    the start although it looks like a mistake.
     """
 
     listen: str
@@ -85,6 +87,7 @@ class ServerSettings:
     metrics: str | None = None
     rating: RatingSchedule | None = None
     late_max: timedelta = LATE_MAX
+    allowed_prices: Allowed = NOTHING_ALLOWED
 
 
 async def serve(settings: ServerSettings) -> None:
@@ -117,7 +120,7 @@ async def _serve(
 ) -> None:
     metrics = Metrics()
     async with Background(metrics.note_task) as background:
-        await _load_prices(pool, settings.prices, metrics, background)
+        await _load_prices(pool, settings, metrics, background)
         await _make_partitions(pool, background)
         async with (
             metrics_endpoint(settings.metrics, metrics, pool, background),
@@ -149,13 +152,16 @@ def _stop_signals(stopping: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(stop)
 
 
-async def _load_prices(pool: Pool, file: Path | None, metrics: Metrics, background: Background) -> None:
+async def _load_prices(
+    pool: Pool, settings: ServerSettings, metrics: Metrics, background: Background
+) -> None:
     """Load the price file, and follow its changes."""
+    file = settings.prices
     if file is None:
         await _tell_of_prices(pool)
         return
     watch = PriceWatch(pool, file, f"serve:{process_owner()}")
-    await watch.load()
+    await watch.load(settings.allowed_prices)
     metrics.follow_file("prices", lambda: watch.fault)
     metrics.follow_price_file(lambda: watch.is_latest)
     background.start(PRICE_FILE_TASK, watch.keep_fresh, "changes of the price file are not noticed")

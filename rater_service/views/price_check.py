@@ -1,44 +1,72 @@
 """How a price file that was checked is shown."""
 
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rater_service.hours import utc_text
-from rater_service.prices.file import LoadedPriceFile
+from rater_service.prices.faults import Fault
+from rater_service.prices.loadings import Plan
 from rater_service.prices.pricebook import PriceBook
-from rater_service.prices.resolution import Price, PriceSource, resolve
+from rater_service.prices.resolution import Price, PriceSource, resolve_listed, resolve_unlisted
+from rater_service.views.rates import RATE_COLUMNS, RATE_UNITS, rate_cells, rates_json
 from rater_service.views.terminal import complain, write, write_table
 
 _SOURCES = {PriceSource.BASE_MODEL: "base model", PriceSource.OWN_RATE: "own rate"}
 
 
-def show_checked(file: Path, loaded: LoadedPriceFile) -> None:
-    """Show what each model would be billed at, after the warnings."""
-    for warning in loaded.warnings:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a price file was compared with, and what loading it now would do, as far as that was asked.
+
+    compared_with: in words. compared_hash: of the book compared with; None: there was none. plan: None where
+    no database was asked, or where the file is what was loaded last (`is_latest`). outlook: what is in force
+    and to come, in sentences.
+    """
+
+    compared_with: str
+    compared_hash: str | None = None
+    plan: Plan | None = None
+    is_latest: bool = False
+    outlook: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A good price file, what is worth a warning about it, and where it stands."""
+
+    file: Path
+    book: PriceBook
+    warnings: Sequence[Fault]
+    standing: Standing
+
+
+def show_checked(checked: Checked) -> None:
+    """Show what each model would be billed at, after the warnings, and when."""
+    for warning in checked.warnings:
         complain(f"warning: {warning}")
-    book = loaded.book
-    write_table(
-        f"{file}: USD per token, as billed",
-        ("model", "prompt", "cached", "completion", "from"),
-        ((name, *price.billed.by_component().values(), _origin(price)) for name, price in _prices(book)),
-    )
-    effective = (
-        "the next hour after loading" if book.effective_from is None else utc_text(book.effective_from)
-    )
-    write(f"fine-tunes that are not listed: their base model and the premium, {book.premium.describe()}")
-    write(f"in force from: {effective}")
+    book = checked.book
+    listed = [(name, *rate_cells(price.billed), _origin(price)) for name, price in resolve_listed(book)]
+    unlisted = [
+        (f"other fine-tunes of {base}", *rate_cells(price.billed), _origin(price))
+        for base, price in resolve_unlisted(book)
+    ]
+    write_table(f"{checked.file}: {RATE_UNITS}", ("model", *RATE_COLUMNS, "from"), [*listed, *unlisted])
+    write(f"in force from: {_in_force_from(checked)}")
     write(f"price book: {book.content_hash}")
+    write(f"compared with {checked.standing.compared_with}")
+    for line in _consequences(checked.standing):
+        write(line)
 
 
-def checked_json(file: Path, loaded: LoadedPriceFile) -> dict[str, object]:
+def checked_json(checked: Checked) -> dict[str, object]:
     """Return what is written of a good price file as JSON."""
-    book = loaded.book
+    book, standing = checked.book, checked.standing
     return {
-        "file": str(file),
+        "file": str(checked.file),
         "valid": True,
         "faults": [],
-        "warnings": [asdict(warning) for warning in loaded.warnings],
+        "warnings": [asdict(warning) for warning in checked.warnings],
         "price_book": book.content_hash,
         "effective_from": book.effective_from,
         "premium": book.premium.describe(),
@@ -46,22 +74,38 @@ def checked_json(file: Path, loaded: LoadedPriceFile) -> dict[str, object]:
         "models": [
             {
                 "model_id": name,
-                "prompt_rate": price.billed.prompt,
-                "cached_rate": price.billed.cached,
-                "completion_rate": price.billed.completion,
+                **rates_json(price.billed),
                 "source": price.source,
                 "derived_from": price.derived_from,
             }
-            for name, price in _prices(book)
+            for name, price in resolve_listed(book)
         ],
+        "compared_with": standing.compared_hash,
+        "loaded_last": standing.is_latest,
+        "in_force_from": None if standing.plan is None else standing.plan.in_force_from,
+        "reaches_back": standing.plan is not None and standing.plan.reaches_back,
+        "replaces": [] if standing.plan is None else [each.number for each in standing.plan.replaces],
+        "outlook": standing.outlook,
     }
 
 
-def _prices(book: PriceBook) -> Iterator[tuple[str, Price]]:
-    for name in (*book.base_models, *book.fine_tunes):
-        price = resolve(book, name, base_model=None)
-        assert isinstance(price, Price)  # a book prices everything it names
-        yield name, price
+def _in_force_from(checked: Checked) -> str:
+    if checked.standing.is_latest:
+        return "see below; it is what was loaded last, so that a service loads nothing"
+    if (plan := checked.standing.plan) is not None:
+        start = "the beginning" if plan.in_force_from is None else utc_text(plan.in_force_from)
+        return f"{start}, if it is loaded now"
+    effective = checked.book.effective_from
+    return "the next hour after loading" if effective is None else utc_text(effective)
+
+
+def _consequences(standing: Standing) -> Sequence[str]:
+    lines = []
+    if standing.plan is not None and standing.plan.reaches_back:
+        lines.append("IT REACHES BACK: what was used since then and is not billed yet would be billed by it")
+    if standing.plan is not None:
+        lines += [f"it would replace {each.describe()}, which is to come" for each in standing.plan.replaces]
+    return [*lines, *standing.outlook]
 
 
 def _origin(price: Price) -> str:

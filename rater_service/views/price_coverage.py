@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from rater_service.prices.history import Quote
 from rater_service.prices.resolution import NoPrice
+from rater_service.views.rates import RATE_COLUMNS, RATE_UNITS, rate_cells, rates_json
 from rater_service.views.terminal import write, write_table
 
 
@@ -22,8 +23,8 @@ def show_coverage(url: str, covered: Sequence[Coverage]) -> None:
     """Show what the models of a server cost, and count those without a price."""
     unpriced = [each for each in covered if isinstance(each.found, NoPrice)]
     write_table(
-        f"models of {url}: USD per token, as billed",
-        ("model", "prompt", "cached", "completion", "from"),
+        f"models of {url}: {RATE_UNITS}",
+        ("model", *RATE_COLUMNS, "from"),
         (_row(each) for each in covered),
     )
     write(f"{len(covered)} models served, {len(unpriced)} without a price")
@@ -44,9 +45,7 @@ def coverage_json(each: Coverage) -> dict[str, object]:
         "model_id": each.model_id,
         "parent": each.parent,
         "priced": True,
-        "prompt_rate": price.billed.prompt,
-        "cached_rate": price.billed.cached,
-        "completion_rate": price.billed.completion,
+        **rates_json(price.billed),
         "source": price.source,
         "derived_from": price.derived_from,
         "price_book": each.found.book.content_hash,
@@ -55,7 +54,7 @@ def coverage_json(each: Coverage) -> dict[str, object]:
 
 def _row(each: Coverage) -> tuple[str | Decimal | None, ...]:
     if isinstance(each.found, NoPrice):
-        return each.model_id, None, None, None, f"NO PRICE: {each.found.reason.explain(each.model_id)}"
+        return each.model_id, *rate_cells(None), f"NO PRICE: {each.found.reason.explain(each.model_id)}"
     price = each.found.price
     origin = price.derived_from or price.source.replace("_", " ").lower()
-    return each.model_id, *price.billed.by_component().values(), origin
+    return each.model_id, *rate_cells(price.billed), origin

@@ -6,10 +6,11 @@ from datetime import datetime
 from decimal import Decimal, localcontext
 
 from rater_service.hours import utc_text
-from rater_service.money import decimal_text, exact_sum
+from rater_service.money import decimal_text, exact_sum, per_million
 from rater_service.prices.comparison import CustomerImpact, ModelChange
 from rater_service.prices.pricebook import PriceBook
 from rater_service.prices.resolution import Price
+from rater_service.views.rates import RATE_UNITS, rates_json
 from rater_service.views.terminal import write, write_table
 
 _COMPONENTS = ("prompt", "cached", "completion")
@@ -47,7 +48,7 @@ def show(before: PriceBook, after: PriceBook, changes: Sequence[ModelChange], fo
     write(f"old: {before.content_hash}, new: {after.content_hash}")
     if changes:
         write_table(
-            "USD per token, as billed: old -> new",
+            f"{RATE_UNITS}: old -> new",
             ("model", "change", *_COMPONENTS, "from"),
             (
                 (_name(each), each.change, *(_rate_change(each, name) for name in _COMPONENTS), _origin(each))
@@ -72,8 +73,12 @@ def _rate_change(change: ModelChange, component: str) -> str:
         for price in (change.before, change.after)
     )
     if old is None or new is None or old == new:
-        return decimal_text(_either(old, new))
-    return f"{decimal_text(old)} -> {decimal_text(new)}{_percent(old, new)}"
+        rate = _either(old, new)
+        return f"{decimal_text(rate)}; {decimal_text(per_million(rate))} per M"
+    return (
+        f"{decimal_text(old)} -> {decimal_text(new)}{_percent(old, new)}; "
+        f"{decimal_text(per_million(old))} -> {decimal_text(per_million(new))} per M"
+    )
 
 
 def _either(old: Decimal | None, new: Decimal | None) -> Decimal:
@@ -180,11 +185,8 @@ def as_document(
 def _price_as_json(price: Price | None) -> dict[str, object] | None:
     if price is None:
         return None
-    rates = price.billed
     return {
-        "prompt_rate": rates.prompt,
-        "cached_rate": rates.cached,
-        "completion_rate": rates.completion,
+        **rates_json(price.billed),
         "source": price.source,
         "derived_from": price.derived_from,
         "premium": price.premium.describe() if price.premium else None,

@@ -1,8 +1,9 @@
 """How the price of a model is shown."""
 
 from rater_service.hours import utc_text
-from rater_service.money import TokenCounts, cost, decimal_text
+from rater_service.money import TokenCounts, cost, decimal_text, per_million
 from rater_service.prices.history import Quote
+from rater_service.views.rates import rates_json
 from rater_service.views.terminal import write, write_table
 
 
@@ -12,8 +13,8 @@ def show_quote(model: str, found: Quote, counts: TokenCounts | None) -> None:
     exact = price.exact.by_component()
     write_table(
         f"{model}: USD per token",
-        ("tokens", "as billed", "before rounding"),
-        ((name, rate, exact[name]) for name, rate in price.billed.by_component().items()),
+        ("tokens", "as billed", "before rounding", "per million, as billed"),
+        ((name, rate, exact[name], per_million(rate)) for name, rate in price.billed.by_component().items()),
     )
     if price.premium is not None:
         write(f"source: {price.source}, from {price.derived_from} by {price.premium.describe()}")
@@ -37,9 +38,7 @@ def quote_json(
     return {
         "model_id": model,
         "base_model": base_model,
-        "prompt_rate": price.billed.prompt,
-        "cached_rate": price.billed.cached,
-        "completion_rate": price.billed.completion,
+        **rates_json(price.billed),
         "exact_prompt_rate": price.exact.prompt,
         "exact_cached_rate": price.exact.cached,
         "exact_completion_rate": price.exact.completion,

@@ -16,6 +16,7 @@ from rater_service.events.store import Fate, store_events
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text
 from rater_service.prices.load import Loaded, load_price_file
+from rater_service.prices.pricebook import Allowed
 from rater_service.rating.rating import rate_window
 from rater_service.rating.run import Mode, RateRequest, RateResult
 from rater_service.wire_time import to_timestamp
@@ -67,6 +68,22 @@ def make_event(at: datetime = HOUR, /, **fields: object) -> MeteringEvent:
     return MeteringEvent(**given)  # type: ignore[arg-type] # tests name the fields
 
 
+class _Anything(frozenset[str]):
+    """The names of all models: tests draw prices of any size."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+    def __ror__(self, _: object) -> "_Anything":
+        return self
+
+    def __sub__(self, _: object) -> frozenset[str]:
+        return frozenset()
+
+
+ANYTHING = Allowed(_Anything(), _Anything())
+
+
 def clock_at(moment: datetime) -> Clock:
     """Make a clock of the database that stands still."""
 
@@ -85,7 +102,7 @@ class Ledger:
     async def load(self, content: bytes = PRICES, at: datetime = HOUR - 24 * ONE_HOUR) -> Loaded:
         """Load a price file at a moment."""
         async with self.pool.acquire() as connection:
-            return await load_price_file(connection, content, "prices.yaml", "a test", clock_at(at))
+            return await load_price_file(connection, content, "prices.yaml", "a test", ANYTHING, clock_at(at))
 
     async def forget_prices(self) -> None:
         """Take away all price books and loadings, and bills that refer to them."""

@@ -116,10 +116,10 @@ def _named(name: str | None, timeline: Timeline, now: datetime) -> str:
 
 
 def _in_force(timeline: Timeline, now: datetime) -> str:
-    if not timeline.in_turn:
+    prevailing = timeline.prevailing(now)
+    if prevailing is None:
         raise NoPriceBookError
-    # Before the first one is in force, it prices what there is.
-    return (timeline.at(now) or timeline.in_turn[0]).content_hash
+    return prevailing.content_hash
 
 
 def _impact(window: Window | None, found: Found) -> Impact | None:

@@ -415,3 +415,20 @@ def test_whatever_becomes_of_a_file_the_last_usable_content_that_rested_holds(
     rests = seen if seen.startswith(b"good") else expected
     assert look(followed, 3) == rests
     assert bool(followed.fault) == (not seen.startswith(b"good"))
+
+
+def test_what_is_not_in_use_is_said_again_once_in_a_while(
+    half: ModuleType, path: Path, caplog: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed = follow(half, path)
+    path.write_bytes(BAD)
+    look(followed, 9)
+    assert caplog.text.lower().count(KEPT) == 1
+    monkeypatch.setattr(half, "REMIND_EVERY_S", 0.0)
+    look(followed, 3)
+    assert caplog.text.lower().count(KEPT) == 4
+    path.write_bytes(BETTER)
+    assert look(followed) == BETTER
+    said = caplog.text.lower().count(KEPT)
+    look(followed, 3)
+    assert caplog.text.lower().count(KEPT) == said

@@ -73,6 +73,56 @@ async def test_all_loadings_are_listed_past_present_and_to_come(
         assert part in table
 
 
+async def test_a_check_says_from_when_a_file_would_be_in_force_and_what_it_would_replace(
+    ledger: Ledger, database_url: str, tmp_path: Path, capsys: Capture
+) -> None:
+    await ledger.load(DEARER + b'effective_from: "2099-01-01T00:00:00Z"\n', HOUR)
+
+    assert await phoebe(database_url, "check", file_of(tmp_path, DEARER)) == 0
+    shown = capsys.readouterr().out
+    for part in (
+        "Z, if it is loaded now", "compared with book ", "(loading 1, prices.yaml", "it would replace book ",
+        "(loading 2, prices.yaml", "in force: book ", "to come: book ",
+    ):  # fmt: skip
+        assert part in shown
+    back = DEARER + b'effective_from: "2026-01-01T00:00:00Z"\n'
+    assert await phoebe(database_url, "check", file_of(tmp_path, back), "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["reaches_back"], found["in_force_from"], found["replaces"], found["loaded_last"]) == (
+        *(True, "2026-01-01T00:00:00Z", [2], False),
+    )
+    assert await ledger.pool.fetchval("SELECT count(*) FROM price_loading") == 2
+
+
+async def test_a_check_and_a_loading_refuse_the_same_prices(
+    ledger: Ledger, database_url: str, tmp_path: Path, capsys: Capture
+) -> None:
+    slip = file_of(tmp_path, PRICES.replace(b'"0.000000200"', b'"0.000002001"'))
+    window = ("--since", "2026-11-20T10:00Z", "--until", "2026-11-20T11:00Z", "--database-url", database_url)
+
+    assert await phoebe(database_url, "check", slip) == 1
+    checked = capsys.readouterr().err
+    assert await asyncio.to_thread(main, ["rate", *window, "--prices", slip]) == 1
+    assert capsys.readouterr().err == checked
+    assert "more than tenfold against what is in force" in checked
+    assert await ledger.pool.fetchval("SELECT count(*) FROM price_book") == 1
+    allowed = ["rate", *window, "--prices", slip, "--allow-change", "meta/base-a"]
+    assert await asyncio.to_thread(main, allowed) == 0
+    assert "to come: book " in capsys.readouterr().err
+    # It was loaded last: there is nothing to load, and nothing to refuse.
+    assert await phoebe(database_url, "check", slip) == 0
+    assert "it is what was loaded last" in capsys.readouterr().out
+    assert await asyncio.to_thread(main, ["rate", *window, "--prices", slip]) == 0
+
+
+async def test_a_database_that_is_named_and_cannot_be_asked_fails_the_check(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    url = "postgresql://nobody@127.0.0.1:1/nowhere"
+    assert await phoebe(url, "check", file_of(tmp_path, PRICES)) == 1
+    assert "can't be used" in capsys.readouterr().err
+
+
 async def test_a_loading_to_come_is_withdrawn_by_the_command(
     ledger: Ledger, database_url: str, capsys: Capture
 ) -> None:

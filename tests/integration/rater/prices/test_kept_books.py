@@ -109,9 +109,9 @@ async def test_books_are_listed_without_being_read(ledger: Ledger, parsed: Parse
     assert (len(kept), timeline.until(kept[-1]), parsed.files) == (COUNT + 1, None, [])
 
 
-async def test_loading_a_file_reads_no_other(ledger: Ledger, parsed: Parsed) -> None:
-    await load_one_for_each_hour(ledger)
+async def test_loading_a_file_reads_no_other_but_the_one_in_force(ledger: Ledger, parsed: Parsed) -> None:
+    files = await load_one_for_each_hour(ledger)
     parsed.begin()
     content = price_file(HOUR + ONE_HOUR)
     assert (await ledger.load(content, HOUR)).plan is not None
-    assert parsed.files == [content]
+    assert parsed.files == [content, files[-1]]

@@ -35,7 +35,7 @@ def ticking(*moments: datetime) -> Clock:
 
 async def load(pool: Pool, content: bytes, clock: Clock, by: str = "serve:alice@host-1") -> Loaded:
     async with pool.acquire() as connection:
-        return await load_price_file(connection, content, "/etc/prices.yaml", by, clock)
+        return await load_price_file(connection, content, "/etc/prices.yaml", by, clock=clock)
 
 
 async def prompt_rates(ledger: Ledger, hours: int) -> list[str]:
@@ -155,7 +155,8 @@ async def test_clocks_that_agree_are_not_spoken_of(ledger: Ledger) -> None:
 
 async def test_a_loading_that_the_hour_overtakes_is_for_the_next_hour(ledger: Ledger) -> None:
     turn = HOUR + ONE_HOUR
-    clock = ticking(turn - timedelta(microseconds=100), turn, turn + timedelta(milliseconds=1))
+    last = turn - timedelta(microseconds=100)
+    clock = ticking(last, last, turn, turn + timedelta(milliseconds=1))
 
     loaded = await load(ledger.pool, TENFOLD, clock)
 
@@ -169,8 +170,8 @@ async def test_a_loading_in_the_last_moment_of_an_hour_is_for_the_next_and_a_lat
 ) -> None:
     turn = HOUR + ONE_HOUR
     last = turn - timedelta(microseconds=100)
-    in_time = await load(ledger.pool, TENFOLD, ticking(last, last + timedelta(microseconds=1), last))
-    late = await load(ledger.pool, PRICES, ticking(last, last, turn + timedelta(seconds=7)))
+    in_time = await load(ledger.pool, TENFOLD, ticking(last))
+    late = await load(ledger.pool, PRICES, ticking(last, last, last, turn + timedelta(seconds=7)))
 
     assert (in_time.loading.in_force_from, late.loading.in_force_from) == (turn, turn)
     assert not any("was stored only at" in said for said in in_time.alarms("prices.yaml"))

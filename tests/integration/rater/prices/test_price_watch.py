@@ -13,6 +13,7 @@ from prometheus_client import generate_latest
 
 from phoebe_proto.v1 import rating_pb2
 from rater_service.errors import OperatorError
+from rater_service.prices.pricebook import Allowed
 from rater_service.prices.store import load_history
 from rater_service.prices.watch import PriceWatch
 from rater_service.rating.withdrawal import withdraw_loading
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.one_postgres
 
 WAIT_S = 20
 FORGOTTEN = PRICES.replace(
-    b'  "tiny/half"', b'  "new/model": { prompt: "1", cached: "1", completion: "1" }\n  "tiny/half"'
+    b'  "tiny/half"', b'  "new/model": { prompt: "0.0001", cached: "0", completion: "0" }\n  "tiny/half"'
 )
 
 
@@ -72,7 +73,7 @@ async def test_a_changed_file_is_loaded_without_a_restart(rater: Rater, tmp_path
             await rater.rating.ResolvePrice(asked)
         file.write_bytes(FORGOTTEN)
         await until_there_are(ledger, 2)
-        assert (await rater.rating.ResolvePrice(asked)).prompt_rate == "1.000000000"
+        assert (await rater.rating.ResolvePrice(asked)).prompt_rate == "0.000100000"
 
 
 async def test_a_file_that_takes_anothers_place_is_noticed(ledger: Ledger, tmp_path: Path) -> None:
@@ -108,6 +109,56 @@ async def test_a_refused_file_changes_nothing_and_all_its_faults_are_logged_once
         async with asyncio.timeout(WAIT_S):
             while watch.fault:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
+
+
+async def test_prices_that_look_like_mistakes_are_refused_until_the_file_says_that_they_are_meant(
+    ledger: Ledger, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "prices.yaml"
+    file.write_bytes(PRICES)
+    per_million = PRICES.replace(b'"0.000000200"', b'"0.2"')
+    async with followed(ledger, file) as watch:
+        file.write_bytes(per_million)
+        await until_logged(caplog, "what was in use stays in use: the price file is refused")
+        assert "0.200000000 USD per token is 200000.000 USD per million" in caplog.text
+        assert await books(ledger) == 1
+        file.write_bytes(per_million + b'allow: { rates: ["meta/base-a"], changes: ["meta/base-a"] }\n')
+        await until_there_are(ledger, 2)
+        async with asyncio.timeout(WAIT_S):
+            while watch.fault:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+async def test_what_is_meant_can_be_said_at_the_start_and_holds_for_that_alone(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    file = tmp_path / "prices.yaml"
+    file.write_bytes(PRICES.replace(b'"0.000000200"', b'"0.000002001"'))
+    watch = PriceWatch(ledger.pool, file, "serve:a test")
+    with pytest.raises(OperatorError, match="more than tenfold against what is in force"):
+        await watch.load()
+    await watch.load(Allowed(changes=frozenset({"meta/base-a"})))
+    assert await books(ledger) == 2
+    # As after a crash: it was loaded last.
+    await PriceWatch(ledger.pool, file, "serve:a test").load()
+
+
+async def test_a_file_that_another_service_was_told_to_take_is_no_longer_refused(
+    ledger: Ledger, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rater_service.prices.watch.TRY_AGAIN_S", 0.0)
+    monkeypatch.setattr("rater_service.followed_files.REMIND_EVERY_S", 0.0)
+    file = tmp_path / "prices.yaml"
+    file.write_bytes(PRICES)
+    async with followed(ledger, file) as watch:
+        file.write_bytes(PRICES.replace(b'"0.000000200"', b'"0.000002001"'))
+        await until_logged(caplog, "more than tenfold")
+        other = PriceWatch(ledger.pool, file, "serve:another test")
+        await other.load(Allowed(changes=frozenset({"meta/base-a"})))
+        async with asyncio.timeout(WAIT_S):
+            while watch.fault:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    assert caplog.text.count("what was in use stays in use") > 1
 
 
 async def test_a_file_that_is_away_is_said_once_and_loaded_when_it_is_back(

@@ -126,11 +126,43 @@ def test_checking_a_good_price_file_shows_what_is_billed(capsys: Capture) -> Non
     row = next(line for line in written.out.splitlines() if "ft:support-assistant" in line)
     assert [cell.strip() for cell in row.strip("│").split("│")] == [
         "ft:support-assistant",
-        "0.000000300",
-        "0.000000075",
-        "0.000000900",
+        *("0.000000300", "0.300"),
+        *("0.000000075", "0.075"),
+        *("0.000000900", "0.900"),
         f"{LLAMA}, multiplier 1.5",
     ]
+    assert "compared with nothing, so that changes are not judged" in written.out
+
+
+def test_a_file_is_checked_against_another_as_it_would_be_when_it_is_loaded(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    slip = tmp_path / "slip.yaml"
+    slip.write_text(Path(EXAMPLE).read_text().replace('prompt: "0.000000880"', 'prompt: "0.88"'))
+    command = ["prices", "check", str(slip), "--against", EXAMPLE]
+    name = "meta-llama/Llama-3.3-70B-Instruct"
+
+    assert main(command) == 1
+    refused = capsys.readouterr().err
+    assert f"{slip}: 2 faults" in refused
+    assert (
+        f'"{name}", "prompt": 0.880000000 USD per token is 880000.000 USD per million, above 1000' in refused
+    )
+    assert f'"{name}", "prompt": 0.000000880 -> 0.880000000 USD per token (0.880 -> 880000.000 per' in refused
+    assert main([*command, "--json", "--allow-rate", name]) == 1
+    (fault,) = json.loads(capsys.readouterr().out)["faults"]
+    assert (fault["model"], fault["field"]) == (name, "prompt")
+    assert main([*command, "--allow-rate", name, "--allow-change", name]) == 0
+    assert f"compared with the file {EXAMPLE}" in capsys.readouterr().out
+    slip.write_text(f"{slip.read_text()}allow: {{ rates: [{name}], changes: [{name}] }}\n")
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == []
+
+
+def test_a_named_database_is_not_asked_if_that_is_said(capsys: Capture) -> None:
+    url = "postgresql://nobody@127.0.0.1:1/nowhere"
+    assert main(["prices", "check", EXAMPLE, "--database-url", url, "--no-database"]) == 0
+    assert "compared with nothing, so that changes are not judged" in capsys.readouterr().out
 
 
 def test_checking_a_faulty_price_file_lists_every_fault_and_fails(faulty: str, capsys: Capture) -> None:
@@ -176,6 +208,9 @@ def test_a_checked_file_as_json_holds_rates_as_strings(warned_of: str, capsys: C
             "prompt_rate": "0.000000002",
             "cached_rate": "0",
             "completion_rate": "0",
+            "prompt_per_million": "0.002",
+            "cached_per_million": "0",
+            "completion_per_million": "0",
             "source": "BASE_MODEL",
             "derived_from": None,
         }

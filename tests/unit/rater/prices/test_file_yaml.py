@@ -34,6 +34,7 @@ def only_fault(content: str | bytes) -> Fault:
 
 
 def test_every_key_and_value_knows_its_line_and_whether_it_was_quoted() -> None:
+    braces = Mapping((Entry("y", Scalar("z", quoted=False, line=5), line=5),), line=5)
     assert tree("a: 1\n\n'b':\n  c: \"2\"\n  c: [x, {y: z}]\n") == Mapping(
         (
             Entry("a", Scalar("1", quoted=False, line=1), line=1),
@@ -42,7 +43,7 @@ def test_every_key_and_value_knows_its_line_and_whether_it_was_quoted() -> None:
                 Mapping(
                     (
                         Entry("c", Scalar("2", quoted=True, line=4), line=4),
-                        Entry("c", Sequence(line=5), line=5),
+                        Entry("c", Sequence((Scalar("x", quoted=False, line=5), braces), line=5), line=5),
                     ),
                     line=4,
                 ),

@@ -55,7 +55,7 @@ def test_a_number_that_is_not_a_plain_decimal_is_refused(read: Callable[[Node], 
 
 
 @pytest.mark.parametrize("read", [rate, amount, factor, text, whole_hour])
-@pytest.mark.parametrize("node", [Mapping((), line=1), Sequence(line=1)])
+@pytest.mark.parametrize("node", [Mapping((), line=1), Sequence((), line=1)])
 def test_a_mapping_or_a_list_is_not_a_single_value(read: Callable[[Node], object], node: Node) -> None:
     with pytest.raises(BadValueError, match="single value"):
         read(node)
