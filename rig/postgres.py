@@ -61,10 +61,19 @@ class Cluster:
 
     def make(self) -> Running:
         """Begins to make the data: initdb, which ends with status 0."""
+        self._hand_over()
+        return self._run("initdb", "--auth=trust", "--encoding=UTF8", "--username=postgres", "--no-sync")
+
+    def copy(self, primary: Path) -> Running:
+        """Begins to copy the data of the server whose socket is in a folder, as a standby of it."""
+        self._hand_over()
+        where = ("--host", str(primary), "--username", "postgres")
+        return self._run("pg_basebackup", *where, "--checkpoint=fast", "--no-sync", "--write-recovery-conf")
+
+    def _hand_over(self) -> None:
         user = server_user()
         if user:
             os.chown(self.folder, user.pw_uid, user.pw_gid)
-        return self._run("initdb", "--auth=trust", "--encoding=UTF8", "--username=postgres", "--no-sync")
 
     def serve(self, settings: Mapping[str, str]) -> Running:
         """Starts the server. After a kill it ends at once until the processes of the killed one are gone."""

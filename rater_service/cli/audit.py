@@ -64,7 +64,7 @@ def show_audit(  # noqa: PLR0913 - one parameter per option
 async def _audit(
     request: AuditRequest, database_url: str | None, data_dir: Path, on_progress: OnProgress
 ) -> AuditResult:
-    async with open_store(database_url, data_dir) as pool:
+    async with open_store(database_url, data_dir, writes=False) as pool:
         try:
             with explained_windows():
                 return await audit(pool, request, datetime.now(UTC), on_progress)

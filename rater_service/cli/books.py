@@ -32,7 +32,7 @@ async def stored_history(moment: datetime, database_url: str | None, data_dir: P
 
     Raises OperatorError, also if there are none.
     """
-    async with open_store(database_url, data_dir) as pool, pool.acquire() as connection:
+    async with open_store(database_url, data_dir, writes=False) as pool, pool.acquire() as connection:
         history = await load_history(connection, moment)
     if not history:
         raise NoPriceBookError

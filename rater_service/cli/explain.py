@@ -105,7 +105,7 @@ async def _read(
     after: UUID | None,
     limit: int | None,
 ) -> tuple[Explanation, EventPage | None]:
-    async with open_store(database_url, data_dir) as pool:
+    async with open_store(database_url, data_dir, writes=False) as pool:
         with explained_read_errors():
             told = await explain_rollup(pool, wanted)
             page = None if limit is None else await list_events(pool, told.key, after, limit)

@@ -142,7 +142,7 @@ async def _export(  # noqa: PLR0913, PLR0917 - what the options say
     database_url: str | None,
     data_dir: Path,
 ) -> Exported:
-    async with open_store(database_url, data_dir) as pool:
+    async with open_store(database_url, data_dir, writes=False) as pool:
         with explained_read_errors():
             return await export_rollups(
                 pool,

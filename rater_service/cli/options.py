@@ -144,16 +144,17 @@ def allowed_prices(rates: list[str] | None, changes: list[str] | None) -> Allowe
 
 
 @asynccontextmanager
-async def open_store(database_url: str | None, data_dir: Path) -> AsyncIterator[Pool]:
+async def open_store(database_url: str | None, data_dir: Path, *, writes: bool = True) -> AsyncIterator[Pool]:
     """Open the database the options name, with a schema that is up to date.
 
-    Only the embedded one is migrated on the way. Raises OperatorError.
+    Only the embedded one is migrated on the way. writes: False for what only reads, which a standby can
+    answer too. Raises OperatorError.
     """
     from rater_service.database.schema import migrate, require_fitting_schema  # noqa: PLC0415 - slow to import
 
     async with open_database(database_url or None, data_dir) as url:
         if not database_url:
             await migrate(url)
-        async with open_pool(url) as pool:
+        async with open_pool(url, writes=writes) as pool:
             await require_fitting_schema(pool)
             yield pool

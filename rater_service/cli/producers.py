@@ -39,7 +39,7 @@ def show(database_url: DatabaseUrl = None, data: DataDir = DATA_DIR_DEFAULT, as_
 
 
 async def _list(database_url: str | None, data_dir: Path) -> list[Producer]:
-    async with open_store(database_url, data_dir) as pool:
+    async with open_store(database_url, data_dir, writes=False) as pool:
         return await list_producers(pool)
 
 

@@ -59,7 +59,7 @@ def show(
 async def _list(
     reason: str | None, limit: int, database_url: str | None, data_dir: Path
 ) -> list[RejectedEvent]:
-    async with open_store(database_url, data_dir) as pool:
+    async with open_store(database_url, data_dir, writes=False) as pool:
         return await list_rejected(pool, reason, limit)
 
 

@@ -111,6 +111,6 @@ async def _report(
     database_url: str | None,
     data_dir: Path,
 ) -> Report:
-    async with open_store(database_url, data_dir) as pool:
+    async with open_store(database_url, data_dir, writes=False) as pool:
         with explained_read_errors():
             return await make_report(pool, selection, by, as_of, datetime.now(UTC))

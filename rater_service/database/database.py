@@ -4,64 +4,54 @@ asyncpg raises the same classes when a session was lost and when it is used wron
 is at hand, the two are told apart: a lost one is a DatabaseUnavailableError, and a bug stays what it is.
 """
 
+import asyncio
 import logging
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, cast, override
+from typing import Any, cast
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
 
 from rater_service.database import embedded
+from rater_service.database.sessions import (
+    AMBIGUOUS_ERRORS,
+    ConfiguredSession,
+    Connection,
+    DatabaseUnavailableError,
+    Lent,
+    ServerState,
+    TakesNoWritesError,
+    connect,
+    read_state,
+    reason,
+    refuse_shared_sessions,
+)
 from rater_service.errors import OperatorError
+
+__all__ = [
+    "OPERATOR_ERRORS",
+    "UNAVAILABLE_ERRORS",
+    "Connection",
+    "DatabaseUnavailableError",
+    "Pool",
+    "explained_connection_errors",
+    "open_database",
+    "open_pool",
+]
 
 logger = logging.getLogger(__name__)
 
-type Session = asyncpg.Connection[asyncpg.Record]
-type _Lent = PoolConnectionProxy[asyncpg.Record]
-type Connection = Session | _Lent
 type _Sessions = asyncpg.Pool[asyncpg.Record]
 
 # A batch of events or a page of rollups needs one connection for milliseconds, a rating run one for longer.
 POOL_CONNECTIONS_MAX = 16
-CONNECT_TIMEOUT_S = 10
 # Far beyond what any statement but a rating run's needs; those state their own.
 COMMAND_TIMEOUT_S = 60
 PROBE_TIMEOUT_S = 5
-
-# A machine that loses its power says nothing. After half a minute of silence each side asks whether the other
-# is there, and after a minute it gives up. The default is two hours, in which a run's lock is held.
-KEEPALIVE_IDLE_S = 30
-KEEPALIVE_INTERVAL_S = 10
-KEEPALIVE_COUNT = 3
-UNACKNOWLEDGED_MAX_S = 60
-# Keepalive does not find a process that is stopped or swapped out, because its kernel still answers. No
-# transaction that holds locks pauses this long between two statements.
-IDLE_IN_TRANSACTION_MAX_S = 600
-
-# Set by statements: poolers refuse to start a session with parameters that they do not know.
-SETTINGS = f"""
-SET tcp_keepalives_idle = '{KEEPALIVE_IDLE_S}s';
-SET tcp_keepalives_interval = '{KEEPALIVE_INTERVAL_S}s';
-SET tcp_keepalives_count = {KEEPALIVE_COUNT};
-SET tcp_user_timeout = '{UNACKNOWLEDGED_MAX_S}s';
-SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_MAX_S}s';
--- Compiling plans costs more than these short statements take.
-SET jit = off;
-"""
-_SOCKET_OPTIONS = {
-    "TCP_KEEPIDLE": KEEPALIVE_IDLE_S,
-    "TCP_KEEPINTVL": KEEPALIVE_INTERVAL_S,
-    "TCP_KEEPCNT": KEEPALIVE_COUNT,
-    "TCP_USER_TIMEOUT": UNACKNOWLEDGED_MAX_S * 1000,
-}
-
-
-class DatabaseUnavailableError(Exception):
-    """The database can't be reached, a session was lost, or it took too long; trying again may help."""
-
+# Also of a session whose server is gone without a word and can't be told to cancel its statement.
+TAKE_BACK_TIMEOUT_S = 10
 
 UNAVAILABLE_ERRORS = (
     DatabaseUnavailableError,
@@ -84,77 +74,45 @@ UNAVAILABLE_ERRORS = (
 OPERATOR_ERRORS = (*UNAVAILABLE_ERRORS, asyncpg.PostgresError)
 """What a command says in words instead of a traceback: the database is away, or it refused a statement."""
 
-# What asyncpg raises for a session that was lost, and for wrong use as well.
-_AMBIGUOUS_ERRORS = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-
-
-class _Session(asyncpg.Connection):
-    """A session that has our settings for whoever gets it."""
-
-    @override
-    def get_reset_query(self) -> str:
-        return super().get_reset_query() + SETTINGS
-
-
-async def connect(url: str, **options: Any) -> Session:
-    """Open a session. Raises DatabaseUnavailableError, and ClientConfigurationError for what is no URL."""
-    options.setdefault("timeout", CONNECT_TIMEOUT_S)
-    options.setdefault("connection_class", _Session)
-    try:
-        session: Session = await asyncpg.connect(url, **options)
-        try:
-            await session.execute(SETTINGS)
-        except BaseException:
-            session.terminate()
-            raise
-    except asyncpg.ClientConfigurationError:
-        raise
-    # Whatever else it is, a wrong password too: what was to be done is right, and an operator can mend it.
-    except (asyncpg.PostgresError, *_AMBIGUOUS_ERRORS) as error:
-        raise DatabaseUnavailableError(_reason(error)) from error
-    _keep_alive(session)
-    return session
-
-
-def _keep_alive(session: Session) -> None:
-    """Notice also on our side when the other machine is gone."""
-    # asyncpg has no public way to its socket.
-    line: socket.socket = session._transport.get_extra_info("socket")  # type: ignore[attr-defined]
-    if line.family == socket.AF_UNIX:
-        return
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _SOCKET_OPTIONS.items():
-        if hasattr(socket, name):
-            line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
 
 class Pool:
-    """A bounded number of sessions, opened when needed and lent one at a time."""
+    """A bounded number of sessions, opened when needed and lent one at a time.
 
-    def __init__(self, sessions: _Sessions) -> None:
+    writes: they are for a server that takes writes, and those that turn out to be of another are dropped.
+    """
+
+    def __init__(self, sessions: _Sessions, *, writes: bool) -> None:
         self._sessions = sessions
+        self._writes = writes
 
     @classmethod
-    async def open(cls, url: str) -> "Pool":
-        """Open a first session. Raises what `connect` raises."""
+    async def open(cls, url: str, *, writes: bool = True) -> "Pool":
+        """Open a first session. Raises what `connect` raises, and OperatorError where sessions are shared."""
         sessions = asyncpg.create_pool(
             url,
             min_size=1,
             max_size=POOL_CONNECTIONS_MAX,
-            connect=cast("Any", connect),
-            connection_class=_Session,
+            connect=cast("Any", partial(connect, writes=writes)),
+            connection_class=ConfiguredSession,
             command_timeout=COMMAND_TIMEOUT_S,
             server_settings={"application_name": "phoebe"},
         )
         await sessions
-        return cls(sessions)
+        pool = cls(sessions, writes=writes)
+        try:
+            async with pool.acquire() as session:
+                await refuse_shared_sessions(url, session, writes=writes)
+        except BaseException:
+            sessions.terminate()
+            raise
+        return pool
 
     async def close(self) -> None:
         """Close all sessions, once they were given back."""
         await self._sessions.close()
 
     @asynccontextmanager
-    async def acquire(self) -> AsyncIterator[Connection]:
+    async def acquire(self) -> AsyncIterator[Lent]:
         """Lend a session. Raises DatabaseUnavailableError if there is none, or if it is lost in use.
 
         What else goes wrong in its use is raised as it is.
@@ -164,12 +122,40 @@ class Pool:
             yield session
         except TimeoutError as error:
             raise DatabaseUnavailableError("a statement took longer than it may") from error
-        except _AMBIGUOUS_ERRORS as error:
+        except asyncpg.ReadOnlySQLTransactionError as error:
+            if not self._writes:
+                raise
+            await self._drop_all(session)
+            raise TakesNoWritesError("the server became a standby, or read-only") from error
+        except AMBIGUOUS_ERRORS as error:
             if await _is_lost(session):
-                raise DatabaseUnavailableError(f"the session was lost: {_reason(error)}") from error
+                raise DatabaseUnavailableError(f"the session was lost: {reason(error)}") from error
             raise
         finally:
             await self._take_back(session)
+
+    async def look(self) -> ServerState | None:
+        """Ask the server how it stands; None: all sessions are in use, so nothing new is known of it.
+
+        Raises DatabaseUnavailableError, after which no session from before is lent again.
+        """
+        if self._sessions.get_size() >= self._sessions.get_max_size() and not self._sessions.get_idle_size():
+            return None
+        async with self.acquire() as session:
+            try:
+                async with asyncio.timeout(PROBE_TIMEOUT_S):
+                    state = await read_state(session)
+                if self._writes:
+                    state.refuse_read_only()
+            except (TimeoutError, TakesNoWritesError):
+                await self._drop_all(session)
+                raise
+        return state
+
+    async def _drop_all(self, session: Lent) -> None:
+        """Never lend this session again, and none of those that there are: they go the same way."""
+        session.terminate()
+        await self._sessions.expire_connections()
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
@@ -182,7 +168,7 @@ class Pool:
             await session.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             yield session
 
-    async def _lend(self) -> _Lent:
+    async def _lend(self) -> Lent:
         try:
             return await self._sessions.acquire()
         except asyncpg.InterfaceError as error:
@@ -190,12 +176,12 @@ class Pool:
                 raise DatabaseUnavailableError("this process is stopping") from error
             raise
 
-    async def _take_back(self, session: _Lent) -> None:
+    async def _take_back(self, session: Lent) -> None:
         try:
-            await self._sessions.release(session)
-        except (asyncpg.PostgresError, *_AMBIGUOUS_ERRORS) as error:
+            await self._sessions.release(session, timeout=TAKE_BACK_TIMEOUT_S)
+        except (asyncpg.PostgresError, *AMBIGUOUS_ERRORS) as error:
             # What was done with it is done; asyncpg has closed it, and opens another one for the next.
-            logger.info("a session was lost as it was given back: %s", _reason(error))
+            logger.info("a session was lost as it was given back: %s", reason(error))
 
     async def execute(self, query: str, *arguments: object) -> str:
         """Execute a statement in a session of its own; see `acquire`."""
@@ -232,10 +218,13 @@ async def open_database(database_url: str | None, data_dir: Path) -> AsyncIterat
 
 
 @asynccontextmanager
-async def open_pool(url: str) -> AsyncIterator[Pool]:
-    """Open a pool of sessions; OperatorError if the database can't be reached with this URL."""
+async def open_pool(url: str, *, writes: bool = True) -> AsyncIterator[Pool]:
+    """Open a pool of sessions; OperatorError if the database can't be reached with this URL.
+
+    writes: False for what only reads, which a standby can answer too.
+    """
     with explained_connection_errors():
-        pool = await Pool.open(url)
+        pool = await Pool.open(url, writes=writes)
     try:
         yield pool
     finally:
@@ -254,12 +243,10 @@ def explained_connection_errors() -> Iterator[None]:
             "with special characters percent-encoded"
         ) from None
     except UNAVAILABLE_ERRORS as error:
-        raise OperatorError(
-            f"the database that DATABASE_URL names can't be used: {_reason(error)}"
-        ) from error
+        raise OperatorError(f"the database that DATABASE_URL names can't be used: {reason(error)}") from error
 
 
-async def _is_lost(session: _Lent) -> bool:
+async def _is_lost(session: Lent) -> bool:
     """Tell whether a session was lost, or is alive and was used wrongly."""
     try:
         if session.is_closed():
@@ -275,7 +262,3 @@ async def _is_lost(session: _Lent) -> bool:
     except (asyncpg.InterfaceError, asyncpg.PostgresError):
         return False
     return False
-
-
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -17,8 +17,6 @@ from sqlalchemy.pool import NullPool
 from rater_service.database.database import (
     Connection,
     Pool,
-    Session,
-    connect,
     explained_connection_errors,
 )
 from rater_service.database.lock_watch import LockWatch, named
@@ -31,6 +29,7 @@ from rater_service.database.revisions import (
     alembic_config,
     load_revisions,
 )
+from rater_service.database.sessions import Session, connect, refuse_shared_sessions
 from rater_service.errors import OperatorError
 from rater_service.statements import bound
 
@@ -155,10 +154,11 @@ async def _sessions(url: str) -> AsyncIterator[_Sessions]:
         finally:
             await opened.close()
 
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=open_session, poolclass=NullPool)
-    async with engine.connect() as migrating:
-        await _refuse_old_server(migrating)
-        async with session() as preparing, session() as watching:
+    async with session() as watching:
+        await refuse_shared_sessions(url, watching)
+        engine = create_async_engine("postgresql+asyncpg://", async_creator=open_session, poolclass=NullPool)
+        async with engine.connect() as migrating, session() as preparing:
+            await _refuse_old_server(migrating)
             yield _Sessions(migrating, preparing, watching)
 
 

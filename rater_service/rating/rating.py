@@ -26,7 +26,7 @@ from rater_service.rating.late_usage import LateHour, oldest_taken, windows_of
 from rater_service.rating.outside import Outside, find_outside
 from rater_service.rating.pricing import price_buckets
 from rater_service.rating.run import Mode, RateRequest, RateResult, refuse_invalid
-from rater_service.rating.turn import rating_turn
+from rater_service.rating.turn import rating_turn, require_turn
 from rater_service.rollup import KEY
 
 logger = logging.getLogger(__name__)
@@ -108,6 +108,7 @@ async def _rate_with_patience(
     for attempt in range(1, ATTEMPTS_MAX + 1):
         try:
             async with connection.transaction(isolation="repeatable_read"):
+                await require_turn(connection)
                 return await _rate(connection, request, now)
         except asyncpg.TransactionRollbackError:
             if attempt == ATTEMPTS_MAX:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
-from rater_service.database.database import Connection, Pool
+from rater_service.database.database import Connection, DatabaseUnavailableError, Pool
 
 # Any number, as long as every Phoebe takes the same and migrations another.
 RATING_LOCK = 7_463_310_582_117
@@ -30,3 +30,17 @@ async def rating_turn(pool: Pool) -> AsyncIterator[Connection]:
             await connection.execute(f"SET client_connection_check_interval = '{CHECK_INTERVAL_S}s'")
         await connection.execute("SELECT pg_advisory_lock($1)", RATING_LOCK, timeout=TURN_TIMEOUT_S)
         yield connection
+
+
+async def require_turn(connection: Connection) -> None:
+    """Prove in a transaction that it has the turn; raises DatabaseUnavailableError if it has not.
+
+    A pooler can give a transaction another session than the one that waited for the turn. The service finds
+    such poolers when it starts, but the mode of one can be changed later. The proof is a lock of the
+    transaction, which other sessions can't get while one of them has the turn.
+    """
+    if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", RATING_LOCK):
+        raise DatabaseUnavailableError(
+            "the run has lost its turn: a pooler in between gives each transaction another session; "
+            "use its session mode"
+        )

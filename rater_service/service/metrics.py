@@ -112,7 +112,20 @@ class Metrics:
         )
         self._price_file_latest.set(1)
         self._database_up = Gauge(
-            "phoebe_database_up", "Whether the database could be asked last time.", registry=self.registry
+            "phoebe_database_up",
+            "Whether the database could be reached and written to when it was looked at last.",
+            registry=self.registry,
+        )
+        self._unsafe_setting = Gauge(
+            "phoebe_database_setting_unsafe",
+            "Whether a setting of the database is off without which a crash can lose what was stored.",
+            ["setting"],
+            registry=self.registry,
+        )
+        self._gauges_fresh = Gauge(
+            "phoebe_gauges_fresh",
+            "Whether the gauges of producers and of events kept aside could be read last time.",
+            registry=self.registry,
         )
         self._producers = Gauge("phoebe_producers", "Producers.", ["state"], registry=self.registry)
         self._gauges = {
@@ -122,6 +135,14 @@ class Metrics:
     def note_task(self, name: str, up: bool) -> None:
         """Note whether a background task is up."""
         self._task_up.labels(name).set(up)
+
+    def note_database(self, up: bool) -> None:
+        """Note whether the database can be written to."""
+        self._database_up.set(up)
+
+    def note_database_setting(self, name: str, is_on: bool) -> None:
+        """Note whether a setting of the database is on that should be."""
+        self._unsafe_setting.labels(name).set(not is_on)
 
     def follow_file(self, name: str, fault: Callable[[], str]) -> None:
         """Add a gauge of whether a followed file can't be used as it is now.
@@ -178,14 +199,14 @@ class Metrics:
             await asyncio.sleep(REFRESH_S)
 
     async def refresh(self, pool: Pool) -> None:
-        """Read the gauges from the database. While it can't be asked they stay, and database_up is 0."""
+        """Read the gauges from the database. While it can't be asked they stay as they are."""
         try:
             await self._read(pool)
         except (asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as error:
-            self._database_up.set(0)
+            self._gauges_fresh.set(0)
             logger.warning("the gauges can't be read from the database: %r", error)
             return
-        self._database_up.set(1)
+        self._gauges_fresh.set(1)
 
     async def _read(self, pool: Pool) -> None:
         now = datetime.now(UTC)

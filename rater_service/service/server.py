@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -29,9 +30,11 @@ from rater_service.process_owner import process_owner
 from rater_service.rating.run import LATE_MAX
 from rater_service.rating.schedule import RatingSchedule
 from rater_service.service.call_guard import CallGuard
+from rater_service.service.database_watch import DatabaseWatch
 from rater_service.service.exposure import Exposure, refuse_exposure
 from rater_service.service.health import (
     CERTIFICATES_TASK,
+    DATABASE,
     PRICE_FILE_TASK,
     SCHEDULE_TASK,
     TOKENS_TASK,
@@ -229,6 +232,11 @@ async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
             if rating:
                 keep_rating = ScheduledRating(pool, queue, rating).keep_rating
                 own.start(SCHEDULE_TASK, keep_rating, "nothing is rated without being asked")
+            watch = DatabaseWatch(
+                pool, partial(_note_database, status, metrics), metrics.note_database_setting
+            )
+            await watch.look()
+            own.start("database watch", watch.keep_watching, "nobody notices that the database is down")
             own.start("health", status.keep_telling, "health does not tell of tasks that are down")
             await status.tell()
             logger.info("listening on %s:%d", listen.rpartition(":")[0], port)
@@ -237,6 +245,11 @@ async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
         stopping.set()
         await status.enter_graceful_shutdown()
         await server.stop(STOP_GRACE_S)
+
+
+def _note_database(status: HealthService, metrics: Metrics, up: bool) -> None:
+    status.note_task(DATABASE, up)
+    metrics.note_database(up)
 
 
 def _follow_protection(protection: Protection, metrics: Metrics, background: Background) -> None:

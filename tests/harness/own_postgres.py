@@ -3,9 +3,10 @@
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import asyncpg
 
@@ -19,15 +20,27 @@ COMMITTED = b"COMMIT\0"
 
 
 class OwnPostgres:
-    """A server on data of its own, from the programs in a folder; its socket is in `folder`, or at a port."""
+    """A server on data of its own, from the programs in a folder; its socket is in `folder`, or at a port.
 
-    def __init__(self, programs: Path, folder: Path, port: int | None = None) -> None:
+    settings: what else it runs with. primary: another server, of which it is a standby at first.
+    """
+
+    def __init__(
+        self,
+        programs: Path,
+        folder: Path,
+        port: int | None = None,
+        settings: Mapping[str, str] = MappingProxyType({}),
+        primary: "OwnPostgres | None" = None,
+    ) -> None:
         self.folder = folder
         self._cluster = Cluster(programs, folder)
-        self._settings = {} if port is None else {"listen_addresses": "127.0.0.1", "port": str(port)}
+        at_port = {} if port is None else {"listen_addresses": "127.0.0.1", "port": str(port)}
+        self._settings = {**at_port, **settings}
         self._running: Running | None = None
         self.url = self._cluster.url() if port is None else f"postgresql://postgres@127.0.0.1:{port}/postgres"
-        assert self._cluster.make().process.wait() == 0, self._cluster.log.read_text()
+        making = self._cluster.make() if primary is None else self._cluster.copy(primary.folder)
+        assert making.process.wait() == 0, self._cluster.log.read_text()
 
     def start(self) -> None:
         """Start it. After a kill it takes a moment: processes of the killed server must be gone first."""
@@ -42,6 +55,18 @@ class OwnPostgres:
         """Kill -9."""
         assert self._running is not None
         self._running.kill()
+
+    def shut_down(self) -> None:
+        """End it cleanly: what it wrote is with its standbys then."""
+        assert self._running is not None
+        self._running.process.send_signal(signal.SIGINT)
+        self._running.process.wait()
+
+    def follow(self, primary: "OwnPostgres") -> None:
+        """Make it a standby of another from its next start on."""
+        (self.folder / "data" / "standby.signal").touch()
+        with (self.folder / "data" / "postgresql.auto.conf").open("a") as file:
+            file.write(f"primary_conninfo = 'host={primary.folder} user=postgres'\n")
 
     def stop(self) -> None:
         if self._running is not None:
@@ -63,8 +88,15 @@ def binaries_of(url: str) -> Path:
 
 
 @contextmanager
-def own_postgres(binaries: Path, folder: Path, port: int | None = None) -> Iterator[OwnPostgres]:
-    server = OwnPostgres(binaries, folder, port)
+def own_postgres(
+    binaries: Path,
+    folder: Path,
+    port: int | None = None,
+    *,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    primary: OwnPostgres | None = None,
+) -> Iterator[OwnPostgres]:
+    server = OwnPostgres(binaries, folder, port, settings, primary)
     try:
         server.start()
         yield server

@@ -141,7 +141,7 @@ async def read_everything(pool: Pool, wanted: Selection) -> None:
         assert len((await read_timeline(connection)).in_turn) == 1
     metrics = Metrics()
     await metrics.refresh(pool)
-    assert metrics.registry.get_sample_value("phoebe_database_up") == 1
+    assert metrics.registry.get_sample_value("phoebe_gauges_fresh") == 1
 
 
 async def test_no_statement_gives_anything_else_when_every_table_was_given_more(

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from rater_service.database.database import (
+from rater_service.database.database import Pool, open_pool
+from rater_service.database.sessions import (
     IDLE_IN_TRANSACTION_MAX_S,
     KEEPALIVE_COUNT,
     KEEPALIVE_IDLE_S,
     KEEPALIVE_INTERVAL_S,
     UNACKNOWLEDGED_MAX_S,
-    Pool,
-    open_pool,
 )
 from rater_service.rating.turn import CHECK_INTERVAL_S, rating_turn
 from tests.harness.own_postgres import OwnPostgres, binaries_of, own_postgres
@@ -102,3 +101,16 @@ async def test_who_has_the_turn_or_waits_for_it_is_looked_after(pool: Pool) -> N
     async with rating_turn(pool) as session:
         assert await session.fetchval("SHOW client_connection_check_interval") == f"{CHECK_INTERVAL_S}s"
     assert await pool.fetchval("SHOW client_connection_check_interval") == "0"
+
+
+@pytest.mark.parametrize(
+    ("configured", "found"), [("off", "on"), ("on", "on"), ("remote_write", "remote_write")]
+)
+async def test_what_is_answered_for_is_on_disk_whatever_the_server_is_set_to(
+    pool: Pool, database_url: str, configured: str, found: str
+) -> None:
+    name = await pool.fetchval("SELECT current_database()")
+    await pool.execute(f"ALTER DATABASE {name} SET synchronous_commit = {configured}")
+    async with open_pool(database_url) as another:
+        for _ in range(2):  # also once it was given back
+            assert await another.fetchval("SHOW synchronous_commit") == found

@@ -13,8 +13,9 @@ import pytest
 
 from phoebe_proto.v1 import metering_pb2
 from phoebe_proto.v1 import rating_pb2 as pb
-from rater_service.database.database import Connection, Pool
-from rater_service.rating.turn import RATING_LOCK, rating_turn
+from rater_service.database.database import Connection, DatabaseUnavailableError, Pool
+from rater_service.rating import rating
+from rater_service.rating.turn import RATING_LOCK, rating_turn, require_turn
 from rater_service.wire_time import to_timestamp
 from rig.processes import start
 from rig.programs import PROJECT, phoebe
@@ -198,3 +199,29 @@ async def test_a_turn_ends_with_its_use_of_the_connection(ledger: Ledger) -> Non
             await connection.execute("SELECT 1 / 0")
     async with ledger.pool.acquire() as other:
         assert await other.fetchval("SELECT pg_try_advisory_lock($1)", RATING_LOCK)
+
+
+async def test_a_transaction_proves_that_it_has_the_turn(ledger: Ledger) -> None:
+    """Where a pooler begins to share sessions, the one that waited is not the one that rates."""
+    async with rating_turn(ledger.pool) as waited, ledger.pool.acquire() as given:
+        async with waited.transaction():
+            await require_turn(waited)
+        async with given.transaction():
+            with pytest.raises(DatabaseUnavailableError, match="lost its turn"):
+                await require_turn(given)
+
+
+async def test_a_run_without_its_turn_changes_nothing(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ledger.store(make_event())
+
+    @asynccontextmanager
+    async def of_another(pool: Pool) -> AsyncIterator[Connection]:
+        async with rating_turn(pool), pool.acquire() as given:
+            yield given
+
+    monkeypatch.setattr(rating, "rating_turn", of_another)
+    with pytest.raises(DatabaseUnavailableError, match="lost its turn"):
+        await ledger.rate()
+    assert not await ledger.rollups()

@@ -91,7 +91,7 @@ async def test_counts_that_add_up_to_more_than_64_bits_keep_nobody_from_rating_a
     assert counts["LOST_SPOOL_ROWS"] == INT64_MAX
     metrics = Metrics()
     await metrics.refresh(ledger.pool)
-    assert metrics.registry.get_sample_value("phoebe_database_up") == 1
+    assert metrics.registry.get_sample_value("phoebe_gauges_fresh") == 1
     assert metrics.registry.get_sample_value("phoebe_producers_lost_rows") == 2.0**64
 
 

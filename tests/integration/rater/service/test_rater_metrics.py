@@ -91,7 +91,7 @@ async def test_gauges_tell_how_far_producers_are_behind(pool: Pool) -> None:
     assert value(metrics, "phoebe_producers_spooled_events") == 5
     assert value(metrics, "phoebe_producers_lost_rows") == 2
     assert value(metrics, "phoebe_rejected_events") == 1
-    assert value(metrics, "phoebe_database_up") == 1
+    assert value(metrics, "phoebe_gauges_fresh") == 1
     from datetime import UTC, datetime
 
     lag = value(metrics, "phoebe_producers_lag_seconds")
@@ -135,7 +135,7 @@ async def test_gauges_stay_while_the_database_is_away(pool: Pool) -> None:
     await metrics.refresh(pool)
     await pool.close()
     await metrics.refresh(pool)
-    assert value(metrics, "phoebe_database_up") == 0
+    assert value(metrics, "phoebe_gauges_fresh") == 0
     assert value(metrics, "phoebe_producers_spooled_events") == 5
 
 

@@ -1,0 +1,201 @@
+"""Sessions with PostgreSQL: opened where they can do what they are for, and set alike for whoever gets them.
+
+asyncpg raises the same classes when a session was lost and when it is used wrongly. `AMBIGUOUS_ERRORS` are
+those; `database` tells the two apart, where the session is at hand.
+"""
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, override
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from rater_service.database.addresses import one_by_one
+from rater_service.errors import OperatorError
+from rater_service.statements import bound
+
+type Session = asyncpg.Connection[asyncpg.Record]
+type Lent = PoolConnectionProxy[asyncpg.Record]
+type Connection = Session | Lent
+
+CONNECT_TIMEOUT_S = 10
+# One of several servers that does not answer must not keep us from the others.
+CONNECT_TIMEOUT_OF_SEVERAL_S = 3
+
+# A machine that loses its power says nothing. After half a minute of silence each side asks whether the other
+# is there, and after a minute it gives up. The default is two hours, in which a run's lock is held.
+KEEPALIVE_IDLE_S = 30
+KEEPALIVE_INTERVAL_S = 10
+KEEPALIVE_COUNT = 3
+UNACKNOWLEDGED_MAX_S = 60
+# Keepalive does not find a process that is stopped or swapped out, because its kernel still answers. No
+# transaction that holds locks pauses this long between two statements.
+IDLE_IN_TRANSACTION_MAX_S = 600
+
+# Set by statements: poolers refuse to start a session with parameters that they do not know.
+SETTINGS = f"""
+SET tcp_keepalives_idle = '{KEEPALIVE_IDLE_S}s';
+SET tcp_keepalives_interval = '{KEEPALIVE_INTERVAL_S}s';
+SET tcp_keepalives_count = {KEEPALIVE_COUNT};
+SET tcp_user_timeout = '{UNACKNOWLEDGED_MAX_S}s';
+SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_MAX_S}s';
+-- Compiling plans costs more than these short statements take.
+SET jit = off;
+-- What is answered for must be on disk. Where more than that is asked for, it stays.
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
+"""
+_SOCKET_OPTIONS = {
+    "TCP_KEEPIDLE": KEEPALIVE_IDLE_S,
+    "TCP_KEEPINTVL": KEEPALIVE_INTERVAL_S,
+    "TCP_KEEPCNT": KEEPALIVE_COUNT,
+    "TCP_USER_TIMEOUT": UNACKNOWLEDGED_MAX_S * 1000,
+}
+
+
+class DatabaseUnavailableError(Exception):
+    """The database can't be reached, a session was lost, or it took too long; trying again may help."""
+
+
+class TakesNoWritesError(DatabaseUnavailableError):
+    """The server is a standby, or was told to be read-only; another one may be the primary."""
+
+
+# What asyncpg raises for a session that was lost, and for wrong use as well.
+AMBIGUOUS_ERRORS = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+_SHARED = (
+    "between Phoebe and the database is a pooler that gives each transaction another session (PgBouncer's "
+    "pool_mode=transaction, or a port for that mode); Phoebe needs sessions of its own: use "
+    "pool_mode=session for its database or user, or connect to PostgreSQL itself"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """What a server says of itself and of a session; pid: of the process that serves it."""
+
+    pid: int
+    in_recovery: bool
+    read_only: bool
+    fsync: bool
+    full_page_writes: bool
+
+    def refuse_read_only(self) -> None:
+        """Raise TakesNoWritesError for a server that takes no writes."""
+        if self.in_recovery:
+            raise TakesNoWritesError("the server is a standby and takes no writes")
+        if self.read_only:
+            raise TakesNoWritesError(
+                "the session is read-only (default_transaction_read_only), so it takes no writes"
+            )
+
+
+class ConfiguredSession(asyncpg.Connection):
+    """A session that has our settings for whoever gets it."""
+
+    @override
+    def get_reset_query(self) -> str:
+        return super().get_reset_query() + SETTINGS
+
+
+async def connect(url: str, *, writes: bool = True, **options: Any) -> Session:
+    """Open a session with the database, on the first of the URL's servers that will do.
+
+    writes: only on one that takes writes, whatever the URL says of target_session_attrs. Raises
+    DatabaseUnavailableError, and ClientConfigurationError for what is no URL.
+    """
+    servers = one_by_one(url) if writes else (url,)
+    options.setdefault("timeout", CONNECT_TIMEOUT_S if len(servers) == 1 else CONNECT_TIMEOUT_OF_SEVERAL_S)
+    options.setdefault("connection_class", ConfiguredSession)
+    if writes:
+        # Asked by a statement: a pooler passes on what some server said of itself when the pooler met it.
+        options["target_session_attrs"] = "any"
+    failures: list[str] = []
+    for server in servers:
+        try:
+            return await _connect(server, writes, options)
+        except DatabaseUnavailableError as error:
+            if len(servers) == 1:
+                raise
+            failures.append(f"server {len(failures) + 1}: {error}")
+    raise DatabaseUnavailableError(f"none of the {len(servers)} servers can be used: {'; '.join(failures)}")
+
+
+async def _connect(url: str, writes: bool, options: dict[str, Any]) -> Session:
+    try:
+        session: Session = await asyncpg.connect(url, **options)
+        try:
+            await session.execute(SETTINGS)
+            if writes:
+                (await read_state(session)).refuse_read_only()
+        except BaseException:
+            session.terminate()
+            raise
+    except asyncpg.ClientConfigurationError:
+        raise
+    # A pooler gave the next statement another session than the one that was prepared.
+    except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError) as error:
+        raise OperatorError(_SHARED) from error
+    # Whatever else it is, a wrong password too: what was to be done is right, and an operator can mend it.
+    except (asyncpg.PostgresError, *AMBIGUOUS_ERRORS) as error:
+        raise DatabaseUnavailableError(reason(error)) from error
+    _keep_alive(session)
+    return session
+
+
+def _keep_alive(session: Session) -> None:
+    """Notice also on our side when the other machine is gone."""
+    # asyncpg has no public way to its socket.
+    line: socket.socket = session._transport.get_extra_info("socket")  # type: ignore[attr-defined]
+    if line.family == socket.AF_UNIX:
+        return
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _SOCKET_OPTIONS.items():
+        if hasattr(socket, name):
+            line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+async def read_state(connection: Connection) -> ServerState:
+    """Ask a server how it stands; outside of a transaction."""
+    row = await connection.fetchrow(*bound("database/server_state"))
+    assert row is not None
+    return ServerState(**row)
+
+
+async def refuse_shared_sessions(url: str, first: Connection, *, writes: bool = True) -> None:
+    """Raise OperatorError if a pooler lends one session of the database to several of us.
+
+    Locks and settings of a session then are somebody else's too. first: one of our sessions.
+    """
+    try:
+        if await _pid(first) == first.get_server_pid():
+            return  # no pooler: one that is in between makes up the number that it tells at the start
+        second = await connect(url, writes=writes)
+        try:
+            if await _is_shared(first, second):
+                raise OperatorError(_SHARED)
+        finally:
+            await second.close()
+    except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError) as error:
+        raise OperatorError(_SHARED) from error
+
+
+async def _is_shared(first: Connection, second: Connection) -> bool:
+    """Use two sessions in turns: in whatever order a pooler lends, what is shared changes or serves both."""
+    turns: Sequence[Connection] = (first, first, second, first, second, second)
+    seen: dict[int, set[int]] = {id(first): set(), id(second): set()}
+    for session in turns:
+        seen[id(session)].add(await _pid(session))
+    pids = [pid for of_one in seen.values() for pid in of_one]
+    return len(pids) != len(seen) or len(set(pids)) != len(pids)
+
+
+async def _pid(session: Connection) -> int:
+    return (await read_state(session)).pid
+
+
+def reason(error: Exception) -> str:
+    """Say in a few words what went wrong."""
+    return str(error) or type(error).__name__
