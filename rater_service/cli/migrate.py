@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, duration_option
+from rater_service.cli.options import (
+    DATA_DIR_DEFAULT,
+    AsJson,
+    DatabaseUrl,
+    DataDir,
+    duration_option,
+    moment_option,
+)
 from rater_service.database.database import open_database, open_pool
 from rater_service.views.migration import show_migration
 from rater_service.views.terminal import told_progress, write_json
@@ -50,6 +57,13 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
             "How long a single statement may take that holds locks.",
         ),
     ] = None,
+    partitions_since: Annotated[
+        datetime | None,
+        moment_option(
+            "--partitions-since",
+            "Also make the partitions of all weeks from this time on, for events that a restore brings.",
+        ),
+    ] = None,
     database_url: DatabaseUrl = None,
     data: DataDir = DATA_DIR_DEFAULT,
     as_json: AsJson = False,
@@ -69,7 +83,7 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
         statement_timeout=statement_timeout or STATEMENT_TIMEOUT,
     )
     with told_progress("migrating") as tell:
-        result, made = asyncio.run(_migrate(database_url or None, data, settings, tell))
+        result, made = asyncio.run(_migrate(database_url or None, data, settings, partitions_since, tell))
     if as_json:
         left = [asdict(revision) for revision in result.left]
         write_json({"before": result.before, "after": result.after, "left": left, "partitions_made": made})
@@ -78,7 +92,11 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
 
 
 async def _migrate(
-    database_url: str | None, data_dir: Path, settings: "MigrationSettings", tell: Callable[[str], None]
+    database_url: str | None,
+    data_dir: Path,
+    settings: "MigrationSettings",
+    partitions_since: datetime | None,
+    tell: Callable[[str], None],
 ) -> tuple["MigrationResult", tuple[str, ...]]:
     from rater_service.database.schema import migrate as run  # noqa: PLC0415 - slow to import
     from rater_service.events.partitions import try_to_make_partitions  # noqa: PLC0415 - slow to import
@@ -86,5 +104,5 @@ async def _migrate(
     async with open_database(database_url, data_dir) as url:
         result = await run(url, settings, tell=tell)
         async with open_pool(url) as pool:
-            partitions = await try_to_make_partitions(pool, datetime.now(UTC))
+            partitions = await try_to_make_partitions(pool, datetime.now(UTC), partitions_since)
     return result, partitions.made

@@ -150,6 +150,7 @@ async def open_store(database_url: str | None, data_dir: Path, *, writes: bool =
     Only the embedded one is migrated on the way. writes: False for what only reads, which a standby can
     answer too. Raises OperatorError.
     """
+    from rater_service.database.numbers import refuse_numbers_behind  # noqa: PLC0415 - slow to import
     from rater_service.database.schema import migrate, require_fitting_schema  # noqa: PLC0415 - slow to import
 
     async with open_database(database_url or None, data_dir) as url:
@@ -157,4 +158,7 @@ async def open_store(database_url: str | None, data_dir: Path, *, writes: bool =
             await migrate(url)
         async with open_pool(url, writes=writes) as pool:
             await require_fitting_schema(pool)
+            if writes:
+                async with pool.acquire() as connection:
+                    await refuse_numbers_behind(connection)
             yield pool

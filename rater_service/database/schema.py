@@ -20,6 +20,7 @@ from rater_service.database.database import (
     explained_connection_errors,
 )
 from rater_service.database.lock_watch import LockWatch, named
+from rater_service.database.numbers import set_numbers_right
 from rater_service.database.revisions import (
     Phase,
     Prepare,
@@ -90,9 +91,10 @@ async def migrate(
     """Bring the schema up to date, each revision in a transaction of its own.
 
     Safe to call from several processes at once. A revision that fails changes nothing, and those before it
-    stay. revisions: None: the program's own. tell: called with what is being done. Raises OperatorError when
-    the database can't be reached, is older than PostgreSQL 15 or was migrated by a later version with which
-    this one can't work; when a lock can't be had, a statement takes too long, or the role may not do it.
+    stay. Numbers of rows that are behind, as after a replication, are set right. revisions: None: the
+    program's own. tell: called with what is being done. Raises OperatorError when the database can't be
+    reached, is older than PostgreSQL 15 or was migrated by a later version with which this one can't work;
+    when a lock can't be had, a statement takes too long, or the role may not do it.
     """
     revisions = revisions or known_revisions()
     before: Schema | None = None
@@ -103,6 +105,8 @@ async def migrate(
             before = before or found
             if applied is None:
                 assert found.current is not None
+                if behind := await set_numbers_right(watching):
+                    tell(f"the numbers of new rows go on behind those that are there: {', '.join(behind)}")
                 return MigrationResult(before.current, found.current, revisions.pending(found))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -72,14 +73,17 @@ async def list_partitions(connection: Connection) -> list[Partition]:
     return [Partition(**row) for row in await connection.fetch(*bound("events/partition_list"))]
 
 
-async def make_partitions(connection: Connection, now: datetime) -> MadePartitions:
+async def make_partitions(
+    connection: Connection, now: datetime, since: datetime | None = None
+) -> MadePartitions:
     """Make the partitions of the running and the coming weeks that are missing.
 
-    Safe from several processes at once. Batches wait for the moment it takes, and never longer than the lock
-    timeout if it has to wait itself; then, and where the role may not make tables, asyncpg's errors are
-    raised and nothing is changed.
+    since: also of all weeks from this time on, for events that a restore brings. Safe from several processes
+    at once. Batches wait for the moment it takes, and never longer than the lock timeout if it has to wait
+    itself; then, and where the role may not make tables, asyncpg's errors are raised and nothing is changed.
     """
-    wanted = [week_partition(now + week * WEEK) for week in range(WEEKS_AHEAD + 1)]
+    past = 0 if since is None else max(math.ceil((now - since) / WEEK), 0)
+    wanted = [week_partition(now + week * WEEK) for week in range(-past, WEEKS_AHEAD + 1)]
     if not _missing(wanted, await list_partitions(connection)):
         return MadePartitions()
     async for attempt in tenacity.AsyncRetrying(
@@ -134,14 +138,14 @@ def _takes(partition: Partition, request_id: UUID | None) -> bool:
     return begun and (partition.upper_id is None or request_id < partition.upper_id)
 
 
-async def try_to_make_partitions(pool: Pool, now: datetime) -> MadePartitions:
+async def try_to_make_partitions(pool: Pool, now: datetime, since: datetime | None = None) -> MadePartitions:
     """Do the same, and log what was made, or why it could not be: nothing is lost by that.
 
     Events for which there is no partition go to the default one.
     """
     try:
         async with pool.acquire() as connection:
-            result = await make_partitions(connection, now)
+            result = await make_partitions(connection, now, since)
     except asyncpg.InsufficientPrivilegeError as error:
         logger.warning(
             "this role may not make partitions for coming weeks (%s): run `phoebe migrate` as the owner of "

@@ -18,6 +18,7 @@ from phoebe_proto.v1 import metering_pb2, metering_pb2_grpc, rating_pb2, rating_
 from rater_service.background import Background
 from rater_service.database.clock import read_clock
 from rater_service.database.database import Pool, open_database, open_pool
+from rater_service.database.numbers import refuse_numbers_behind
 from rater_service.database.schema import migrate, require_fitting_schema
 from rater_service.errors import OperatorError
 from rater_service.events.partitions import keep_making_partitions, try_to_make_partitions
@@ -115,6 +116,8 @@ async def serve(settings: ServerSettings) -> None:
                 await migrate(url)
             async with open_pool(url) as pool:
                 await require_fitting_schema(pool)
+                async with pool.acquire() as connection:
+                    await refuse_numbers_behind(connection)
                 await _serve(settings, pool, protection, stopping)
 
 
