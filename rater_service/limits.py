@@ -18,6 +18,9 @@ FIRST_MESSAGE_TIMEOUT_S = 10
 # Finds callers that are gone without a word, and keeps the entries of firewalls in between alive.
 KEEPALIVE_S = 60
 KEEPALIVE_TIMEOUT_S = 20
+# Callers ping as well, every 10 to 30 seconds mostly, while they wait for a run. gRPC takes pings more often
+# than every five minutes for an attack, and throws such callers out after a minute.
+PING_INTERVAL_MIN_MS = 500
 # A connection without a call.
 IDLE_MAX_S = 300
 # Whoever lost their certificate loses the connection too, at last. gRPC spreads the moment by a tenth.
@@ -36,6 +39,7 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", KEEPALIVE_S * 1000),
     ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_S * 1000),
     ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL_MIN_MS),
     ("grpc.max_connection_idle_ms", IDLE_MAX_S * 1000),
     ("grpc.max_connection_age_ms", CONNECTION_AGE_MAX_S * 1000),
     ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_S * 1000),

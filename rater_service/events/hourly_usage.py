@@ -13,8 +13,12 @@ import asyncpg
 from rater_service.database.database import Connection, Pool
 from rater_service.database.long_statements import STATEMENT_TIMEOUT_S, fetch, run
 from rater_service.hours import HOUR, require_window, utc_text
+from rater_service.statements import source, statement
 
 DIFFERENCES_MAX = 100
+# Any number, as long as every Phoebe takes the same and runs and migrations others.
+REBUILD_LOCK = 7_463_310_582_118
+ATTEMPTS_MAX = 5
 
 type OnProgress = Callable[[str], None]
 
@@ -112,8 +116,8 @@ async def rebuild(
 ) -> Rebuilt:
     """Make the sums of [since, until) agree with the events; whole UTC hours, None: as far as there are any.
 
-    Each hour is compared, and made again in a transaction of its own if it differs: batches wait only for the
-    reading of one such hour. Cut short, it leaves no hour half done. dry_run: compare only. Raises
+    Each hour is compared, and corrected in a transaction of its own if it differs. Batches go on meanwhile,
+    also those of the hour. Cut short, it leaves no hour half done. dry_run: compare only. Raises
     InvalidWindow, and EventsPrunedError, before anything is changed.
     """
     require_window(since, until)
@@ -140,19 +144,30 @@ async def _hours(pool: Pool, since: datetime | None, until: datetime | None) -> 
 
 
 async def _rebuild_hour(connection: Connection, hour: datetime) -> tuple[int, list[SumsDifference]]:
-    """Compare again while batches wait, make the sums anew, and return what differed then."""
-    async with connection.transaction(isolation="repeatable_read"):
-        # Before the snapshot is taken, and in the order in which batches lock. The first keeps partitions
-        # from being dropped meanwhile; the second makes batches wait that have not added to the sums yet, and
-        # whose events can't be seen.
-        for lock in ("billing_event IN ACCESS SHARE", "hourly_usage IN SHARE ROW EXCLUSIVE"):
-            await connection.execute(f"LOCK TABLE {lock} MODE", timeout=STATEMENT_TIMEOUT_S)
-        # Leaves hours out of which events were pruned since.
-        count, first = await compare_hour(connection, hour, DIFFERENCES_MAX)
-        if count:
-            await run(connection, "events/hourly_usage_delete", hour=hour)
-            await run(connection, "events/hourly_usage_insert", window_start=hour, window_end=hour + HOUR)
-    return count, first
+    """Give what differed, which may be other than before."""
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        try:
+            async with connection.transaction():
+                return await _correct_hour(connection, hour)
+        except asyncpg.DeadlockDetectedError:
+            # A batch had locked the sums in another order.
+            if attempt == ATTEMPTS_MAX:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def _correct_hour(connection: Connection, hour: datetime) -> tuple[int, list[SumsDifference]]:
+    # Another rebuild would find the same, and correct it once more.
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", REBUILD_LOCK, timeout=STATEMENT_TIMEOUT_S)
+    # Keeps partitions from being dropped meanwhile. Hours out of which events were pruned since are left out.
+    await connection.execute("LOCK TABLE billing_event IN ACCESS SHARE MODE", timeout=STATEMENT_TIMEOUT_S)
+    correct = statement("events/hourly_usage_correct", differences=source("events/hourly_usage_differences"))
+    window = {"window_start": hour, "window_end": hour + HOUR}
+    rows = await connection.fetch(
+        *correct.bind({**window, "limit": None, "first": DIFFERENCES_MAX}), timeout=STATEMENT_TIMEOUT_S
+    )
+    await run(connection, "events/hourly_usage_delete", hour=hour)
+    return (rows[0]["differences"] if rows else 0), [_difference(row) for row in rows]
 
 
 def _difference(row: asyncpg.Record) -> SumsDifference:

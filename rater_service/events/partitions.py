@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -63,9 +62,13 @@ def first_id(moment: datetime) -> UUID:
 
 def week_partition(moment: datetime) -> Partition:
     """Return the partition of the ISO week, in UTC, in which a moment is."""
-    today = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    monday = today - timedelta(days=today.weekday())
+    monday = _monday(moment)
     return Partition(f"billing_event_{monday:%Gw%V}", first_id(monday), first_id(monday + WEEK))
+
+
+def _monday(moment: datetime) -> datetime:
+    today = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return today - timedelta(days=today.weekday())
 
 
 async def list_partitions(connection: Connection) -> list[Partition]:
@@ -82,7 +85,7 @@ async def make_partitions(
     at once. Batches wait for the moment it takes, and never longer than the lock timeout if it has to wait
     itself; then, and where the role may not make tables, asyncpg's errors are raised and nothing is changed.
     """
-    past = 0 if since is None else max(math.ceil((now - since) / WEEK), 0)
+    past = 0 if since is None else max((_monday(now) - _monday(since)) // WEEK, 0)
     wanted = [week_partition(now + week * WEEK) for week in range(-past, WEEKS_AHEAD + 1)]
     if not _missing(wanted, await list_partitions(connection)):
         return MadePartitions()

@@ -103,6 +103,16 @@ async def store_events(
         except _REFUSALS:
             # An event was stored before, or is one that the database can't take.
             return await _store(connection, batch, store_rows)
+        except asyncpg.InternalServerError:
+            # Distributed databases and forks say this of an event that is there.
+            if not await _are_some_stored(connection, batch):
+                raise
+            return await _store(connection, batch, store_rows)
+
+
+async def _are_some_stored(connection: Connection, batch: _Batch) -> bool:
+    ids = [row.request_id for row in batch.checked if isinstance(row, EventRow)]
+    return bool(await connection.fetch(*_FIRST_STORED.bind({"request_ids": ids})))
 
 
 async def _store(connection: Connection, batch: _Batch, store: _StoreRows) -> list[Result]:

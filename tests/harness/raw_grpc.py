@@ -44,6 +44,7 @@ class RawCaller:
         self._http = h2.connection.H2Connection(config)
         self._http.initiate_connection()
         self._calls: dict[int, RawCall] = {}
+        self._pongs: set[bytes] = set()
         self.gone = False
 
     def open(
@@ -71,6 +72,12 @@ class RawCaller:
             if end and not call.ended and not self.gone:
                 self._http.end_stream(stream)
         await self.flush()
+
+    async def ping(self, number: int) -> None:
+        """Ask whether the service is there, and wait until it answers."""
+        content = number.to_bytes(8)
+        self._http.ping(content)
+        await self.until(lambda: content in self._pongs)
 
     def reset(self, stream: int) -> None:
         """Break a call off."""
@@ -107,6 +114,8 @@ class RawCaller:
     def _take(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.ConnectionTerminated):
             self.gone = True
+        if isinstance(event, h2.events.PingAckReceived):
+            self._pongs.add(event.ping_data)
         call = self._calls.get(getattr(event, "stream_id", None) or 0)
         if call is None:
             return

@@ -1,8 +1,8 @@
 -- Compares hourly sums with the events: one row for each of the first keys that differ, with how many there are.
--- :window_start, :window_end: the window, its end exclusive; :limit: how many rows.
+-- :window_start, :window_end: the window, its end exclusive; :limit: how many rows (NULL: all).
 -- Hours of which events were pruned are left out: the sums are all that is known of them.
 --
--- summed_…: what the sums say, metered_…: what the events make; 0 where there is no sum, or no event.
+-- summed_…: what the sums say, metered_…: what the events make; 0 where there is no sum (has_sum), or no event.
 WITH counted AS (
     SELECT true AS is_sum, sums.*
     FROM hourly_usage AS sums
@@ -29,7 +29,10 @@ WITH counted AS (
         coalesce(max(billable_prompt_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_billable_prompt_tokens,
         coalesce(max(excess_cached_events) FILTER (WHERE NOT is_sum), 0) AS metered_excess_cached_events,
         coalesce(max(excess_cached_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_excess_cached_tokens,
-        coalesce(max(partial_usage_events) FILTER (WHERE NOT is_sum), 0) AS metered_partial_usage_events
+        coalesce(max(partial_usage_events) FILTER (WHERE NOT is_sum), 0) AS metered_partial_usage_events,
+        max(first_stored_at) FILTER (WHERE NOT is_sum) AS metered_first_stored_at,
+        max(last_stored_at) FILTER (WHERE NOT is_sum) AS metered_last_stored_at,
+        bool_or(is_sum) AS has_sum
     FROM counted
     -- Unlike a join, this takes NULL for equal to NULL.
     GROUP BY window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed

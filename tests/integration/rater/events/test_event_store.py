@@ -220,3 +220,30 @@ async def test_the_stored_id_is_the_one_sent(pool: Pool) -> None:
     event = make_event()
     await fates(pool, event)
     assert await pool.fetchval("SELECT request_id FROM billing_event") == UUID(event.request_id)
+
+
+XX000_OF_DUPLICATES = """
+CREATE FUNCTION say_internal_error() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_query() ILIKE 'COPY%' AND EXISTS (SELECT FROM billing_event WHERE request_id = NEW.request_id) THEN
+        RAISE 'duplicate key on a worker' USING ERRCODE = 'XX000';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER say_internal_error BEFORE INSERT ON billing_event_default
+FOR EACH ROW EXECUTE FUNCTION say_internal_error();
+"""
+
+
+async def test_a_duplicate_that_a_fork_calls_an_internal_error_is_a_duplicate(pool: Pool) -> None:
+    await pool.execute(XX000_OF_DUPLICATES)
+    known, new = make_event(), make_event()
+    await store_events(pool, [known], NOW)
+    results = await store_events(pool, [known, new], NOW)
+    assert [result.fate for result in results] == [Fate.DUPLICATE, Fate.STORED]
+
+
+async def test_an_internal_error_of_the_database_for_another_reason_stays_one(pool: Pool) -> None:
+    await pool.execute(XX000_OF_DUPLICATES.replace("AND EXISTS", "OR EXISTS"))
+    with pytest.raises(asyncpg.InternalServerError):
+        await store_events(pool, [make_event()], NOW)

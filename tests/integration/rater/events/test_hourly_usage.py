@@ -282,6 +282,21 @@ async def test_a_rebuild_waits_for_a_batch_that_has_added_and_then_counts_it(poo
     assert await kept_sums(pool) == await counted_sums(pool)
 
 
+async def test_batches_go_on_while_the_sums_of_their_hour_are_made_again(pool: Pool) -> None:
+    await store_events(pool, [make_event(auth_id="a"), make_event(auth_id="b")], HOUR)
+    await damage(pool, "UPDATE hourly_usage SET event_count = 9")
+    async with pool.acquire() as other, other.transaction():
+        await other.execute("SELECT FROM hourly_usage WHERE auth_id = 'a' FOR UPDATE")
+        waiting = asyncio.create_task(rebuild(pool, None, None))
+        while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(20):
+            await store_events(pool, [make_event(auth_id="c"), make_event(auth_id="d")], HOUR)
+        assert not waiting.done()
+    assert (await waiting).difference_count == 2
+    assert await kept_sums(pool) == await counted_sums(pool)
+
+
 async def test_sums_are_right_when_batches_and_rebuilds_come_at_once(pool: Pool) -> None:
     for repetition in range(5):
         await store_events(pool, shuffled(repetition, 99), HOUR)
