@@ -105,7 +105,7 @@ async def migrate(
             before = before or found
             if applied is None:
                 assert found.current is not None
-                if behind := await set_numbers_right(watching):
+                if behind := await set_numbers_right(sessions.watching):
                     tell(f"the numbers of new rows go on behind those that are there: {', '.join(behind)}")
                 return MigrationResult(before.current, found.current, revisions.pending(found))
 

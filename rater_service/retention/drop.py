@@ -12,6 +12,7 @@ from rater_service.events.partitions import LOCK_ATTEMPTS, LOCK_TIMEOUT_MS
 from rater_service.retention.archive import ArchivedEvents
 from rater_service.retention.old_events import OldEvents, fetch_of
 from rater_service.retention.retention import Verdict
+from rater_service.statements import statement
 
 
 class EventsCame(Exception):  # noqa: N818 - nothing failed
@@ -26,7 +27,8 @@ async def drop_events(
 ) -> None:
     """Drop events that were found to be free to go, in one transaction; no bill and no sum is touched.
 
-    Batches wait for the moment it takes; of the default partition, as long as the deletion. Raises EventsCame
+    Batches wait for the moment in which a partition is dropped. Those with events of the partition wait as
+    long as it is counted, and the default one deleted from. Raises EventsCame
     if there are others by now, and OperatorError where the role may not, or others keep reading the events.
     """
     try:
@@ -57,10 +59,8 @@ async def _drop(
 ) -> None:
     events = verdict.events
     await connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
-    # Nobody stores from here on; those that wait see afterwards what was pruned. Dropping a table needs that
-    # nobody reads either.
-    mode = "SHARE ROW EXCLUSIVE" if events.partition.is_default else "ACCESS EXCLUSIVE"
-    await connection.execute(f"LOCK TABLE billing_event IN {mode} MODE")
+    # Nobody stores events of this partition from here on; those that wait see afterwards what was pruned.
+    await connection.execute(f"LOCK TABLE {events.partition.name} IN SHARE ROW EXCLUSIVE MODE")
     ((count,),) = await fetch_of(connection, "retention/count", events.partition, before=events.before)
     if count != events.event_count:
         raise EventsCame(events.event_count, count)
@@ -68,8 +68,13 @@ async def _drop(
         await _record(connection, verdict, archived, pruned_by, now)
     if events.partition.is_default:
         await run(connection, "retention/default_events", before=events.before)
-    else:
-        await connection.execute(f"DROP TABLE {events.partition.name}")
+        return
+    # Only now, for a moment, all wait: who reads, too.
+    await connection.execute("LOCK TABLE billing_event IN ACCESS EXCLUSIVE MODE")
+    if events.later_events:
+        move = statement("retention/keep_later", partition=events.partition.name, before=str(events.before))
+        await connection.execute(move.text)
+    await connection.execute(f"DROP TABLE {events.partition.name}")
 
 
 async def _record(

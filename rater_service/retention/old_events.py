@@ -20,12 +20,13 @@ type OnProgress = Callable[[str], None]
 class OldEvents:
     """The events of a partition from before a time, of which there may be none; token counts are sums.
 
-    numbers: for each producer those of its events, as the text of an int8multirange. Times are UTC-aware;
-    with events they are not None.
+    later_events: how many of the partition ended later, and stay. numbers: for each producer those of its
+    events, as the text of an int8multirange. Times are UTC-aware; with events they are not None.
     """
 
     partition: Partition
     before: datetime
+    later_events: int
     event_count: int
     prompt_tokens: Decimal
     cached_tokens: Decimal
@@ -43,8 +44,8 @@ class OldEvents:
 
 
 async def read_old_events(pool: Pool, before: datetime, on_progress: OnProgress) -> list[OldEvents]:
-    """Read what is old, by the time of the last event: of partitions whose ids and events all are from before
-    a time, and of the default one, if any are. A partition without events comes first.
+    """Read what is old, by the time of the last event: of partitions whose ids all are from before a time,
+    and of the default one, if any are. A partition without events comes first.
     """
     async with pool.acquire() as connection:
         found = []
@@ -56,12 +57,11 @@ async def read_old_events(pool: Pool, before: datetime, on_progress: OnProgress)
 
 
 async def _read(connection: Connection, partition: Partition, before: datetime) -> list[OldEvents]:
-    """Return the partition's old events; nothing if it has later ones too and can't be dropped as a whole."""
+    """Return the partition's old events; nothing if it has only later ones."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         (extent,) = await fetch_of(connection, "retention/extent", partition, before=before)
         columns = dict(extent)
-        has_later = columns.pop("later_events") > 0
-        if has_later if not partition.is_default else not columns["event_count"]:
+        if not columns["event_count"] and (partition.is_default or columns["later_events"]):
             return []
         numbers = await fetch_of(connection, "retention/numbers", partition, before=before)
     return [

@@ -9,6 +9,7 @@ from rater_service.audit.audit import AuditRequest, audit
 from rater_service.audit.bills import AuditTimes
 from rater_service.audit.findings import ADVICE, Finding
 from rater_service.database.database import Pool
+from rater_service.events.partitions import MOVED_EVENTS_MAX
 from rater_service.events.rejected import OpenEvent, list_open
 from rater_service.hours import InvalidWindow, require_whole_hour
 from rater_service.rating.run import RUN_OVERLAP
@@ -25,6 +26,7 @@ class Obstacle(StrEnum):
     OPEN_REJECTED_EVENTS = "OPEN_REJECTED_EVENTS"
     OLDER_EVENTS_STAY = "OLDER_EVENTS_STAY"
     EVENTS_CAME = "EVENTS_CAME"
+    MANY_LATER_EVENTS = "MANY_LATER_EVENTS"
 
 
 ADVICE_ON_OBSTACLES = {
@@ -32,6 +34,7 @@ ADVICE_ON_OBSTACLES = {
     Obstacle.OPEN_REJECTED_EVENTS: "see phoebe rejected list, and retry them; or accept that they are never "
     "billed",
     Obstacle.OLDER_EVENTS_STAY: "mend what keeps the older ones",
+    Obstacle.MANY_LATER_EVENTS: "prune with a --before that is after their end",
     Obstacle.EVENTS_CAME: "rate their hours, then prune again",
 }
 # What a human may look at and accept, because dropping the events hides nothing of it. There is no accepting
@@ -77,7 +80,7 @@ def refuse_invalid_time(before: datetime, now: datetime) -> None:
 async def judge_old_events(
     pool: Pool, before: datetime, now: datetime, accepted: Collection[str], on_progress: OnProgress
 ) -> AsyncIterator[Verdict]:
-    """Judge the partitions whose events all ended before a time, and those of the default one that did.
+    """Judge the events that ended before a time, of the partitions that are over and of the default one.
 
     They come in the order in which they can be dropped: by the time of their last event. accepted: of
     ACCEPTABLE. Changes nothing.
@@ -94,6 +97,7 @@ async def judge_old_events(
             *await _unrated(pool, events),
             *await _differences(pool, events, now, on_progress),
             *_rejected_within(rejected, events),
+            *_many_later(events),
         ]
         kept = tuple(reason for reason in reasons if reason.kind not in accepted)
         if not kept and is_blocked:
@@ -150,6 +154,14 @@ def _rejected_within(rejected: Sequence[OpenEvent], events: OldEvents) -> list[R
         return []
     detail = _listed(f"{len(ids)} are not settled", ids[:EXAMPLES_MAX], len(ids))
     return [obstacle(Obstacle.OPEN_REJECTED_EVENTS, detail)]
+
+
+def _many_later(events: OldEvents) -> list[Reason]:
+    """Exchanges that began in a partition's week and ended after the time are moved; not if they are many."""
+    if events.partition.is_default or events.later_events <= MOVED_EVENTS_MAX:
+        return []
+    detail = f"{events.later_events} of its events ended later, too many to move while batches wait"
+    return [obstacle(Obstacle.MANY_LATER_EVENTS, detail)]
 
 
 def obstacle(kind: Obstacle, detail: str) -> Reason:

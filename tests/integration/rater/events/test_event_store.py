@@ -225,7 +225,8 @@ async def test_the_stored_id_is_the_one_sent(pool: Pool) -> None:
 XX000_OF_DUPLICATES = """
 CREATE FUNCTION say_internal_error() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF current_query() ILIKE 'COPY%' AND EXISTS (SELECT FROM billing_event WHERE request_id = NEW.request_id) THEN
+    IF current_query() ILIKE 'COPY%'
+        AND EXISTS (SELECT FROM billing_event WHERE request_id = NEW.request_id) THEN
         RAISE 'duplicate key on a worker' USING ERRCODE = 'XX000';
     END IF;
     RETURN NEW;

@@ -8,15 +8,17 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from rater_service.audit.audit import AuditRequest, audit
 from rater_service.database.database import DatabaseUnavailableError, Pool
 from rater_service.errors import OperatorError
 from rater_service.events.partitions import list_partitions
 from rater_service.events.store import Fate
 from rater_service.hours import InvalidWindow
 from rater_service.retention import drop as retention_drop
+from rater_service.retention import retention
 from rater_service.retention.archive import archive_events
 from rater_service.retention.drop import EventsCame, drop_events
-from rater_service.retention.old_events import read_old_events
+from rater_service.retention.old_events import fetch_of, read_old_events
 from rater_service.retention.retention import refuse_invalid_time
 from tests.harness.ledger import ONE_HOUR, Ledger
 from tests.harness.old_events import (
@@ -116,10 +118,51 @@ async def test_what_was_accepted_is_kept_with_what_was_pruned(old: Ledger) -> No
     assert [row["accepted"] for row in rows] == [["LOST_SPOOL_ROWS"]] * 2
 
 
-async def test_only_a_week_that_ended_as_a_whole_is_old(old: Ledger) -> None:
-    assert kinds(await judge(old.pool, OLDEST_WEEK + WEEK)) == {}
-    assert kinds(await judge(old.pool, OLDEST_WEEK + WEEK + ONE_HOUR)) == {"2026w45": set()}
-    assert kinds(await judge(old.pool, BEFORE)) == {"2026w45": set(), "2026w46": set()}
+async def test_a_week_goes_and_what_began_in_it_and_ended_later_stays(old: Ledger) -> None:
+    before = await bills_of(old.pool)
+    over_midnight = two_weeks_of_events()[6]
+    assert await partition_of(old.pool, over_midnight.request_id) == "billing_event_2026w45"
+
+    (verdict,) = await judge(old.pool, OLDEST_WEEK + WEEK)
+    assert (verdict.reasons, verdict.events.event_count, verdict.events.later_events) == ((), 6, 1)
+    await drop_events(old.pool, verdict, None, "ops", NOW)
+
+    assert await partition_of(old.pool, over_midnight.request_id) == "billing_event_default"
+    assert len(await events_of(old.pool)) == 4
+    assert await bills_of(old.pool) == before
+    assert (await audit(old.pool, AuditRequest(), NOW)).proven
+    again = await store(old.pool, *two_weeks_of_events()[:7], at=NOW)
+    assert again == [Fate.DUPLICATE] * 7
+    # It goes with the week in which it ended.
+    assert kinds(await prune_all(old.pool)) == {"2026w46": set(), "default": set()}
+    assert len(await events_of(old.pool)) == 1
+    assert await bills_of(old.pool) == before
+
+
+async def test_too_many_that_ended_later_keep_a_week_and_it_is_said(
+    old: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "MOVED_EVENTS_MAX", 0)
+    (verdict,) = await judge(old.pool, OLDEST_WEEK + WEEK)
+    assert [reason.kind for reason in verdict.reasons] == ["MANY_LATER_EVENTS"]
+    assert verdict.reasons[0].detail.startswith("1 of its events ended later")
+
+
+async def test_batches_of_other_weeks_go_on_while_a_week_is_counted(
+    old: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verdicts = await judge(old.pool, BEFORE)
+    stored: list[Fate] = []
+    count = fetch_of
+
+    async def store_and_count(*asked: object, **arguments: object) -> list[asyncpg.Record]:
+        stored.extend(await store(old.pool, timed_event(BEFORE + 2 * ONE_HOUR, 11), at=NOW))
+        return await count(*asked, **arguments)  # type: ignore[arg-type] # whatever is asked
+
+    monkeypatch.setattr(retention_drop, "fetch_of", store_and_count)
+    async with asyncio.timeout(20):
+        await drop_events(old.pool, verdicts[0], None, "ops", NOW)
+    assert stored == [Fate.STORED]
 
 
 async def test_a_week_without_events_is_dropped_without_a_trace(pool: Pool) -> None:

@@ -1,0 +1,12 @@
+"""Finds the rollups that runs deleted, in the order in which rollups are listed."""
+
+from rater_service.migrations.sql_files import execute, read
+
+revision = "0006"
+down_revision = "0005"
+phase = "expand"
+
+
+def upgrade() -> None:
+    """Make the index."""
+    execute(read(__file__, "rated_usage_change"))
