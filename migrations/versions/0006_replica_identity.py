@@ -2,8 +2,8 @@
 
 from rater_service.migrations.sql_files import execute, read
 
-revision = "0004"
-down_revision = "0003"
+revision = "0006"
+down_revision = "0005"
 phase = "expand"
 
 

@@ -2,8 +2,8 @@
 
 from rater_service.migrations.sql_files import execute, read
 
-revision = "0005"
-down_revision = "0004"
+revision = "0007"
+down_revision = "0006"
 phase = "expand"
 
 
