@@ -51,10 +51,14 @@ PARTS = {
     "rollups": source("bills/rollups"),
     "categories": source("rating/categories"),
     "columns": "request_id, event_time",
+    "differences": source("events/hourly_usage_differences"),
+    "numbered": "rating_run",
+    "number": "id",
+    "sequence": "rating_run_id_seq",
     "arrays": ":request_id::uuid[], :event_time::timestamptz[]",
 }
 # These are several statements each, which can't be prepared; the tests below execute them.
-SEVERAL = {"events/partition_make", "rating/tables"}
+SEVERAL = {"events/partition_make", "rating/tables", "retention/keep_later"}
 # An archive has all that there is to know of its events.
 WHOLE = {"retention/export"}
 STATEMENTS = {f"{file.parents[1].name}/{file.stem}" for file in RATER.glob("*/sql/*.sql")} - SEVERAL - WHOLE
