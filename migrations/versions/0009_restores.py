@@ -2,8 +2,8 @@
 
 from rater_service.migrations.sql_files import execute, read
 
-revision = "0007"
-down_revision = "0006"
+revision = "0009"
+down_revision = "0008"
 phase = "expand"
 
 

@@ -2,8 +2,8 @@
 
 from rater_service.migrations.sql_files import execute, read
 
-revision = "0006"
-down_revision = "0005"
+revision = "0008"
+down_revision = "0007"
 phase = "expand"
 
 
