@@ -8,7 +8,7 @@ import pytest
 
 from rater_service.database.database import Pool
 from rater_service.rating.categories import over_categories
-from rater_service.statements import Bound, bound, statement
+from rater_service.statements import Bound, bound, source, statement
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.plans import plan
 
@@ -218,7 +218,9 @@ async def test_what_reads_the_events_of_an_hour_finds_them_in_the_index_of_times
         bound("audit/hours", **window),
         *audit_of_an_hour(hour, sums_hold=False),
         bound("events/hourly_usage_differences", **window, limit=10),
-        bound("events/hourly_usage_insert", **window),
+        statement("events/hourly_usage_correct", differences=source("events/hourly_usage_differences")).bind(
+            {**window, "limit": None, "first": 10}
+        ),
         bound("events/hourly_usage_hours", **window),
     ):
         text = await plan(busy.pool, asked)

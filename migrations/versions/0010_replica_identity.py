@@ -2,8 +2,8 @@
 
 from rater_service.migrations.sql_files import execute, read
 
-revision = "0008"
-down_revision = "0007"
+revision = "0010"
+down_revision = "0009"
 phase = "expand"
 
 
