@@ -37,9 +37,11 @@ WITH difference AS MATERIALIZED (
          excess_cached_tokens, partial_usage_events, first_stored_at, last_stored_at)
     SELECT
         window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed,
-        metered_events, metered_prompt_tokens, metered_cached_tokens, metered_completion_tokens,
-        metered_billable_prompt_tokens, metered_excess_cached_events, metered_excess_cached_tokens,
-        metered_partial_usage_events, metered_first_stored_at, metered_last_stored_at
+        metered_events AS event_count, metered_prompt_tokens AS prompt_tokens, metered_cached_tokens AS cached_tokens,
+        metered_completion_tokens AS completion_tokens, metered_billable_prompt_tokens AS billable_prompt_tokens,
+        metered_excess_cached_events AS excess_cached_events, metered_excess_cached_tokens AS excess_cached_tokens,
+        metered_partial_usage_events AS partial_usage_events, metered_first_stored_at AS first_stored_at,
+        metered_last_stored_at AS last_stored_at
     FROM difference
     WHERE NOT has_sum
     ORDER BY 1, 2, 3, 4, 5, 6, 7, 8
