@@ -2,8 +2,8 @@
 
 from rater_service.migrations.sql_files import execute, read
 
-revision = "0011"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 phase = "expand"
 
 

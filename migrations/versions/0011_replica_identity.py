@@ -2,8 +2,8 @@
 
 from rater_service.migrations.sql_files import execute, read
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 phase = "expand"
 
 

@@ -2,8 +2,8 @@
 
 from rater_service.migrations.sql_files import execute, read
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 phase = "expand"
 
 
