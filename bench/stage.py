@@ -97,8 +97,8 @@ class Stage:
     @asynccontextmanager
     async def database(self) -> AsyncIterator[str]:
         """The PostgreSQL server of this run, as long as the context lasts; gives a URL."""
-        async with embedded.server(self._folder / "data") as url:
-            yield url
+        async with embedded.server(self._folder / "data") as server:
+            yield server.url
 
     async def migrate(self, database_url: str) -> None:
         """Makes the tables in a database. RigError if it fails."""

@@ -236,6 +236,10 @@ def _read(file: FollowedFile) -> tuple[_Shape, FileContent]:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise UnusableFileError(f"can't read {file.called}: it is not a regular file")
+            if status.st_mode & stat.S_IWOTH:
+                raise UnusableFileError(
+                    f"can't trust {file.called}: every user of this machine may write to it; chmod o-w"
+                )
             with os.fdopen(descriptor, "rb", closefd=False) as opened:
                 content = opened.read(file.bytes_max + 1)
         finally:

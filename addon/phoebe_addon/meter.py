@@ -41,9 +41,15 @@ class Meter:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._spool = open_own(settings.spool, settings.spool_bytes_max)
+        self._spool = open_own(
+            *(settings.spool, settings.spool_bytes_max, settings.belonging),
+            trust_group=settings.spool_trusts_group,
+        )
         self._settings = settings
-        self._adoption = Adoption(settings.spool, settings.spool_bytes_max, self._delivery_of)
+        self._adoption = Adoption(
+            *(settings.spool, settings.spool_bytes_max, self._delivery_of, settings.belonging),
+            trust_group=settings.spool_trusts_group,
+        )
         self.under_way = UnderWay()
         self.metrics = Metrics(
             under_way=lambda: len(self.under_way),
@@ -63,6 +69,7 @@ class Meter:
             logger.warning("phoebe: %d exchanges were cut off by the last stop", self._spool.recovered)
         self._resources = ResourceWatch()
         self._delivery = self._delivery_of(self._spool)
+        self.metrics.follow_misdirected(lambda: self._delivery.misdirected + self._adoption.misdirected)
         self.background = Background(self.metrics.note_task)
         self._delivering = self.background.start("delivery", self._delivery.run, "events stay in the spool")
         self.background.start("adoption", self._adoption.run, "spools of other processes are not delivered")

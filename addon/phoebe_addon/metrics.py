@@ -110,6 +110,14 @@ class Metrics:
         """Note whether a background task is up."""
         self._task_up.labels(name).set(up)
 
+    def follow_misdirected(self, spools: Callable[[], float]) -> None:
+        """Add a gauge of how many spools belong to another installation than the rater."""
+        Gauge(
+            "phoebe_spools_misdirected",
+            "Spools that belong to another installation than the rater, and wait.",
+            registry=self.registry,
+        ).set_function(spools)
+
     def follow_file(self, name: str, fault: Callable[[], str]) -> None:
         """Add a gauge of whether a followed file can't be used as it is now.
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -19,11 +19,21 @@ from rater_service.cli.options import (
     moment_option,
 )
 from rater_service.database.database import open_database, open_pool
+from rater_service.database.installation import Installation, read_installation
 from rater_service.views.migration import show_migration
 from rater_service.views.terminal import told_progress, write_json
 
 if TYPE_CHECKING:
     from rater_service.database.schema import MigrationResult, MigrationSettings
+
+
+@dataclass(frozen=True, slots=True)
+class _Migrated:
+    """What was done, and which installation the database is."""
+
+    schema: "MigrationResult"
+    partitions_made: tuple[str, ...]
+    installation: Installation
 
 
 class _Phases(StrEnum):
@@ -83,12 +93,20 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
         statement_timeout=statement_timeout or STATEMENT_TIMEOUT,
     )
     with told_progress("migrating") as tell:
-        result, made = asyncio.run(_migrate(database_url or None, data, settings, partitions_since, tell))
+        done = asyncio.run(_migrate(database_url or None, data, settings, partitions_since, tell))
     if as_json:
-        left = [asdict(revision) for revision in result.left]
-        write_json({"before": result.before, "after": result.after, "left": left, "partitions_made": made})
+        left = [asdict(revision) for revision in done.schema.left]
+        write_json(
+            {
+                "before": done.schema.before,
+                "after": done.schema.after,
+                "left": left,
+                "partitions_made": done.partitions_made,
+                "installation": str(done.installation.id),
+            }
+        )
         return
-    show_migration(result, made)
+    show_migration(done.schema, done.partitions_made, done.installation)
 
 
 async def _migrate(
@@ -97,7 +115,7 @@ async def _migrate(
     settings: "MigrationSettings",
     partitions_since: datetime | None,
     tell: Callable[[str], None],
-) -> tuple["MigrationResult", tuple[str, ...]]:
+) -> "_Migrated":
     from rater_service.database.schema import migrate as run  # noqa: PLC0415 - slow to import
     from rater_service.events.partitions import try_to_make_partitions  # noqa: PLC0415 - slow to import
 
@@ -105,4 +123,4 @@ async def _migrate(
         result = await run(url, settings, tell=tell)
         async with open_pool(url) as pool:
             partitions = await try_to_make_partitions(pool, datetime.now(UTC), partitions_since)
-    return result, partitions.made
+            return _Migrated(result, partitions.made, await read_installation(pool))

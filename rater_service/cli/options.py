@@ -1,5 +1,6 @@
 """Options that several commands share, and what stands behind them."""
 
+import os
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -82,6 +83,15 @@ def duration_option(flag: str, envvar: str, default: str, explanation: str) -> t
     return info
 
 
+def _named_database(url: str | None) -> str | None:
+    """Refuse a URL that is empty: it does not mean the embedded PostgreSQL."""
+    if (os.environ.get("DATABASE_URL") if url is None else url.strip()) == "":
+        raise OperatorError(
+            "DATABASE_URL is empty: name a PostgreSQL, or leave the variable out for the embedded one"
+        )
+    return url
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Write the result as JSON to standard output.")]
 DatabaseUrl = Annotated[
     str | None,
@@ -90,6 +100,7 @@ DatabaseUrl = Annotated[
         envvar="DATABASE_URL",
         metavar="URL",
         show_default=False,
+        callback=_named_database,
         help="The PostgreSQL (15 or newer): postgresql://user:password@host:port/database. Without it an "
         "embedded PostgreSQL is run on the data in --data. On the command line others can read the password; "
         "prefer the variable.",

@@ -10,13 +10,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
+import asyncpg
 import typer
 
+from rater_service.cli import installation as cli_installation
 from rater_service.cli import producers as cli_producers
 from rater_service.cli import rejected as cli_rejected
 from rater_service.cli import sums as cli_sums
 from rater_service.cli import token as cli_token
 from rater_service.cli.audit import show_audit
+from rater_service.cli.embedded import embedded
 from rater_service.cli.explain import explain
 from rater_service.cli.export import export
 from rater_service.cli.forget import forget
@@ -39,6 +42,7 @@ from rater_service.cli.quote import quote
 from rater_service.cli.rate import rate
 from rater_service.cli.report import report
 from rater_service.cli.variables import own_variables, refuse_unknown
+from rater_service.database.database import POOL_CONNECTIONS_MAX, UNAVAILABLE_ERRORS
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.prices.faults import PriceFileError
 from rater_service.rating.schedule import DELAY_DEFAULT_S, RatingSchedule, parse_every
@@ -168,6 +172,16 @@ def serve(  # noqa: PLR0913 - one parameter per option
         ),
     ] = DELAY_DEFAULT_S,
     late_days: LateDays = LATE_DAYS_DEFAULT,
+    db_connections: Annotated[
+        int,
+        typer.Option(
+            envvar="PHOEBE_DB_CONNECTIONS",
+            metavar="N",
+            min=2,
+            max=1000,
+            help="Sessions with the database at most. If its role or its server allows fewer, calls wait.",
+        ),
+    ] = POOL_CONNECTIONS_MAX,
     log_level: Annotated[_LogLevel, typer.Option(help="What to log to standard error.")] = _LogLevel.INFO,
 ) -> None:
     """Run the gRPC service: store events, rate windows, quote prices.
@@ -196,11 +210,13 @@ def serve(  # noqa: PLR0913 - one parameter per option
         None if rate_every is None else RatingSchedule(rate_every, timedelta(seconds=rate_delay)),
         timedelta(days=late_days),
         allowed_prices(allow_rate, allow_change),
+        db_connections,
     )
     asyncio.run(run(settings))
 
 
 app.command()(migrate)
+app.command(context_settings={"ignore_unknown_options": True})(embedded)
 app.command()(rate)
 app.command()(quote)
 app.command(name="audit")(show_audit)
@@ -212,6 +228,7 @@ app.command()(export)
 app.add_typer(cli_prices.app, name="prices")
 app.add_typer(cli_token.app, name="token")
 app.add_typer(cli_producers.app, name="producers")
+app.add_typer(cli_installation.app, name="installation")
 app.add_typer(cli_rejected.app, name="rejected")
 app.add_typer(cli_sums.app, name="sums")
 
@@ -229,6 +246,15 @@ def run(arguments: Sequence[str] | None) -> int:
         command(args=arguments, prog_name="phoebe")
     except NeedsAttention:
         return EXIT_ANOMALY
+    except asyncpg.InsufficientPrivilegeError as error:
+        complain(
+            f"phoebe: the role of DATABASE_URL lacks a right: {error}; docs/roles.md says which role does "
+            "what"
+        )
+        return EXIT_FAILURE
+    except UNAVAILABLE_ERRORS as error:
+        complain(f"phoebe: the database can't be used now: {str(error) or type(error).__name__}")
+        return EXIT_FAILURE
     except (OperatorError, PriceFileError) as error:
         complain(f"phoebe: {error}")
         return EXIT_FAILURE

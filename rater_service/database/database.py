@@ -6,13 +6,15 @@ is at hand, the two are told apart: a lost one is a DatabaseUnavailableError, an
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import asyncpg
+from asyncpg.pool import PoolConnectionHolder
 
 from rater_service.database import embedded
 from rater_service.database.sessions import (
@@ -84,14 +86,19 @@ class Pool:
     def __init__(self, sessions: _Sessions, *, writes: bool) -> None:
         self._sessions = sessions
         self._writes = writes
+        self._lent = 0
+        self._given_back = asyncio.Event()
+        self._said_too_few = False
 
     @classmethod
-    async def open(cls, url: str, *, writes: bool = True) -> "Pool":
+    async def open(
+        cls, url: str, *, writes: bool = True, connections_max: int = POOL_CONNECTIONS_MAX
+    ) -> "Pool":
         """Open a first session. Raises what `connect` raises, and OperatorError where sessions are shared."""
         sessions = asyncpg.create_pool(
             url,
             min_size=1,
-            max_size=POOL_CONNECTIONS_MAX,
+            max_size=connections_max,
             connect=cast("Any", partial(connect, writes=writes)),
             connection_class=ConfiguredSession,
             command_timeout=COMMAND_TIMEOUT_S,
@@ -169,19 +176,54 @@ class Pool:
             yield session
 
     async def _lend(self) -> Lent:
-        try:
-            return await self._sessions.acquire()
-        except asyncpg.InterfaceError as error:
-            if self._sessions.is_closing():
-                raise DatabaseUnavailableError("this process is stopping") from error
-            raise
+        """Lend a session. If the server allows no more of them, wait for one that is lent."""
+        until_s = time.monotonic() + COMMAND_TIMEOUT_S
+        while True:
+            self._given_back.clear()
+            try:
+                session = await self._sessions.acquire()
+            except asyncpg.InterfaceError as error:
+                if self._sessions.is_closing():
+                    raise DatabaseUnavailableError("this process is stopping") from error
+                raise
+            except DatabaseUnavailableError as error:
+                idle = self._sessions.get_idle_size()
+                if not (self._lent or idle) or not _allows_no_more(error) or time.monotonic() > until_s:
+                    raise
+                self._say_too_few(error)
+                self._lend_open_ones_first()
+                with suppress(TimeoutError):
+                    if not idle:
+                        await asyncio.wait_for(self._given_back.wait(), until_s - time.monotonic())
+            else:
+                self._lent += 1
+                return session
+
+    def _lend_open_ones_first(self) -> None:
+        """Put places without a session behind those with one: asyncpg lends what came last first, and a place
+        for which no session could be opened comes last.
+        """
+        # asyncpg has no public way to its places.
+        self._sessions._queue._queue.sort(key=PoolConnectionHolder.is_connected)  # type: ignore[attr-defined]
+
+    def _say_too_few(self, error: DatabaseUnavailableError) -> None:
+        if not self._said_too_few:
+            self._said_too_few = True
+            logger.warning(
+                "the database allows no more sessions than there are (%s): calls wait for each other. Allow "
+                "more, or set --db-connections to what it allows",
+                error,
+            )
 
     async def _take_back(self, session: Lent) -> None:
+        self._lent -= 1
         try:
             await self._sessions.release(session, timeout=TAKE_BACK_TIMEOUT_S)
         except (asyncpg.PostgresError, *AMBIGUOUS_ERRORS) as error:
             # What was done with it is done; asyncpg has closed it, and opens another one for the next.
             logger.info("a session was lost as it was given back: %s", reason(error))
+        finally:
+            self._given_back.set()
 
     async def execute(self, query: str, *arguments: object) -> str:
         """Execute a statement in a session of its own; see `acquire`."""
@@ -213,18 +255,21 @@ async def open_database(database_url: str | None, data_dir: Path) -> AsyncIterat
     if database_url is not None:
         yield database_url
         return
-    async with embedded.server(data_dir) as url:
-        yield url
+    async with embedded.server(data_dir) as server:
+        logger.info("the database is %s; psql '%s'", server, server.url)
+        yield server.url
 
 
 @asynccontextmanager
-async def open_pool(url: str, *, writes: bool = True) -> AsyncIterator[Pool]:
+async def open_pool(
+    url: str, *, writes: bool = True, connections_max: int = POOL_CONNECTIONS_MAX
+) -> AsyncIterator[Pool]:
     """Open a pool of sessions; OperatorError if the database can't be reached with this URL.
 
     writes: False for what only reads, which a standby can answer too.
     """
     with explained_connection_errors():
-        pool = await Pool.open(url, writes=writes)
+        pool = await Pool.open(url, writes=writes, connections_max=connections_max)
     try:
         yield pool
     finally:
@@ -244,6 +289,11 @@ def explained_connection_errors() -> Iterator[None]:
         ) from None
     except UNAVAILABLE_ERRORS as error:
         raise OperatorError(f"the database that DATABASE_URL names can't be used: {reason(error)}") from error
+
+
+def _allows_no_more(error: DatabaseUnavailableError) -> bool:
+    """Whether the server, or a limit of the role, allows no more sessions than there are."""
+    return isinstance(error.__cause__, asyncpg.TooManyConnectionsError)
 
 
 async def _is_lost(session: Lent) -> bool:

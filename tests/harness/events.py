@@ -13,9 +13,10 @@ from tests.harness.recording_rater import answer_to
 
 
 class EventRecorder(metering_pb2_grpc.MeteringServiceServicer):
-    """Answers STORED to everything, on a real gRPC server."""
+    """Answers STORED to everything, on a real gRPC server. installation: which it says it is; empty: none."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, installation: str = "") -> None:
+        self._installation = installation
         self._changed = threading.Condition()
         self.events: list[metering_pb2.MeteringEvent] = []
         self.statuses: list[metering_pb2.ProducerStatus] = []
@@ -33,9 +34,12 @@ class EventRecorder(metering_pb2_grpc.MeteringServiceServicer):
         for request in request_iterator:
             with self._changed:
                 self.events.extend(request.events)
-                self.statuses.append(request.status)
+                if request.HasField("status"):
+                    self.statuses.append(request.status)
                 self._changed.notify_all()
-            yield answer_to(request)
+            answer = answer_to(request)
+            answer.installation_id = self._installation
+            yield answer
 
     def wait_for(
         self, condition: Callable[[metering_pb2.MeteringEvent], bool], timeout_s: float = 15

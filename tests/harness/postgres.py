@@ -43,7 +43,7 @@ def embedded_server() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="phoebe-pg-") as folder:
         server = embedded.start(Path(folder))
         try:
-            yield server.get_uri()
+            yield server.url
         finally:
             embedded.stop(server)
 

@@ -28,6 +28,9 @@ def answer_to(
     return StreamEventsResponse(batch_id=request.batch_id, results=results)
 
 
+INSTALLATION = "0195c0de-0000-4000-8000-000000000001"
+
+
 async def stored(request: StreamEventsRequest) -> StreamEventsResponse:
     return answer_to(request)
 
@@ -36,12 +39,16 @@ class RecordingRater(metering_pb2_grpc.MeteringServiceServicer):
     """A rater that remembers what it was sent.
 
     answers: how the next batches are answered, one each; None ends the stream. After them, all are stored.
-    tokens: those it lets in, if it asks for one. credentials: what it encrypts connections with.
+    installation: which it says it is; empty: like an earlier version it says none. greetings: the messages by
+    which it was asked. tokens: those it lets in, if it asks for one. credentials: what it encrypts
+    connections with.
     """
 
     def __init__(self) -> None:
         self.port = 0
         self.batches: list[StreamEventsRequest] = []
+        self.greetings: list[StreamEventsRequest] = []
+        self.installation = INSTALLATION
         self.answers: list[Answer] = []
         self.streams_ended = 0
         self.tokens: set[str] | None = None
@@ -70,6 +77,10 @@ class RecordingRater(metering_pb2_grpc.MeteringServiceServicer):
             await self._check_token(context)
             async for request in request_iterator:
                 await self._check_token(context)
+                if not request.events and not request.HasField("status"):
+                    self.greetings.append(request)
+                    yield StreamEventsResponse(batch_id=request.batch_id, installation_id=self.installation)
+                    continue
                 self.batches.append(request)
                 answer = self.answers.pop(0) if self.answers else stored
                 try:

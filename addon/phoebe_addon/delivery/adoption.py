@@ -1,46 +1,69 @@
 """Adoption: bringing to the rater what is in spools whose process is gone.
 
-One spool at a time, so that other processes find theirs when many start at once. Each keeps its own producer;
-when the rater has had everything and was told that it was the last, the file goes.
+One spool at a time, so that other processes find theirs when many start at once. Each keeps its own producer
+and its own installation; when the rater has had everything and was told that it was the last, the file goes.
+One that belongs to another installation is named and left.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from phoebe_addon.delivery.delivery import Delivery
-from phoebe_addon.spool.spool import Spool, SpoolError, adopt
+from phoebe_addon.delivery.trouble import WrongInstallationError, explain
+from phoebe_addon.spool.spool import ANY_INSTALLATION, Belonging, Spool, SpoolError, adopt
 
 logger = logging.getLogger(__name__)
 
 # The events of a process that crashed wait no longer than this for a living one to look.
 LOOK_EVERY_S = 10.0
+# An operator may have brought the rater of another installation to the same address.
+ASK_AGAIN_S = 60.0
 
 
 class Adoption:
     """Looks for spools that nobody has, for as long as `run` runs.
 
-    deliver: makes the delivery of a spool.
+    deliver: makes the delivery of a spool. belonging: to which installation spools belong.
+    trust_group: whether members of the folder's group are trusted like this user.
     """
 
-    def __init__(self, folder: Path, bytes_max: int, deliver: Callable[[Spool], Delivery]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        bytes_max: int,
+        deliver: Callable[[Spool], Delivery],
+        belonging: Belonging = ANY_INSTALLATION,
+        *,
+        trust_group: bool = False,
+    ) -> None:
+        self._belonging = belonging
+        self._trust_group = trust_group
         self._folder = folder
         self._bytes_max = bytes_max
         self._deliver = deliver
         self._spool: Spool | None = None
+        self._left: dict[Path, float] = {}  # until when each is left alone, in time of the event loop
+        self._said: dict[Path, str] = {}
 
     def depth(self) -> int:
         """Count the events that wait in the spool that is being delivered."""
         return self._spool.depth() if self._spool else 0
 
+    @property
+    def misdirected(self) -> int:
+        """How many spools belong to another installation than the rater, as far as it was asked."""
+        return len(self._said)
+
     async def run(self) -> NoReturn:
         """Adopt until cancelled."""
         while True:
             try:
-                while self._spool or await self._find():
-                    await self._deliver_all()
+                while spool := self._spool or await self._find():
+                    await self._deliver_or_leave(spool)
             except SpoolError as error:
                 logger.error("phoebe: no spool can be adopted now: %s", error)
             await asyncio.sleep(LOOK_EVERY_S)
@@ -51,27 +74,43 @@ class Adoption:
             self._spool.close()
             self._spool = None
 
-    async def _find(self) -> bool:
+    async def _find(self) -> Spool | None:
         # No task: it can't be cancelled, and what it finds must be closed.
-        finding = asyncio.get_running_loop().run_in_executor(None, adopt, self._folder, self._bytes_max)
+        loop = asyncio.get_running_loop()
+        left = [path for path, until_s in self._left.items() if loop.time() < until_s]
+        finding = loop.run_in_executor(
+            None,
+            partial(
+                adopt,
+                *(self._folder, self._bytes_max, self._belonging, left),
+                trust_group=self._trust_group,
+            ),
+        )
         try:
             self._spool = await asyncio.shield(finding)
         except asyncio.CancelledError:
             finding.add_done_callback(_close_found)
             raise
-        if self._spool:
+        if self._spool and self._spool.path not in self._said:
             logger.warning(
                 "phoebe: adopted the spool of a process that is gone: producer %s, %d events, %d cut off",
                 *(self._spool.producer_id, self._spool.depth(), self._spool.recovered),
             )
-        return self._spool is not None
+        return self._spool
 
-    async def _deliver_all(self) -> None:
-        assert self._spool
-        delivery = self._deliver(self._spool)
-        delivery.finish()
-        await delivery.run()
-        await asyncio.to_thread(self._spool.close_and_remove)
+    async def _deliver_or_leave(self, spool: Spool) -> None:
+        try:
+            await self._deliver(spool).run_to_the_end()
+        except WrongInstallationError as error:
+            await asyncio.to_thread(spool.close)
+            self._left[spool.path] = asyncio.get_running_loop().time() + ASK_AGAIN_S
+            if self._said.get(spool.path) != str(error):
+                self._said[spool.path] = str(error)
+                logger.error("phoebe: the spool %s is left as it is: %s", spool.path, explain(error))
+        else:
+            await asyncio.to_thread(spool.close_and_remove)
+            self._left.pop(spool.path, None)
+            self._said.pop(spool.path, None)
         self._spool = None
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NoReturn
+from uuid import UUID
 
 import grpc
 import grpc.aio
@@ -18,7 +19,7 @@ import tenacity
 from google.protobuf.message import DecodeError
 
 from phoebe_addon.delivery.credentials import Credentials
-from phoebe_addon.delivery.trouble import DeliveryTrouble
+from phoebe_addon.delivery.trouble import DeliveryError, DeliveryTrouble, WrongInstallationError
 from phoebe_addon.followed_files import Followed
 from phoebe_addon.spool.spool import ProducerState, Spool, SpooledEvent, SpoolError
 from phoebe_proto.v1 import metering_pb2, metering_pb2_grpc
@@ -48,16 +49,12 @@ type _Stream = grpc.aio.StreamStreamCall[metering_pb2.StreamEventsRequest, meter
 type OnResults = Callable[[Counter[str]], None]
 
 
-class DeliveryError(Exception):
-    """The rater gave an answer that does not fit what it was sent."""
-
-
 class Delivery:
     """Sends what is in the spool, for as long as `run` runs.
 
     on_results: told for every batch how many events had which outcome ("stored", "duplicate", …).
     credentials: what connections are made with; a new connection is made when they change. troubled: whether
-    the last attempt failed.
+    the last attempt failed. misdirected: whether it failed because the rater is of another installation.
     """
 
     def __init__(
@@ -73,6 +70,7 @@ class Delivery:
         self._answered = 0
         self._finishing = False
         self.troubled = False
+        self.misdirected = False
 
     def wake(self) -> None:
         """Say that the spool has got events."""
@@ -85,11 +83,22 @@ class Delivery:
 
     async def run(self) -> None:
         """Deliver until cancelled. Failures are logged and tried again, with growing, jittered pauses."""
+        await self._persist(_TROUBLES)
+
+    async def run_to_the_end(self) -> None:
+        """Deliver until the rater has had everything, and has been told that it was the last.
+
+        Raises WrongInstallationError if that never can be; other failures as in `run`.
+        """
+        self.finish()
+        await self._persist(_TROUBLES & tenacity.retry_if_not_exception_type(WrongInstallationError))
+
+    async def _persist(self, troubles: tenacity.retry_base) -> None:
         said_all = False
         while not said_all:
             async for attempt in tenacity.AsyncRetrying(
                 wait=tenacity.wait_random_exponential(multiplier=0.2, max=RETRY_WAIT_MAX_S),
-                retry=tenacity.retry_if_exception_type((grpc.aio.AioRpcError, DeliveryError, SpoolError)),
+                retry=troubles,
                 before_sleep=self._note_trouble,
             ):
                 with attempt:
@@ -107,6 +116,7 @@ class Delivery:
             stream = stub.StreamEvents(metadata=credentials.metadata)
             stream.add_done_callback(lambda _: self._wake.set())
             try:
+                await self._meet(stream)
                 while asyncio.get_running_loop().time() < end_s and self._credentials.value is credentials:
                     answered = self._answered
                     more = await self._say_next(stream)
@@ -118,6 +128,26 @@ class Delivery:
             finally:
                 stream.cancel()
         return False
+
+    async def _meet(self, stream: _Stream) -> None:
+        """Ask the rater of which installation it is, before it gets anything.
+
+        The first that is met is the one that the spool belongs to. Raises WrongInstallationError.
+        """
+        try:
+            response = await self._send(stream, [], None)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
+                raise WrongInstallationError(str(error.details())) from error
+            raise
+        belongs_to, met = self._spool.installation, response.installation_id
+        if belongs_to is None and met:
+            await self._spool.bind(_checked(met))
+            logger.info("phoebe: the spool belongs to the installation %s now", met)
+        elif belongs_to and belongs_to != met:
+            this = f"this is {met:.64}" if met else "this rater, an earlier version, does not say which it is"
+            raise WrongInstallationError(f"the events belong to the installation {belongs_to}, and {this}")
+        self.misdirected = False
 
     async def _say_next(self, stream: _Stream) -> bool:
         """Send events, or, after a while without any, how the spool stands. Returns whether more may follow.
@@ -161,14 +191,18 @@ class Delivery:
         self,
         stream: _Stream,
         events: Sequence[metering_pb2.MeteringEvent],
-        status: metering_pb2.ProducerStatus,
+        status: metering_pb2.ProducerStatus | None,
     ) -> metering_pb2.StreamEventsResponse:
         if stream.done():
             await _raise_ending(stream)
         self._batch_number += 1
-        status.sent_at.FromDatetime(datetime.now(UTC))
+        if status:
+            status.sent_at.FromDatetime(datetime.now(UTC))
         request = metering_pb2.StreamEventsRequest(
-            batch_id=str(self._batch_number), events=events, status=status
+            batch_id=str(self._batch_number),
+            events=events,
+            status=status,
+            installation_id=self._spool.installation or "",
         )
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
@@ -210,8 +244,20 @@ class Delivery:
         self._on_results(outcomes)
 
     def _note_trouble(self, state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
         self.troubled = True
-        self._trouble.met(state.outcome.exception() if state.outcome else None)
+        self.misdirected = isinstance(error, WrongInstallationError)
+        self._trouble.met(error)
+
+
+_TROUBLES = tenacity.retry_if_exception_type((grpc.aio.AioRpcError, DeliveryError, SpoolError))
+
+
+def _checked(installation: str) -> str:
+    try:
+        return str(UUID(installation))
+    except ValueError:
+        raise DeliveryError(f"the rater names an installation that is no UUID: {installation:.64}") from None
 
 
 def _status(state: ProducerState, *, stopped: bool = False) -> metering_pb2.ProducerStatus:

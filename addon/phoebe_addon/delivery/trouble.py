@@ -7,7 +7,19 @@ import grpc.aio
 
 logger = logging.getLogger(__name__)
 
+_WHAT_TO_DO = (
+    "They wait in the spool. Set phoebe_rater to the rater of their installation, or phoebe_spool to another "
+    "folder; docs/addon.md, Installations, says how to bring them elsewhere on purpose"
+)
 _REFUSALS = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
+
+
+class DeliveryError(Exception):
+    """The rater gave an answer that does not fit what it was sent."""
+
+
+class WrongInstallationError(DeliveryError):
+    """The rater is of another installation than the spool, or does not say of which; no event was sent."""
 
 
 class DeliveryTrouble:
@@ -23,8 +35,8 @@ class DeliveryTrouble:
 
     def met(self, error: BaseException | None) -> None:
         """Say what went wrong with an attempt."""
-        text = _explain(error)
-        if not isinstance(error, grpc.aio.AioRpcError) or error.code() not in _REFUSALS:
+        text = explain(error)
+        if not _is_for_humans(error):
             if not _ended_while_written(error):
                 self._known = ""
             logger.warning("phoebe: events wait in the spool: the rater at %s: %s", self._target, text)
@@ -40,12 +52,22 @@ class DeliveryTrouble:
         self._known = ""
 
 
+def _is_for_humans(error: BaseException | None) -> bool:
+    """Whether it stays as it is until somebody mends it."""
+    return isinstance(error, WrongInstallationError) or (
+        isinstance(error, grpc.aio.AioRpcError) and error.code() in _REFUSALS
+    )
+
+
 def _ended_while_written(error: BaseException | None) -> bool:
     """Whether a stream ended while it was written to: gRPC then says INTERNAL, whatever the cause."""
     return isinstance(error, grpc.aio.AioRpcError) and error.code() is grpc.StatusCode.INTERNAL
 
 
-def _explain(error: BaseException | None) -> str:
+def explain(error: BaseException | None) -> str:
+    """Say what keeps events from the rater."""
     if isinstance(error, grpc.aio.AioRpcError):
         return f"{error.code().name}: {error.details()}"
+    if isinstance(error, WrongInstallationError):
+        return f"{error}. {_WHAT_TO_DO}"
     return str(error) or repr(error)

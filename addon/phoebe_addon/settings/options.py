@@ -95,6 +95,27 @@ OPTIONS = (
         "Origins whose pages may call from a browser, as OPTIONS tells it: `*`, origins such as "
         "https://chat.example.com, or `none`. Several: given again, or with commas.",
     ),
+    Option(
+        "phoebe_installation",
+        str | None,
+        None,
+        "Id of the installation that the events are for, as `phoebe migrate` shows it; no rater of another "
+        "one gets them. Default: the first rater that a spool meets decides.",
+    ),
+    Option(
+        "phoebe_spool_moved_from",
+        Sequence[str],
+        (),
+        "Ids of installations whose spools in the folder are given to phoebe_installation. Several: given "
+        "again, or with commas.",
+    ),
+    Option(
+        "phoebe_spool_trust_group",
+        bool,
+        False,
+        "Take a spool folder to which a group may write, as fsGroup of Kubernetes makes it. Every member "
+        "could forge events.",
+    ),
     Option("phoebe_spool_limit", str, "1g", "Size of the spool beyond which new requests get 503 (k, m, g)."),
     Option("phoebe_body_limit", str, "16m", "Largest request body; a larger one gets 413 (k, m, g)."),
     Option(

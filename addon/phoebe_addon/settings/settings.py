@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 from mitmproxy import optmanager
 from mitmproxy.utils import human
@@ -26,6 +27,7 @@ from phoebe_addon.gate.trusted_edges import Network, let_anyone_in
 from phoebe_addon.gate.unbillable import unbillable_names
 from phoebe_addon.gate.upstreams import Upstreams, UpstreamsError, parse_setting
 from phoebe_addon.settings.files import UNUSABLE, follow_edge_secrets, follow_routes, follow_upstreams
+from phoebe_addon.spool.spool import ANY_INSTALLATION, Belonging
 
 type Address = tuple[str, int]
 
@@ -54,8 +56,9 @@ class Settings:
     upstreams: None when the option is not set. declared: of the one model server there is then. metrics:
     where to serve metrics, None: nowhere. lean: whether addons are asked only for hooks they have.
     engine_timeout_s: how long an engine may be silent; 0: for ever. request_timeout_s: how long a request may
-    take to come; 0: for ever. forwarding: of requests' headers. routes: as the file has them now; those of
-    `rules` are as they were when it was read.
+    take to come; 0: for ever. belonging: to which installation events belong. spool_trusts_group: whether
+    members of the spool folder's group are trusted. forwarding: of requests' headers. routes: as the file has
+    them now; those of `rules` are as they were when it was read.
     """
 
     upstreams: Followed[Upstreams] | None
@@ -70,6 +73,8 @@ class Settings:
     edge_secrets: Followed[EdgeSecrets] = _NO_SECRETS
     routes: Followed[RouteTable] = _BUILT_IN_ROUTES
     rater_files: CredentialFiles = PLAINTEXT
+    belonging: Belonging = ANY_INSTALLATION
+    spool_trusts_group: bool = False
     rater_credentials: Followed[Credentials] = _PLAINTEXT
     drain_timeout_s: float = 30.0
     request_timeout_s: float = 300.0
@@ -124,6 +129,8 @@ def read_settings(
         declared=reader.declared(),
         abort=reader.abort(),
         routes=routes,
+        belonging=reader.belonging(),
+        spool_trusts_group=options.phoebe_spool_trust_group,
     )
     if reader.faults:
         raise SettingsError("; ".join(reader.faults))
@@ -135,6 +142,8 @@ _NEEDS_RESTART = {
     "phoebe_rater_tls and what goes with it": "rater_files",
     "phoebe_spool": "spool",
     "phoebe_spool_limit": "spool_bytes_max",
+    "phoebe_spool_trust_group": "spool_trusts_group",
+    "phoebe_installation and phoebe_spool_moved_from": "belonging",
     "phoebe_metrics": "metrics",
     "phoebe_lean": "lean",
 }
@@ -213,6 +222,23 @@ class _Reader:
         if target and _address(target) is None:
             self.faults.append(f"phoebe_rater: {target!r} is not host:port")
         return target
+
+    def belonging(self) -> Belonging:
+        given = self.optional("phoebe_installation")
+        moved_from = self.names("phoebe_spool_moved_from")
+        if moved_from and not given:
+            self.faults.append("phoebe_spool_moved_from needs phoebe_installation, which it moves spools to")
+        return Belonging(
+            self._installation("phoebe_installation", given) if given else None,
+            frozenset(self._installation("phoebe_spool_moved_from", each) for each in moved_from),
+        )
+
+    def _installation(self, name: str, given: str) -> str:
+        try:
+            return str(UUID(given))
+        except ValueError:
+            self.faults.append(f"{name}: {given!r} is not an id as `phoebe migrate` shows it")
+            return ""
 
     def rater_files(self) -> CredentialFiles:
         files = CredentialFiles(

@@ -8,15 +8,24 @@ it, only when it moves the log's content there.
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+import uuid_utils
 
 from phoebe_addon.spool.salvage import PAGE_SIZE
 from phoebe_addon.spool.sealed_record import DamagedRecordError, Record, RecordKind, seal, unseal
 
 FORMAT = 1
-SCHEMA = """
+# Files of earlier versions lack it until it is needed.
+_INSTALLATION = """
+-- The installation that what is in the file belongs to (no row: to none yet).
+CREATE TABLE IF NOT EXISTS installation (id INTEGER PRIMARY KEY CHECK (id = 1), record BLOB NOT NULL);
+"""
+SCHEMA = (
+    _INSTALLATION
+    + """
 -- The producer, and the highest number it has given.
 CREATE TABLE producer (id INTEGER PRIMARY KEY CHECK (id = 1), record BLOB NOT NULL);
 -- Producers that gave no number since their file was damaged, until the rater has had their last word.
@@ -30,6 +39,7 @@ CREATE INDEX waiting_event_time ON waiting (event_time);
 -- Rows that can't be read any more, for whoever looks into it.
 CREATE TABLE quarantined (id INTEGER PRIMARY KEY, found_time TEXT NOT NULL, record BLOB NOT NULL);
 """
+)
 # Kept in the file as SQLite's application_id, to which the format is added: "PhS".
 _APPLICATION = 0x50685300
 # SQLite's result codes that tell of the disk, the memory or another process, not of what is in the file.
@@ -95,7 +105,8 @@ class SpoolFile:
     recovered: how many exchanges were found cut off and became events. damage: what was wrong with the file,
     None: nothing. last_number: the highest producer_seq given. lost: events of this producer that can't be
     read any more; lost_before: of those it came after, of which the rater has not heard. stopped: whether the
-    rater was told that nothing more will come.
+    rater was told that nothing more will come. installation: the one that the events belong to; None: none
+    yet.
     """
 
     path: Path
@@ -106,6 +117,7 @@ class SpoolFile:
     waiting_count: int = 0
     stopped: bool = False
     lost_before: int = 0
+    installation: str | None = None
     recovered: int = 0
     damage: str | None = None
     _log_has_leftovers: bool = False
@@ -113,15 +125,17 @@ class SpoolFile:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Do all that is done within, durably, or nothing of it. Raises sqlite3.Error."""
-        known = (self.last_number, self.lost, self.stopped, self.waiting_count)
+        known = (self.last_number, self.lost, self.stopped)
+        counted = (self.producer_id, self.waiting_count, self.lost_before, self.installation)
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield
-            if (self.last_number, self.lost, self.stopped) != known[:3]:
+            if (self.last_number, self.lost, self.stopped) != known or self.producer_id != counted[0]:
                 self.put_producer()
             self.connection.execute("COMMIT")
         except BaseException:
-            self.last_number, self.lost, self.stopped, self.waiting_count = known
+            self.last_number, self.lost, self.stopped = known
+            self.producer_id, self.waiting_count, self.lost_before, self.installation = counted
             self._log_has_leftovers = True
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
@@ -234,6 +248,41 @@ class SpoolFile:
         with suppress(sqlite3.ProgrammingError):  # it is closed already
             self.connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
         self.connection.close()
+
+    def bind(self, installation: str) -> None:
+        """Write down to which installation the events belong."""
+        record = Record(RecordKind.INSTALLATION, self.producer_id, 0, 0, installation.encode())
+        self.connection.execute(_INSTALLATION)
+        self.connection.execute(
+            "INSERT OR REPLACE INTO installation (id, record) VALUES (1, ?)", (seal(record),)
+        )
+        self.installation = installation
+
+    def move(self, installation: str) -> None:
+        """Give the events to another installation, as those of a new producer.
+
+        To the installation they come from, the old producer ends here: its numbers are not given again.
+        """
+        self.producer_id, self.last_number, self.lost = str(uuid_utils.uuid7()), 0, 0
+        for (row_id,) in self.connection.execute("SELECT id FROM waiting ORDER BY id").fetchall():
+            query = "SELECT CAST(record AS BLOB) FROM waiting WHERE id = ?"
+            (sealed,) = self.connection.execute(query, (row_id,)).fetchone()
+            with suppress(DamagedRecordError):  # found and set aside when it is read to be sent
+                event = unseal(sealed)
+                self.last_number += 1
+                moved = replace(event, producer_id=self.producer_id, number=self.last_number)
+                self.connection.execute("UPDATE waiting SET record = ? WHERE id = ?", (seal(moved), row_id))
+        self.connection.execute("DELETE FROM departed")
+        self.lost_before = 0
+        self.bind(installation)
+
+    def read_installation(self) -> str | None:
+        """Read to which installation the events belong. Raises DamagedRecordError."""
+        known = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'installation'"
+        if self.connection.execute(known).fetchone() is None:
+            return None
+        row = self.connection.execute("SELECT CAST(record AS BLOB) FROM installation").fetchone()
+        return unseal(row[0]).content.decode() if row else None
 
     def put_producer(self) -> None:
         """Write down who the producer is and how far it has come."""

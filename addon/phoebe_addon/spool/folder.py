@@ -2,7 +2,7 @@
 
 Whoever holds the lock of a file owns it; the kernel gives the lock back when its process is gone, however it
 ended. So a file whose lock is free is nobody's, and a living process may take it: as its own when it starts,
-or to bring what is in it to the rater.
+or to bring what is in it to the rater. Only files that nobody else can have made or changed are taken.
 """
 
 import fcntl
@@ -10,12 +10,14 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import uuid_utils
 
 from phoebe_addon.spool.file import SpoolError, SpoolFile
-from phoebe_addon.spool.opening import is_there, open_file, remove_file, set_aside
+from phoebe_addon.spool.opening import is_there, kept_beside, open_file, remove_file, set_aside
+from phoebe_addon.spool.safety import UnsafeError, check_file, check_folder, make_folder
 
 logger = logging.getLogger(__name__)
 
@@ -52,12 +54,13 @@ class Claim:
         os.close(self._descriptor)
 
 
-def take(folder: Path) -> Iterator[Claim]:
+def take(folder: Path, *, trust_group: bool = False) -> Iterator[Claim]:
     """Claim spool files for a process to have as its own, the oldest first, in the end a new one.
 
-    The caller takes the first it can open. Raises SpoolError when the folder can't be used.
+    The caller takes the first it can open. trust_group: see `free`. Raises SpoolError when the folder can't
+    be used.
     """
-    yield from free(folder)
+    yield from free(folder, trust_group=trust_group)
     claim = None
     try:
         # Whoever looks for spools at this moment may take the new lock for one that was left, and remove it.
@@ -68,14 +71,19 @@ def take(folder: Path) -> Iterator[Claim]:
     yield claim
 
 
-def free(folder: Path) -> Iterator[Claim]:
-    """Claim, one by one, the spool files that no process has. Raises SpoolError."""
+def free(folder: Path, *, trust_group: bool = False) -> Iterator[Claim]:
+    """Claim, one by one, the spool files that no process has.
+
+    trust_group: whether members of the folder's group are trusted like this user. Raises SpoolError, also for
+    a folder to which others may write. A file that others may have made or changed is named and left alone.
+    """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
+        check_folder(folder, trust_group=trust_group)
         # A file that was brought here by hand has no lock; of a damaged one nothing but its log may be left.
         names = {path.name.removesuffix(_LOCK) for path in folder.glob(f"{_PATTERN}{_LOCK}")}
         for name in sorted(names | {path.name for path in folder.glob(_PATTERN)}):
-            claim = _claim(folder / name)
+            claim = _safe_claim(folder / name, trust_group=trust_group)
             if claim and is_there(claim.path):
                 yield claim
             elif claim:
@@ -84,10 +92,31 @@ def free(folder: Path) -> Iterator[Claim]:
         raise SpoolError(f"the spool folder {folder} can't be used: {error}") from error
 
 
+def _safe_claim(path: Path, *, trust_group: bool) -> Claim | None:
+    """Lock a spool file that was found. Returns None if another process has it, or if it is not safe."""
+    try:
+        # Before anything is opened: opening what is no file could wait for ever, or make one elsewhere.
+        for each in (_lock_path(path), path, *kept_beside(path)):
+            check_file(each, trust_group=trust_group)
+        return _claim(path)
+    except (UnsafeError, PermissionError) as error:
+        _name_once(path, str(error))
+        return None
+
+
+@lru_cache(maxsize=1000)
+def _name_once(path: Path, fault: str) -> None:
+    logger.error(
+        "phoebe: the spool file %s is left alone, and nothing of it is delivered: %s. Remove it if it is not "
+        "Phoebe's",
+        *(path, fault),
+    )
+
+
 def _claim(path: Path) -> Claim | None:
     """Lock a spool file. Returns None if another process has it."""
     lock = _lock_path(path)
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(descriptor), lock.stat()):

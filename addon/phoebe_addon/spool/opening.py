@@ -26,6 +26,7 @@ from phoebe_addon.spool.file import (
     write_format,
 )
 from phoebe_addon.spool.replacement import beside, fill_replacement, log_of
+from phoebe_addon.spool.safety import make_file
 from phoebe_addon.spool.salvage import FILE_START, PAGE_SIZE, log_is_damaged
 from phoebe_addon.spool.sealed_record import DamagedRecordError, unseal
 
@@ -53,18 +54,24 @@ def open_file(path: Path) -> SpoolFile:
             return replace_file(path, str(error))
 
 
-def replace_file(path: Path, damage: str, under_way: Mapping[str, Admitted] | None = None) -> SpoolFile:
+def replace_file(
+    path: Path,
+    damage: str,
+    under_way: Mapping[str, Admitted] | None = None,
+    installation: str | None = None,
+) -> SpoolFile:
     """Set a damaged file aside and open a new one with what can be read.
 
     under_way: by request id, exchanges that have not ended: they stay admitted. None: all have been cut off.
-    Raises SpoolError, and leaves the damaged file where it is then.
+    installation: the one that it belongs to; None: what the file says. Raises SpoolError, and leaves the
+    damaged file where it is then.
     """
     logger.critical("phoebe: the spool file %s is damaged: %s", path, damage)
     recovered = 0
 
     def fill(new: SpoolFile) -> None:
         nonlocal recovered
-        recovered = fill_replacement(path, new, under_way or {})
+        recovered = fill_replacement(path, new, under_way or {}, installation)
 
     with _as_spool_errors(path):
         _make(beside(path, _REPLACEMENT), fill)
@@ -78,6 +85,8 @@ def replace_file(path: Path, damage: str, under_way: Mapping[str, Admitted] | No
         "phoebe: the damaged spool file is kept as %s; %d events were read from it, %d are lost",
         *(aside, opened.waiting_count, opened.lost_before),
     )
+    if opened.waiting_count and opened.installation is None:
+        logger.critical("phoebe: to which installation those events belong can't be read from it")
     return opened
 
 
@@ -86,8 +95,15 @@ def is_there(path: Path) -> bool:
     return any(beside(path, name).exists() for name in ("", "-wal", _REPLACEMENT))
 
 
+def kept_beside(path: Path) -> list[Path]:
+    """Return where something may be that is kept beside a spool file, its lock aside."""
+    files = ("", _REPLACEMENT, _DRAFT, _REPLACEMENT + _DRAFT)
+    names = [of + log for of in files for log in ("-wal", "-shm", "-journal", "")]
+    return [beside(path, name) for name in names if name]
+
+
 def remove_file(path: Path) -> None:
-    """Remove a spool file and what is kept beside it."""
+    """Remove a spool file and what is kept beside it, without what is to take its place."""
     drafts = [f"{of}{_DRAFT}{log}" for of in ("", _REPLACEMENT) for log in ("", "-wal", "-journal")]
     for name in ("-wal", "-shm", "-journal", *drafts, ""):
         beside(path, name).unlink(missing_ok=True)
@@ -119,6 +135,7 @@ def _make(path: Path, fill: Callable[[SpoolFile], None]) -> None:
     """Make a spool file of a new producer. It has its name only once all is in it and on the disk."""
     draft = beside(path, _DRAFT)
     remove_file(draft)
+    make_file(draft)  # SQLite gives the files beside it the same mode
     connection = _connect(draft)
     try:
         connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, False)
@@ -212,6 +229,10 @@ def _read_sound(path: Path, connection: sqlite3.Connection) -> SpoolFile:
     except DamagedRecordError as error:
         raise DamageError(f"the record of its producer: {error}") from None
     opened = SpoolFile(path, connection, producer.producer_id, producer.number, int(producer.content))
+    try:
+        opened.installation = opened.read_installation()
+    except DamagedRecordError as error:
+        raise DamageError(f"the record of its installation: {error}") from None
     opened.stopped = producer.time_us == 1
     opened.waiting_count = connection.execute("SELECT count(*) FROM waiting").fetchone()[0]
     opened.lost_before = sum(int(record.content) for _, record in opened.departed())

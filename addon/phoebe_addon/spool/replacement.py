@@ -11,9 +11,14 @@ from phoebe_addon.spool.sealed_record import Record, RecordKind, seal
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 
 
-def fill_replacement(path: Path, new: SpoolFile, under_way: Mapping[str, Admitted]) -> int:
-    """Put what can be read of a damaged file into a new one. Returns how many exchanges were cut off."""
-    found = _Found(new)
+def fill_replacement(
+    path: Path, new: SpoolFile, under_way: Mapping[str, Admitted], installation: str | None = None
+) -> int:
+    """Put what can be read of a damaged file into a new one. Returns how many exchanges were cut off.
+
+    installation: the one that it belongs to; None: what the file says.
+    """
+    found = _Found(new, installation)
     with _content(path) as content:
         for record in salvage(content, log_of(path)):
             found.take(record)
@@ -46,13 +51,15 @@ def _content(path: Path) -> Iterator[Content]:
 class _Found:
     """Sorts what was found in a damaged file: each event once, and admissions only if they have no event."""
 
-    def __init__(self, new: SpoolFile) -> None:
+    def __init__(self, new: SpoolFile, installation: str | None) -> None:
         self._new = new
         self._seen: set[tuple[str, int]] = set()
         self._ended: set[str] = set()
         self._admissions: dict[str, Record] = {}
         self._producers: dict[str, Record] = {}
         self._claimed: set[tuple[str, int]] = set()
+        self._known = installation
+        self._found: str | None = None
 
     def take(self, found: Record | Damaged) -> None:
         """Take something that was found."""
@@ -63,6 +70,8 @@ class _Found:
             self._take_event(found)
         elif found.kind is RecordKind.ADMISSION:
             self._admissions[_request_id(found)] = found
+        elif found.kind is RecordKind.INSTALLATION:
+            self._found = found.content.decode()  # what was written last comes last
         else:
             known = self._producers.get(found.producer_id)
             if known is None or known.number <= found.number:
@@ -84,6 +93,8 @@ class _Found:
         ]
         for record in cut_off:
             self._new.append(record.time_us, record.content)
+        if installation := self._known or self._found:
+            self._new.bind(installation)
         for producer_id in sorted({*self._producers, *(producer for producer, _ in self._seen)}):
             self._put_departed(producer_id)
         return len(cut_off)

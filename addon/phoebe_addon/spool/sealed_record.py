@@ -22,12 +22,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RecordKind(Enum):
-    """What a record is of: an event, an admission, the spool's producer, a producer that is no more."""
+    """What a record is of: an event, an admission, the spool's producer, a producer that is no more, the
+    installation that the spool belongs to.
+    """
 
     EVENT = b"E"
     ADMISSION = b"A"
     PRODUCER = b"P"
     DEPARTED = b"D"
+    INSTALLATION = b"I"
 
 
 class DamagedRecordError(ValueError):
@@ -40,8 +43,8 @@ class Record:
 
     number: of an event, its producer_seq; of a producer, the highest it has given; of an admission, 0.
     time_us: the event_time of the event in it, in microseconds since 1970. content: a serialized
-    MeteringEvent without producer; of a producer, how many of its events are lost, in decimal; time_us of a
-    producer is 1 if the rater was told that it stopped.
+    MeteringEvent without producer; of a producer, how many of its events are lost, in decimal; of an
+    installation, its id; time_us of a producer is 1 if the rater was told that it stopped.
     """
 
     kind: RecordKind
@@ -67,7 +70,11 @@ def unseal(sealed: bytes) -> Record:
     magic, digest, kind, producer, number, time_us, length = _HEAD.unpack_from(sealed)
     if magic != MAGIC or length != len(sealed) - _HEAD.size or digest != _digest(sealed[_SEALED_FROM:]):
         raise DamagedRecordError("its checksum does not fit")
-    return Record(RecordKind(kind), str(UUID(bytes=producer)), number, time_us, sealed[_HEAD.size :])
+    try:
+        known = RecordKind(kind)
+    except ValueError:
+        raise DamagedRecordError("a later version wrote it") from None
+    return Record(known, str(UUID(bytes=producer)), number, time_us, sealed[_HEAD.size :])
 
 
 def sealed_size(start: bytes) -> int | None:

@@ -14,7 +14,7 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,7 +32,17 @@ from phoebe_addon.spool.folder import Claim, free, take
 from phoebe_addon.spool.opening import replace_file
 from phoebe_addon.spool.sealed_record import Record, to_time, to_us
 
-__all__ = ["ProducerState", "Spool", "SpoolError", "SpoolFullError", "SpooledEvent", "adopt", "open_own"]
+__all__ = [
+    "ANY_INSTALLATION",
+    "Belonging",
+    "ProducerState",
+    "Spool",
+    "SpoolError",
+    "SpoolFullError",
+    "SpooledEvent",
+    "adopt",
+    "open_own",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -83,12 +93,47 @@ class _Write:
     done: Future[None] = field(default_factory=Future)
 
 
-def open_own(folder: Path, bytes_max: int) -> "Spool":
+@dataclass(frozen=True, slots=True)
+class Belonging:
+    """To which installation spools belong that are opened.
+
+    installation: the one that events are for; a spool of none yet is its own from then on. None: the first
+    rater that is met decides. moved_from: installations whose spools are given to it.
+    """
+
+    installation: str | None = None
+    moved_from: frozenset[str] = frozenset()
+
+    def settle(self, spool: "Spool") -> bool:
+        """Let a spool belong to the installation, if it may. Returns whether it does. Raises SpoolError."""
+        if self.installation is None or spool.installation == self.installation:
+            return True
+        if spool.installation is None:
+            spool.bind_now(self.installation)
+        elif spool.installation in self.moved_from:
+            logger.warning(
+                "phoebe: %d events of the producer %s and the installation %s are moved to the installation "
+                "%s; tell the former with `phoebe producers retire`",
+                *(spool.depth(), spool.producer_id, spool.installation, self.installation),
+            )
+            spool.move_now(self.installation)
+        else:
+            return False
+        return True
+
+
+ANY_INSTALLATION = Belonging()
+
+
+def open_own(
+    folder: Path, bytes_max: int, belonging: Belonging = ANY_INSTALLATION, *, trust_group: bool = False
+) -> "Spool":
     """Open a spool for this process to write to: one in the folder that nobody has, or a new one.
 
-    Raises SpoolError.
+    trust_group: whether members of the folder's group are trusted like this user. Raises SpoolError, also for
+    a folder to which others may write.
     """
-    for claim in take(folder):
+    for claim in take(folder, trust_group=trust_group):
         try:
             spool = Spool(claim, bytes_max)
         except SpoolBusyError:
@@ -96,14 +141,40 @@ def open_own(folder: Path, bytes_max: int) -> "Spool":
         except UnknownFormatError as error:
             logger.error("phoebe: %s", error)
             continue
+        if not _settled(spool, belonging):
+            continue
         spool.note_stopped(stopped=False)
         return spool
     raise AssertionError("a new spool is nobody else's")
 
 
-def adopt(folder: Path, bytes_max: int) -> "Spool | None":
-    """Open a spool in the folder that nobody has and that holds something. Raises SpoolError."""
-    for claim in free(folder):
+def _settled(spool: "Spool", belonging: Belonging) -> bool:
+    """Settle to whom a spool belongs; one that can't be had is closed."""
+    settled = False
+    try:
+        settled = belonging.settle(spool)
+    finally:
+        if not settled:
+            spool.close()
+    return settled
+
+
+def adopt(
+    folder: Path,
+    bytes_max: int,
+    belonging: Belonging = ANY_INSTALLATION,
+    without: Collection[Path] = (),
+    *,
+    trust_group: bool = False,
+) -> "Spool | None":
+    """Open a spool in the folder that nobody has and that holds something. Raises SpoolError.
+
+    without: files to leave alone. trust_group: see `open_own`.
+    """
+    for claim in free(folder, trust_group=trust_group):
+        if claim.path in without:
+            claim.release()
+            continue
         try:
             spool = Spool(claim, bytes_max)
         except SpoolBusyError:
@@ -111,9 +182,15 @@ def adopt(folder: Path, bytes_max: int) -> "Spool | None":
         except SpoolError as error:
             logger.error("phoebe: a spool can't be adopted now: %s", error)
             continue
-        if spool.has_something_to_tell():
-            return spool
-        spool.close()
+        if not spool.has_something_to_tell():
+            spool.close()
+            continue
+        try:
+            belonging.settle(spool)  # whoever delivers it names one that belongs to another
+        except SpoolError:
+            spool.close()
+            raise
+        return spool
     return None
 
 
@@ -249,6 +326,31 @@ class Spool:
         """Delete a producer that gives no numbers any more: the rater knows."""
         await asyncio.wrap_future(self._submit(lambda file: file.forget_departed(row_id)))
 
+    @property
+    def installation(self) -> str | None:
+        """The installation that the events belong to; None: none yet."""
+        return self._file.installation
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self._claim.path
+
+    async def bind(self, installation: str) -> None:
+        """Let the events belong to an installation, durably. Raises SpoolError when the disk fails."""
+        await asyncio.wrap_future(self._binding(installation))
+
+    def bind_now(self, installation: str) -> None:
+        """Do what `bind` does, and wait for it."""
+        self._binding(installation).result()
+
+    def move_now(self, installation: str) -> None:
+        """Give the events to another installation, as those of a new producer. Raises SpoolError."""
+        self._submit(lambda file: file.move(installation), urgent=True).result()
+
+    def _binding(self, installation: str) -> Future[None]:
+        return self._submit(lambda file: file.bind(installation), urgent=True)
+
     def has_something_to_tell(self) -> bool:
         """Whether the rater has not had everything, or does not know that it has."""
         return bool(self._file.waiting_count or not self._file.stopped or self.departed())
@@ -362,7 +464,7 @@ class Spool:
                     raise
                 self._damage = str(error)
         self._file.abandon()
-        self._file = replace_file(self._file.path, self._damage, self._open.copy())
+        self._file = replace_file(self._file.path, self._damage, self._open.copy(), self._file.installation)
         self._damage = None
         self._condemned.clear()
         self.damaged_files += 1

@@ -81,8 +81,13 @@ class StreamEventsRequest(_message.Message):
     BATCH_ID_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    INSTALLATION_ID_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     """Chosen by the sender and returned in the answer; has no other meaning. Up to 64 characters."""
+    installation_id: _builtins.str
+    """The installation that the events belong to: what the answers of an earlier stream said. A UUID in its
+    36-character form. Empty: they belong to none yet, and whoever takes them has them.
+    """
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___MeteringEvent]:
         """The events, 0 to 1,000. Order does not matter."""
@@ -100,10 +105,11 @@ class StreamEventsRequest(_message.Message):
         batch_id: _builtins.str = ...,
         events: _abc.Iterable[Global___MeteringEvent] | None = ...,
         status: Global___ProducerStatus | None = ...,
+        installation_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "events", b"events", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "events", b"events", "installation_id", b"installation_id", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -179,8 +185,11 @@ class StreamEventsResponse(_message.Message):
 
     BATCH_ID_FIELD_NUMBER: _builtins.int
     RESULTS_FIELD_NUMBER: _builtins.int
+    INSTALLATION_ID_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     """The batch_id of the request this answers."""
+    installation_id: _builtins.str
+    """Which installation the service is, a UUID in its 36-character form. Services before 0.2 leave it empty."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventResult]:
         """One result for each event, in the order of the request."""
@@ -190,10 +199,11 @@ class StreamEventsResponse(_message.Message):
         *,
         batch_id: _builtins.str = ...,
         results: _abc.Iterable[Global___EventResult] | None = ...,
+        installation_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "installation_id", b"installation_id", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -52,9 +52,15 @@ class MeteringServiceServicer:
         DUPLICATE, CONFLICT or REJECTED may be forgotten by the sender. The service never drops an event:
         what it can't store as a billing event it keeps, whole, with the reason.
 
-        Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: a batch of more than 1,000 events or with too long a
-        batch_id (nothing of it is stored); UNAVAILABLE, reason STOPPING: the service is stopping. After any error
-        everything unanswered must be sent again, which is harmless.
+        Every answer says which installation the service is, one rater database and what delivers to it. A sender that
+        keeps events for an installation asks before it sends any: its first message has no events and no status, and
+        the installation it expects.
+
+        Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: a batch of more than 1,000 events, too long a batch_id or an
+        installation_id that is no UUID (nothing of it is stored); FAILED_PRECONDITION, reason WRONG_INSTALLATION: the
+        sender's events belong to another installation (nothing of it is stored; ErrorInfo's metadata has the service's
+        own as installation_id); UNAVAILABLE, reason STOPPING: the service is stopping. After any error everything
+        unanswered must be sent again, which is harmless.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -32,12 +32,12 @@ WITH stretch AS (
     -- An event that conflicts with a stored one, or was stored at a second attempt, has that one's id.
     SELECT
         producer_seq,
-        count(DISTINCT lower(request_id)) FILTER (WHERE NOT EXISTS (
+        count(DISTINCT lower(request_id COLLATE "C")) FILTER (WHERE NOT EXISTS (
             SELECT
             FROM billing_event AS same
             WHERE same.producer_id = :producer_id
                 AND same.producer_seq = rejected_event.producer_seq
-                AND same.request_id::text = lower(rejected_event.request_id))) AS events
+                AND same.request_id::text = lower(rejected_event.request_id COLLATE "C"))) AS events
     FROM rejected_event
     WHERE producer_id = :producer_id AND producer_seq > :after AND producer_seq <= (SELECT stretch_end FROM stretch)
     GROUP BY producer_seq

@@ -16,7 +16,7 @@ WITH candidate AS (
     WINDOW rollup AS (PARTITION BY auth_id, resource_id, model_id, window_start)
 ), suspect AS (
     SELECT
-        upper(category) AS reason, window_start, auth_id, resource_id, model_id, base_model,
+        upper(category COLLATE "C") AS reason, window_start, auth_id, resource_id, model_id, base_model,
         CASE WHEN category = 'unpriced' THEN no_price_reason END AS detail,
         event_count,
         prompt + completion AS tokens,

@@ -27,7 +27,7 @@ WITH usage AS (
     WINDOW same_key AS (PARTITION BY {key}, category)
 )
 SELECT
-    upper(category) AS reason, window_start AS hour, NULL AS auth_id, NULL AS resource_id, model_id, base_model,
+    upper(category COLLATE "C") AS reason, window_start AS hour, NULL AS auth_id, NULL AS resource_id, model_id, base_model,
     sum(event_count)::bigint AS events,
     sum(prompt + completion) AS tokens,
     sum(billable) AS billable, sum(cached) AS cached, sum(completion) AS completion

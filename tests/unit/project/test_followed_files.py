@@ -76,6 +76,24 @@ def test_what_is_read_at_first_holds(half: ModuleType, path: Path, caplog: Log) 
     assert (before, followed.fault, caplog.text) == (GOOD, "", "")
 
 
+def test_a_file_that_everybody_may_write_to_is_not_trusted(half: ModuleType, path: Path, caplog: Log) -> None:
+    followed = follow(half, path)
+    path.write_bytes(BETTER)
+    path.chmod(0o622)
+    assert look(followed) == GOOD
+    assert faults(caplog) == [
+        "can't trust the file file: every user of this machine may write to it; chmod o-w"
+    ]
+
+    path.chmod(0o600)
+    assert look(followed) == BETTER
+    path.chmod(0o666)
+    with pytest.raises(half.UnusableFileError, match="can't trust"):
+        half.Followed(
+            "the file", [half.FollowedFile(path, "the file")], lambda contents: parse(half, contents)
+        )
+
+
 def test_a_change_is_taken_once_it_was_seen_twice(half: ModuleType, path: Path, caplog: Log) -> None:
     caplog.set_level(logging.INFO)
     followed = follow(half, path)

@@ -11,7 +11,14 @@ from phoebe_addon.delivery.delivery import BATCH_BYTES_MAX, BATCH_EVENTS_MAX
 from phoebe_addon.spool.spool import open_own
 from phoebe_proto.v1 import metering_pb2
 from phoebe_proto.v1.metering_pb2 import StreamEventsRequest, StreamEventsResponse
-from tests.harness.recording_rater import RecordingRater, Sender, answer_to, out_of_service, stored
+from tests.harness.recording_rater import (
+    INSTALLATION,
+    RecordingRater,
+    Sender,
+    answer_to,
+    out_of_service,
+    stored,
+)
 from tests.harness.spooled import event
 
 
@@ -268,6 +275,7 @@ async def test_an_answer_that_does_not_fit_makes_nothing_forgotten(
 async def test_a_spool_that_cannot_be_read_for_a_while_does_not_end_the_delivery(
     sender: Sender, rater: RecordingRater, caplog: pytest.LogCaptureFixture
 ) -> None:
+    await sender.spool.bind(INSTALLATION)  # so that nothing is to be written
     await sender.write(1)
     connection = sender.spool._file.connection
     connection.set_progress_handler(lambda: 1, 1)  # SQLite gives up whatever it is asked to do

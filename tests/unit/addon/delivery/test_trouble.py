@@ -4,8 +4,7 @@ import grpc
 import pytest
 from grpc.aio import AioRpcError, Metadata
 
-from phoebe_addon.delivery.delivery import DeliveryError
-from phoebe_addon.delivery.trouble import DeliveryTrouble
+from phoebe_addon.delivery.trouble import DeliveryError, DeliveryTrouble, WrongInstallationError
 
 type Log = pytest.LogCaptureFixture
 
@@ -30,7 +29,7 @@ def trouble(caplog: Log) -> DeliveryTrouble:
     return DeliveryTrouble("rater:1")
 
 
-@pytest.mark.parametrize("error", [UNKNOWN_TOKEN, NO_RIGHT])
+@pytest.mark.parametrize("error", [UNKNOWN_TOKEN, NO_RIGHT, WrongInstallationError("another")])
 def test_what_only_a_human_can_mend_is_an_error_once(
     trouble: DeliveryTrouble, caplog: Log, error: Exception
 ) -> None:

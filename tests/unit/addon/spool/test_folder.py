@@ -182,7 +182,7 @@ def test_a_spool_that_cannot_be_used_does_not_keep_others_from_being_adopted(
 
     with closing(adopt_one(folder) or pytest.fail("nothing to adopt")) as adopted:
         assert waiting(adopted) == [(1, "a", "completed")]
-    assert "can't be adopted now" in caplog.text
+    assert "spool-0.sqlite3 is a folder" in caplog.text
 
 
 def test_the_folder_must_be_usable(tmp_path: Path) -> None:

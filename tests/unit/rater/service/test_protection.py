@@ -80,15 +80,12 @@ def test_a_token_in_the_place_of_the_file_is_not_repeated() -> None:
     assert token not in refusal(ProtectionFiles(tokens=Path(token)))
 
 
-def test_a_tokens_file_that_anyone_can_change_is_warned_of(tokens: Path, caplog: Log) -> None:
+def test_a_tokens_file_that_anyone_can_change_is_refused(tokens: Path) -> None:
     let_in(tokens, "first")
     open_protection(ProtectionFiles(tokens=tokens))
-    assert caplog.text == ""
     tokens.chmod(0o646)
 
-    open_protection(ProtectionFiles(tokens=tokens))
-
-    assert f"the tokens file {tokens} can be changed by every user" in caplog.text
+    assert "every user of this machine may write to it" in refusal(ProtectionFiles(tokens=tokens))
 
 
 def test_certificate_and_key_go_together_and_the_client_ca_with_both(tmp_path: Path) -> None:

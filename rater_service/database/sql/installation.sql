@@ -1,0 +1,3 @@
+-- Which installation this database is.
+SELECT id, since, set_by
+FROM installation
