@@ -190,7 +190,7 @@ async def test_the_command_shows_a_table_with_a_total(
 async def test_the_command_writes_csv_that_programs_can_add_up(
     ledger: Ledger, database_url: str, capsys: Capture
 ) -> None:
-    await ledger.store(make_event(auth_id='al"ice, inc'), make_event(auth_id="bob"))
+    await ledger.store(make_event(auth_id='al"ice; inc'), make_event(auth_id="bob"))
     await ledger.rate()
     window = ("--since", "2026-11-20T10:00Z", "--until", "2026-11-20T11:00Z")
     assert (
@@ -198,7 +198,7 @@ async def test_the_command_writes_csv_that_programs_can_add_up(
     )
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out, newline="")))
     assert [(row["hour"], row["auth_id"], row["cost"]) for row in rows] == [
-        ("2026-11-20T10:00:00Z", 'al"ice, inc', "0.000023000"),
+        ("2026-11-20T10:00:00Z", 'al"ice; inc', "0.000023000"),
         ("2026-11-20T10:00:00Z", "bob", "0.000023000"),
     ]
 
