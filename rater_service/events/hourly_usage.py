@@ -36,7 +36,8 @@ class TokenSums:
     """Sums over events: how many, and their tokens.
 
     cached_tokens: without those reported beyond an event's prompt. These are excess_cached_tokens, of
-    excess_cached_events. partial_usage_events: how many have usage that lacks a count.
+    excess_cached_events. partial_usage_events: how many have usage that lacks a count. unbilled_bytes: of
+    answers that clients were given a part of and that have no usage; of unbilled_events.
     """
 
     events: int
@@ -47,6 +48,8 @@ class TokenSums:
     excess_cached_events: int
     excess_cached_tokens: int
     partial_usage_events: int
+    unbilled_events: int
+    unbilled_bytes: int
 
     def __str__(self) -> str:
         """Write them out for a human."""
@@ -56,10 +59,15 @@ class TokenSums:
             else ""
         )
         partial = f", {self.partial_usage_events} events without a count" if self.partial_usage_events else ""
+        unbilled = (
+            f", {self.unbilled_bytes} bytes of {self.unbilled_events} answers without usage"
+            if self.unbilled_events or self.unbilled_bytes
+            else ""
+        )
         return (
             f"{self.events} events, {self.prompt_tokens} prompt, {self.cached_tokens} cached, "
             f"{self.completion_tokens} completion, {self.billable_prompt_tokens} billable prompt tokens"
-            f"{excess}{partial}"
+            f"{excess}{partial}{unbilled}"
         )
 
 
@@ -195,4 +203,6 @@ def _sums(row: asyncpg.Record, side: str) -> TokenSums:
         excess_cached_events=row[f"{side}_excess_cached_events"],
         excess_cached_tokens=int(row[f"{side}_excess_cached_tokens"]),
         partial_usage_events=row[f"{side}_partial_usage_events"],
+        unbilled_events=row[f"{side}_unbilled_events"],
+        unbilled_bytes=int(row[f"{side}_unbilled_bytes"]),
     )

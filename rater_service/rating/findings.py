@@ -25,12 +25,14 @@ from rater_service.rating.run import (
     Mode,
     Offender,
     RateRequest,
+    UnbilledOutput,
 )
 
 logger = logging.getLogger(__name__)
 
 # As many as a human looks through; how many there are is told.
 BILL_CHANGES_MAX = 100
+UNBILLED_MAX = 100
 
 
 async def find_anomalies(
@@ -63,6 +65,14 @@ async def add_up_changes(connection: Connection) -> BillChanges:
     """Add the changes up by auth_id, once they are known."""
     total, *by_auth = await fetch(connection, "rating/changes_by_auth", limit=BILL_CHANGES_MAX)
     return BillChanges(_bill_change(total), tuple(map(_bill_change, by_auth)), total["auth_ids"])
+
+
+async def find_unbilled_output(connection: Connection) -> tuple[UnbilledOutput, ...]:
+    """Find who was given most that is not billed, once the buckets are known."""
+    rows = await fetch(connection, "rating/unbilled_output", limit=UNBILLED_MAX)
+    return tuple(
+        UnbilledOutput(row["auth_id"], row["events"], row["answer_bytes"], row["resource_id"]) for row in rows
+    )
 
 
 def _bill_change(row: asyncpg.Record) -> BillChange:

@@ -21,11 +21,22 @@ from rater_service.money import decimal_text
 from rater_service.prices.pricebook import FINE_TUNE_PREFIX
 from rater_service.prices.store import load_history
 from rater_service.rating.categories import over_categories
-from rater_service.rating.findings import add_up_changes, find_anomalies, read_clocks
+from rater_service.rating.findings import (
+    add_up_changes,
+    find_anomalies,
+    find_unbilled_output,
+    read_clocks,
+)
 from rater_service.rating.late_usage import LateHour, oldest_taken, windows_of
 from rater_service.rating.outside import Outside, find_outside
 from rater_service.rating.pricing import price_buckets
-from rater_service.rating.run import Mode, RateRequest, RateResult, refuse_invalid
+from rater_service.rating.run import (
+    WHAT_TO_DO_ABOUT_UNBILLED_OUTPUT,
+    Mode,
+    RateRequest,
+    RateResult,
+    refuse_invalid,
+)
 from rater_service.rating.turn import rating_turn, require_turn
 from rater_service.rollup import KEY
 
@@ -75,6 +86,21 @@ def _log(result: RateResult) -> None:
             utc_text(result.window_start),
             utc_text(result.window_end),
             anomaly.in_words(),
+        )
+    if result.unbilled_output_by_auth:
+        worst = result.unbilled_output_by_auth[0]
+        logger.warning(
+            "run %d, %s to %s: %d customers were given %d bytes of %d answers without usage, which are not "
+            "billed; most of it: %s, %d bytes. %s",
+            result.run_id,
+            utc_text(result.window_start),
+            utc_text(result.window_end),
+            result.unbilled_output_auth_count,
+            result.unbilled_output_bytes,
+            result.unbilled_output_events,
+            worst.auth_id,
+            worst.answer_bytes,
+            WHAT_TO_DO_ABOUT_UNBILLED_OUTPUT,
         )
 
 
@@ -144,6 +170,7 @@ async def _rate(
     named = replace(outside, late=tuple(one for one in outside.late if one not in taken))
     anomalies = await find_anomalies(connection, request, incomplete, named, clocks)
     changes = await add_up_changes(connection)
+    unbilled = await find_unbilled_output(connection)
     if not request.dry_run and (counts["rollups_written"] or counts["reconciled_deletions"]):
         await _apply(connection, begun["id"], now)
         await _require_standing(connection, window)
@@ -170,6 +197,7 @@ async def _rate(
         incomplete_producers=json.dumps(
             [asdict(producer) for producer in incomplete.first], default=_json_value
         ),
+        unbilled_output_by_auth=json.dumps([asdict(customer) for customer in unbilled]),
     )
     _require_kept(counts, kept)
     result = RateResult(
@@ -185,6 +213,7 @@ async def _rate(
         incomplete_producer_count=incomplete.count,
         incomplete_producers=incomplete.first,
         changes=changes,
+        unbilled_output_by_auth=unbilled,
         **counts,
     )
     return result, taken

@@ -26,6 +26,11 @@ TOKENS_MAX = 2**63 - 1
 # How old usage may be that a routine run takes along: a month that is not invoiced yet, and some days.
 LATE_MAX = timedelta(days=35)
 REQUESTED_BY_LENGTH_MAX = 200
+WHAT_TO_DO_ABOUT_UNBILLED_OUTPUT = (
+    "These clients left, or the answer broke off, before the model server said what it used. A few hundred "
+    "bytes for each answer are rightly free: it had just begun. For more, declare the model server, so that "
+    "it is asked for usage on every chunk, or set phoebe_abort=drain"
+)
 
 
 class Mode(StrEnum):
@@ -149,6 +154,19 @@ class BillChanges:
 
 
 @dataclass(frozen=True, slots=True)
+class UnbilledOutput:
+    """What a customer was given of answers that were not completed and have no usage.
+
+    resource_id: the deployment that most of the bytes came from; None where events name none.
+    """
+
+    auth_id: str | None
+    events: int
+    answer_bytes: int
+    resource_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class RateResult:
     """What a run found and did.
 
@@ -157,6 +175,7 @@ class RateResult:
     that may still have events for the window's complete hours. knowledge_at: what was committed later is not
     in the run; like finished_at by the database's clock. late_runs: the runs over hours outside of the
     window that a routine run took along, because their usage was newer than their last run.
+    unbilled_output_by_auth: those who were given most, of unbilled_output_auth_count.
     """
 
     run_id: int
@@ -182,6 +201,10 @@ class RateResult:
     incomplete_producer_count: int
     incomplete_producers: tuple[IncompleteProducer, ...]
     changes: BillChanges
+    unbilled_output_events: int
+    unbilled_output_bytes: int
+    unbilled_output_auth_count: int
+    unbilled_output_by_auth: tuple[UnbilledOutput, ...]
     late_runs: "tuple[RateResult, ...]" = ()
 
     def all_runs(self) -> "tuple[RateResult, ...]":

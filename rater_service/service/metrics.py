@@ -92,6 +92,18 @@ class Metrics:
         self._anomalies = Counter(
             "phoebe_rating_anomalies", "Runs with an anomaly.", ["reason"], registry=self.registry
         )
+        self._unbilled_output = Gauge(
+            "phoebe_rating_unbilled_output_events",
+            "Events of the last run's window that have no usage although the client was given output.",
+            ["mode"],
+            registry=self.registry,
+        )
+        self._unbilled_output_bytes = Gauge(
+            "phoebe_rating_unbilled_output_bytes",
+            "Bytes that clients were given of these events' answers.",
+            ["mode"],
+            registry=self.registry,
+        )
         self._last_success = Gauge(
             "phoebe_rating_last_success_timestamp_seconds",
             "When the last run that went through had ended, whoever started it, dry runs aside.",
@@ -196,6 +208,8 @@ class Metrics:
             self._runs.labels(mode, "anomalous" if run.anomalies else "clean").inc()
             for anomaly in run.anomalies:
                 self._anomalies.labels(anomaly.reason).inc()
+        self._unbilled_output.labels(mode).set(result.unbilled_output_events)
+        self._unbilled_output_bytes.labels(mode).set(result.unbilled_output_bytes)
 
     async def keep_fresh(self, pool: Pool) -> NoReturn:
         """Read the gauges from the database again and again, until cancelled."""

@@ -9,7 +9,15 @@ from phoebe_proto.v1 import rating_pb2 as pb
 from rater_service.events.producers import IncompleteProducer
 from rater_service.hours import InvalidWindow
 from rater_service.money import decimal_text
-from rater_service.rating.run import Anomaly, BillChange, Mode, Offender, RateRequest, RateResult
+from rater_service.rating.run import (
+    Anomaly,
+    BillChange,
+    Mode,
+    Offender,
+    RateRequest,
+    RateResult,
+    UnbilledOutput,
+)
 from rater_service.service.rpc_errors import invalid
 from rater_service.wire_time import to_datetime, to_timestamp
 
@@ -79,6 +87,19 @@ def rate_response(result: RateResult) -> pb.RateWindowResponse:
         knowledge_at=to_timestamp(result.knowledge_at),
         finished_at=to_timestamp(result.finished_at),
         late_runs=[rate_response(late) for late in result.late_runs],
+        unbilled_output_events=result.unbilled_output_events,
+        unbilled_output_bytes=result.unbilled_output_bytes,
+        unbilled_output_by_auth=[_unbilled_output(customer) for customer in result.unbilled_output_by_auth],
+        unbilled_output_auth_count=result.unbilled_output_auth_count,
+    )
+
+
+def _unbilled_output(customer: UnbilledOutput) -> pb.UnbilledOutput:
+    return pb.UnbilledOutput(
+        auth_id=customer.auth_id or "",
+        events=customer.events,
+        answer_bytes=customer.answer_bytes,
+        resource_id=customer.resource_id or "",
     )
 
 

@@ -59,6 +59,7 @@ def show_events(page: EventPage) -> None:
             "outcome",
             "counts",
             "part of",
+            "answer",
         ),
         map(_event_row, page.events),
     )
@@ -221,6 +222,7 @@ def _event_row(event: asyncpg.Record) -> tuple[str | int | None, ...]:
         event["outcome"],
         _counts(event),
         None if event["part_of"] is None else str(event["part_of"]),
+        _answer(event),
     )
 
 
@@ -230,6 +232,10 @@ def _counts(event: asyncpg.Record) -> str:
     if event["model_untrusted"]:
         return "model untrusted"
     return "without a count" if event["usage_partial"] or event["prompt_tokens"] is None else "yes"
+
+
+def _answer(event: asyncpg.Record) -> str | None:
+    return None if event["answer_bytes"] is None else f"{event['answer_bytes']} bytes"
 
 
 def _event_json(event: asyncpg.Record) -> dict[str, object]:

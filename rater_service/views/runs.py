@@ -7,7 +7,14 @@ from decimal import Decimal
 from rater_service.events.producers import IncompleteProducer
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text, exact_sum
-from rater_service.rating.run import INCOMPLETE_HOURS, Anomaly, BillChange, RateRequest, RateResult
+from rater_service.rating.run import (
+    INCOMPLETE_HOURS,
+    WHAT_TO_DO_ABOUT_UNBILLED_OUTPUT,
+    Anomaly,
+    BillChange,
+    RateRequest,
+    RateResult,
+)
 from rater_service.views.terminal import write, write_table
 
 
@@ -52,6 +59,22 @@ def show_findings(result: RateResult, *, bills: bool, dry_run: bool) -> None:
             (tuple(asdict(offender).values()) for offender in anomaly.offenders),
         )
         write(f"next: {anomaly.advice}")
+    if result.unbilled_output_events:
+        _show_unbilled_output(result)
+
+
+def _show_unbilled_output(result: RateResult) -> None:
+    write(
+        f"not billed: {result.unbilled_output_auth_count} customers were given "
+        f"{result.unbilled_output_bytes} bytes of {result.unbilled_output_events} answers without usage. "
+        f"{WHAT_TO_DO_ABOUT_UNBILLED_OUTPUT}."
+    )
+    by_auth = result.unbilled_output_by_auth
+    write_table(
+        f"the first {len(by_auth)}, most bytes first",
+        ("auth_id", "answers", "bytes", "most of them from"),
+        (tuple(asdict(customer).values()) for customer in by_auth),
+    )
 
 
 def _show_changes(result: RateResult, *, dry_run: bool) -> None:

@@ -134,7 +134,7 @@ class Ledger:
         """Read all that is kept of a run."""
         row = await self.pool.fetchrow("SELECT * FROM rating_run WHERE id = $1", run_id)
         assert row is not None
-        in_json = ("anomalies", "incomplete_producers")
+        in_json = ("anomalies", "incomplete_producers", "unbilled_output_by_auth")
         return {name: json.loads(value) if name in in_json else value for name, value in row.items()}
 
     async def rollups(self) -> list[asyncpg.Record]:
@@ -176,6 +176,7 @@ def answered(request: RateRequest, result: RateResult, now: datetime) -> dict[st
         "price_books": list(result.price_books),
         "anomalies": _as_json(told["anomalies"]),
         "incomplete_producers": _as_json(told["incomplete_producers"]),
+        "unbilled_output_by_auth": _as_json(told["unbilled_output_by_auth"]),
     }
 
 

@@ -170,6 +170,10 @@ class RateWindowResponse(_message.Message):
     KNOWLEDGE_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
     LATE_RUNS_FIELD_NUMBER: _builtins.int
+    UNBILLED_OUTPUT_EVENTS_FIELD_NUMBER: _builtins.int
+    UNBILLED_OUTPUT_BYTES_FIELD_NUMBER: _builtins.int
+    UNBILLED_OUTPUT_BY_AUTH_FIELD_NUMBER: _builtins.int
+    UNBILLED_OUTPUT_AUTH_COUNT_FIELD_NUMBER: _builtins.int
     run_id: _builtins.int
     """The run's number in rating_run; greater than 0."""
     window_open: _builtins.bool
@@ -204,6 +208,15 @@ class RateWindowResponse(_message.Message):
     """How many auth_ids these are, listed or not."""
     requested_by: _builtins.str
     """Who asked for the run: the name that stands with the token or certificate, "anonymous" where nobody is asked."""
+    unbilled_output_events: _builtins.int
+    """Events that were not completed and have no usage, although a part of the answer was passed on to the client: output
+    that was delivered and is not billed. They are among the zero_charge_events (those without auth_id or resource_id
+    among the unattributable_events).
+    """
+    unbilled_output_bytes: _builtins.int
+    """Bytes of these answers that were passed on; at most 2^63 - 1."""
+    unbilled_output_auth_count: _builtins.int
+    """How many auth_ids these are, listed or not."""
     @_builtins.property
     def window_start(self) -> _timestamp_pb2.Timestamp:
         """Start of the window, as asked."""
@@ -249,6 +262,10 @@ class RateWindowResponse(_message.Message):
         service is started with (35 days).
         """
 
+    @_builtins.property
+    def unbilled_output_by_auth(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnbilledOutput]:
+        """The same by auth_id, those with most bytes first; at most 100."""
+
     def __init__(
         self,
         *,
@@ -278,14 +295,56 @@ class RateWindowResponse(_message.Message):
         knowledge_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
         late_runs: _abc.Iterable[Global___RateWindowResponse] | None = ...,
+        unbilled_output_events: _builtins.int = ...,
+        unbilled_output_bytes: _builtins.int = ...,
+        unbilled_output_by_auth: _abc.Iterable[Global___UnbilledOutput] | None = ...,
+        unbilled_output_auth_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "finished_at", b"finished_at", "knowledge_at", b"knowledge_at", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous_base_events", b"ambiguous_base_events", "anomalies", b"anomalies", "change", b"change", "changed_auth_count", b"changed_auth_count", "changes_by_auth", b"changes_by_auth", "events_in_window", b"events_in_window", "events_rated", b"events_rated", "finished_at", b"finished_at", "incomplete_producer_count", b"incomplete_producer_count", "incomplete_producers", b"incomplete_producers", "knowledge_at", b"knowledge_at", "late_runs", b"late_runs", "missing_usage_events", b"missing_usage_events", "price_books", b"price_books", "reconciled_deletions", b"reconciled_deletions", "requested_by", b"requested_by", "rollups_unchanged", b"rollups_unchanged", "rollups_written", b"rollups_written", "run_id", b"run_id", "total_cost", b"total_cost", "unattributable_events", b"unattributable_events", "unpriced_events", b"unpriced_events", "window_end", b"window_end", "window_open", b"window_open", "window_start", b"window_start", "zero_charge_events", b"zero_charge_events"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous_base_events", b"ambiguous_base_events", "anomalies", b"anomalies", "change", b"change", "changed_auth_count", b"changed_auth_count", "changes_by_auth", b"changes_by_auth", "events_in_window", b"events_in_window", "events_rated", b"events_rated", "finished_at", b"finished_at", "incomplete_producer_count", b"incomplete_producer_count", "incomplete_producers", b"incomplete_producers", "knowledge_at", b"knowledge_at", "late_runs", b"late_runs", "missing_usage_events", b"missing_usage_events", "price_books", b"price_books", "reconciled_deletions", b"reconciled_deletions", "requested_by", b"requested_by", "rollups_unchanged", b"rollups_unchanged", "rollups_written", b"rollups_written", "run_id", b"run_id", "total_cost", b"total_cost", "unattributable_events", b"unattributable_events", "unbilled_output_auth_count", b"unbilled_output_auth_count", "unbilled_output_by_auth", b"unbilled_output_by_auth", "unbilled_output_bytes", b"unbilled_output_bytes", "unbilled_output_events", b"unbilled_output_events", "unpriced_events", b"unpriced_events", "window_end", b"window_end", "window_open", b"window_open", "window_start", b"window_start", "zero_charge_events", b"zero_charge_events"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RateWindowResponse: _TypeAlias = RateWindowResponse  # noqa: Y015
+
+@_typing.final
+class UnbilledOutput(_message.Message):
+    """What a customer was given of answers that were not completed and have no usage. A few hundred bytes for each event are
+    the beginning of a stream, before any usage could come. Much more is lost revenue: the model server reports usage only at
+    the end, and clients leave before. Declared, some report it on every chunk; and the addon can be told to read answers to
+    their end (phoebe_abort=drain).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTH_ID_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    ANSWER_BYTES_FIELD_NUMBER: _builtins.int
+    RESOURCE_ID_FIELD_NUMBER: _builtins.int
+    auth_id: _builtins.str
+    """Empty when the events have none."""
+    events: _builtins.int
+    """How many events."""
+    answer_bytes: _builtins.int
+    """Bytes of their answers that were passed on; at most 2^63 - 1."""
+    resource_id: _builtins.str
+    """The deployment that most of these bytes came from. Empty when the events have none."""
+    def __init__(
+        self,
+        *,
+        auth_id: _builtins.str = ...,
+        events: _builtins.int = ...,
+        answer_bytes: _builtins.int = ...,
+        resource_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_bytes", b"answer_bytes", "auth_id", b"auth_id", "events", b"events", "resource_id", b"resource_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnbilledOutput: _TypeAlias = UnbilledOutput  # noqa: Y015
 
 @_typing.final
 class BillChange(_message.Message):

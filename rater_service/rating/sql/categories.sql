@@ -33,7 +33,9 @@ SELECT
     billable_prompt_tokens AS billable,
     excess_cached_events AS excess_events,
     excess_cached_tokens AS excess,
-    coalesce(partial_usage_events, 0) AS partial_events
+    coalesce(partial_usage_events, 0) AS partial_events,
+    unbilled_events,
+    unbilled_bytes
 FROM hourly_usage
 WHERE window_start >= :window_start AND window_start < :window_end
 WINDOW rollup AS (PARTITION BY {key}, usage_found)

@@ -19,7 +19,11 @@ FROM (
             AS unattributable_events,
         coalesce(sum(event_count) FILTER (WHERE category = 'ambiguous_base'), 0)::bigint AS ambiguous_base_events,
         coalesce(sum(event_count) FILTER (WHERE category = 'missing_usage'), 0)::bigint AS missing_usage_events,
-        coalesce(sum(event_count) FILTER (WHERE category = 'zero_charge'), 0)::bigint AS zero_charge_events
+        coalesce(sum(event_count) FILTER (WHERE category = 'zero_charge'), 0)::bigint AS zero_charge_events,
+        coalesce(sum(unbilled_events), 0)::bigint AS unbilled_output_events,
+        -- As many as the answer can hold.
+        least(coalesce(sum(unbilled_bytes), 0), 9223372036854775807)::bigint AS unbilled_output_bytes,
+        count(DISTINCT coalesce(auth_id, '')) FILTER (WHERE unbilled_events > 0) AS unbilled_output_auth_count
     FROM rating_bucket
 ) AS bucket
 CROSS JOIN (

@@ -4,7 +4,8 @@
 -- category: which of the six counts of the run the events belong to, or 'model_untrusted', which is counted with
 -- 'unattributable' but reported apart; 'unpriced' becomes 'rated' once a price is found. excess: reported cached
 -- tokens beyond the prompts', which are in no other sum; excess_events: how many events have such; partial_events: how
--- many have usage that lacks a count. Token sums are exact numerics: adding up can't overflow.
+-- many have usage that lacks a count. unbilled_bytes: of answers that clients were given a part of and that have no usage,
+-- of unbilled_events. Sums are exact numerics: adding up can't overflow.
 CREATE TEMP TABLE rating_bucket (
     category        text NOT NULL,
     auth_id         text,
@@ -20,6 +21,8 @@ CREATE TEMP TABLE rating_bucket (
     excess_events   bigint NOT NULL,
     excess          numeric NOT NULL,
     partial_events  bigint NOT NULL,
+    unbilled_events bigint NOT NULL,
+    unbilled_bytes  numeric NOT NULL,
     prompt_rate     numeric,
     cached_rate     numeric,
     completion_rate numeric,
