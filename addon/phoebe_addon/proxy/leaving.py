@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 # A stream looks at the clock so often. mitmproxy's timers can't be taken back, and each keeps its stream.
 _LOOK_AT_CLOCK_EVERY_S = 5.0
+# Of what was held back for the client, so much is read at a time: others wait meanwhile.
+_STEP_BYTES = 16 * 1024
 
 
 class LeavableHttpStream(TimedHttpStream):
@@ -49,6 +51,10 @@ class LeavableHttpStream(TimedHttpStream):
         self._left_at_s = 0.0
         self._left_because = ""
         self._clock: commands.RequestWakeup | None = None
+        self._turn: commands.RequestWakeup | None = None
+        self._unread = bytearray()
+        self._read_bytes = 0  # of what is unread
+        self._is_whole = False
 
     @property
     def reads_on(self) -> bool:
@@ -78,15 +84,21 @@ class LeavableHttpStream(TimedHttpStream):
 
     @override
     def state_read_on(self, event: events.Event) -> layer.CommandGenerator[None]:
-        if isinstance(event, ResponseData):
+        if isinstance(event, ResponseEndOfMessage):
+            self._is_whole = True
+        if self._unread:
+            self._unread += event.data if isinstance(event, ResponseData) else b""
+        elif isinstance(event, ResponseData):
             yield from self._read_on(event.data)
-        elif isinstance(event, ResponseEndOfMessage):
-            self._show_end()
-            yield from self._end()
+        elif self._is_whole:
+            yield from self._finish()
 
     @override
     def _woken(self, event: events.Wakeup) -> layer.CommandGenerator[None]:
-        if event.command is not self._clock:
+        if event.command is self._turn:
+            if self.reads_on:
+                yield from self._read_unread()
+        elif event.command is not self._clock:
             if not self.exchange.read_on or self.reads_on:
                 yield from super()._woken(event)
         elif self.reads_on:
@@ -114,12 +126,29 @@ class LeavableHttpStream(TimedHttpStream):
         self.server_state = self.state_read_on
         # Nobody needs these any more. The flow may live for as long as the answer takes.
         self.flow.request.data.content = None
-        buffered = bytes(self.response_body_buf)
+        self._unread += bytes(self.response_body_buf)
         self.response_body_buf.clear()
-        if buffered:
-            yield from self._read_on(buffered)
-        if self.reads_on:
-            yield from self._look_at_clock()
+        yield from self._look_at_clock()
+        if self._unread and self.reads_on:
+            yield from self._read_unread()
+
+    def _read_unread(self) -> layer.CommandGenerator[None]:
+        """Read the next step of what was held back, and ask for another turn if there is more."""
+        begin, self._read_bytes = self._read_bytes, self._read_bytes + _STEP_BYTES
+        yield from self._read_on(bytes(self._unread[begin : self._read_bytes]))
+        if not self.reads_on:
+            return
+        if self._read_bytes < len(self._unread):
+            self._turn = commands.RequestWakeup(0)
+            yield self._turn
+            return
+        self._unread.clear()
+        if self._is_whole:
+            yield from self._finish()
+
+    def _finish(self) -> layer.CommandGenerator[None]:
+        self._show_end()
+        yield from self._end()
 
     def _look_at_clock(self) -> layer.CommandGenerator[None]:
         left_s = time_left_s(self._left_at_s, GuardRules.in_force.abort.timeout_s)

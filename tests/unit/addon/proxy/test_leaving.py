@@ -153,6 +153,23 @@ def test_a_document_is_read_to_its_end_once_its_head_is_there(framing: str) -> N
     assert book.layer.streams == {}
 
 
+def test_what_was_held_back_for_a_client_is_read_in_turns_and_in_order() -> None:
+    document = b'{"model":"m","data":["%s"],%s' % (b"x" * 50_000, DOCUMENT[DOCUMENT.index(b'"usage"') :])
+    book = Metered()
+    book.asks_and_hears(OK + b"Content-Length: %d\r\n\r\n" % len(document) + document[:-20])
+
+    book.leaves()
+    book.sends(document[-20:], book.engine)
+    assert book.events == []
+    turns = 0
+    while not book.events:
+        book.rings()
+        turns += 1
+
+    assert turns == 3
+    assert book.outcome() == ("aborted", 3, 0)
+
+
 def test_a_document_that_a_client_has_whole_is_complete_though_its_end_was_outstanding() -> None:
     book = Metered()
     book.asks_and_hears(OK + b"Transfer-Encoding: chunked\r\n\r\n" + chunk(DOCUMENT))
