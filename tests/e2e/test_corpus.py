@@ -97,7 +97,12 @@ def proxy(player: Player, rater: EventRecorder, tmp_path_factory: pytest.TempPat
     resources = folder / "resources.yaml"
     entries = {name: resource.entry(player.engine.url) for resource, name in RESOURCES.items()}
     resources.write_text(json.dumps(entries))
-    options = {"phoebe_upstream": str(resources), "phoebe_rater": f"127.0.0.1:{rater.port}"}
+    options = {
+        "phoebe_upstream": str(resources),
+        "phoebe_rater": f"127.0.0.1:{rater.port}",
+        # Cases say where running usage is asked for: a resource's own `usage`.
+        "phoebe_usage": "final",
+    }
     started = Proxy(folder, options=options)
     yield started
     assert started.stop() == 0
