@@ -70,7 +70,8 @@ def test_the_others_chunks_go_on_while_a_large_body_is_looked_through(
 ) -> None:
     echoes = Echoes()
     engine.script = echoes.answer
-    body = dense(4 * MIB)
+    # It is wrong at its end, so that it is refused: on its way to an engine others would pass as well.
+    body = dense(4 * MIB)[:-1] + b"!"
     content = hardly_compressed(body) if compressed else body
     coding = {"Content-Encoding": "gzip"} if compressed else {}
 
@@ -91,12 +92,12 @@ def test_the_others_chunks_go_on_while_a_large_body_is_looked_through(
         while not other.has_received():
             there_and_back()
             count += 1
-        assert other.read_answer().status == 200
+        assert other.read_answer().status == 400
         echoes.asked.put(b"")
         assert client.read_chunk() == b""
 
     # Looked through in one go, hardly a chunk would pass meanwhile.
-    assert count > 20
+    assert count > 8
 
 
 def test_one_customer_can_not_have_all_exchanges(shared: Proxy, engine: Engine) -> None:
