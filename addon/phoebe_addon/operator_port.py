@@ -11,7 +11,6 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import NoReturn
 
 import h11
 
@@ -52,7 +51,7 @@ type Page = Callable[[Question], Awaitable[Answer]]
 
 
 class OperatorPort:
-    """Serves pages, by path, on an address that it has from the beginning. `run` serves until cancelled.
+    """Serves pages, by path, on an address that it has from the beginning. `run` serves.
 
     port: the one it has, also if 0 was asked for. Raises OSError if the address can't be had.
     """
@@ -63,20 +62,29 @@ class OperatorPort:
         self.port: int = self._socket.getsockname()[1]
         self._talks: dict[_Talk, None] = {}  # the one that was served longest ago comes first
         self._round = asyncio.Lock()
+        self._server: asyncio.Server | None = None
+        self._closed = asyncio.Event()
 
-    async def run(self) -> NoReturn:
-        """Serve, until cancelled. May be called again after it failed."""
-        server = await asyncio.start_server(self._serve, sock=self._socket.dup(), limit=_READ_BYTES)
+    async def run(self) -> None:
+        """Serve, until `close` or cancelled. May be called again after it failed."""
+        # Not serving yet: what is awaited before could be cancelled, and the address would stay taken.
+        server = await asyncio.start_server(
+            self._serve, sock=self._socket.dup(), limit=_READ_BYTES, start_serving=False
+        )
+        self._server = server
         try:
-            async with server:
-                await server.serve_forever()
+            await server.start_serving()
+            await self._closed.wait()
         finally:
-            for talk in list(self._talks):
-                talk.break_off()
-        raise AssertionError("what serves for ever has ended")
+            server.close()
 
     def close(self) -> None:
-        """Give the address up."""
+        """Give the address up at once, so that another can have it, and break off all connections."""
+        self._closed.set()
+        if self._server:
+            self._server.close()
+        for talk in list(self._talks):
+            talk.break_off()
         self._socket.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

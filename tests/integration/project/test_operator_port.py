@@ -208,3 +208,21 @@ def test_an_address_that_is_taken_is_told_at_once(half: ModuleType) -> None:
     with pytest.raises(OSError, match=r"not known|resolution|address"):
         half.OperatorPort("no.such.host.invalid", 1, {})
     half.OperatorPort("::1", 0, {}).close()
+
+
+async def test_an_address_that_was_given_up_can_be_had_again_at_once(half: ModuleType) -> None:
+    """As when mitmproxy loads the script again, while the tasks of the old one have not yet ended."""
+    first = half.OperatorPort("127.0.0.1", 0, {})
+    running = asyncio.ensure_future(first.run())
+    reader, writer = await asyncio.open_connection("127.0.0.1", first.port)
+    running.cancel()
+    first.close()
+
+    half.OperatorPort("127.0.0.1", first.port, {}).close()
+    with suppress(asyncio.CancelledError):
+        await running
+    with suppress(ConnectionError):
+        assert await reader.read() == b""
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
