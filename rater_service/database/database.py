@@ -77,6 +77,10 @@ OPERATOR_ERRORS = (*UNAVAILABLE_ERRORS, asyncpg.PostgresError)
 """What a command says in words instead of a traceback: the database is away, or it refused a statement."""
 
 
+# A session that another caller is just being given is not given back to anybody yet.
+LOOK_AGAIN_S = 1.0
+
+
 class Pool:
     """A bounded number of sessions, opened when needed and lent one at a time.
 
@@ -87,6 +91,7 @@ class Pool:
         self._sessions = sessions
         self._writes = writes
         self._lent = 0
+        self._asking = 0
         self._given_back = asyncio.Event()
         self._said_too_few = False
 
@@ -180,6 +185,7 @@ class Pool:
         until_s = time.monotonic() + COMMAND_TIMEOUT_S
         while True:
             self._given_back.clear()
+            self._asking += 1
             try:
                 session = await self._sessions.acquire()
             except asyncpg.InterfaceError as error:
@@ -188,16 +194,19 @@ class Pool:
                 raise
             except DatabaseUnavailableError as error:
                 idle = self._sessions.get_idle_size()
-                if not (self._lent or idle) or not _allows_no_more(error) or time.monotonic() > until_s:
+                there_are = self._lent or idle or self._asking > 1
+                if not there_are or not _allows_no_more(error) or time.monotonic() > until_s:
                     raise
                 self._say_too_few(error)
                 self._lend_open_ones_first()
                 with suppress(TimeoutError):
                     if not idle:
-                        await asyncio.wait_for(self._given_back.wait(), until_s - time.monotonic())
+                        await asyncio.wait_for(self._given_back.wait(), LOOK_AGAIN_S)
             else:
                 self._lent += 1
                 return session
+            finally:
+                self._asking -= 1
 
     def _lend_open_ones_first(self) -> None:
         """Put places without a session behind those with one: asyncpg lends what came last first, and a place

@@ -11,7 +11,7 @@ CREATE TABLE installation (
 );
 
 -- A restore of data alone into a database that was just migrated brings the id to keep. It sets no search_path.
-CREATE FUNCTION installation_give_way() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION installation_give_way() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     EXECUTE format('DELETE FROM %I.installation', TG_TABLE_SCHEMA);
     RETURN NEW;
