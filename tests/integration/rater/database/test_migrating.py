@@ -45,6 +45,7 @@ TABLES = {
     "touched_hour",
     "producer",
     "schema_revision",
+    "installation",
     "alembic_version",
 }
 ADD_COLUMN = "ALTER TABLE billing_event ADD COLUMN later text"
