@@ -131,7 +131,9 @@ async def send(address: str, number: int) -> pb.StreamEventsResponse | grpc.Stat
     request = pb.StreamEventsRequest(
         batch_id=str(number), events=[pb.MeteringEvent(request_id=f"r{number}", producer_seq=number)]
     )
-    async with grpc.aio.insecure_channel(address) as channel:
+    # Otherwise a channel waits as long as another one of this process that could not connect a moment ago.
+    options = (("grpc.use_local_subchannel_pool", 1),)
+    async with grpc.aio.insecure_channel(address, options) as channel:
         stream = MeteringServiceStub(channel).StreamEvents()
         try:
             async with asyncio.timeout(20):
