@@ -1,5 +1,6 @@
 """Brings the database schema up to date, and checks that a program can work with it."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -45,6 +46,7 @@ LOCK_TIMEOUT = timedelta(milliseconds=500)
 STATEMENT_TIMEOUT = timedelta(minutes=10)
 # Seconds in which the readers and writers that queue up behind a migration can go on.
 PAUSE_MAX_S = 10
+TURN_ASKED_EVERY_S = 0.2
 
 _LOCK_FAILURES = {"55P03", "40P01"}  # lock_not_available, deadlock_detected
 _QUERY_CANCELED = "57014"
@@ -219,8 +221,7 @@ async def _step(
     connection = sessions.migrating
     async with connection.begin():
         pid = (await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one()
-        async with watch.over(pid):
-            schema = await _take_turn(connection)
+        schema = await _take_turn(connection, tell)
         revisions.refuse_newer(schema)
         pending = revisions.pending(schema)
         if not pending or (settings.expand_only and pending[0].phase is Phase.CONTRACT):
@@ -236,23 +237,41 @@ async def _step(
     return schema, revision
 
 
-async def _take_turn(connection: AsyncConnection) -> Schema:
+async def _take_turn(connection: AsyncConnection, tell: Tell) -> Schema:
     """Wait for the turn, which may take as long as another's revision; then read how the schema is."""
     await _set(connection, "application_name", "phoebe migrate")
     # What is prepared meanwhile in another session may take hours.
     await _set(connection, "idle_in_transaction_session_timeout", "0")
-    # Only a lock that ends with its transaction is safe where a pooler gives each transaction another
-    # session.
-    await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
     driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None
+    is_told = False
+    while not await _has_turn(driver):
+        if not is_told:
+            tell("another migration is under way; waiting for its end")
+            is_told = True
+        await asyncio.sleep(TURN_ASKED_EVERY_S)
     schema = await _read_schema(driver)
     if schema.current is None:
         (await read_server_facts(driver)).refuse_encoding()
-    # What was asked with arguments keeps its snapshot until the next statement, and an index that is made
-    # meanwhile would wait for it.
-    await driver.execute("SELECT")
+    await _end_snapshot(driver)
     return schema
+
+
+async def _has_turn(session: Session) -> bool:
+    """Take the turn, unless another migration has it.
+
+    It is asked for again and again: whoever waits for a lock within a statement has a snapshot, and an index
+    that the other migration makes would wait for that. Only a lock that ends with its transaction is safe
+    where a pooler gives each transaction another session.
+    """
+    has_turn: bool = await session.fetchval(f"SELECT pg_try_advisory_xact_lock({MIGRATION_LOCK})")
+    await _end_snapshot(session)
+    return has_turn
+
+
+async def _end_snapshot(session: Session) -> None:
+    """Let go of the snapshot that a statement with arguments keeps until the next one."""
+    await session.execute("SELECT")
 
 
 async def _prepare(

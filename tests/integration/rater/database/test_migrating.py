@@ -264,6 +264,17 @@ async def test_what_takes_long_is_done_in_steps_and_goes_on_where_it_was_cut_sho
     assert await fetch(database_url, filled) == [(12000,)]
 
 
+async def test_migrations_at_once_do_not_wait_for_each_other_where_an_index_is_made(
+    database_url: str, tmp_path: Path
+) -> None:
+    index = "make_index(connection, 'billing_event_later', 'billing_event', '(api)', tell)"
+    write_revision(tmp_path, KNOWN + 1, "SELECT", prepare=index)
+    revisions = load_revisions(tmp_path)
+    async with asyncio.timeout(60):
+        results = await asyncio.gather(*(migrate(database_url, revisions=revisions) for _ in range(3)))
+    assert sorted(result.before for result in results if result.before) == [HEAD, NEXT, NEXT]
+
+
 async def test_an_index_is_made_while_events_are_stored_and_again_if_it_was_cut_short(
     database_url: str, pool: Pool, tmp_path: Path
 ) -> None:

@@ -154,7 +154,7 @@ async def test_a_service_that_may_not_make_tables_says_so_and_goes_on(
         " GRANT ALL ON ALL TABLES IN SCHEMA public TO phoebe_meter"
     )
     try:
-        async with open_pool(database_url.replace("//postgres", "//phoebe_meter")) as theirs:
+        async with open_pool(f"{database_url}&role=phoebe_meter") as theirs:
             assert await theirs.fetchval("SELECT current_user") == "phoebe_meter"
             assert await try_to_make_partitions(theirs, OLDEST_WEEK) == MadePartitions()
             (record,) = caplog.records

@@ -4,6 +4,9 @@ import pytest
 
 from phoebe_addon.formats.json_members import Member
 from phoebe_addon.formats.long_json import (
+    NESTING_MAX,
+    OBJECT_MEMBERS_MAX,
+    PARTS_MAX,
     STRING_BYTES_KEPT,
     JsonBoundError,
     long_document_members,
@@ -65,3 +68,55 @@ def test_the_first_step_does_nothing_and_each_other_reads_little() -> None:
 
     assert sum(1 for _ in steps) > 4_000_000 // (16 * 1024)
     next(long_document_members(b"no JSON"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"   ",
+        b"[]",
+        b"{",
+        b'{"a"',
+        b'{"a" 1}',
+        b'{"a":}',
+        b'{"a":1',
+        b'{"a":1,}',
+        b"{a:1}",
+        b'{"a":[1 2]}',
+        b'{"a":[1,]}',
+        b'{"a":tru}',
+        b'{"a":01}',
+        b'{"a":"\x01"}',
+        b'{"a":"\\x"}',
+        b'{"a":"b',
+        b'{"a":1}}',
+        b'{"a":{"b":1]}',
+    ],
+)
+def test_what_is_no_object_is_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"it ends before its end|unexpected byte \d+ at \d+"):
+        read(content)
+
+
+def test_any_number_of_blanks_may_stand_between_its_parts() -> None:
+    blanks = b" \n" * 20_000
+
+    (member,) = read(blanks.join([b"", b"{", b'"a"', b":", b"[", b"1", b",", b"{", b"}", b"]", b"}", b""]))
+
+    assert member.value == [1.0, {}]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"a":' + b"[" * NESTING_MAX, "nested too deeply: 200 levels"),
+        (b'{"a":[' + b"{}," * PARTS_MAX, "more than 100000 objects and arrays"),
+        (b'{"a":[' + b'"",' * (PARTS_MAX + 1), "more than 100000 strings in arrays"),
+        (b"{" + b'"a":1,' * (OBJECT_MEMBERS_MAX + 1), "an object of more than 16000 members"),
+        (b'{"a":[' + (b"{%s}," % b",".join([b'"a":1'] * 10_000)) * 11, "more than 100000 members"),
+    ],
+)
+def test_what_has_more_parts_than_any_request_is_refused(content: bytes, said: str) -> None:
+    with pytest.raises(JsonBoundError, match=said):
+        read(content)

@@ -1,0 +1,12 @@
+"""Lets the hours that were touched be restored into a database whose triggers have noted them already."""
+
+from rater_service.migrations.sql_files import execute, read
+
+revision = "0017"
+down_revision = "0016"
+phase = "expand"
+
+
+def upgrade() -> None:
+    """Make the trigger."""
+    execute(read(__file__, "touched_hour"))
