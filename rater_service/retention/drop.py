@@ -14,6 +14,13 @@ from rater_service.retention.old_events import OldEvents, fetch_of
 from rater_service.retention.retention import Verdict
 from rater_service.statements import statement
 
+# A batch with events of the partition locks the table first and then waits for the partition, here it is the
+# other way round: while such batches keep coming, neither side gets on until one gives up. Then all lock in
+# the same order.
+FRIENDLY_ATTEMPTS = 2
+LOCK_ALL_TIMEOUT_MS = 100
+LOCK_ALL = "LOCK TABLE billing_event IN ACCESS EXCLUSIVE MODE"
+
 
 class EventsCame(Exception):  # noqa: N818 - nothing failed
     """Events were stored after the others were judged, which therefore stay as they are."""
@@ -28,8 +35,9 @@ async def drop_events(
     """Drop events that were found to be free to go, in one transaction; no bill and no sum is touched.
 
     Batches wait for the moment in which a partition is dropped. Those with events of the partition wait as
-    long as it is counted, and the default one deleted from. Raises EventsCame
-    if there are others by now, and OperatorError where the role may not, or others keep reading the events.
+    long as it is counted, and the default one deleted from. If such batches keep coming, all wait for that.
+    Raises EventsCame if there are others by now, and OperatorError where the role may not, or others keep
+    reading the events.
     """
     try:
         async for attempt in tenacity.AsyncRetrying(
@@ -40,6 +48,9 @@ async def drop_events(
         ):
             with attempt:
                 async with pool.acquire() as connection, connection.transaction():
+                    await connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
+                    if attempt.retry_state.attempt_number > FRIENDLY_ATTEMPTS:
+                        await connection.execute(LOCK_ALL)
                     await _drop(connection, verdict, archived, pruned_by, now)
     except asyncpg.LockNotAvailableError as error:
         raise OperatorError(
@@ -58,7 +69,6 @@ async def _drop(
     now: datetime,
 ) -> None:
     events = verdict.events
-    await connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
     # Nobody stores events of this partition from here on; those that wait see afterwards what was pruned.
     await connection.execute(f"LOCK TABLE {events.partition.name} IN SHARE ROW EXCLUSIVE MODE")
     ((count,),) = await fetch_of(connection, "retention/count", events.partition, before=events.before)
@@ -69,8 +79,10 @@ async def _drop(
     if events.partition.is_default:
         await run(connection, "retention/default_events", before=events.before)
         return
-    # Only now, for a moment, all wait: who reads, too.
-    await connection.execute("LOCK TABLE billing_event IN ACCESS EXCLUSIVE MODE")
+    # Only now, for a moment, all wait: who reads, too. It gives up soon, before PostgreSQL sees a deadlock and
+    # ends a batch.
+    await connection.execute(f"SET LOCAL lock_timeout = {LOCK_ALL_TIMEOUT_MS}")
+    await connection.execute(LOCK_ALL)
     if events.later_events:
         move = statement("retention/keep_later", partition=events.partition.name, before=str(events.before))
         await connection.execute(move.text)

@@ -118,6 +118,12 @@ def asked_of(resource: str) -> dict[str, bool]:
     return {"include_usage": True, **running}
 
 
+def added_to(options: dict[str, bool], resource: str) -> dict[str, object] | None:
+    """What is added to the body of a client that asked for `options`; nothing, if that is all there is."""
+    asked = asked_of(resource)
+    return None if asked == options else {"stream_options": asked}
+
+
 def test_a_chat(ways: BothWays) -> None:
     ways.engine.script = engines.document(HELLO)
     heard = ways.call(client, chat)
@@ -148,7 +154,7 @@ def test_a_chat_stream_with_usage_is_passed_on_whole(ways: BothWays, dialect: Di
     heard = ways.call(client, lambda client: chat_stream(client, stream_options={"include_usage": True}))
     assert heard[-1].choices == []
     assert heard[-1].usage
-    assert ways.added_to_body() is None
+    assert ways.added_to_body() == added_to({"include_usage": True}, ways.resource)
     assert ways.event() == dialect.metered
 
 
@@ -327,7 +333,7 @@ def test_a_completion_stream_with_usage_is_passed_on_whole(ways: BothWays, diale
 
     heard = ways.call(client, call)
     assert heard[-1].usage
-    assert ways.added_to_body() is None
+    assert ways.added_to_body() == added_to({"include_usage": True}, ways.resource)
     assert ways.event() == dialect.metered
 
 

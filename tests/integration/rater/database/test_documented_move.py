@@ -27,12 +27,11 @@ def documented() -> str:
 async def test_all_of_an_embedded_database_comes_to_another_server(
     empty_database_url: str, tmp_path: Path
 ) -> None:
+    now = datetime.now(UTC)  # of an hour that no run need have rated
     async with server(tmp_path / "data") as embedded:
         await migrate(embedded.url)
         async with open_pool(embedded.url) as pool:
-            await store_events(
-                pool, [make_event(producer_seq=number) for number in (1, 2, 3)], datetime.now(UTC)
-            )
+            await store_events(pool, [make_event(now, producer_seq=number) for number in (1, 2, 3)], now)
             before = await contents(pool)
 
     done = await asyncio.to_thread(

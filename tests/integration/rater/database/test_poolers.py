@@ -2,7 +2,10 @@
 
 import asyncio
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -11,13 +14,36 @@ from rater_service.database.database import open_pool
 from rater_service.database.schema import migrate
 from rater_service.errors import OperatorError
 from tests.harness.ledger import PRICES, Ledger, make_event
+from tests.harness.own_postgres import OwnPostgres, binaries_of, own_postgres
 from tests.harness.pgbouncer import PROGRAM, pgbouncer
+from tests.harness.postgres import PostgresServer
 from tests.integration.rater.database.test_sessions import SETTINGS
 
 pytestmark = [
     pytest.mark.one_postgres,
     pytest.mark.skipif(PROGRAM is None, reason="this machine has no PgBouncer"),
 ]
+
+
+@pytest.fixture(scope="module")
+def server(postgres: PostgresServer) -> Iterator[OwnPostgres]:
+    """A server that lets a pooler in: the embedded one lets nobody but its own user."""
+    with (
+        tempfile.TemporaryDirectory(prefix="phoebe-pg-") as folder,
+        own_postgres(binaries_of(postgres.url), Path(folder), settings={"fsync": "off"}) as running,
+    ):
+        yield running
+
+
+@pytest.fixture
+async def database_url(server: OwnPostgres) -> str:
+    name = f"behind_pooler_{uuid4().hex}"
+    connection = await asyncpg.connect(server.url)
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+    url = server.url.replace("/postgres?", f"/{name}?")
+    await migrate(url)
+    return url
 
 
 async def test_everything_works_in_session_mode(database_url: str) -> None:
