@@ -79,8 +79,8 @@ async def _drop(
     if events.partition.is_default:
         await run(connection, "retention/default_events", before=events.before)
         return
-    # Only now, for a moment, all wait: who reads, too. It gives up soon, before PostgreSQL sees a deadlock and
-    # ends a batch.
+    # Only now, for a moment, all wait: who reads, too. It gives up soon, before PostgreSQL sees a deadlock
+    # and ends a batch.
     await connection.execute(f"SET LOCAL lock_timeout = {LOCK_ALL_TIMEOUT_MS}")
     await connection.execute(LOCK_ALL)
     if events.later_events:
