@@ -126,8 +126,12 @@ def test_what_does_not_end_in_time_is_cut_off_with_its_last_counts(
             client.read_chunk()
 
     assert proxy.process.wait(timeout=20) == 0
+    # On a busy machine half a second is too short to deliver it as well; then the next start does.
+    again = start(folder, engine, rater.port) if depth_of(folder / "spool") else None
     event = of("drain-cut", rater)
     assert (event.outcome, event.completion_tokens) == ("proxy_error", 3)
+    if again:
+        assert again.stop() == 0
     assert depth_of(folder / "spool") == 0
 
 
