@@ -13,6 +13,7 @@ import pytest
 
 from rater_service.cli import main
 from rater_service.database.database import Pool, open_pool
+from rater_service.database.numbers import refuse_numbers_behind, set_numbers_right
 from rater_service.database.schema import migrate
 from rater_service.database.server_facts import read_server_facts
 from rater_service.errors import OperatorError
@@ -84,9 +85,9 @@ async def test_a_library_that_orders_text_in_another_way_now_is_warned_of(
         pytest.skip("no library orders text here")
     await pool.execute("UPDATE pg_database SET datcollversion = '1.0' WHERE datname = current_database()")
     (await read_server_facts(pool)).warn_of_collation()
-    (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert "from version 1.0 to" in warning.message
-    assert f'ALTER DATABASE "{facts.name}" REFRESH COLLATION VERSION' in warning.message
+    (warning,) = warnings_of(caplog)
+    assert "from version 1.0 to" in warning
+    assert f'ALTER DATABASE "{facts.name}" REFRESH COLLATION VERSION' in warning
 
 
 def as_role(url: str, role: str) -> str:
@@ -146,6 +147,49 @@ async def test_the_documented_roles_can_do_their_work_and_no_more(
         assert "permission denied" in line
 
 
+async def test_numbers_that_are_behind_are_seen_by_the_least_role_too(
+    postgres: PostgresServer, empty_database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Roles of the session, as the embedded PostgreSQL lets in one role only.
+    owner, service = (f"{empty_database_url}&role=phoebe_{name}" for name in ("owner", "service"))
+    async with documented_roles(postgres, empty_database_url):
+        await migrate(owner)
+        async with open_pool(service) as pool, pool.acquire() as connection:
+            await refuse_numbers_behind(connection)
+            await execute(
+                owner,
+                "INSERT INTO rejected_event (id, kind, reason, event, received_at) OVERRIDING SYSTEM VALUE "
+                "VALUES (7, 'REJECTED', 'restored', '', now())",
+            )
+            with pytest.raises(OperatorError, match="new rows of rejected_event are behind"):
+                await refuse_numbers_behind(connection)
+            await migrate(owner)
+            await refuse_numbers_behind(connection)
+            assert not warnings_of(caplog)
+
+            await execute(owner, "REVOKE USAGE ON SEQUENCE rejected_event_id_seq FROM phoebe_service")
+            await refuse_numbers_behind(connection)
+    (warning,) = warnings_of(caplog)
+    assert "may not see which numbers new rows of rejected_event will get" in warning
+
+
+async def test_a_number_from_which_rows_were_told_to_go_on_stays(pool: Pool) -> None:
+    add = (
+        "INSERT INTO rejected_event (kind, reason, event, received_at) "
+        "VALUES ('REJECTED', 'bad', $1, now()) RETURNING id"
+    )
+    async with pool.acquire() as connection:
+        assert await connection.fetchval(add, b"1") == 1
+        await connection.execute("ALTER SEQUENCE rejected_event_id_seq RESTART WITH 1000")
+        await set_numbers_right(connection)
+        await refuse_numbers_behind(connection)
+        assert await connection.fetchval(add, b"2") == 1000
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+
 async def test_a_pool_waits_where_its_role_may_have_three_sessions(
     postgres: PostgresServer, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -159,10 +203,10 @@ async def test_a_pool_waits_where_its_role_may_have_three_sessions(
         assert answers == [1] * 30
     finally:
         await execute(database_url, f"DROP ROLE {role}")
-    (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert "allows no more sessions" in warning.message
-    assert role in warning.message
-    assert "--db-connections" in warning.message
+    (warning,) = warnings_of(caplog)
+    assert "allows no more sessions" in warning
+    assert role in warning
+    assert "--db-connections" in warning
 
 
 @pytest.mark.one_postgres
