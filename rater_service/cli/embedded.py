@@ -1,7 +1,10 @@
 """The command that runs a program against the embedded PostgreSQL."""
 
 import os
+import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +12,10 @@ import typer
 
 from rater_service.cli.options import DATA_DIR_DEFAULT, DataDir
 from rater_service.database.embedded import start, stop, stop_left_behind
-from rater_service.errors import OperatorError
+from rater_service.errors import OperatorError, ProgramEnded
 from rater_service.views.terminal import write
+
+_OF_TERMINALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
 def embedded(
@@ -38,7 +43,7 @@ def embedded(
         return
     if not command:
         raise OperatorError("name a program to run, such as psql, or --stop")
-    raise typer.Exit(_run(command, data))
+    raise ProgramEnded(_run(command, data))
 
 
 def _run(command: list[str], data: Path) -> int:
@@ -53,9 +58,33 @@ def _run(command: list[str], data: Path) -> int:
         }
         own = server.programs.folder / command[0]
         program = str(own) if own.exists() else command[0]
-        done = subprocess.run([program, *command[1:]], env=environment, check=False)  # noqa: S603 - as asked
+        with (
+            _signals_left_to_it(),
+            subprocess.Popen([program, *command[1:]], env=environment) as process,  # noqa: S603 - as asked
+        ):
+            signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
+            status = process.wait()
     except OSError as error:
         raise OperatorError(f"can't run {command[0]}: {error.strerror}") from error
     finally:
         stop(server)
-    return done.returncode
+    # As a shell says it of a program that a signal ended.
+    return status if status >= 0 else 128 - status
+
+
+@contextmanager
+def _signals_left_to_it() -> Iterator[None]:
+    """Outlive the signals that a terminal also sends to the program: what they mean is for it to say.
+
+    Ctrl-C in psql ends a query and not psql.
+    """
+    before = {number: signal.getsignal(number) for number in (*_OF_TERMINALS, signal.SIGTERM)}
+    for number in _OF_TERMINALS:
+        # Ignored signals would be ignored by the program too; those that have a handler are not.
+        if before[number] is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -43,7 +43,7 @@ from rater_service.cli.rate import rate
 from rater_service.cli.report import report
 from rater_service.cli.variables import own_variables, refuse_unknown
 from rater_service.database.database import POOL_CONNECTIONS_MAX, UNAVAILABLE_ERRORS
-from rater_service.errors import NeedsAttention, OperatorError
+from rater_service.errors import NeedsAttention, OperatorError, ProgramEnded
 from rater_service.prices.faults import PriceFileError
 from rater_service.rating.schedule import DELAY_DEFAULT_S, RatingSchedule, parse_every
 from rater_service.views.terminal import complain, log_to_stderr, write
@@ -246,18 +246,17 @@ def run(arguments: Sequence[str] | None) -> int:
         command(args=arguments, prog_name="phoebe")
     except NeedsAttention:
         return EXIT_ANOMALY
-    except asyncpg.InsufficientPrivilegeError as error:
-        complain(
-            f"phoebe: the role of DATABASE_URL lacks a right: {error}; docs/roles.md says which role does "
-            "what"
-        )
-        return EXIT_FAILURE
-    except UNAVAILABLE_ERRORS as error:
-        complain(f"phoebe: the database can't be used now: {str(error) or type(error).__name__}")
-        return EXIT_FAILURE
-    except (OperatorError, PriceFileError) as error:
-        complain(f"phoebe: {error}")
-        return EXIT_FAILURE
+    except ProgramEnded as program:
+        return program.status
     except SystemExit as ended:
         return EXIT_FAILURE if ended.code == _TYPER_EXIT_USAGE else int(ended.code or 0)
-    return 0
+    except asyncpg.InsufficientPrivilegeError as error:
+        trouble = f"the role of DATABASE_URL lacks a right: {error}; docs/roles.md says which role does what"
+    except UNAVAILABLE_ERRORS as error:
+        trouble = f"the database can't be used now: {str(error) or type(error).__name__}"
+    except (OperatorError, PriceFileError) as error:
+        trouble = str(error)
+    else:
+        return 0
+    complain(f"phoebe: {trouble}")
+    return EXIT_FAILURE

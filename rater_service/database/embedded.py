@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,11 +55,32 @@ class EmbeddedServer:
 @asynccontextmanager
 async def server(data_dir: Path) -> AsyncIterator[EmbeddedServer]:
     """Run the server as long as the context lasts; see `start` and `stop`."""
-    running = await asyncio.to_thread(start, data_dir)
+    running = await _started(data_dir)
     try:
         yield running
     finally:
         await asyncio.to_thread(stop, running)
+
+
+async def _started(data_dir: Path) -> EmbeddedServer:
+    """Start the server in a thread; if this task is cancelled meanwhile, the thread stops it once it runs.
+
+    Python waits for the threads of an executor before it ends, however often Ctrl-C is pressed.
+    """
+    thread = ThreadPoolExecutor(1, "embedded PostgreSQL")
+    starting = thread.submit(start, data_dir)
+    try:
+        return await asyncio.wrap_future(starting)
+    except asyncio.CancelledError:
+        starting.add_done_callback(_stop_started)
+        raise
+    finally:
+        thread.shutdown(wait=False)
+
+
+def _stop_started(starting: Future[EmbeddedServer]) -> None:
+    if not starting.cancelled() and starting.exception() is None:
+        stop(starting.result())
 
 
 def has_data(data_dir: Path) -> bool:
@@ -146,18 +168,29 @@ def _start(data: DataFolder, programs: Programs) -> tuple[subprocess.Popen[bytes
     while True:
         sockets = _make_sockets(programs)
         process = _launch(data, programs, sockets)
-        if _is_ready(data, process):
+        is_ready = False
+        try:
+            is_ready = _is_ready(data, process)
+        finally:
+            # Also when Ctrl-C ends the wait: nobody would ever stop it.
+            if not is_ready:
+                _give_up(data, process, sockets)
+        if is_ready:
             return process, sockets
-        if process.poll() is None:
-            process.send_signal(signal.SIGQUIT)
-            process.wait()
-        _remove_sockets(data, sockets)
         if time.monotonic() > again_until_s:
             raise OperatorError(
                 f"the embedded PostgreSQL in {data.path} does not start; its log, {data.log}, ends with: "
                 + " | ".join(data.log.read_text(errors="replace").splitlines()[-_LOG_SHOWN_LINES:])
             )
         time.sleep(_POLL_S)
+
+
+def _give_up(data: DataFolder, process: subprocess.Popen[bytes], sockets: Path) -> None:
+    """End a server that is not ready."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGQUIT)
+        process.wait()
+    _remove_sockets(data, sockets)
 
 
 def _make_sockets(programs: Programs) -> Path:

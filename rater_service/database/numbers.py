@@ -38,8 +38,8 @@ async def refuse_numbers_behind(connection: Connection) -> None:
         )
     if behind := await _behind(connection, [table for table in tables if table.can_be_told]):
         raise OperatorError(
-            f"the numbers of new rows of {_names(behind)} are behind those that are there, as after a logical "
-            "replication or a restore of single tables; run `phoebe migrate`, which sets them right"
+            f"the numbers of new rows of {_names(behind)} are behind those that are there, as after a "
+            "logical replication or a restore of single tables; run `phoebe migrate`, which sets them right"
         )
 
 

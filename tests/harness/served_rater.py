@@ -61,5 +61,6 @@ async def served_rater(
         rater.port = int(await rater.running.until_says(LISTENING))
         yield rater
     finally:
-        rater.process.terminate()
-        await rater.running.ended()
+        if rater.process.poll() is None:
+            trouble = await rater.running.stop()
+            assert trouble is None, trouble

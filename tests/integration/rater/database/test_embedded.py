@@ -11,7 +11,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +25,7 @@ from rater_service.database.embedded import EmbeddedServer, start, stop, stop_le
 from rater_service.database.embedded_data import SOCKET, DataFolder, listening_pid
 from rater_service.database.embedded_programs import find_programs, may_reach
 from rater_service.errors import OperatorError
+from rig.programs import PROJECT
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 USES_IT = """
@@ -32,6 +33,14 @@ import pathlib, sys, time
 from rater_service.database.embedded import start
 print(start(pathlib.Path(sys.argv[1])).url, flush=True)
 time.sleep(600)
+"""
+ANSWERS_SIGNALS = """
+import signal, sys, time
+signal.signal(signal.SIGINT, lambda *_: print("interrupted", flush=True))
+signal.signal(signal.SIGTERM, lambda *_: (print("asked to end", flush=True), sys.exit(2)))
+print("ready", flush=True)
+while True:
+    signal.pause()
 """
 
 
@@ -237,8 +246,59 @@ def test_a_program_is_run_against_it(data: Path, capfd: pytest.CaptureFixture[st
     assert main(["embedded", "--data", str(data), "--", *question]) == 0
     assert capfd.readouterr().out == "42\n"
     assert main(["embedded", "--data", str(data), "--", "psql", "--command", "SELECT nothing"]) == 1
+    assert main(["embedded", "--data", str(data), "--", "sh", "-c", "exit 2"]) == 2
+    assert main(["embedded", "--data", str(data), "--", "sh", "-c", "kill -9 $$"]) == 128 + 9
     assert main(["embedded", "--data", str(data), "--", "no-such-program"]) == 1
     assert "can't run no-such-program" in capfd.readouterr().err
+
+
+@contextmanager
+def in_a_terminal(*command: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a program as a terminal does, which sends Ctrl-C to the program and to all that it has started."""
+    with subprocess.Popen(
+        [sys.executable, *command], cwd=PROJECT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def press_ctrl_c(process: subprocess.Popen[str]) -> None:
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def test_ctrl_c_and_a_request_to_end_are_for_the_program_to_answer(data: Path) -> None:
+    embedded = ("-m", "rater_service.cli", "embedded", "--data", data)
+    with in_a_terminal(*embedded, "--", sys.executable, "-c", ANSWERS_SIGNALS) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        for _ in range(2):
+            press_ctrl_c(process)
+            assert process.stdout.readline() == "interrupted\n"
+        process.terminate()
+        assert process.stdout.readline() == "asked to end\n"
+        assert process.wait(30) == 2
+    assert not stop_left_behind(data)
+
+
+@pytest.mark.parametrize("program", [("-c", USES_IT), ("-m", "rater_service.cli", "report", "--data")])
+def test_ctrl_c_while_it_starts_leaves_no_server_behind(data: Path, program: tuple[str, ...]) -> None:
+    with running(data):
+        pass
+    noted = data / "postgresql" / "postmaster.pid"
+    for presses in (1, 2):
+        with in_a_terminal(*program, data) as process:
+            deadline_s = time.monotonic() + 30
+            while not noted.exists():
+                assert time.monotonic() < deadline_s
+                time.sleep(0.001)
+            for _ in range(presses):
+                press_ctrl_c(process)
+            assert process.wait(60) != 0
+        assert not noted.exists()
+        assert not stop_left_behind(data)
 
 
 def test_data_that_everybody_may_replace_is_refused(tmp_path: Path) -> None:
