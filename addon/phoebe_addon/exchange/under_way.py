@@ -11,10 +11,11 @@ class UnderWay:
     def __init__(self) -> None:
         self._by_connection: dict[str, set[Exchange]] = {}
         self._by_auth_id: Counter[str] = Counter()
+        self._count = 0  # each request asks for it
 
     def __len__(self) -> int:
         """Return how many there are."""
-        return self._by_auth_id.total()
+        return self._count
 
     def of_auth_id(self, auth_id: str) -> int:
         """Return how many one customer has."""
@@ -27,8 +28,11 @@ class UnderWay:
     def add(self, exchange: Exchange) -> None:
         """Take note of an exchange whose head is in order. Once."""
         assert exchange.passed
-        self._by_connection.setdefault(exchange.connection_id, set()).add(exchange)
+        siblings = self._by_connection.setdefault(exchange.connection_id, set())
+        assert exchange not in siblings
+        siblings.add(exchange)
         self._by_auth_id[exchange.passed.identity.auth_id] += 1
+        self._count += 1
 
     def remove(self, exchange: Exchange) -> None:
         """Take note that an exchange has ended, however it did. What is not there, or no more, is none."""
@@ -37,6 +41,7 @@ class UnderWay:
             return
         assert exchange.passed
         siblings.remove(exchange)
+        self._count -= 1
         if not siblings:
             del self._by_connection[exchange.connection_id]
         auth_id = exchange.passed.identity.auth_id

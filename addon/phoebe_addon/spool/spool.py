@@ -437,8 +437,22 @@ class Spool:
             for change in failed:
                 change.done.set_exception(SpoolError(f"the spool can't be written: {error}"))
             return [change for change in changes if change not in failed]
+        except Exception as error:
+            # A bug. This thread has to outlive it: without it nothing could be admitted any more.
+            logger.exception("phoebe: the spool can't be written")
+            return self._commit_alone(changes, error, last_chance=last_chance)
         for change in changes:
             change.done.set_result(None)
+        return []
+
+    def _commit_alone(
+        self, changes: list[_Write], error: Exception, *, last_chance: bool
+    ) -> list[_Write]:
+        """Commit each of the changes that failed together by itself. Returns those to try again."""
+        if len(changes) > 1:
+            return [left for change in changes for left in self._commit([change], last_chance=last_chance)]
+        for change in changes:
+            change.done.set_exception(SpoolError(f"the spool can't be written: {error!r}"))
         return []
 
     def _run(self, changes: list[_Write]) -> None:

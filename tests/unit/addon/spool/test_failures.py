@@ -138,6 +138,50 @@ async def test_the_events_of_an_exchange_come_all_or_none(
     assert waiting(spool) == [(1, "a", "completed"), (2, "a-1", "completed"), (3, "a-2", "completed")]
 
 
+async def test_a_bug_in_a_change_fails_that_one_alone_and_the_spool_goes_on(
+    open_spool: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = open_spool()
+    append = SpoolFile.append
+
+    def fail(file: SpoolFile, time_us: int, content: bytes) -> None:
+        append(file, time_us, content)
+        if content == event("bad"):
+            raise KeyError("a bug")
+
+    monkeypatch.setattr(SpoolFile, "append", fail)
+    with spool._lock:
+        spool.note_stopped(stopped=False)
+        wait_until(spool._queue.empty)  # the writer waits for the lock with it, and takes the next together
+        changes = [spool.finish(name, [event(name)], NOW) for name in ("a", "bad", "b")]
+
+    with pytest.raises(SpoolError, match="a bug"):
+        changes[1].result(timeout=10)
+    for change in changes[::2]:
+        change.result(timeout=10)
+    await admit(spool, "c")
+    finish(spool, "d")
+
+    assert waiting(spool) == [(1, "a", "completed"), (2, "b", "completed"), (3, "d", "completed")]
+    assert "KeyError" in caplog.text
+
+
+async def test_who_is_not_admitted_for_a_bug_hears_of_it_at_once(
+    open_spool: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = open_spool()
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(SpoolFile, "admit", fail)
+        with pytest.raises(SpoolError, match="MemoryError"):
+            await admit(spool, "a")
+    assert spool.state().open_exchanges == 0
+    await admit(spool, "b")
+
+
 async def test_a_closed_spool_refuses_everything(open_spool: Open) -> None:
     spool = open_spool()
     spool.close()
