@@ -20,7 +20,8 @@ from phoebe_addon.followed_files import Followed, follow
 from phoebe_addon.metrics import Metrics
 from phoebe_addon.operator_port import OperatorPort
 from phoebe_addon.settings.settings import Settings
-from phoebe_addon.spool.spool import Spool, SpoolError, open_own
+from phoebe_addon.spool.spool import Spool, SpoolError
+from phoebe_addon.spool.spools import open_own
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 
 logger = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from phoebe_addon.spool.spool import open_own
+from phoebe_addon.spool.spools import open_own
 
 
 def depth_of(folder: Path) -> int:

@@ -14,7 +14,8 @@ from typing import NoReturn
 
 from phoebe_addon.delivery.delivery import Delivery
 from phoebe_addon.delivery.trouble import WrongInstallationError, explain
-from phoebe_addon.spool.spool import ANY_INSTALLATION, Belonging, Spool, SpoolError, adopt
+from phoebe_addon.spool.spool import Spool, SpoolError
+from phoebe_addon.spool.spools import ANY_INSTALLATION, Belonging, adopt
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from phoebe_addon.gate.trusted_edges import Network, let_anyone_in
 from phoebe_addon.gate.unbillable import unbillable_names
 from phoebe_addon.gate.upstreams import Upstreams, UpstreamsError, parse_setting
 from phoebe_addon.settings.files import UNUSABLE, follow_edge_secrets, follow_routes, follow_upstreams
-from phoebe_addon.spool.spool import ANY_INSTALLATION, Belonging
+from phoebe_addon.spool.spools import ANY_INSTALLATION, Belonging
 
 type Address = tuple[str, int]
 

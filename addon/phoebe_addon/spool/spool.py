@@ -14,34 +14,23 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from phoebe_addon.spool.file import (
-    Admitted,
-    SpoolBusyError,
-    SpoolError,
-    SpoolFile,
-    UnknownFormatError,
-    is_damage,
-)
-from phoebe_addon.spool.folder import Claim, free, take
+from phoebe_addon.spool.file import Admitted, SpoolError, SpoolFile, is_damage
+from phoebe_addon.spool.folder import Claim
 from phoebe_addon.spool.opening import replace_file
 from phoebe_addon.spool.sealed_record import Record, to_time, to_us
 
 __all__ = [
-    "ANY_INSTALLATION",
-    "Belonging",
     "ProducerState",
     "Spool",
     "SpoolError",
     "SpoolFullError",
     "SpooledEvent",
-    "adopt",
-    "open_own",
 ]
 
 logger = logging.getLogger(__name__)
@@ -91,107 +80,6 @@ class _Write:
     apply: Callable[[SpoolFile], None]
     urgent: bool = False
     done: Future[None] = field(default_factory=Future)
-
-
-@dataclass(frozen=True, slots=True)
-class Belonging:
-    """To which installation spools belong that are opened.
-
-    installation: the one that events are for; a spool of none yet is its own from then on. None: the first
-    rater that is met decides. moved_from: installations whose spools are given to it.
-    """
-
-    installation: str | None = None
-    moved_from: frozenset[str] = frozenset()
-
-    def settle(self, spool: "Spool") -> bool:
-        """Let a spool belong to the installation, if it may. Returns whether it does. Raises SpoolError."""
-        if self.installation is None or spool.installation == self.installation:
-            return True
-        if spool.installation is None:
-            spool.bind_now(self.installation)
-        elif spool.installation in self.moved_from:
-            logger.warning(
-                "phoebe: %d events of the producer %s and the installation %s are moved to the installation "
-                "%s; tell the former with `phoebe producers retire`",
-                *(spool.depth(), spool.producer_id, spool.installation, self.installation),
-            )
-            spool.move_now(self.installation)
-        else:
-            return False
-        return True
-
-
-ANY_INSTALLATION = Belonging()
-
-
-def open_own(
-    folder: Path, bytes_max: int, belonging: Belonging = ANY_INSTALLATION, *, trust_group: bool = False
-) -> "Spool":
-    """Open a spool for this process to write to: one in the folder that nobody has, or a new one.
-
-    trust_group: whether members of the folder's group are trusted like this user. Raises SpoolError, also for
-    a folder to which others may write.
-    """
-    for claim in take(folder, trust_group=trust_group):
-        try:
-            spool = Spool(claim, bytes_max)
-        except SpoolBusyError:
-            continue  # whoever looks into it with SQLite's own tools makes no claim
-        except UnknownFormatError as error:
-            logger.error("phoebe: %s", error)
-            continue
-        if not _settled(spool, belonging):
-            continue
-        spool.note_stopped(stopped=False)
-        return spool
-    raise AssertionError("a new spool is nobody else's")
-
-
-def _settled(spool: "Spool", belonging: Belonging) -> bool:
-    """Settle to whom a spool belongs; one that can't be had is closed."""
-    settled = False
-    try:
-        settled = belonging.settle(spool)
-    finally:
-        if not settled:
-            spool.close()
-    return settled
-
-
-def adopt(
-    folder: Path,
-    bytes_max: int,
-    belonging: Belonging = ANY_INSTALLATION,
-    without: Collection[Path] = (),
-    *,
-    trust_group: bool = False,
-) -> "Spool | None":
-    """Open a spool in the folder that nobody has and that holds something. Raises SpoolError.
-
-    without: files to leave alone. trust_group: see `open_own`.
-    """
-    for claim in free(folder, trust_group=trust_group):
-        if claim.path in without:
-            claim.release()
-            continue
-        try:
-            spool = Spool(claim, bytes_max)
-        except SpoolBusyError:
-            continue
-        except SpoolError as error:
-            logger.error("phoebe: a spool can't be adopted now: %s", error)
-            continue
-        if not spool.has_something_to_tell():
-            spool.close()
-            continue
-        try:
-            belonging.settle(spool)  # whoever delivers it names one that belongs to another
-        except SpoolError:
-            spool.close()
-            raise
-        return spool
-    return None
 
 
 class Spool:
@@ -445,9 +333,7 @@ class Spool:
             change.done.set_result(None)
         return []
 
-    def _commit_alone(
-        self, changes: list[_Write], error: Exception, *, last_chance: bool
-    ) -> list[_Write]:
+    def _commit_alone(self, changes: list[_Write], error: Exception, *, last_chance: bool) -> list[_Write]:
         """Commit each of the changes that failed together by itself. Returns those to try again."""
         if len(changes) > 1:
             return [left for change in changes for left in self._commit([change], last_chance=last_chance)]

@@ -13,7 +13,7 @@ from phoebe_addon.exchange.exchange import Stage
 from phoebe_addon.gate.refusal import INTERNAL_ERROR
 from phoebe_addon.meter import Meter
 from phoebe_addon.proxy.guard_rules import GuardRules
-from phoebe_addon.spool.spool import open_own
+from phoebe_addon.spool.spools import open_own
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rig.processes import free_port
 from tests.harness.addon_in_mitmproxy import PhoebeAddon, taddons

@@ -18,7 +18,8 @@ from phoebe_addon.gate.identity import HeaderNames
 from phoebe_addon.gate.routes import RouteTable
 from phoebe_addon.meter import Meter
 from phoebe_addon.settings.settings import Settings
-from phoebe_addon.spool.spool import SpoolError, open_own
+from phoebe_addon.spool.spool import SpoolError
+from phoebe_addon.spool.spools import open_own
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rig.processes import free_port
 from tests.harness.exchanges import admission, checked_exchange

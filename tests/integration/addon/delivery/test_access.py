@@ -16,7 +16,7 @@ import tenacity
 from phoebe_addon import followed_files
 from phoebe_addon.delivery import delivery as delivery_module
 from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles, Credentials
-from phoebe_addon.spool.spool import open_own
+from phoebe_addon.spool.spools import open_own
 from tests.harness.certificates import Authority, replace
 from tests.harness.recording_rater import RecordingRater, Sender
 

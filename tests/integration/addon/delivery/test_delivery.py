@@ -8,7 +8,7 @@ import pytest
 
 from phoebe_addon.delivery import delivery as delivery_module
 from phoebe_addon.delivery.delivery import BATCH_BYTES_MAX, BATCH_EVENTS_MAX
-from phoebe_addon.spool.spool import open_own
+from phoebe_addon.spool.spools import open_own
 from phoebe_proto.v1 import metering_pb2
 from phoebe_proto.v1.metering_pb2 import StreamEventsRequest, StreamEventsResponse
 from tests.harness.recording_rater import (

@@ -13,7 +13,8 @@ from phoebe_addon.delivery import adoption as adoption_module
 from phoebe_addon.delivery.adoption import Adoption
 from phoebe_addon.delivery.credentials import PLAINTEXT
 from phoebe_addon.delivery.delivery import Delivery
-from phoebe_addon.spool.spool import ANY_INSTALLATION, Belonging, Spool, open_own
+from phoebe_addon.spool.spool import Spool
+from phoebe_addon.spool.spools import ANY_INSTALLATION, Belonging, open_own
 from tests.harness.recording_rater import INSTALLATION, RecordingRater, Sender
 
 OTHER = str(uuid4())

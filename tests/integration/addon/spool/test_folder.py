@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from phoebe_addon.spool.spool import Spool, adopt
+from phoebe_addon.spool.spool import Spool
+from phoebe_addon.spool.spools import adopt
 from tests.harness.python_child import python_child
 from tests.harness.spooled import waiting
 
 OWNER = """
 import sys, time
 from pathlib import Path
-from phoebe_addon.spool.spool import open_own
+from phoebe_addon.spool.spools import open_own
 from tests.harness.spooled import finish
 spool = open_own(Path(sys.argv[1]), 10**9)
 finish(spool, "theirs")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from phoebe_addon.spool.spool import Spool, SpoolError, open_own
+from phoebe_addon.spool.spool import Spool, SpoolError
+from phoebe_addon.spool.spools import open_own
 from tests.harness.spooled import NOW, admit, event, waiting
 
 

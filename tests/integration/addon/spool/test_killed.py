@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from phoebe_addon.spool.spool import open_own
+from phoebe_addon.spool.spools import open_own
 from tests.harness.python_child import python_child, run_python
 from tests.harness.spooled import waiting
 
 KILLED = """
 import asyncio, os, sys
 from pathlib import Path
-from phoebe_addon.spool.spool import open_own
+from phoebe_addon.spool.spools import open_own
 from tests.harness.spooled import admit, finish
 
 async def main():
@@ -40,7 +40,7 @@ def test_a_process_that_is_killed_loses_nothing(tmp_path: Path) -> None:
 BUSY = """
 import asyncio, itertools, sys
 from pathlib import Path
-from phoebe_addon.spool.spool import open_own
+from phoebe_addon.spool.spools import open_own
 from tests.harness.spooled import NOW, admit, event
 
 async def serve(spool, worker):

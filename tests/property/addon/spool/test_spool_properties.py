@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phoebe_addon.spool.spool import Spool, open_own
+from phoebe_addon.spool.spool import Spool
+from phoebe_addon.spool.spools import open_own
 from tests.harness.spooled import admit, finish, spool_file, waiting
 
 # Events that fit into a page, and events that take several.

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from phoebe_addon.spool.spool import Spool, open_own
+from phoebe_addon.spool.spool import Spool
+from phoebe_addon.spool.spools import open_own
 
 BYTES_MAX = 100 * 1024 * 1024
 

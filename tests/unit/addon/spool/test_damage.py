@@ -10,7 +10,8 @@ import pytest
 
 from phoebe_addon.spool.file import FORMAT, write_format
 from phoebe_addon.spool.sealed_record import MAGIC
-from phoebe_addon.spool.spool import Spool, adopt
+from phoebe_addon.spool.spool import Spool
+from phoebe_addon.spool.spools import adopt
 from tests.harness.spooled import admit, damaged_files, event, finish, spool_file, waiting
 
 type Open = Callable[..., Spool]

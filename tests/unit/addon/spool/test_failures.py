@@ -9,7 +9,8 @@ import pytest
 
 from phoebe_addon.spool.file import SpoolFile
 from phoebe_addon.spool.salvage import log_is_damaged
-from phoebe_addon.spool.spool import Spool, SpoolError, SpoolFullError, open_own
+from phoebe_addon.spool.spool import Spool, SpoolError, SpoolFullError
+from phoebe_addon.spool.spools import open_own
 from tests.harness.spooled import NOW, admit, event, finish, spool_file, waiting
 
 BIG = 100_000

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from phoebe_addon.spool.folder import free, take
-from phoebe_addon.spool.spool import Spool, adopt, open_own
+from phoebe_addon.spool.spool import Spool
+from phoebe_addon.spool.spools import adopt, open_own
 from tests.harness.spooled import admit, finish, spool_file, waiting
 
 type Open = Callable[..., Spool]

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from phoebe_addon.spool.folder import free
-from phoebe_addon.spool.spool import Spool, SpoolError, adopt, open_own
+from phoebe_addon.spool.spool import Spool, SpoolError
+from phoebe_addon.spool.spools import adopt, open_own
 from tests.harness.spooled import finish, spool_file, waiting
 
 type Open = Callable[..., Spool]

@@ -8,7 +8,7 @@ import pytest
 
 from phoebe_addon.spool.salvage import Damaged, log_is_damaged, salvage
 from phoebe_addon.spool.sealed_record import Record, RecordKind, seal
-from phoebe_addon.spool.spool import open_own
+from phoebe_addon.spool.spools import open_own
 from tests.harness.spooled import spool_file
 
 PRODUCER = "01995cdd-0000-7000-8000-000000000001"
