@@ -2,7 +2,7 @@
 
 One spool at a time, so that other processes find theirs when many start at once. Each keeps its own producer
 and its own installation; when the rater has had everything and was told that it was the last, the file goes.
-One that belongs to another installation is named and left.
+One that belongs to another installation is named, again and again, and left.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from phoebe_addon.delivery.delivery import Delivery
 from phoebe_addon.delivery.trouble import WrongInstallationError, explain
+from phoebe_addon.spool.folder import is_left
 from phoebe_addon.spool.spool import Spool, SpoolError
 from phoebe_addon.spool.spools import ANY_INSTALLATION, Belonging, adopt
 
@@ -48,7 +49,7 @@ class Adoption:
         self._deliver = deliver
         self._spool: Spool | None = None
         self._left: dict[Path, float] = {}  # until when each is left alone, in time of the event loop
-        self._said: dict[Path, str] = {}
+        self._misdirected: set[Path] = set()
 
     def depth(self) -> int:
         """Count the events that wait in the spool that is being delivered."""
@@ -56,13 +57,14 @@ class Adoption:
 
     @property
     def misdirected(self) -> int:
-        """How many spools belong to another installation than the rater, as far as it was asked."""
-        return len(self._said)
+        """How many spools that nobody has belong to another installation than the rater that was asked."""
+        return len(self._misdirected)
 
     async def run(self) -> NoReturn:
         """Adopt until cancelled."""
         while True:
             try:
+                await self._forget_taken()
                 while spool := self._spool or await self._find():
                     await self._deliver_or_leave(spool)
             except SpoolError as error:
@@ -74,6 +76,13 @@ class Adoption:
         if self._spool:
             self._spool.close()
             self._spool = None
+
+    async def _forget_taken(self) -> None:
+        """Forget the spools of other installations that another process has now, or that are gone."""
+        for path in self._misdirected - ({self._spool.path} if self._spool else set()):
+            if not await asyncio.to_thread(is_left, path, trust_group=self._trust_group):
+                self._misdirected.discard(path)
+                self._left.pop(path, None)
 
     async def _find(self) -> Spool | None:
         # No task: it can't be cancelled, and what it finds must be closed.
@@ -92,7 +101,7 @@ class Adoption:
         except asyncio.CancelledError:
             finding.add_done_callback(_close_found)
             raise
-        if self._spool and self._spool.path not in self._said:
+        if self._spool and self._spool.path not in self._misdirected:
             logger.warning(
                 "phoebe: adopted the spool of a process that is gone: producer %s, %d events, %d cut off",
                 *(self._spool.producer_id, self._spool.depth(), self._spool.recovered),
@@ -105,13 +114,12 @@ class Adoption:
         except WrongInstallationError as error:
             await asyncio.to_thread(spool.close)
             self._left[spool.path] = asyncio.get_running_loop().time() + ASK_AGAIN_S
-            if self._said.get(spool.path) != str(error):
-                self._said[spool.path] = str(error)
-                logger.error("phoebe: the spool %s is left as it is: %s", spool.path, explain(error))
+            self._misdirected.add(spool.path)
+            logger.error("phoebe: the spool %s is left as it is: %s", spool.path, explain(error))
         else:
             await asyncio.to_thread(spool.close_and_remove)
             self._left.pop(spool.path, None)
-            self._said.pop(spool.path, None)
+            self._misdirected.discard(spool.path)
         self._spool = None
 
 

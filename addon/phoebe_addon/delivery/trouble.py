@@ -1,6 +1,8 @@
 """What keeps events from the rater, told in the log so that it is noticed and does not fill it."""
 
 import logging
+import time
+from collections.abc import Callable
 
 import grpc
 import grpc.aio
@@ -11,6 +13,9 @@ _WHAT_TO_DO = (
     "They wait in the spool. Set phoebe_rater to the rater of their installation, or phoebe_spool to another "
     "folder; docs/addon.md, Installations, says how to bring them elsewhere on purpose"
 )
+SAY_AGAIN_S = 60.0
+"""While events can't be delivered, an error says so this often, as of a background task that is down."""
+
 _REFUSALS = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
 
 
@@ -25,31 +30,46 @@ class WrongInstallationError(DeliveryError):
 class DeliveryTrouble:
     """The trouble of one delivery to the rater at `target`.
 
-    What only a human can mend is logged as an error, once until something changes. What passes by itself is
-    logged as a warning each time.
+    What only a human can mend is an error at once; what passes by itself is a warning each time, and an error
+    once it has lasted for `SAY_AGAIN_S` seconds. Errors are said again as often, for as long as it lasts.
+    clock: seconds, of which only differences count.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._target = target
+        self._clock = clock
+        self._since_s: float | None = None
+        self._said_at_s = 0.0
         self._known = ""
+        self._is_said = False  # as an error
 
     def met(self, error: BaseException | None) -> None:
         """Say what went wrong with an attempt."""
-        text = explain(error)
+        now_s = self._clock()
+        if self._since_s is None:
+            self._since_s = self._said_at_s = now_s
+        is_due = now_s - self._said_at_s >= SAY_AGAIN_S
+        level = self._level_of(error, is_due=is_due)
+        if level == logging.ERROR:
+            self._said_at_s, self._is_said = now_s, True
+        rater = f"the rater at {self._target}"
+        what = f"{rater} lets no event in" if _is_for_humans(error) else f"events wait in the spool: {rater}"
+        lasting = f", for {now_s - self._since_s:.0f} seconds now" if is_due else ""
+        logger.log(level, "phoebe: %s%s: %s", what, lasting, explain(error))
+
+    def _level_of(self, error: BaseException | None, *, is_due: bool) -> int:
         if not _is_for_humans(error):
             if not _ended_while_written(error):
                 self._known = ""
-            logger.warning("phoebe: events wait in the spool: the rater at %s: %s", self._target, text)
-            return
-        level = logging.DEBUG if text == self._known else logging.ERROR
-        self._known = text
-        logger.log(level, "phoebe: the rater at %s lets no event in: %s", self._target, text)
+            return logging.ERROR if is_due else logging.WARNING
+        is_known, self._known = explain(error) == self._known, explain(error)
+        return logging.DEBUG if is_known and not is_due else logging.ERROR
 
     def over(self) -> None:
         """Say so, if an error was said before."""
-        if self._known:
+        if self._is_said:
             logger.warning("phoebe: the rater at %s takes events again", self._target)
-        self._known = ""
+        self._since_s, self._known, self._is_said = None, "", False
 
 
 def _is_for_humans(error: BaseException | None) -> bool:

@@ -92,6 +92,19 @@ def free(folder: Path, *, trust_group: bool = False) -> Iterator[Claim]:
         raise SpoolError(f"the spool folder {folder} can't be used: {error}") from error
 
 
+def is_left(path: Path, *, trust_group: bool = False) -> bool:
+    """Whether a spool file is there and no process has it. trust_group: see `free`. Raises SpoolError."""
+    try:
+        claim = _safe_claim(path, trust_group=trust_group)
+        if claim is None:
+            return False
+        is_spool = is_there(path)
+        claim.release(remove=not is_spool)
+    except OSError as error:
+        raise SpoolError(f"the spool folder {path.parent} can't be used: {error}") from error
+    return is_spool
+
+
 def _safe_claim(path: Path, *, trust_group: bool) -> Claim | None:
     """Lock a spool file that was found. Returns None if another process has it, or if it is not safe."""
     try:

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,6 +15,8 @@ from phoebe_addon.delivery import adoption as adoption_module
 from phoebe_addon.delivery.adoption import Adoption
 from phoebe_addon.delivery.credentials import PLAINTEXT
 from phoebe_addon.delivery.delivery import Delivery
+from phoebe_addon.spool.file import SpoolFile
+from phoebe_addon.spool.folder import Claim, free, is_left
 from phoebe_addon.spool.spool import Spool
 from phoebe_addon.spool.spools import ANY_INSTALLATION, Belonging, open_own
 from tests.harness.recording_rater import INSTALLATION, RecordingRater, Sender
@@ -176,6 +180,10 @@ def files_in(folder: Path) -> list[Path]:
     return list(folder.glob("*.sqlite3"))
 
 
+def errors(log: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in log.records if record.levelno == logging.ERROR]
+
+
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110 - what it waits for tells nobody
@@ -202,14 +210,66 @@ async def test_an_adopted_spool_of_another_installation_is_named_and_holds_up_no
         await until(lambda: len(rater.greetings) > 4)
         assert {batch.status.producer_id for batch in rater.batches} == {own.spool.producer_id}
         assert files_in(tmp_path) == [foreign.spool.path]
-        (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]
-        assert OTHER in error.message
-        assert str(foreign.spool.path) in error.message
+        # As often as the rater is asked again.
+        assert len(rater.greetings) - 1 <= len(errors(caplog)) + 1
+        for error in errors(caplog):
+            assert OTHER in error
+            assert str(foreign.spool.path) in error
 
         rater.installation = OTHER
         await until(lambda: not files_in(tmp_path))
         await until(lambda: not adoption.misdirected)
     assert rater.sent()[-2:] == [1, 2]
+
+
+async def test_an_adopted_spool_that_another_process_takes_is_misdirected_no_more(
+    tmp_path: Path, rater: RecordingRater, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adoption_module, "LOOK_EVERY_S", 0.02)
+    for installation in (OTHER, str(uuid4())):
+        left = Sender(open_own(tmp_path, 10**9, Belonging(installation)), "127.0.0.1:1")
+        await left.write(1)
+        left.spool.close()
+
+    async with adopting(tmp_path, rater) as adoption:
+        await until(lambda: adoption.misdirected == 2)
+        taken: list[Claim] = []
+        while not taken:  # adoption has each of them in its hand for a moment
+            taken += islice(free(tmp_path), 1)
+        await until(lambda: adoption.misdirected == 1)
+
+        (left_over,) = set(files_in(tmp_path)) - {taken[0].path}
+        left_over.unlink()
+        await until(lambda: adoption.misdirected == 0)
+        taken[0].release()
+
+
+async def test_a_spool_that_cannot_be_bound_is_named_and_holds_up_no_other(
+    tmp_path: Path,
+    rater: RecordingRater,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = (Sender(open_own(tmp_path, 10**9), "127.0.0.1:1") for _ in range(2))
+    for left in (first, second):
+        await left.write(1)
+    for left in (first, second):
+        left.spool.close()
+    bind = SpoolFile.bind
+
+    def fail(file: SpoolFile, installation: str) -> None:
+        if file.path == first.spool.path:
+            raise sqlite3.OperationalError("disk I/O error")
+        bind(file, installation)
+
+    monkeypatch.setattr(SpoolFile, "bind", fail)
+    async with adopting(tmp_path, rater, Belonging(INSTALLATION)):
+        await until(lambda: rater.batches and rater.batches[-1].status.stopped)
+        await until(lambda: files_in(tmp_path) == [first.spool.path])
+
+    assert {batch.status.producer_id for batch in rater.batches} == {second.spool.producer_id}
+    assert any(str(first.spool.path) in error and "disk I/O error" in error for error in errors(caplog))
+    assert is_left(first.spool.path)
 
 
 async def test_an_adopted_spool_of_nobody_belongs_to_whom_the_adopter_was_told(

@@ -4,7 +4,12 @@ import grpc
 import pytest
 from grpc.aio import AioRpcError, Metadata
 
-from phoebe_addon.delivery.trouble import DeliveryError, DeliveryTrouble, WrongInstallationError
+from phoebe_addon.delivery.trouble import (
+    SAY_AGAIN_S,
+    DeliveryError,
+    DeliveryTrouble,
+    WrongInstallationError,
+)
 
 type Log = pytest.LogCaptureFixture
 
@@ -23,14 +28,26 @@ def levels(log: Log) -> list[str]:
     return [record.levelname for record in log.records]
 
 
+class Clock:
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
 @pytest.fixture
-def trouble(caplog: Log) -> DeliveryTrouble:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def trouble(caplog: Log, clock: Clock) -> DeliveryTrouble:
     caplog.set_level(logging.DEBUG)
-    return DeliveryTrouble("rater:1")
+    return DeliveryTrouble("rater:1", clock)
 
 
 @pytest.mark.parametrize("error", [UNKNOWN_TOKEN, NO_RIGHT, WrongInstallationError("another")])
-def test_what_only_a_human_can_mend_is_an_error_once(
+def test_what_only_a_human_can_mend_is_an_error_at_once_and_not_at_every_attempt(
     trouble: DeliveryTrouble, caplog: Log, error: Exception
 ) -> None:
     for _ in range(3):
@@ -87,3 +104,34 @@ def test_without_an_error_nothing_is_over(trouble: DeliveryTrouble, caplog: Log)
 
     assert levels(caplog) == ["WARNING"]
     assert "again" not in caplog.text
+
+
+@pytest.mark.parametrize("error", [UNKNOWN_TOKEN, WrongInstallationError("another"), AWAY, DeliveryError()])
+def test_as_long_as_it_lasts_an_error_says_so_every_minute_and_for_how_long(
+    trouble: DeliveryTrouble, caplog: Log, clock: Clock, error: Exception
+) -> None:
+    for _ in range(31):  # an attempt every 10 seconds, for 5 minutes
+        trouble.met(error)
+        clock.now_s += SAY_AGAIN_S / 6
+
+    said = [record.message for record in caplog.records if record.levelno == logging.ERROR]
+    repeated = [message for message in said if "seconds now" in message]
+    assert ["for 60 seconds" in message for message in repeated] == [True, False, False, False, False]
+    assert "for 300 seconds" in repeated[-1]
+    assert len(said) - len(repeated) == (0 if error is AWAY or type(error) is DeliveryError else 1)
+
+
+def test_after_it_was_over_a_minute_begins_anew(trouble: DeliveryTrouble, caplog: Log, clock: Clock) -> None:
+    trouble.met(AWAY)
+    clock.now_s += SAY_AGAIN_S
+    trouble.over()
+    trouble.met(AWAY)
+    clock.now_s += SAY_AGAIN_S - 1
+    trouble.met(AWAY)
+    assert levels(caplog) == ["WARNING"] * 3
+
+    clock.now_s += 1
+    trouble.met(AWAY)
+    trouble.over()
+    assert levels(caplog)[3:] == ["ERROR", "WARNING"]
+    assert caplog.text.count("takes events again") == 1
