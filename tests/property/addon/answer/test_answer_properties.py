@@ -206,19 +206,44 @@ def test_what_is_taken_out_of_events_is_what_was_asked_for_and_nothing_else(
     for piece in pieces:
         passed.append(body.feed(piece))
 
+    has_ended = False
     for before, after in zip(pieces, passed, strict=True):
         (document,) = data_of(before)
         if isinstance(document, dict):
-            check_taken_out(answering, document, data_of(after))
+            check_taken_out(answering, document, data_of(after), has_ended=has_ended)
+            has_ended |= states_reason(answering, document)
         if not isinstance(document, dict) or (after and data_of(after) == [document]):
             assert after == before
 
 
-def check_taken_out(answering: Family, document: dict[str, object], passed: list[object]) -> None:
-    """Check what is left of the document of one event."""
+def states_reason(answering: Family, document: dict[str, object]) -> bool:
+    reasons = [value_at(document, place) for place in answering.answer.finish_reasons]
+    return any(isinstance(reason, str) and reason for reason in reasons)
+
+
+def members_of(value: object) -> dict[str, object]:
+    """Return the members of an object, of anything else itself as one, unless it is empty."""
+    return value if isinstance(value, dict) else {"": value} if value else {}
+
+
+def add_nothing(choices: object) -> bool:
+    """Whether choices are there for the usage alone: they have neither content nor a reason."""
+    return isinstance(choices, list) and all(
+        isinstance(choice, dict)
+        and not any(value for name, value in choice.items() if name not in {"index", "delta"})
+        and not any(value for name, value in members_of(choice.get("delta")).items() if name != "role")
+        for choice in choices
+    )
+
+
+def check_taken_out(
+    answering: Family, document: dict[str, object], passed: list[object], *, has_ended: bool
+) -> None:
+    """Check what is left of the document of one event. has_ended: one before stated a finish reason."""
     places = answering.answer.usage[0].places
     has_usage = any(isinstance(value_at(document, path), dict) for path in places)
-    has_choices = bool(document.get("choices"))
+    choices = document.get("choices")
+    has_choices = bool(choices) and not (has_ended and add_nothing(choices))
     is_error = has_mark(document, answering.answer.failures)
     rest = passed[0] if passed else None
     taken: set[str] = set()
