@@ -83,6 +83,7 @@ def _event(seq: int, now: datetime) -> Fields:
         "model_untrusted": False,
         "part_count": 0,
         "usage_partial": False,
+        "model_echoed": False,
         "event_time": now,
         "start_time": now - timedelta(seconds=2),
         "first_byte_time": now - timedelta(seconds=1, microseconds=seq % 1000),

@@ -37,7 +37,8 @@ class TokenSums:
 
     cached_tokens: without those reported beyond an event's prompt. These are excess_cached_tokens, of
     excess_cached_events. partial_usage_events: how many have usage that lacks a count. unbilled_bytes: of
-    answers that clients were given a part of and that have no usage; of unbilled_events.
+    answers that clients were given a part of and that have no usage; of unbilled_events. echoed_tokens: of
+    those whose model's name may only repeat the client's; of echoed_events.
     """
 
     events: int
@@ -50,6 +51,8 @@ class TokenSums:
     partial_usage_events: int
     unbilled_events: int
     unbilled_bytes: int
+    echoed_events: int
+    echoed_tokens: int
 
     def __str__(self) -> str:
         """Write them out for a human."""
@@ -64,10 +67,15 @@ class TokenSums:
             if self.unbilled_events or self.unbilled_bytes
             else ""
         )
+        echoed = (
+            f", {self.echoed_tokens} tokens of {self.echoed_events} events under names that were asked for"
+            if self.echoed_events or self.echoed_tokens
+            else ""
+        )
         return (
             f"{self.events} events, {self.prompt_tokens} prompt, {self.cached_tokens} cached, "
             f"{self.completion_tokens} completion, {self.billable_prompt_tokens} billable prompt tokens"
-            f"{excess}{partial}{unbilled}"
+            f"{excess}{partial}{unbilled}{echoed}"
         )
 
 
@@ -205,4 +213,6 @@ def _sums(row: asyncpg.Record, side: str) -> TokenSums:
         partial_usage_events=row[f"{side}_partial_usage_events"],
         unbilled_events=row[f"{side}_unbilled_events"],
         unbilled_bytes=int(row[f"{side}_unbilled_bytes"]),
+        echoed_events=row[f"{side}_echoed_events"],
+        echoed_tokens=int(row[f"{side}_echoed_tokens"]),
     )

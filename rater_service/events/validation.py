@@ -107,6 +107,7 @@ class EventRow(NamedTuple):
     part_of: UUID | None
     part_count: int
     usage_partial: bool
+    model_echoed: bool
 
     def stored(self, at: datetime) -> dict[str, object]:
         """Return the whole row of `billing_event`, stored at this moment (UTC-aware)."""
@@ -227,6 +228,7 @@ def _row(event: MeteringEvent, texts: Sequence[str], counts: Sequence[int | None
         UUID(part_of) if part_of else None,
         event.part_count,
         event.usage_partial,
+        event.model_echoed,
     )
 
 

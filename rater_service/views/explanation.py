@@ -231,7 +231,9 @@ def _counts(event: asyncpg.Record) -> str:
         return "no usage"
     if event["model_untrusted"]:
         return "model untrusted"
-    return "without a count" if event["usage_partial"] or event["prompt_tokens"] is None else "yes"
+    if event["usage_partial"] or event["prompt_tokens"] is None:
+        return "without a count"
+    return "yes, the name as asked" if event["model_echoed"] else "yes"
 
 
 def _answer(event: asyncpg.Record) -> str | None:

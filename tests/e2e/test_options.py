@@ -109,7 +109,9 @@ def test_one_url_that_declares_what_it_is_bills_and_refuses_by_it(
         proxy.stop()
 
 
-def test_a_resource_that_declares_nothing_is_warned_of_and_watched(tmp_path: Path, engine: Engine) -> None:
+def test_a_resource_that_declares_nothing_is_warned_of_and_watched(
+    tmp_path: Path, engine: Engine, rater: EventRecorder
+) -> None:
     def echo(request: EngineRequest, line: Line) -> None:
         name = json.loads(request.body)["model"]
         engines.document({"model": name, "usage": {"prompt_tokens": 1, "completion_tokens": 1}})(
@@ -117,11 +119,17 @@ def test_a_resource_that_declares_nothing_is_warned_of_and_watched(tmp_path: Pat
         )
 
     engine.script = echo
-    proxy = Proxy(tmp_path, "--mode", f"reverse:{engine.url}")
+    options = {"phoebe_rater": f"127.0.0.1:{rater.port}"}
+    proxy = Proxy(tmp_path, "--mode", f"reverse:{engine.url}", options=options)
+    identity = IDENTITY | {"X-Saturn-Resource-Id": "declares-nothing"}
     try:
         for model in ("cheap", "dear", "dear", "third"):
-            response = httpx.post(proxy.url + CHAT, json={"model": model}, headers=IDENTITY, timeout=10)
+            response = httpx.post(proxy.url + CHAT, json={"model": model}, headers=identity, timeout=10)
             assert response.json()["model"] == model
+        last = rater.wait_for(
+            lambda event: event.resource_id == "declares-nothing" and event.model_id == "third"
+        )
+        assert last.model_echoed
         log = proxy.log()
         assert log.count("neither an engine nor models are declared") == 1
         assert log.count("it answered as 'cheap' and 'dear', each exactly what was asked") == 1

@@ -23,7 +23,7 @@ BEGIN
         EXECUTE format('CREATE INDEX ON %I (later)', name);
     END LOOP;
     EXECUTE replace(pg_get_functiondef('hourly_usage_of_events'::regproc),
-                    'AS unbilled_bytes', $later$AS unbilled_bytes, 'as before' AS later$later$);
+                    'AS echoed_tokens', $later$AS echoed_tokens, 'as before' AS later$later$);
 END
 $$;
 CREATE TABLE later_table (id bigint PRIMARY KEY);

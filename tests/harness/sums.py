@@ -13,7 +13,7 @@ async def kept_sums(pool: Pool) -> dict[Key, list[object]]:
     rows = await pool.fetch(
         f"SELECT {KEY}, event_count, prompt_tokens, cached_tokens, completion_tokens, billable_prompt_tokens,"
         " excess_cached_events, excess_cached_tokens, partial_usage_events, unbilled_events, unbilled_bytes,"
-        " first_stored_at, last_stored_at FROM hourly_usage"
+        " echoed_events, echoed_tokens, first_stored_at, last_stored_at FROM hourly_usage"
     )
     sums = {tuple(row)[:8]: list(row)[8:] for row in rows}
     assert len(sums) == len(rows)
@@ -36,16 +36,20 @@ async def counted_sums(pool: Pool) -> dict[Key, list[object]]:
         )
         stored_at = event["stored_at"]
         partial = event["usage_partial"] or (event["usage_found"] and event["prompt_tokens"] is None)
-        so_far = sums.get(key, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, stored_at, stored_at])
+        so_far = sums.get(key, [*[0] * 12, stored_at, stored_at])
         used = cached if cached < prompt else prompt
         given = 0 if event["usage_found"] or event["outcome"] == "completed" else event["answer_bytes"] or 0
         if event["status_code"] is None or event["status_code"] // 100 != 2:
             given = 0
         excess = (int(cached > used), cached - used)
-        more = (1, prompt, used, completion, prompt - used, *excess, int(partial), int(given > 0), given)
+        echoed = (1, prompt + completion) if event["model_echoed"] else (0, 0)
+        more = (
+            *(1, prompt, used, completion, prompt - used, *excess, int(partial), int(given > 0), given),
+            *echoed,
+        )
         sums[key] = [
             *(old + new for old, new in zip(so_far, more, strict=False)),
-            min(so_far[10], stored_at),
-            max(so_far[11], stored_at),
+            min(so_far[12], stored_at),
+            max(so_far[13], stored_at),
         ]
     return sums

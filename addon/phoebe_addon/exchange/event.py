@@ -86,6 +86,7 @@ def ended_events(
     answer = seen.answer
     event = _common_event(admission, seen, ending, now)
     _put_model(event, admission, answer)
+    event.model_echoed = _may_be_echoed(event, admission, answer)
     _put_text(event, "finish_reason", answer.finish_reason, 64)
     _put_usage(event, admission.families[answer.format], answer.usage, answer.usage_raw)
     if seen.first_byte_time:
@@ -169,11 +170,8 @@ def clues_of(event: MeteringEvent, admission: Admission, answer: Answer, refusal
 
     refusal: how the answer begins, if the engine refused the request; else empty.
     """
-    asked = admission.requested_model
-    doubtful = not admission.served_models and admission.request_facts.engine.may_echo(event.api)
-    echoed = doubtful and answer.model == asked and not event.model_untrusted
     return Clues(
-        echoed=asked if echoed else None,
+        echoed=admission.requested_model if event.model_echoed else None,
         nameless=answer.usage is not None and not event.model_id,
         refused_asking=any(
             (switch.parent or switch.member).encode() in refusal
@@ -214,6 +212,14 @@ def _put_model(event: MeteringEvent, admission: Admission, answer: Answer) -> No
         return
     assert answer.model is not None
     _put_reported_model(event, admission, answer.model)
+
+
+def _may_be_echoed(event: MeteringEvent, admission: Admission, answer: Answer) -> bool:
+    """Whether the model's name is what the client asked for, and the engine may only repeat it."""
+    if admission.served_models or answer.model is None:
+        return False
+    is_as_asked = answer.model == admission.requested_model
+    return is_as_asked and admission.request_facts.engine.may_echo(event.api) and not event.model_untrusted
 
 
 def _put_reported_model(event: MeteringEvent, admission: Admission, model: str) -> None:

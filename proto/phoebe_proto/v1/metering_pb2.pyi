@@ -261,6 +261,7 @@ class MeteringEvent(_message.Message):
     BASE_MODEL_FIELD_NUMBER: _builtins.int
     MODEL_ID_FIELD_NUMBER: _builtins.int
     MODEL_UNTRUSTED_FIELD_NUMBER: _builtins.int
+    MODEL_ECHOED_FIELD_NUMBER: _builtins.int
     REQUESTED_MODEL_FIELD_NUMBER: _builtins.int
     API_FIELD_NUMBER: _builtins.int
     PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
@@ -313,6 +314,11 @@ class MeteringEvent(_message.Message):
     """The name in model_id may be the client's own word, not the engine's: it is none of those the resource
     declares to serve, or the engine is known to repeat the request's and the resource declares none. It
     is kept as reported; usage under it is never billed.
+    """
+    model_echoed: _builtins.bool
+    """The name in model_id is exactly what the client asked for, and nobody has said whether the engine only repeats it:
+    its kind is not declared, or it does so in some of its versions, and the resource declares no models. Usage under it
+    is billed. Every run names a resource that has two such names in its window: perhaps clients choose their price.
     """
     requested_model: _builtins.str
     """The model name the client asked for. Prices nothing. Up to 256 characters."""
@@ -392,6 +398,7 @@ class MeteringEvent(_message.Message):
         base_model: _builtins.str = ...,
         model_id: _builtins.str = ...,
         model_untrusted: _builtins.bool = ...,
+        model_echoed: _builtins.bool = ...,
         requested_model: _builtins.str = ...,
         api: _builtins.str = ...,
         prompt_tokens: _builtins.int | None = ...,
@@ -417,7 +424,7 @@ class MeteringEvent(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_answer_bytes", b"_answer_bytes", "_cache_write_tokens", b"_cache_write_tokens", "_cached_tokens", b"_cached_tokens", "_completion_audio_tokens", b"_completion_audio_tokens", "_completion_tokens", b"_completion_tokens", "_prompt_audio_tokens", b"_prompt_audio_tokens", "_prompt_tokens", b"_prompt_tokens", "_reasoning_tokens", b"_reasoning_tokens", "_status_code", b"_status_code", "answer_bytes", b"answer_bytes", "cache_write_tokens", b"cache_write_tokens", "cached_tokens", b"cached_tokens", "completion_audio_tokens", b"completion_audio_tokens", "completion_tokens", b"completion_tokens", "event_time", b"event_time", "first_byte_time", b"first_byte_time", "prompt_audio_tokens", b"prompt_audio_tokens", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "start_time", b"start_time", "status_code", b"status_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer_bytes", b"_answer_bytes", "_cache_write_tokens", b"_cache_write_tokens", "_cached_tokens", b"_cached_tokens", "_completion_audio_tokens", b"_completion_audio_tokens", "_completion_tokens", b"_completion_tokens", "_prompt_audio_tokens", b"_prompt_audio_tokens", "_prompt_tokens", b"_prompt_tokens", "_reasoning_tokens", b"_reasoning_tokens", "_status_code", b"_status_code", "answer_bytes", b"answer_bytes", "api", b"api", "auth_id", b"auth_id", "base_model", b"base_model", "cache_write_tokens", b"cache_write_tokens", "cached_tokens", b"cached_tokens", "client_request_id", b"client_request_id", "completion_audio_tokens", b"completion_audio_tokens", "completion_tokens", b"completion_tokens", "event_time", b"event_time", "finish_reason", b"finish_reason", "first_byte_time", b"first_byte_time", "group_id", b"group_id", "model_id", b"model_id", "model_untrusted", b"model_untrusted", "outcome", b"outcome", "part_count", b"part_count", "part_of", b"part_of", "producer_id", b"producer_id", "producer_seq", b"producer_seq", "prompt_audio_tokens", b"prompt_audio_tokens", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "request_id", b"request_id", "requested_model", b"requested_model", "resource_id", b"resource_id", "resource_type", b"resource_type", "start_time", b"start_time", "status_code", b"status_code", "streamed", b"streamed", "usage_found", b"usage_found", "usage_partial", b"usage_partial", "usage_raw", b"usage_raw", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer_bytes", b"_answer_bytes", "_cache_write_tokens", b"_cache_write_tokens", "_cached_tokens", b"_cached_tokens", "_completion_audio_tokens", b"_completion_audio_tokens", "_completion_tokens", b"_completion_tokens", "_prompt_audio_tokens", b"_prompt_audio_tokens", "_prompt_tokens", b"_prompt_tokens", "_reasoning_tokens", b"_reasoning_tokens", "_status_code", b"_status_code", "answer_bytes", b"answer_bytes", "api", b"api", "auth_id", b"auth_id", "base_model", b"base_model", "cache_write_tokens", b"cache_write_tokens", "cached_tokens", b"cached_tokens", "client_request_id", b"client_request_id", "completion_audio_tokens", b"completion_audio_tokens", "completion_tokens", b"completion_tokens", "event_time", b"event_time", "finish_reason", b"finish_reason", "first_byte_time", b"first_byte_time", "group_id", b"group_id", "model_echoed", b"model_echoed", "model_id", b"model_id", "model_untrusted", b"model_untrusted", "outcome", b"outcome", "part_count", b"part_count", "part_of", b"part_of", "producer_id", b"producer_id", "producer_seq", b"producer_seq", "prompt_audio_tokens", b"prompt_audio_tokens", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "request_id", b"request_id", "requested_model", b"requested_model", "resource_id", b"resource_id", "resource_type", b"resource_type", "start_time", b"start_time", "status_code", b"status_code", "streamed", b"streamed", "usage_found", b"usage_found", "usage_partial", b"usage_partial", "usage_raw", b"usage_raw", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__answer_bytes: _TypeAlias = _typing.Literal["answer_bytes"]  # noqa: Y015
     _WhichOneofArgType__answer_bytes: _TypeAlias = _typing.Literal["_answer_bytes", b"_answer_bytes"]  # noqa: Y015

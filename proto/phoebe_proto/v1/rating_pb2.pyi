@@ -456,6 +456,8 @@ class Anomaly(_message.Message):
     have more than 2^63 - 1 tokens; UNPRICED has the others), "CACHED_ABOVE_PROMPT" (rated events that report more
     cached than prompt tokens; what is beyond the prompt is not billed), "COUNT_NOT_REPORTED" (rated events whose usage
     lacks the count of the prompt, or one that answers of the API have; what is there is billed),
+    "MODEL_ECHOED" (events with model_echoed of resources that answered as two names or more: clients may have chosen
+    their price; they are billed under the name unless another reason has them),
     "BILLED_ROLLUP_DELETED" (a routine run deleted rollups with a cost), "ROLLUP_TAMPERED" (rollups that were not as
     the run before had left them: something else changed them; they were made anew, at the rates they had),
     "INCOMPLETE_HOURS" (there are incomplete_producers; its events are those they are known to have) or "LATE_USAGE"

@@ -3,7 +3,7 @@
 -- from the first), :limit: how many.
 SELECT
     request_id, client_request_id, event_time, stored_at, prompt_tokens, cached_tokens, completion_tokens,
-    base_model, outcome, usage_found, model_untrusted, part_of, part_count, usage_partial, answer_bytes
+    base_model, outcome, usage_found, model_untrusted, model_echoed, part_of, part_count, usage_partial, answer_bytes
 FROM billing_event
 WHERE event_time >= :window_start AND event_time < :window_start::timestamptz + interval '1 hour'
     AND auth_id = :auth_id AND resource_id = :resource_id AND model_id = :model_id

@@ -20,6 +20,8 @@ WITH difference AS MATERIALIZED (
         partial_usage_events = known.partial_usage_events + metered_partial_usage_events - summed_partial_usage_events,
         unbilled_events = known.unbilled_events + metered_unbilled_events - summed_unbilled_events,
         unbilled_bytes = known.unbilled_bytes + metered_unbilled_bytes - summed_unbilled_bytes,
+        echoed_events = known.echoed_events + metered_echoed_events - summed_echoed_events,
+        echoed_tokens = known.echoed_tokens + metered_echoed_tokens - summed_echoed_tokens,
         first_stored_at = least(known.first_stored_at, metered_first_stored_at),
         last_stored_at = greatest(known.last_stored_at, metered_last_stored_at)
     FROM difference
@@ -36,14 +38,16 @@ WITH difference AS MATERIALIZED (
     INSERT INTO hourly_usage AS known
         (window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed,
          event_count, prompt_tokens, cached_tokens, completion_tokens, billable_prompt_tokens, excess_cached_events,
-         excess_cached_tokens, partial_usage_events, unbilled_events, unbilled_bytes, first_stored_at, last_stored_at)
+         excess_cached_tokens, partial_usage_events, unbilled_events, unbilled_bytes, echoed_events, echoed_tokens,
+         first_stored_at, last_stored_at)
     SELECT
         window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed,
         metered_events AS event_count, metered_prompt_tokens AS prompt_tokens, metered_cached_tokens AS cached_tokens,
         metered_completion_tokens AS completion_tokens, metered_billable_prompt_tokens AS billable_prompt_tokens,
         metered_excess_cached_events AS excess_cached_events, metered_excess_cached_tokens AS excess_cached_tokens,
         metered_partial_usage_events AS partial_usage_events, metered_unbilled_events AS unbilled_events,
-        metered_unbilled_bytes AS unbilled_bytes, metered_first_stored_at AS first_stored_at,
+        metered_unbilled_bytes AS unbilled_bytes, metered_echoed_events AS echoed_events,
+        metered_echoed_tokens AS echoed_tokens, metered_first_stored_at AS first_stored_at,
         metered_last_stored_at AS last_stored_at
     FROM difference
     WHERE NOT has_sum
@@ -59,6 +63,8 @@ WITH difference AS MATERIALIZED (
         partial_usage_events = known.partial_usage_events + EXCLUDED.partial_usage_events,
         unbilled_events = known.unbilled_events + EXCLUDED.unbilled_events,
         unbilled_bytes = known.unbilled_bytes + EXCLUDED.unbilled_bytes,
+        echoed_events = known.echoed_events + EXCLUDED.echoed_events,
+        echoed_tokens = known.echoed_tokens + EXCLUDED.echoed_tokens,
         first_stored_at = least(known.first_stored_at, EXCLUDED.first_stored_at),
         last_stored_at = greatest(known.last_stored_at, EXCLUDED.last_stored_at)
 )

@@ -24,6 +24,8 @@ WITH counted AS (
         max(partial_usage_events) FILTER (WHERE is_sum) AS counted_partial_usage_events,
         coalesce(max(unbilled_events) FILTER (WHERE is_sum), 0) AS summed_unbilled_events,
         coalesce(max(unbilled_bytes) FILTER (WHERE is_sum), 0) AS summed_unbilled_bytes,
+        coalesce(max(echoed_events) FILTER (WHERE is_sum), 0) AS summed_echoed_events,
+        coalesce(max(echoed_tokens) FILTER (WHERE is_sum), 0) AS summed_echoed_tokens,
         coalesce(max(event_count) FILTER (WHERE NOT is_sum), 0) AS metered_events,
         coalesce(max(prompt_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_prompt_tokens,
         coalesce(max(cached_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_cached_tokens,
@@ -34,6 +36,8 @@ WITH counted AS (
         coalesce(max(partial_usage_events) FILTER (WHERE NOT is_sum), 0) AS metered_partial_usage_events,
         coalesce(max(unbilled_events) FILTER (WHERE NOT is_sum), 0) AS metered_unbilled_events,
         coalesce(max(unbilled_bytes) FILTER (WHERE NOT is_sum), 0) AS metered_unbilled_bytes,
+        coalesce(max(echoed_events) FILTER (WHERE NOT is_sum), 0) AS metered_echoed_events,
+        coalesce(max(echoed_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_echoed_tokens,
         max(first_stored_at) FILTER (WHERE NOT is_sum) AS metered_first_stored_at,
         max(last_stored_at) FILTER (WHERE NOT is_sum) AS metered_last_stored_at,
         bool_or(is_sum) AS has_sum
@@ -48,11 +52,12 @@ SELECT
 FROM compared
 WHERE (summed_events, summed_prompt_tokens, summed_cached_tokens, summed_completion_tokens,
        summed_billable_prompt_tokens, summed_excess_cached_events, summed_excess_cached_tokens,
-       summed_unbilled_events, summed_unbilled_bytes,
+       summed_unbilled_events, summed_unbilled_bytes, summed_echoed_events, summed_echoed_tokens,
        coalesce(counted_partial_usage_events, metered_partial_usage_events))
     <> (metered_events, metered_prompt_tokens, metered_cached_tokens, metered_completion_tokens,
         metered_billable_prompt_tokens, metered_excess_cached_events, metered_excess_cached_tokens,
-        metered_unbilled_events, metered_unbilled_bytes, metered_partial_usage_events)
+        metered_unbilled_events, metered_unbilled_bytes, metered_echoed_events, metered_echoed_tokens,
+        metered_partial_usage_events)
     AND NOT EXISTS (
         SELECT
         FROM pruned_event_range AS pruned

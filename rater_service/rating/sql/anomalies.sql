@@ -14,6 +14,17 @@ WITH candidate AS (
     FROM rating_bucket
     WHERE category = 'ambiguous_base'
     WINDOW rollup AS (PARTITION BY auth_id, resource_id, model_id, window_start)
+), echoing AS (
+    -- An engine that has one name is not asked for another: two names, each exactly what was asked, are probably the
+    -- clients' own words.
+    SELECT
+        resource_id,
+        count(DISTINCT model_id) AS names,
+        to_json((array_agg(DISTINCT model_id ORDER BY model_id))[1:3]) AS first_names
+    FROM rating_bucket
+    WHERE echoed_events > 0
+    GROUP BY resource_id
+    HAVING count(DISTINCT model_id) > 1
 ), suspect AS (
     SELECT
         upper(category COLLATE "C") AS reason, window_start, auth_id, resource_id, model_id, base_model,
@@ -52,6 +63,17 @@ WITH candidate AS (
         NULL AS cost
     FROM rating_bucket
     WHERE category = 'rated' AND partial_events > 0
+    UNION ALL
+    -- It is billed under the name. What it would cost under the model's own nobody knows.
+    SELECT
+        'MODEL_ECHOED' AS reason, window_start, auth_id, resource_id, model_id, base_model,
+        format('the resource answered as %s names, each exactly what was asked: %s', names, first_names) AS detail,
+        echoed_events AS event_count,
+        echoed_tokens AS tokens,
+        NULL AS cost
+    FROM rating_bucket
+    JOIN echoing USING (resource_id)
+    WHERE echoed_events > 0
     UNION ALL
     SELECT
         'BILLED_ROLLUP_DELETED' AS reason, window_start, auth_id, resource_id, model_id,

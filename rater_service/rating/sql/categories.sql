@@ -35,7 +35,9 @@ SELECT
     excess_cached_tokens AS excess,
     coalesce(partial_usage_events, 0) AS partial_events,
     unbilled_events,
-    unbilled_bytes
+    unbilled_bytes,
+    echoed_events,
+    echoed_tokens
 FROM hourly_usage
 WHERE window_start >= :window_start AND window_start < :window_end
 WINDOW rollup AS (PARTITION BY {key}, usage_found)

@@ -5,7 +5,8 @@
 -- 'unattributable' but reported apart; 'unpriced' becomes 'rated' once a price is found. excess: reported cached
 -- tokens beyond the prompts', which are in no other sum; excess_events: how many events have such; partial_events: how
 -- many have usage that lacks a count. unbilled_bytes: of answers that clients were given a part of and that have no usage,
--- of unbilled_events. Sums are exact numerics: adding up can't overflow.
+-- of unbilled_events. echoed_tokens: of events whose model's name may only repeat the client's; echoed_events: how many.
+-- Sums are exact numerics: adding up can't overflow.
 CREATE TEMP TABLE rating_bucket (
     category        text NOT NULL,
     auth_id         text,
@@ -23,6 +24,8 @@ CREATE TEMP TABLE rating_bucket (
     partial_events  bigint NOT NULL,
     unbilled_events bigint NOT NULL,
     unbilled_bytes  numeric NOT NULL,
+    echoed_events   bigint NOT NULL,
+    echoed_tokens   numeric NOT NULL,
     prompt_rate     numeric,
     cached_rate     numeric,
     completion_rate numeric,

@@ -42,6 +42,7 @@ async def test_an_event_is_stored_in_all_its_fields(pool: Pool) -> None:
         answer_bytes=7,
         part_count=2,
         usage_partial=True,
+        model_echoed=True,
     )
     assert {field.name for field, _ in full.ListFields()} == {*MeteringEvent.DESCRIPTOR.fields_by_name} - {
         "part_of"  # what has parts is none
@@ -103,6 +104,7 @@ async def test_sending_an_event_again_is_a_duplicate_and_changes_nothing(pool: P
         {"part_of": "01939f2e-0000-7000-8000-000000000000"},
         {"part_count": 1},
         {"usage_partial": True},
+        {"model_echoed": True},
     ],
     ids=lambda change: next(iter(change)),
 )

@@ -41,6 +41,7 @@ drawn_events = st.fixed_dictionaries(
         "outcome": st.sampled_from(["completed"] * 6 + ["aborted", "no such outcome"]),
         "model_untrusted": st.sampled_from([False] * 4 + [True]),
         "usage_partial": st.sampled_from([False] * 4 + [True]),
+        "model_echoed": st.sampled_from([False] * 4 + [True]),
         "answer_bytes": st.sampled_from([None, 0, 7, 2**53]),
         "status_code": st.sampled_from([None, 200, 200, 299, 500]),
         "prompt_tokens": tokens,

@@ -68,6 +68,7 @@ ODD: dict[str, st.SearchStrategy[object]] = {
     "status_code": st.sampled_from([-1, 0, 99, 100, 599, 600]),
     "usage_found": st.booleans(),
     "usage_partial": st.booleans(),
+    "model_echoed": st.booleans(),
     "part_count": st.sampled_from([-1, 0, 32, 33, 2**31 - 1]),
     "part_of": st.one_of(st.uuids().map(lambda one: str(one).upper()), st.sampled_from(["", "x", "\0"])),
     "outcome": st.sampled_from(["", "Completed", "completed\n", "completed|aborted"]),

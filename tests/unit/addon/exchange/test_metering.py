@@ -158,6 +158,7 @@ def test_an_event_says_all_that_is_known() -> None:
         part_of=None,
         part_count=0,
         usage_partial=False,
+        model_echoed=False,
     )
 
 
@@ -443,6 +444,7 @@ def test_an_answer_tells_if_it_may_repeat_what_was_asked(
     admission = replace(ADMISSION, requested_model=asked, request_facts=facts, served_models=served)
 
     assert clues_of(NAMED, admission) == Clues(echoed=echoed)
+    assert ended(COMPLETE, body=NAMED, admission=admission).model_echoed is (echoed is not None)
 
 
 def test_an_answer_tells_if_nobody_says_the_model() -> None:

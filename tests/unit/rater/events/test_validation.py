@@ -128,6 +128,7 @@ def test_an_event_needs_no_more_than_an_id_an_outcome_and_a_time() -> None:
         "model_untrusted",
         "part_count",
         "usage_partial",
+        "model_echoed",
     ]
 
 
