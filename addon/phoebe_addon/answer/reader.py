@@ -99,8 +99,13 @@ class AnswerReader:
         return self._done
 
     @property
+    def is_finished(self) -> bool:
+        """Whether all of the answer is there: the engine said so, or a document was whole."""
+        return self._done or any(reader.is_finished for reader in self._readers)
+
+    @property
     def has_last_words(self) -> bool:
-        """Whether the engine of a stream has said that it has finished, or finished a text or a call."""
+        """Whether the engine of a stream has finished, or a text or a call and has begun no other."""
         return any(reader.has_last_words for reader in self._readers)
 
     def read_headers(self, headers: Mapping[str, str]) -> None:
@@ -179,7 +184,7 @@ class AnswerReader:
         return replace(
             answers[best],
             format=best,
-            finished=self._done or any(each.finished for each in answers),
+            finished=self.is_finished,
             failed=self._failed or any(each.failed for each in answers),
             unreadable=self._unreadable,
             garbled=self._garbled,
@@ -205,13 +210,13 @@ class _FormatReader:
         self._next_model: str | None = None
         self.model: str | None = None
         self._finish_reason: str | None = None
-        self._finished = False
+        self.is_finished = False
         self._said_last_words = False
         self.failed = False
 
     @property
     def has_last_words(self) -> bool:
-        return self._said_last_words or self._finished or self._finish_reason is not None
+        return self._said_last_words or self.is_finished or self._finish_reason is not None
 
     def read_headers(self, headers: Mapping[str, str]) -> None:
         counts = self._format.header_usage
@@ -280,7 +285,6 @@ class _FormatReader:
         known = Answer(
             model=model or self._next_model,
             finish_reason=self._finish_reason,
-            finished=self._finished,
             failed=self.failed,
             bad_details=frozenset(name for ledger in self._ledgers for name in ledger.bad_details),
             further=self._further(model),
@@ -317,7 +321,9 @@ class _FormatReader:
         error = has_mark(document, form.failures)
         ended = has_mark(document, form.ends)
         self.failed |= error
-        self._finished |= ended
+        self.is_finished |= ended
+        if has_mark(document, form.first_words):
+            self._said_last_words = False
         self._said_last_words |= has_mark(document, form.last_words)
         if ended or error or not form.finish_reason_at_end:
             self._read_finish_reason(document)

@@ -44,7 +44,7 @@ def relevance_of(form: AnswerFormat) -> Relevance:
         # As a whole name: `image_gen` begins the types of many events.
         words.update(f'"{name}"' for path in place.places for name in _last_name(path))
     handover = (form.handover.mark,) if form.handover else ()
-    for mark in (*form.ends, *form.last_words, *form.failures, *handover):
+    for mark in (*form.ends, *form.last_words, *form.first_words, *form.failures, *handover):
         values = {value for value in mark.values if isinstance(value, str)}
         words.update(values if len(values) == len(mark.values) > 0 else _last_name(mark.place))
     nullable = {name for path in form.finish_reasons for name in _last_name(path)} - words

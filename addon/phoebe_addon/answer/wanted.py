@@ -72,7 +72,7 @@ def wanted_in_documents(formats: tuple[AnswerFormat, ...]) -> Wanted:
 def _common(formats: tuple[AnswerFormat, ...]) -> _Place:
     document = _Place()
     for form in formats:
-        marks = [mark.place for mark in (*form.ends, *form.last_words, *form.failures)]
+        marks = [mark.place for mark in (*form.ends, *form.last_words, *form.first_words, *form.failures)]
         handover = (form.handover.mark.place, form.handover.model) if form.handover else ()
         for path in (*form.models, *form.finish_reasons, *marks, *handover):
             document.keep(path)

@@ -174,14 +174,14 @@ class Handover:
 class AnswerFormat:
     """What the answers of a family look like.
 
-    usage: in order of authority; what one leaves unsaid, a later one may say. models, finish_reasons:
-    where these stand; the first model and the last reason stated count. Without models, answers never name
-    theirs. finish_reason_at_end: the place of the reason has other words before the end. ends: any of these
-    marks says that the answer is whole. last_words: any of these says that a text or a call in it is whole;
-    the reason or the usage is still to come. ends_with_body: nothing but the end of the body says that the
-    answer is whole. failures: any of these marks is an error. results: where a document holds several
-    results, each of which is read as a document. header_usage: headers that are counts; they say what the
-    body leaves unsaid.
+    usage: in order of authority; what one leaves unsaid, a later one may say. models, finish_reasons: where
+    these stand; the first model and the last reason stated count. Without models, answers never name theirs.
+    finish_reason_at_end: the place of the reason has other words before the end. ends: any of these marks
+    says that the answer is whole. last_words: any of these says that a text or a call in it is whole; the
+    reason or the usage is still to come. first_words: any of these says that one begins; then the engine
+    works, whatever it said before. ends_with_body: nothing but the end of the body says that the answer is
+    whole. failures: any of these marks is an error. results: where a document holds several results, each of
+    which is read as a document. header_usage: headers that are counts; they say what the body leaves unsaid.
     header_documents: headers that are JSON and read like a document. handover: what is used after it is the
     next model's. unnamed_usage: usage of a further model, which the answer does not name.
     """
@@ -193,6 +193,7 @@ class AnswerFormat:
     finish_reason_at_end: bool = False
     ends: tuple[Mark, ...] = ()
     last_words: tuple[Mark, ...] = ()
+    first_words: tuple[Mark, ...] = ()
     ends_with_body: bool = False
     failures: tuple[Mark, ...] = ()
     results: tuple[Path, ...] = ()

@@ -42,7 +42,7 @@ class AnswerSeen:
 
     status_code, first_byte_time: None: it did not come so far. streamed: it was a stream. ends_with_body:
     nothing but the end of the body says that such an answer is whole. bytes_passed_on: of its body, to the
-    client; None: it did not come so far. read_on: some of it came after the client had gone.
+    client; None: it did not come so far. left_early: the client was gone when the rest of it came.
     """
 
     answer: Answer
@@ -51,7 +51,7 @@ class AnswerSeen:
     ends_with_body: bool
     first_byte_time: datetime | None
     bytes_passed_on: int | None
-    read_on: bool
+    left_early: bool
 
 
 def admission_event(admission: Admission) -> MeteringEvent:
@@ -189,15 +189,15 @@ def outcome_of(seen: AnswerSeen, ending: Ending) -> Outcome:
         return Outcome.UPSTREAM_ERROR
     if ending is Ending.ANSWER_COMPLETE and (not seen.streamed or answer.unreadable or answer.garbled):
         return Outcome.COMPLETED  # the end may be in what could not be read
-    if answer.finished and not seen.read_on:
+    if answer.finished and not seen.left_early:
         # Everything was there when the connection broke: clients hang up on reading `[DONE]`.
         return Outcome.COMPLETED
-    if ending is Ending.CLIENT_GONE or seen.read_on:
+    if ending is Ending.CLIENT_GONE or seen.left_early:
         return Outcome.ABORTED
     # Over HTTP/1.0 a connection that breaks looks like the end of the body. A stream without a finish reason
     # was cut.
-    has_last_words = answer.finish_reason is not None or seen.ends_with_body
-    ended_well = ending is Ending.ANSWER_COMPLETE and has_last_words
+    may_end_here = answer.finish_reason is not None or seen.ends_with_body
+    ended_well = ending is Ending.ANSWER_COMPLETE and may_end_here
     return Outcome.COMPLETED if ended_well else Outcome.UPSTREAM_ERROR
 
 

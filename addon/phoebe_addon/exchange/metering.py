@@ -31,6 +31,7 @@ class Metering:
         "_bytes_passed_on",
         "_bytes_read_on",
         "_first_byte_time",
+        "_left_early",
         "_reader",
         "_refusal",
         "_status_code",
@@ -52,6 +53,7 @@ class Metering:
         self._answer_body: PlainBody | CodedBody | None = None
         self._bytes_passed_on = 0
         self._bytes_read_on = 0
+        self._left_early = False
         self.is_complete = False
         self._first_byte_time: datetime | None = None
         self._refusal: bytearray | None = None
@@ -123,6 +125,7 @@ class Metering:
     def read_on(self, chunk: bytes) -> int:
         """Take the next bytes of the answer's body, which nobody gets. Returns how many these are by now."""
         assert self._answer_body
+        self._left_early |= not self._reader.is_finished
         self._bytes_read_on += len(chunk)
         self._answer_body.feed(chunk)
         return self._bytes_read_on
@@ -151,7 +154,7 @@ class Metering:
             ends_with_body=self._reader.ends_with_body,
             first_byte_time=self._first_byte_time,
             bytes_passed_on=self._bytes_passed_on if self._answer_body else None,
-            read_on=self._bytes_read_on > 0,
+            left_early=self._left_early,
         )
         events = ended_events(self.admission, seen, ending, now)
         self.clues = clues_of(events[0], self.admission, answer, bytes(self._refusal or b""))

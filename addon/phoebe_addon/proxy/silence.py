@@ -115,6 +115,8 @@ class TimedHttpStream(QuietEngineStream):
             yield from self._give_up()
 
     def _leave(self) -> layer.CommandGenerator[None]:
+        # It is said once. Should the answer be read on, what is silent from now on is the engine.
+        self.client_left = False
         message = "the client took nothing of its answer for too long"
         client = self.context.client
         yield from self.handle_protocol_error(

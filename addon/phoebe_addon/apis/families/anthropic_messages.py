@@ -56,6 +56,7 @@ FAMILIES = (
             finish_reasons=(at("delta.stop_reason"), at("stop_reason")),
             ends=(mark("type", "message_stop"),),
             last_words=(mark("type", "content_block_stop"),),
+            first_words=(mark("type", "content_block_start"),),
             failures=(mark("type", "error"), mark("error")),
         ),
         errors=ErrorShape.ANTHROPIC,

@@ -34,6 +34,7 @@ FAMILIES = (
             finish_reasons=(at("delta.finish_reason"), at("finish_reason")),
             ends=(mark("type", "message-end"),),
             last_words=(mark("type", "content-end", "tool-call-end"),),
+            first_words=(mark("type", "content-start", "tool-call-start"),),
             failures=(mark("error"), mark("delta.error"), mark("delta.finish_reason", "ERROR")),
         ),
         errors=ErrorShape.COHERE,

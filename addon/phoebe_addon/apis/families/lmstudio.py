@@ -25,6 +25,11 @@ FAMILIES = (
             models=(at("result.model_instance_id"), at("model_instance_id")),
             ends=(mark("type", "chat.end"),),
             last_words=(mark("type", "message.end"),),
+            first_words=(
+                mark(
+                    "type", "message.start", "reasoning.start", "tool_call.start", "prompt_processing.start"
+                ),
+            ),
             failures=(mark("type", "error"), mark("error")),
         ),
         generates=True,

@@ -71,6 +71,7 @@ FAMILIES = (
                     "response.mcp_call_arguments.done",
                 ),
             ),
+            first_words=(mark("type", "response.output_item.added", "response.content_part.added"),),
             failures=(
                 mark("type", "error", "response.failed"),
                 mark("response.error"),

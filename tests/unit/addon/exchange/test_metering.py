@@ -258,6 +258,28 @@ def test_a_stream_is_worth_reading_without_its_client_once_a_client_may_have_all
     assert not streaming(api, WORDS, last_words).is_worth_reading(Abort.CUT)
 
 
+@pytest.mark.parametrize(
+    ("api", "begin"),
+    [
+        ("anthropic.messages", '{"type":"content_block_start","index":1,"content_block":{"type":"text"}}'),
+        ("openai.responses", '{"type":"response.output_item.added","item":{"type":"function_call"}}'),
+        ("openai.responses", '{"type":"response.content_part.added","part":{"type":"output_text"}}'),
+        ("cohere.chat", '{"type":"content-start","index":1}'),
+        ("cohere.chat", '{"type":"tool-call-start","index":1}'),
+        ("lmstudio.chat", '{"type":"message.start"}'),
+        ("lmstudio.chat", '{"type":"reasoning.start"}'),
+        ("lmstudio.chat", '{"type":"tool_call.start"}'),
+        ("lmstudio.chat", '{"type":"prompt_processing.start"}'),
+    ],
+)
+def test_an_engine_that_begins_another_text_or_call_has_not_finished(api: str, begin: str) -> None:
+    last_words = b"data: " + LAST_WORDS[api] + b"\n\n"
+    goes_on = (WORDS, last_words, f"data: {begin}\n\n".encode(), WORDS)
+
+    assert not streaming(api, *goes_on).is_worth_reading(Abort.FINISH)
+    assert streaming(api, *goes_on, last_words).is_worth_reading(Abort.FINISH)
+
+
 @pytest.mark.parametrize("abort", [Abort.FINISH, Abort.DRAIN])
 def test_nothing_is_worth_reading_where_no_usage_can_be(abort: Abort) -> None:
     assert not Metering(ADMISSION).is_worth_reading(abort)
@@ -284,6 +306,26 @@ def test_what_is_read_without_the_client_counts_but_not_as_passed_on() -> None:
 
     assert (event.outcome, event.usage_found, event.completion_tokens) == ("aborted", True, 2)
     assert event.answer_bytes == len(CHUNK + FINISHED)
+
+
+@pytest.mark.parametrize(
+    ("api", "had", "read_on", "outcome"),
+    [
+        ("anthropic.messages", b'data: {"type":"message_stop"}\n\n', b": the end\n\n", "completed"),
+        ("anthropic.messages", WORDS, b'data: {"type":"message_stop"}\n\n', "aborted"),
+        ("openai.chat", FINISHED, DONE, "aborted"),
+        ("openai.chat", FINISHED, b"", "aborted"),
+    ],
+)
+def test_a_client_left_early_if_the_rest_of_its_answer_came_without_it(
+    api: str, had: bytes, read_on: bytes, outcome: str
+) -> None:
+    metering = streaming(api, had)
+    if read_on:
+        metering.read_on(read_on)
+    metering.read_to_end()
+
+    assert metering.events(GONE, END)[0].outcome == outcome
 
 
 @pytest.mark.parametrize(

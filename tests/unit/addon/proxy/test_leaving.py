@@ -9,6 +9,7 @@ from mitmproxy import http
 
 from phoebe_addon.answer.abort import Abort
 from phoebe_addon.exchange.event import Ending
+from phoebe_addon.exchange.exchange import EngineFailure
 from phoebe_addon.proxy.guard import exchange_of
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.watched_answer import open_answer, read_buffered
@@ -305,6 +306,22 @@ def test_an_engine_that_is_silent_meanwhile_is_given_up() -> None:
     book.wakes(stream)
 
     assert book.engine in book.closed
+    assert book.outcome() == ("aborted", None, len(VLLM))
+
+
+def test_an_engine_that_falls_silent_after_its_client_took_nothing_is_given_up_for_its_own_silence() -> None:
+    book = Metered()
+    book.asks_and_hears(STREAM_HEAD + chunk(VLLM))
+    stream = book.stream
+    stream.client_left = True  # as the watchdog says it
+    book.wakes(stream)
+    assert stream.reads_on
+
+    GuardRules.in_force = replace(GuardRules.in_force, engine_timeout_s=1e-9)
+    book.wakes(stream)
+
+    assert book.engine in book.closed
+    assert stream.exchange.engine_failure is EngineFailure.TIMED_OUT
     assert book.outcome() == ("aborted", None, len(VLLM))
 
 
