@@ -37,6 +37,7 @@ class Lifecycle:
         self._meter: Meter | None = None
         self._stopping: Stopping | None = None
         self._client_limits = ClientLimits(1, 1)
+        self._warnings: list[str] = []
         self._turns = Turns()
 
     def load(self, loader: addonmanager.Loader) -> None:
@@ -64,14 +65,9 @@ class Lifecycle:
                 raise exceptions.OptionsError(f"phoebe: {error}") from None
             logger.error("phoebe: %s", error)  # mitmproxy exits when an error was logged at startup
             return
-        _warn_of_upstreams(self._upstreams, upstreams)
         self._upstreams = upstreams
         self._client_limits = possible(ClientLimits(settings.connections_max, settings.exchanges_max))
-        if settings.exchanges_per_auth_max >= self._client_limits.exchanges_max:
-            logger.warning(
-                "phoebe: one customer may have all %d exchanges: set phoebe_exchanges_per_auth_max to less",
-                self._client_limits.exchanges_max,
-            )
+        self._warn(_warnings_of(settings, self._client_limits, upstreams))
         self._use(settings)
 
     def running(self) -> None:
@@ -105,6 +101,13 @@ class Lifecycle:
         if self._meter:
             self._meter.close()
             self._meter = None
+
+    def _warn(self, warnings: list[str]) -> None:
+        """Log the warnings that did not hold at the last look: options are read often."""
+        for warning in warnings:
+            if warning not in self._warnings:
+                logger.warning("phoebe: %s", warning)
+        self._warnings = warnings
 
     def _use(self, settings: Settings) -> None:
         self._settings = settings
@@ -144,9 +147,17 @@ def _knows_all_options() -> bool:
     return not faults
 
 
-def _warn_of_upstreams(before: Followed[Upstreams], now: Followed[Upstreams]) -> None:
-    """Say what the operator should know of what options declare; what files say warns of itself."""
-    if now.paths or now.value == before.value:  # mitmproxy configures more than once
-        return
-    for warning in now.value.warnings:
-        logger.warning("phoebe: %s", warning)
+def _warnings_of(settings: Settings, limits: ClientLimits, upstreams: Followed[Upstreams]) -> list[str]:
+    """List what the operator should know of what options say; what files say warns of itself."""
+    warnings = [] if upstreams.paths else list(upstreams.value.warnings)
+    if limits != ClientLimits(settings.connections_max, settings.exchanges_max):
+        warnings.append(
+            f"the limit on open files leaves room for {limits.connections_max} connections and "
+            f"{limits.exchanges_max} exchanges at a time"
+        )
+    if settings.exchanges_per_auth_max >= limits.exchanges_max:
+        warnings.append(
+            f"one customer may have all {limits.exchanges_max} exchanges: set phoebe_exchanges_per_auth_max "
+            "to less"
+        )
+    return warnings

@@ -24,3 +24,10 @@ class AbortRules:
     policy: Abort
     timeout_s: float
     bytes_max: int
+
+
+# What a finished engine still has to say is under way; one that still works may take as long as it likes.
+TIMEOUT_S = {Abort.FINISH: 60.0, Abort.DRAIN: 3600.0, Abort.CUT: 60.0}
+"""For how long an answer is read without its client, where nothing is said of it."""
+
+DEFAULT_RULES = AbortRules(Abort.FINISH, TIMEOUT_S[Abort.FINISH], bytes_max=256 * 1024 * 1024)

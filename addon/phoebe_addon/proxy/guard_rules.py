@@ -6,7 +6,7 @@ mitmproxy makes its connections and streams itself, so nothing can be handed to 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from phoebe_addon.answer.abort import Abort, AbortRules
+from phoebe_addon.answer.abort import DEFAULT_RULES, AbortRules
 from phoebe_addon.gate.built_in_routes import built_in_routes
 from phoebe_addon.gate.routes import RouteTable
 
@@ -37,5 +37,5 @@ GuardRules.in_force = GuardRules(
     routes=RouteTable(built_in_routes()),
     engine_timeout_s=600.0,
     request_timeout_s=300.0,
-    abort=AbortRules(Abort.FINISH, timeout_s=60.0, bytes_max=256 * 1024 * 1024),
+    abort=DEFAULT_RULES,
 )

@@ -4,11 +4,8 @@ A process that can't open another file can't reach an engine for a client it has
 again after an error. So it takes no more clients than it has files for.
 """
 
-import logging
 import resource
 from dataclasses import dataclass
-
-logger = logging.getLogger(__name__)
 
 # Libraries, logs, the spool and what it adopts, the rater, metrics.
 _OWN_FILES = 200
@@ -39,14 +36,7 @@ class ClientLimits:
 
 def possible(wanted: ClientLimits) -> ClientLimits:
     """Let this process open the files that so many clients need. Returns how many there can be."""
-    limits = wanted.within(allow_open_files(wanted.files()))
-    if limits != wanted:
-        logger.warning(
-            "phoebe: the limit on open files leaves room for %d connections and %d exchanges at a time",
-            limits.connections_max,
-            limits.exchanges_max,
-        )
-    return limits
+    return wanted.within(allow_open_files(wanted.files()))
 
 
 def allow_open_files(wanted: int) -> int:

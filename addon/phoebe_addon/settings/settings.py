@@ -10,7 +10,7 @@ from uuid import UUID
 from mitmproxy import optmanager
 from mitmproxy.utils import human
 
-from phoebe_addon.answer.abort import Abort, AbortRules
+from phoebe_addon.answer.abort import DEFAULT_RULES, TIMEOUT_S, Abort, AbortRules
 from phoebe_addon.apis.engines import UNDECLARED, UnknownEngineError, named_engine
 from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles, Credentials
 from phoebe_addon.followed_files import Followed, UnusableFileError
@@ -33,8 +33,6 @@ type Address = tuple[str, int]
 
 _COUNT_MAX = 1_000_000
 _NO_ORIGIN = "none"
-# What a finished engine still has to say is under way; one that still works may take as long as it likes.
-_ABORT_TIMEOUT_S = {Abort.FINISH: 60.0, Abort.DRAIN: 3600.0, Abort.CUT: 60.0}
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -46,7 +44,6 @@ _UNTOLD = Forwarding(HeaderNames().all(), SECRET_HEADER, forward_identity=False)
 _NO_SECRETS = Followed.fixed(EdgeSecrets())
 _BUILT_IN_ROUTES = Followed.fixed(RouteTable(built_in_routes()))
 _PLAINTEXT = PLAINTEXT.follow()
-_FINISH = AbortRules(Abort.FINISH, _ABORT_TIMEOUT_S[Abort.FINISH], 256 * 1024 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +79,7 @@ class Settings:
     exchanges_max: int = 10_000
     exchanges_per_auth_max: int = 1000
     declared: Declared = UNSAID
-    abort: AbortRules = _FINISH
+    abort: AbortRules = DEFAULT_RULES
 
 
 def read_settings(
@@ -346,11 +343,21 @@ class _Reader:
         if policy not in set(Abort):
             self.faults.append(f"phoebe_abort: {policy!r} is none of {', '.join(Abort)}")
             policy = Abort.FINISH
+        return AbortRules(
+            Abort(policy), self._abort_timeout_s(Abort(policy)), self.size("phoebe_abort_limit")
+        )
+
+    def _abort_timeout_s(self, policy: Abort) -> float:
         given = self.optional("phoebe_abort_timeout")
-        timeout_s = _ABORT_TIMEOUT_S[Abort(policy)] if given is None else self.seconds("phoebe_abort_timeout")
+        if not given:
+            return TIMEOUT_S[policy]
+        timeout_s = float(given) if _SECONDS.fullmatch(given) else 0.0
         if not timeout_s:
-            self.faults.append("phoebe_abort_timeout must be more than 0: phoebe_abort=cut reads nothing on")
-        return AbortRules(Abort(policy), timeout_s, self.size("phoebe_abort_limit"))
+            self.faults.append(
+                f"phoebe_abort_timeout: {given!r} is not a number of seconds above 0, like 60 or 2.5, and "
+                "without a unit; phoebe_abort=cut reads nothing without its client"
+            )
+        return timeout_s
 
     def declared(self) -> Declared:
         try:

@@ -75,6 +75,25 @@ def counted(addon: PhoebeAddon, reason: str) -> float | None:
     )
 
 
+def test_what_options_let_happen_is_warned_of_once_until_they_change(
+    tmp_path: Path, guard_in_place: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = PhoebeAddon()
+
+    def configure(exchanges_max: int, **more: object) -> list[str]:
+        caplog.clear()
+        context.configure(made, phoebe_exchanges_max=exchanges_max, **more)
+        return [record.message for record in caplog.records if "one customer" in record.message]
+
+    with taddons.context(made) as context:
+        said = configure(100, phoebe_upstream="http://engine:8000", phoebe_spool=str(tmp_path))
+        assert len(said) == 1
+        assert configure(100, phoebe_body_limit="1m") == []
+        assert configure(2000) == []
+        assert configure(100) == said
+        assert configure(90) == [said[0].replace("100", "90")]
+
+
 async def test_an_exchange_is_admitted_asked_answered_and_ended(addon: PhoebeAddon, tmp_path: Path) -> None:
     book = Playbook(actions={}, held=set(HOOKS))
 

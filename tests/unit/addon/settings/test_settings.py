@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from phoebe_addon.answer.abort import Abort, AbortRules
+from phoebe_addon.answer.abort import DEFAULT_RULES, Abort, AbortRules
 from phoebe_addon.gate.request_body import Asking
 from phoebe_addon.settings.settings import SettingsError, read_settings
 from tests.harness.addon_settings import options_with, settings_with
@@ -47,10 +47,18 @@ def test_a_drained_answer_has_more_time_unless_that_is_said(
 
 
 def test_what_is_read_without_a_client_has_bounds() -> None:
-    assert settings_with().abort == AbortRules(Abort.FINISH, 60, 256 * 2**20)
+    assert settings_with().abort == DEFAULT_RULES == AbortRules(Abort.FINISH, 60, 256 * 2**20)
     assert "phoebe_abort: 'wait' is none of finish, drain, cut" in faults(phoebe_abort="wait")
-    assert "phoebe_abort_timeout must be more than 0" in faults(phoebe_abort_timeout="0")
     assert "phoebe_abort_limit: '0' is not a size" in faults(phoebe_abort_limit="0")
+
+
+@pytest.mark.parametrize("given", ["0", "0.0", "-5", "60s", "1m", "nan", "a minute"])
+def test_a_time_for_which_nothing_could_be_read_is_one_fault_that_says_what_to_do(given: str) -> None:
+    said = faults(phoebe_abort_timeout=given)
+
+    assert said.count("phoebe_abort_timeout") == 1
+    assert f"{given!r} is not a number of seconds above 0, like 60" in said
+    assert "phoebe_abort=cut" in said
 
 
 def test_usage_is_asked_for_on_every_chunk_of_engines_that_are_declared_and_can() -> None:
