@@ -1,11 +1,11 @@
 """What the addon counts, for Prometheus."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.exposition import choose_encoder
 
-from phoebe_addon.operator_port import Answer, Question
+from phoebe_addon.operator_port import Answer
 
 
 class Metrics:
@@ -125,7 +125,7 @@ class Metrics:
         """
         self._file_refused.labels(name).set_function(lambda: bool(fault()))
 
-    async def page(self, question: Question) -> Answer:
+    async def page(self, headers: Mapping[str, str]) -> Answer:
         """Write the metrics out, in the format that was asked for."""
-        encode, content_type = choose_encoder(question.headers.get("accept", ""))
+        encode, content_type = choose_encoder(headers.get("accept", ""))
         return Answer(encode(self.registry), content_type)

@@ -38,16 +38,8 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a page is asked. query: without the question mark. headers: by lower-case name."""
-
-    query: str
-    headers: Mapping[str, str]
-
-
-type Page = Callable[[Question], Awaitable[Answer]]
-"""Answers GET and HEAD on one path."""
+type Page = Callable[[Mapping[str, str]], Awaitable[Answer]]
+"""Answers GET and HEAD on one path. It is given the headers of the request, by lower-case name."""
 
 
 class OperatorPort:
@@ -89,6 +81,9 @@ class OperatorPort:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         talk = _Talk(reader, writer)
+        if self._closed.is_set():  # accepted before `close`, which did not see it yet
+            talk.break_off()
+            return
         self._make_room()
         self._talks[talk] = None
         try:
@@ -116,7 +111,7 @@ class OperatorPort:
             self._talks[talk] = None
 
     async def _answer(self, request: h11.Request) -> Answer:
-        path, _, query = request.target.decode("ascii").partition("?")
+        path, _, _ = request.target.decode("ascii").partition("?")
         page = self._pages.get(path)
         if page is None:
             return Answer(b"There is no such page.\n", status=404)
@@ -126,7 +121,7 @@ class OperatorPort:
         async with self._round:
             try:
                 async with asyncio.timeout(REQUEST_S):
-                    answer = await page(Question(query, headers))
+                    answer = await page(headers)
             except Exception:
                 logger.exception("phoebe: the page %s failed", path)
                 answer = Answer(b"This page failed. The log has the details.\n", status=500)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import NoReturn
@@ -17,7 +17,7 @@ from rater_service.database.clock import machine_skew
 from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
 from rater_service.events.store import Result
 from rater_service.hours import InvalidWindow
-from rater_service.operator_port import Answer, Question
+from rater_service.operator_port import Answer
 from rater_service.rating.outside import find_outside
 from rater_service.rating.run import Mode, RateRequest, RateResult
 from rater_service.statements import bound
@@ -247,7 +247,7 @@ class Metrics:
         for column, gauge in self._gauges.items():
             gauge.set(found[column])
 
-    async def page(self, question: Question) -> Answer:
+    async def page(self, headers: Mapping[str, str]) -> Answer:
         """Write the metrics out, in the format that was asked for."""
-        encode, content_type = choose_encoder(question.headers.get("accept", ""))
+        encode, content_type = choose_encoder(headers.get("accept", ""))
         return Answer(encode(self.registry), content_type)
