@@ -219,9 +219,7 @@ async def _step(
     tell: Tell,
 ) -> tuple[Schema, Revision | None]:
     connection = sessions.migrating
-    async with connection.begin():
-        pid = (await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one()
-        schema = await _take_turn(connection, tell)
+    async with _turn(connection, tell) as (pid, schema):
         revisions.refuse_newer(schema)
         pending = revisions.pending(schema)
         if not pending or (settings.expand_only and pending[0].phase is Phase.CONTRACT):
@@ -237,40 +235,49 @@ async def _step(
     return schema, revision
 
 
-async def _take_turn(connection: AsyncConnection, tell: Tell) -> Schema:
-    """Wait for the turn, which may take as long as another's revision; then read how the schema is."""
-    await _set(connection, "application_name", "phoebe migrate")
-    # What is prepared meanwhile in another session may take hours.
-    await _set(connection, "idle_in_transaction_session_timeout", "0")
-    driver = (await connection.get_raw_connection()).driver_connection
-    assert driver is not None
+@asynccontextmanager
+async def _turn(connection: AsyncConnection, tell: Tell) -> AsyncIterator[tuple[int, Schema]]:
+    """Wait for the turn, which may take as long as another's revision, and have it within a transaction.
+
+    Gives the number of the session, and how the schema is then. It is asked for again and again, each time in
+    a transaction of its own: an index that the other migration makes waits for the end of each transaction
+    that has, or once had, a snapshot. Only a lock that ends with its transaction is safe where a pooler gives
+    each transaction another session.
+    """
     is_told = False
-    while not await _has_turn(driver):
+    while True:
+        async with connection.begin():
+            if await _has_turn(connection):
+                yield await _begin_turn(connection)
+                return
         if not is_told:
             tell("another migration is under way; waiting for its end")
             is_told = True
         await asyncio.sleep(TURN_ASKED_EVERY_S)
+
+
+async def _has_turn(connection: AsyncConnection) -> bool:
+    """Take the turn until the end of the transaction, unless another migration has it."""
+    taking = await connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({MIGRATION_LOCK})")
+    return bool(taking.scalar_one())
+
+
+async def _begin_turn(connection: AsyncConnection) -> tuple[int, Schema]:
+    await _set(connection, "application_name", "phoebe migrate")
+    # What is prepared meanwhile in another session may take hours.
+    await _set(connection, "idle_in_transaction_session_timeout", "0")
+    pid: int = (await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one()
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None
     schema = await _read_schema(driver)
     if schema.current is None:
         (await read_server_facts(driver)).refuse_encoding()
     await _end_snapshot(driver)
-    return schema
-
-
-async def _has_turn(session: Session) -> bool:
-    """Take the turn, unless another migration has it.
-
-    It is asked for again and again: whoever waits for a lock within a statement has a snapshot, and an index
-    that the other migration makes would wait for that. Only a lock that ends with its transaction is safe
-    where a pooler gives each transaction another session.
-    """
-    has_turn: bool = await session.fetchval(f"SELECT pg_try_advisory_xact_lock({MIGRATION_LOCK})")
-    await _end_snapshot(session)
-    return has_turn
+    return pid, schema
 
 
 async def _end_snapshot(session: Session) -> None:
-    """Let go of the snapshot that a statement with arguments keeps until the next one."""
+    """Let go of the snapshot that a statement keeps until the next one; an index would wait for it."""
     await session.execute("SELECT")
 
 

@@ -190,12 +190,17 @@ async def test_who_does_not_take_its_answers_is_cut_off(
         reader._transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(GET.replace(b"/page", b"/large") * 100)
         assert (await port.answer(b"GET /page HTTP/1.0\r\n\r\n")).endswith(PAGE)
-        with pytest.raises(ConnectionError):
-            async with asyncio.timeout(5):
-                while True:
-                    writer.write(b"x")
-                    await writer.drain()
-                    await asyncio.sleep(0.01)  # nothing else tells of it while nothing is read
+        async with asyncio.timeout(5):
+            with pytest.raises(ConnectionError):
+                await write_on(writer)
+
+
+async def write_on(writer: asyncio.StreamWriter) -> None:
+    """Write again and again: while nothing is read, nothing else tells that the other side is gone."""
+    while True:
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0.01)
 
 
 def test_an_address_that_is_taken_is_told_at_once(half: ModuleType) -> None:
@@ -214,7 +219,7 @@ async def test_an_address_that_is_given_up_can_be_had_again_and_its_connections_
 ) -> None:
     """As when mitmproxy loads the script again, while the tasks of the old one have not yet ended.
 
-    rounds: of the event loop since the connection. After none or a few, the port has not yet begun to serve it.
+    rounds: of the event loop since the connection. After none, the port has not yet begun to serve it.
     """
     first = half.OperatorPort("127.0.0.1", 0, {})
     running = asyncio.ensure_future(first.run())

@@ -14,6 +14,7 @@ import pytest
 from rater_service.database.database import Connection, Pool, open_pool
 from rater_service.database.revisions import Phase, load_revisions
 from rater_service.database.schema import (
+    MIGRATION_LOCK,
     MigrationResult,
     MigrationSettings,
     known_revisions,
@@ -80,6 +81,24 @@ async def holding_a_lock(url: str, statement: str) -> AsyncIterator[Connection]:
             yield connection
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def storing_on(pool: Pool) -> AsyncIterator[list[Fate]]:
+    """Store events one after the other, from one on; gives their fates. If it fails, so does the test."""
+    fates: list[Fate] = []
+    begun, enough = asyncio.Event(), asyncio.Event()
+
+    async def store_on() -> None:
+        while not enough.is_set():
+            fates.extend(result.fate for result in await store_events(pool, [make_event()], HOUR))
+            begun.set()
+
+    async with asyncio.TaskGroup() as storing:
+        storing.create_task(store_on())
+        await begun.wait()
+        yield fates
+        enough.set()
 
 
 async def test_migrating_an_empty_database_makes_the_tables_and_again_does_nothing(
@@ -171,29 +190,29 @@ async def test_a_migration_names_who_is_in_its_way_and_lets_others_pass_while_it
     database_url: str, pool: Pool, tmp_path: Path
 ) -> None:
     write_revision(tmp_path, KNOWN + 1, ADD_COLUMN)
-    said: list[str] = []
-    fates: list[Fate] = []
+    said: dict[str, int] = {}  # a line, and how many events were stored before it
 
-    async def store_on() -> None:
-        while True:
-            fates.extend(result.fate for result in await store_events(pool, [make_event()], HOUR))
+    def tell(line: str) -> None:
+        said[line] = len(fates)
 
-    async with asyncio.timeout(60), holding_a_lock(database_url, "SELECT FROM billing_event") as reader:
+    async with (
+        asyncio.timeout(60),
+        holding_a_lock(database_url, "SELECT FROM billing_event") as reader,
+        storing_on(pool) as fates,
+    ):
         pid = await reader.fetchval("SELECT pg_backend_pid()")
-        storing = asyncio.create_task(store_on())
         with pytest.raises(OperatorError, match="nothing of this revision was changed") as failed:
-            await migrate(database_url, HASTY, revisions=load_revisions(tmp_path), tell=said.append)
+            await migrate(database_url, HASTY, revisions=load_revisions(tmp_path), tell=tell)
         stored = len(fates)
-        storing.cancel()
 
     who = (
         rf'pid {pid} \(application "a long report", role \w+, idle in transaction, its query began \d+ s ago'
     )
     assert re.search(who, str(failed.value))
-    assert len([line for line in said if re.match(f"waiting for a lock that is held by {who}", line)]) == 1
+    (waiting,) = (line for line in said if re.match(f"waiting for a lock that is held by {who}", line))
     assert len([line for line in said if "(2 of 2)" in line]) == 1
     assert set(fates) == {Fate.STORED}
-    assert stored > 1
+    assert stored > said[waiting]
     assert (await applied(database_url))[KNOWN:] == []
 
 
@@ -264,6 +283,23 @@ async def test_what_takes_long_is_done_in_steps_and_goes_on_where_it_was_cut_sho
     assert await fetch(database_url, filled) == [(12000,)]
 
 
+async def test_a_migration_that_waits_for_another_is_in_no_transaction_for_which_an_index_would_wait(
+    database_url: str,
+) -> None:
+    others = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    waits = asyncio.Event()
+    other = await asyncpg.connect(database_url)
+    await other.execute(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
+    async with asyncio.timeout(30), asyncio.TaskGroup() as migrations:
+        migrations.create_task(migrate(database_url, tell=lambda _: waits.set()))
+        await waits.wait()
+        assert await other.fetch(others)
+        while await other.fetch(f"{others} AND xact_start IS NOT NULL"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await other.execute(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})")
+    await other.close()
+
+
 async def test_migrations_at_once_do_not_wait_for_each_other_where_an_index_is_made(
     database_url: str, tmp_path: Path
 ) -> None:
@@ -289,17 +325,12 @@ async def test_an_index_is_made_while_events_are_stored_and_again_if_it_was_cut_
     with suppress(asyncpg.UniqueViolationError):
         await fetch(database_url, f"{left_behind} (usage_found)")
     said: list[str] = []
-    fates: list[Fate] = []
-
-    async def store_on() -> None:
-        while True:
-            fates.extend(result.fate for result in await store_events(pool, [make_event()], HOUR))
-
-    storing = asyncio.create_task(store_on())
-    assert await migrate(
-        database_url, revisions=load_revisions(tmp_path), tell=said.append
-    ) == MigrationResult(HEAD, NEXT)
-    storing.cancel()
+    async with storing_on(pool) as fates:
+        stored = len(fates)
+        assert await migrate(
+            database_url, revisions=load_revisions(tmp_path), tell=said.append
+        ) == MigrationResult(HEAD, NEXT)
+        assert len(fates) > stored
     valid = "SELECT indisvalid, indisunique FROM pg_index WHERE indexrelid::regclass::text LIKE '%_later'"
     assert set(await fetch(database_url, valid)) == {(True, False)}
     assert set(fates) == {Fate.STORED}
