@@ -10,6 +10,7 @@ import typer
 from rater_service.cli.options import moment_option
 from rater_service.cli.window import parse_window
 from rater_service.database.database import OPERATOR_ERRORS
+from rater_service.database.sessions import reason
 from rater_service.errors import OperatorError
 from rater_service.hours import HOUR, hour_of, is_whole_hour
 
@@ -82,4 +83,4 @@ def explained_read_errors() -> Iterator[None]:
     try:
         yield
     except OPERATOR_ERRORS as error:
-        raise OperatorError(f"the bills could not be read: {str(error) or type(error).__name__}") from error
+        raise OperatorError(f"the bills could not be read: {reason(error)}") from error

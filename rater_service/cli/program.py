@@ -43,6 +43,7 @@ from rater_service.cli.rate import rate
 from rater_service.cli.report import report
 from rater_service.cli.variables import own_variables, refuse_unknown
 from rater_service.database.database import POOL_CONNECTIONS_MAX, UNAVAILABLE_ERRORS
+from rater_service.database.sessions import reason
 from rater_service.errors import NeedsAttention, OperatorError, ProgramEnded
 from rater_service.prices.faults import PriceFileError
 from rater_service.rating.schedule import DELAY_DEFAULT_S, RatingSchedule, parse_every
@@ -251,9 +252,9 @@ def run(arguments: Sequence[str] | None) -> int:
     except SystemExit as ended:
         return EXIT_FAILURE if ended.code == _TYPER_EXIT_USAGE else int(ended.code or 0)
     except asyncpg.InsufficientPrivilegeError as error:
-        trouble = f"the role of DATABASE_URL lacks a right: {error}; docs/roles.md says which role does what"
+        trouble = f"the role of DATABASE_URL lacks a right: {reason(error)}"
     except UNAVAILABLE_ERRORS as error:
-        trouble = f"the database can't be used now: {str(error) or type(error).__name__}"
+        trouble = f"the database can't be used now: {reason(error)}"
     except (OperatorError, PriceFileError) as error:
         trouble = str(error)
     else:

@@ -209,4 +209,6 @@ async def _pid(session: Connection) -> int:
 
 def reason(error: Exception) -> str:
     """Say in a few words what went wrong."""
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return f"{error}; docs/roles.md says which role may do what"
     return str(error) or type(error).__name__

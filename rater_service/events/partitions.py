@@ -11,7 +11,9 @@ from uuid import UUID
 import asyncpg
 import tenacity
 
-from rater_service.database.database import UNAVAILABLE_ERRORS, Connection, Pool
+from rater_service.database.database import OPERATOR_ERRORS, Connection, Pool
+from rater_service.database.sessions import reason
+from rater_service.errors import OperatorError
 from rater_service.statements import bound, statement
 
 logger = logging.getLogger(__name__)
@@ -156,10 +158,9 @@ async def try_to_make_partitions(pool: Pool, now: datetime, since: datetime | No
             error,
             WEEKS_AHEAD,
         )
-    except (asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as error:
+    except (OperatorError, *OPERATOR_ERRORS) as error:
         logger.warning(
-            "no partitions were made for coming weeks, which will be tried again: %s",
-            str(error) or type(error).__name__,
+            "no partitions were made for coming weeks, which will be tried again: %s", reason(error)
         )
     else:
         _log(result)

@@ -9,11 +9,10 @@ from math import inf
 from pathlib import Path
 from typing import NoReturn
 
-import asyncpg
-
 from rater_service import followed_files
 from rater_service.database.clock import read_clock
-from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
+from rater_service.database.database import OPERATOR_ERRORS, UNAVAILABLE_ERRORS, Pool
+from rater_service.database.sessions import reason
 from rater_service.errors import OperatorError
 from rater_service.followed_files import FileChanges, FollowedFile
 from rater_service.hours import utc_text
@@ -46,9 +45,9 @@ class PriceWatch:
         self._by = by
         self._changes = FileChanges(f"the price file {path}", [FollowedFile(path, f"the price file {path}")])
         self._content_hash = ""
-        self._compared_at = 0.0
+        self._compared_at = -inf
         self._refused_at = inf
-        self._told_of: int | None = None
+        self._lost = ""
 
     @property
     def fault(self) -> str:
@@ -58,7 +57,7 @@ class PriceWatch:
     @property
     def is_latest(self) -> bool:
         """Whether what was loaded last is this file, and was not withdrawn, as far as was asked."""
-        return self._told_of is None
+        return not self._lost
 
     async def load(self, allowed: Allowed = NOTHING_ALLOWED) -> None:
         """Load the file. Raises OperatorError, with all faults, if it is refused or can't be read.
@@ -89,10 +88,8 @@ class PriceWatch:
         except PriceFileError as error:
             self._changes.refuse(_refused(error))
             self._refused_at = time.monotonic()
-        except (asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as error:
-            self._changes.postpone(
-                f"the price file {self._path} can't be kept now: {str(error) or type(error).__name__}"
-            )
+        except (OperatorError, *OPERATOR_ERRORS) as error:
+            self._changes.postpone(f"the price file {self._path} can't be kept now: {reason(error)}")
         else:
             self._changes.use()
 
@@ -106,7 +103,7 @@ class PriceWatch:
         async with self._pool.acquire() as connection:
             loaded = await load_price_file(connection, content, self._source, self._by, allowed)
         self._content_hash = sha256(content).hexdigest()
-        self._told_of = loaded.loading.number if loaded.loading.withdrawn_at else None
+        self._lost = self._lost_to(loaded.loading)
         for line in loaded.told(str(self._path)):
             logger.info("%s", line)
         for alarm in loaded.alarms(str(self._path)):
@@ -121,35 +118,45 @@ class PriceWatch:
             async with self._pool.acquire() as connection:
                 timeline = await read_timeline(connection)
                 now = (await read_clock(connection)).now
-        except (asyncpg.PostgresError, *UNAVAILABLE_ERRORS):
-            return  # the gauges say that the database is away, and the next question comes soon
+        except UNAVAILABLE_ERRORS:
+            return  # the watch of the database says so, and the next question comes soon
+        except (OperatorError, *OPERATOR_ERRORS) as error:
+            logger.warning("which price file was loaded last can't be asked: %s", reason(error))
+            return
         self._tell_of_latest(timeline, now)
 
     def _tell_of_latest(self, timeline: Timeline, now: datetime) -> None:
-        latest = timeline.latest
-        if latest is None or (latest.content_hash == self._content_hash and latest.withdrawn_at is None):
-            self._told_of = None
+        lost = self._lost_to(timeline.latest)
+        if lost == self._lost:
             return
-        if latest.number == self._told_of:
+        self._lost = lost
+        if not lost:
+            logger.info("the price file %s is what was loaded last again", self._path)
             return
-        self._told_of = latest.number
-        logger.warning("THE PRICE FILE %s %s", self._path, _lost_to(latest))
+        logger.warning("THE PRICE FILE %s %s", self._path, lost)
         for line in timeline.outlook(now):
             logger.warning("%s", line)
 
-
-def _lost_to(latest: Loading) -> str:
-    if latest.withdrawn_at is not None:
+    def _lost_to(self, latest: Loading | None) -> str:
+        """Say why this file is not what counts; empty: it is."""
+        if latest is None:
+            return (
+                "IS NOT LOADED: no price file is, as in a database that was restored from before the first "
+                "one. It is loaded when it changes or this service starts"
+            )
+        if latest.withdrawn_at is not None:
+            return (
+                f"IS NOT LOADED: {latest.describe()} was loaded last, and was withdrawn "
+                f"{utc_text(latest.withdrawn_at)} by {latest.withdrawn_by}. A price file is loaded when it "
+                "changes, or when a service starts with another than was loaded last"
+            )
+        if latest.content_hash == self._content_hash:
+            return ""
         return (
-            f"IS NOT LOADED: {latest.describe()} was loaded last, and was withdrawn "
-            f"{utc_text(latest.withdrawn_at)} by {latest.withdrawn_by}. A price file is loaded when it "
-            "changes, or when a service starts with another than was loaded last"
+            f"IS NOT WHAT WAS LOADED LAST: that is {latest.describe()}. What is loaded last counts; this "
+            "file is loaded again when it changes or this service starts. All services on one database "
+            "should follow the same file"
         )
-    return (
-        f"IS NOT WHAT WAS LOADED LAST: that is {latest.describe()}. What is loaded last counts; this file is "
-        "loaded again when it changes or this service starts. All services on one database should follow the "
-        "same file"
-    )
 
 
 def _refused(error: PriceFileError) -> str:

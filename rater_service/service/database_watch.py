@@ -6,10 +6,9 @@ import math
 from collections.abc import Callable
 from typing import NoReturn
 
-import asyncpg
-
-from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
+from rater_service.database.database import OPERATOR_ERRORS, Pool
 from rater_service.database.sessions import ServerState, reason
+from rater_service.errors import OperatorError
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ class DatabaseWatch:
         """Look once, and tell. While all sessions are in use, what was told before holds."""
         try:
             state = await self._pool.look()
-        except (asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as error:
+        except (OperatorError, *OPERATOR_ERRORS) as error:
             self._tell_up(reason(error))
             return
         if state is not None:

@@ -1,8 +1,8 @@
 """The standard health service, whole: the library leaves one of its methods out.
 
 A service is NOT_SERVING while the database can't be written to, or a background task is down without which
-its answers can't be trusted. A probe
-that decides whether events are sent here asks for MeteringService by its name: it needs less than the rest.
+its answers can't be trusted. A probe that decides whether events are sent here asks for MeteringService by
+its name: it needs less than the rest.
 """
 
 import asyncio
@@ -16,15 +16,18 @@ CERTIFICATES_TASK = "certificates"
 TOKENS_TASK = "tokens"
 PRICE_FILE_TASK = "price file"
 SCHEDULE_TASK = "scheduled rating"
+DATABASE_WATCH_TASK = "database watch"
 """Names of background tasks that services need."""
 DATABASE = "database"
 """What all of them need besides: a database that can be written to. It is noted like a task."""
 
 # While these are down, a caller whose credential was removed is still let in.
 _ACCESS_TASKS = frozenset({CERTIFICATES_TASK, TOKENS_TASK})
+# While nobody looks at the database, what was seen last may be long ago.
+_DATABASE = frozenset({DATABASE, DATABASE_WATCH_TASK})
 NEEDED_TASKS: Mapping[str, frozenset[str]] = {
-    "phoebe.v1.MeteringService": _ACCESS_TASKS | {DATABASE},
-    "phoebe.v1.RatingService": _ACCESS_TASKS | {DATABASE, PRICE_FILE_TASK, SCHEDULE_TASK},
+    "phoebe.v1.MeteringService": _ACCESS_TASKS | _DATABASE,
+    "phoebe.v1.RatingService": _ACCESS_TASKS | _DATABASE | {PRICE_FILE_TASK, SCHEDULE_TASK},
 }
 """What each service needs: background tasks, if the process has them, and the database."""
 

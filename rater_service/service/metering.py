@@ -43,7 +43,8 @@ class MeteringService(MeteringServiceServicer):
         self, request_iterator: AsyncIterator[StreamEventsRequest], context: _Context
     ) -> AsyncIterator[StreamEventsResponse]:
         """Answer each batch after its transaction has committed."""
-        async with answered_errors(context):
+        # Addons keep their events and try again, whoever has to mend it meanwhile.
+        async with answered_errors(context, until_mended=grpc.StatusCode.UNAVAILABLE):
             clocks = ClockWatch()
             door: Door | None = None
             async for request in self._until_stopping(request_iterator):

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import NoReturn
 
-import asyncpg
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 
 from rater_service.database.clock import machine_skew
-from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
+from rater_service.database.database import OPERATOR_ERRORS, Pool
+from rater_service.database.sessions import reason
+from rater_service.errors import OperatorError
 from rater_service.events.store import Result
 from rater_service.hours import InvalidWindow
 from rater_service.operator_port import Answer
@@ -221,9 +222,9 @@ class Metrics:
         """Read the gauges from the database. While it can't be asked they stay as they are."""
         try:
             await self._read(pool)
-        except (asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as error:
+        except (OperatorError, *OPERATOR_ERRORS) as error:
             self._gauges_fresh.set(0)
-            logger.warning("the gauges can't be read from the database: %r", error)
+            logger.warning("the gauges can't be read from the database: %s", reason(error))
             return
         self._gauges_fresh.set(1)
 

@@ -14,7 +14,8 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from rater_service.database.database import UNAVAILABLE_ERRORS
-from rater_service.errors import NoPriceBookError
+from rater_service.database.sessions import reason
+from rater_service.errors import NoPriceBookError, OperatorError
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +53,12 @@ def invalid(field: str, fault: str, reason: str = "INVALID_REQUEST") -> RpcError
 @asynccontextmanager
 async def answered_errors[Request, Response](
     context: grpc.aio.ServicerContext[Request, Response],
+    until_mended: grpc.StatusCode = grpc.StatusCode.FAILED_PRECONDITION,
 ) -> AsyncIterator[None]:
-    """End the call with the right status when its code raises; what nobody expected is logged, not told."""
+    """End the call with the right status when its code raises; what nobody expected is logged, not told.
+
+    until_mended: the status of what only an operator can mend.
+    """
     try:
         yield
     except RpcError as error:
@@ -61,19 +66,19 @@ async def answered_errors[Request, Response](
     except NoPriceBookError as error:
         answer = RpcError(grpc.StatusCode.FAILED_PRECONDITION, "NO_PRICE_BOOK", str(error))
     except asyncpg.InsufficientPrivilegeError as error:
-        logger.error("the role of this service lacks a right (docs/roles.md): %s", error)
-        answer = RpcError(
-            grpc.StatusCode.UNAVAILABLE,
-            "DATABASE_UNAVAILABLE",
-            "the service lacks a right in its database, as its log says; try again later",
-        )
+        lacking = f"the service's role lacks a right in the database: {reason(error)}"
+        logger.error("%s", lacking)
+        answer = RpcError(until_mended, "DATABASE_RIGHT_MISSING", lacking)
     except UNAVAILABLE_ERRORS as error:
-        logger.error("the database can't be used: %s", str(error) or type(error).__name__)
+        logger.error("the database can't be used: %s", reason(error))
         answer = RpcError(
             grpc.StatusCode.UNAVAILABLE,
             "DATABASE_UNAVAILABLE",
             "the database can't be used now; try again later",
         )
+    except OperatorError as error:
+        logger.error("calls can't be answered until this is mended: %s", error)
+        answer = RpcError(until_mended, "OPERATOR_NEEDED", str(error))
     except Exception:
         logger.exception("a call failed in an unexpected way")
         answer = RpcError(

@@ -5,10 +5,9 @@ import logging
 from datetime import datetime
 from typing import NoReturn
 
-import asyncpg
-
-from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
-from rater_service.errors import NoPriceBookError
+from rater_service.database.database import OPERATOR_ERRORS, Pool
+from rater_service.database.sessions import reason
+from rater_service.errors import OperatorError
 from rater_service.hours import InvalidWindow, trailing_window, utc_text
 from rater_service.rating.run import Mode, RateRequest
 from rater_service.rating.schedule import RatingSchedule
@@ -52,8 +51,10 @@ class ScheduledRating:
         try:
             await self._rate(slot)
         # A window is invalid when the clock was just set back.
-        except (NoPriceBookError, InvalidWindow, asyncpg.PostgresError, *UNAVAILABLE_ERRORS) as error:
-            logger.error("the scheduled run of %s failed and will be tried again: %r", utc_text(slot), error)
+        except (InvalidWindow, OperatorError, *OPERATOR_ERRORS) as error:
+            logger.error(
+                "the scheduled run of %s failed and will be tried again: %s", utc_text(slot), reason(error)
+            )
             return
         self._done = slot
 

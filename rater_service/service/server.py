@@ -39,6 +39,7 @@ from rater_service.service.exposure import Exposure, refuse_exposure
 from rater_service.service.health import (
     CERTIFICATES_TASK,
     DATABASE,
+    DATABASE_WATCH_TASK,
     PRICE_FILE_TASK,
     SCHEDULE_TASK,
     TOKENS_TASK,
@@ -245,7 +246,6 @@ async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     port = _open_port(server, listen, protection)
-    await server.start()
     try:
         async with Background(metrics.note_task, status.note_task) as own:
             if background:
@@ -258,9 +258,11 @@ async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
                 pool, partial(_note_database, status, metrics), metrics.note_database_setting
             )
             await watch.look()
-            own.start("database watch", watch.keep_watching, "nobody notices that the database is down")
+            own.start(DATABASE_WATCH_TASK, watch.keep_watching, "nobody notices that the database is down")
             own.start("health", status.keep_telling, "health does not tell of tasks that are down")
             await status.tell()
+            # Only now, so that the first who ask hear how things stand.
+            await server.start()
             logger.info("listening on %s:%d", listen.rpartition(":")[0], port)
             yield port
     finally:

@@ -17,6 +17,8 @@ Conventions of the package phoebe.v1:
       - INVALID_ARGUMENT, UNREADABLE_MESSAGE: the bytes are no message of the method's type. INVALID_REQUEST:
         a service that asks callers who they are waited 10 seconds for the message of a call that has one.
       - UNAVAILABLE, DATABASE_UNAVAILABLE: nothing happened, or it is not known whether it did; try again.
+        DATABASE_RIGHT_MISSING, OPERATOR_NEEDED: nothing happened, and the message says what an operator has to
+        mend; keep the events and try again.
       - INTERNAL, INTERNAL: a fault of the service, described in its log.
     gRPC itself ends calls too, without ErrorInfo: RESOURCE_EXHAUSTED, a message of more than 32 MiB
     (after decompression), too much metadata, or more calls at once than the service takes;

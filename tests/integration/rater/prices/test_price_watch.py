@@ -230,6 +230,40 @@ async def test_of_two_services_with_different_files_the_last_to_load_counts_and_
     assert caplog.text.count("IS NOT WHAT WAS LOADED LAST") == 1
 
 
+async def test_another_file_that_took_this_ones_place_and_was_withdrawn_is_told_of_again(
+    ledger: Ledger, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("rater_service.prices.watch.COMPARE_EVERY_S", 0.0)
+    one, other = tmp_path / "one.yaml", tmp_path / "other.yaml"
+    one.write_bytes(PRICES)
+    other.write_bytes(FORGOTTEN)
+    async with followed(ledger, one):
+        await PriceWatch(ledger.pool, other, "serve:another test").load()
+        await until_logged(caplog, f"THE PRICE FILE {one} IS NOT WHAT WAS LOADED LAST")
+        await withdraw_loading(ledger.pool, None, "cli:ops@host-1")
+        await until_logged(caplog, f"THE PRICE FILE {one} IS NOT LOADED: book")
+        other.write_bytes(PRICES)
+        await PriceWatch(ledger.pool, other, "serve:another test").load()
+        await until_logged(caplog, f"the price file {one} is what was loaded last again")
+
+
+async def test_a_database_from_before_the_first_loading_is_told_of(
+    ledger: Ledger, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rater_service.prices.watch.COMPARE_EVERY_S", 0.0)
+    file = tmp_path / "prices.yaml"
+    file.write_bytes(PRICES)
+    async with followed(ledger, file) as watch:
+        async with ledger.pool.acquire() as restored, restored.transaction():
+            # As it was: what is kept can't be deleted.
+            await restored.execute("SET LOCAL session_replication_role = replica")
+            await restored.execute("DELETE FROM price_loading")
+            await restored.execute("DELETE FROM price_book")
+        await until_logged(caplog, "IS NOT LOADED: no price file is")
+        assert not watch.is_latest
+
+
 async def test_a_service_says_that_its_file_was_withdrawn(
     ledger: Ledger, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceStub
 from rater_service import background as background_module
 from rater_service.background import Background
 from rater_service.errors import OperatorError
-from rater_service.service.health import NEEDED_TASKS, PRICE_FILE_TASK, TOKENS_TASK
+from rater_service.service.health import DATABASE_WATCH_TASK, NEEDED_TASKS, PRICE_FILE_TASK, TOKENS_TASK
 from rater_service.service.protection import ProtectionFiles
 from rater_service.service.server import SERVICES, ServerSettings, running_server, serve
 from tests.harness.ledger import PRICES, make_event
@@ -164,6 +164,7 @@ async def test_health_says_not_serving_while_the_service_stops(rater: Rater) -> 
 
 def test_each_service_says_which_tasks_it_needs() -> None:
     assert set(NEEDED_TASKS) == set(SERVICES)
+    assert all(DATABASE_WATCH_TASK in needed for needed in NEEDED_TASKS.values())
 
 
 async def test_health_tells_which_services_lack_a_task_they_need_until_it_is_back(
