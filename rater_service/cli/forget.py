@@ -70,7 +70,7 @@ async def _forget(
     def tell(looked: int, found: int) -> None:
         on_part(f"looking through events, {looked} done, {found} found")
 
-    async with open_store(database_url, data_dir) as pool:
+    async with open_store(database_url, data_dir, writes=True) as pool:
         try:
             if by is None:
                 return await count_person(pool, person, tell)

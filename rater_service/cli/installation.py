@@ -75,12 +75,12 @@ def _change(new: UUID | None, by: str | None, database_url: str | None, data_dir
 
 
 async def _read(database_url: str | None, data_dir: Path) -> Installation:
-    async with open_store(database_url, data_dir) as pool:
+    async with open_store(database_url, data_dir, writes=False) as pool:
         return await read_installation(pool)
 
 
 async def _set(
     new: UUID | None, by: str, database_url: str | None, data_dir: Path
 ) -> tuple[UUID | None, UUID]:
-    async with open_store(database_url, data_dir) as pool:
+    async with open_store(database_url, data_dir, writes=True) as pool:
         return await set_installation(pool, new, by)

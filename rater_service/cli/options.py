@@ -155,7 +155,7 @@ def allowed_prices(rates: list[str] | None, changes: list[str] | None) -> Allowe
 
 
 @asynccontextmanager
-async def open_store(database_url: str | None, data_dir: Path, *, writes: bool = True) -> AsyncIterator[Pool]:
+async def open_store(database_url: str | None, data_dir: Path, *, writes: bool) -> AsyncIterator[Pool]:
     """Open the database the options name, with a schema that is up to date.
 
     Only the embedded one is migrated on the way. writes: False for what only reads, which a standby can

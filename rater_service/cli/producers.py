@@ -65,5 +65,5 @@ def retire(
 
 
 async def _retire(producer_id: str, by: str, database_url: str | None, data_dir: Path) -> bool:
-    async with open_store(database_url, data_dir) as pool:
+    async with open_store(database_url, data_dir, writes=True) as pool:
         return await retire_producer(pool, producer_id, by, datetime.now(UTC))

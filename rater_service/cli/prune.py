@@ -114,7 +114,7 @@ class _Prune:
 
 
 async def _prune(work: _Prune, database_url: str | None, data_dir: Path) -> list[Outcome]:
-    async with open_store(database_url, data_dir) as pool:
+    async with open_store(database_url, data_dir, writes=not work.is_dry) as pool:
         try:
             verdicts = await _judge(pool, work)
             if work.shows:

@@ -205,7 +205,7 @@ async def _rate(
     on_part: OnPart,
 ) -> list[RateResult]:
     results: list[RateResult] = []
-    async with open_store(database_url, data_dir) as pool:
+    async with open_store(database_url, data_dir, writes=True) as pool:
         if price_file is not None:
             await _load(pool, price_file)
         for part in parts:

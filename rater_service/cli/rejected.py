@@ -98,7 +98,7 @@ async def _retry(
     ids: Sequence[int] | None, database_url: str | None, data_dir: Path, on_part: OnPart
 ) -> list[Retried]:
     tried = []
-    async with open_store(database_url, data_dir) as pool:
+    async with open_store(database_url, data_dir, writes=True) as pool:
         async for event in retry_rejected(pool, ids, datetime.now(UTC)):
             tried.append(event)
             on_part(f"trying again, {len(tried)} done")

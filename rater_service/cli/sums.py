@@ -59,7 +59,7 @@ def rebuild_sums(  # noqa: PLR0913 - one parameter per option
     """
     with reported_progress("comparing sums with events") as on_part:
         run = partial(rebuild, since=since, until=until, dry_run=dry_run, on_progress=on_part)
-        rebuilt = asyncio.run(_rebuild(run, database_url, data))
+        rebuilt = asyncio.run(_rebuild(run, database_url, data, writes=not dry_run))
     if as_json:
         write_json({"dry_run": dry_run, **asdict(rebuilt)})
     else:
@@ -69,9 +69,9 @@ def rebuild_sums(  # noqa: PLR0913 - one parameter per option
 
 
 async def _rebuild(
-    run: Callable[[Pool], Awaitable[Rebuilt]], database_url: str | None, data_dir: Path
+    run: Callable[[Pool], Awaitable[Rebuilt]], database_url: str | None, data_dir: Path, *, writes: bool
 ) -> Rebuilt:
-    async with open_store(database_url, data_dir) as pool:
+    async with open_store(database_url, data_dir, writes=writes) as pool:
         try:
             with explained_windows():
                 return await run(pool)

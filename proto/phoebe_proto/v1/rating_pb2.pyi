@@ -462,9 +462,12 @@ class Anomaly(_message.Message):
     their price; they are billed under the name unless another reason has them),
     "BILLED_ROLLUP_DELETED" (a routine run deleted rollups with a cost), "ROLLUP_TAMPERED" (rollups that were not as
     the run before had left them: something else changed them; they were made anew, at the rates they had),
-    "INCOMPLETE_HOURS" (there are incomplete_producers; its events are those they are known to have) or "LATE_USAGE"
+    "INCOMPLETE_HOURS" (there are incomplete_producers; its events are those they are known to have), "LATE_USAGE"
     (hours outside of the window, more than 24 hours old, have usage that their last run did not see, or were in no
-    run; its events are those). Others may be added.
+    run; its events are those), "OUT_OF_TIME" (events whose times are more than an hour ahead of the rater's clock, or
+    older than anything their producer can have seen, in hours that no run has rated; its events are those) or
+    "CLOCK_SKEW" (the clock of a producer is more than 60 seconds from the rater's, or the rater's from the
+    database's; its events are 0). Others may be added.
     """
     events: _builtins.int
     """How many events it concerns."""

@@ -101,7 +101,7 @@ def _standing(
 async def _standing_in_database(
     book: PriceBook, database_url: str | None, data: Path
 ) -> tuple[PriceBook | None, Standing]:
-    async with open_store(database_url, data) as pool:
+    async with open_store(database_url, data, writes=False) as pool:
         try:
             async with pool.acquire() as connection:
                 timeline = await read_timeline(connection)

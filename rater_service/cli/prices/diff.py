@@ -95,7 +95,7 @@ async def _with_database(
     database_url: str | None,
     data_dir: Path,
 ) -> Found:
-    async with open_store(database_url, data_dir) as pool:
+    async with open_store(database_url, data_dir, writes=False) as pool:
         async with pool.acquire() as connection:
             timeline = await read_timeline(connection)
             now = (await read_clock(connection)).now

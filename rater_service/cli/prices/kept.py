@@ -55,7 +55,7 @@ def show_prices(
 
 
 async def _listed(database_url: str | None, data_dir: Path) -> ListedLoadings:
-    async with open_store(database_url, data_dir) as pool, pool.acquire() as connection:
+    async with open_store(database_url, data_dir, writes=False) as pool, pool.acquire() as connection:
         timeline = await read_timeline(connection)
         hashes = {loading.content_hash for loading in timeline.loadings}
         books = {content_hash: await load_book(connection, content_hash) for content_hash in hashes}
@@ -63,6 +63,6 @@ async def _listed(database_url: str | None, data_dir: Path) -> ListedLoadings:
 
 
 async def _content(name: str, database_url: str | None, data_dir: Path) -> bytes:
-    async with open_store(database_url, data_dir) as pool, pool.acquire() as connection:
+    async with open_store(database_url, data_dir, writes=False) as pool, pool.acquire() as connection:
         content_hash = find_book(await read_timeline(connection), name)
         return (await load_book(connection, content_hash)).content

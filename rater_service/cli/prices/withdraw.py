@@ -55,7 +55,7 @@ def withdraw(
 
 
 async def _withdraw(name: str | None, by: str, database_url: str | None, data_dir: Path) -> Withdrawal:
-    async with open_store(database_url, data_dir) as pool:
+    async with open_store(database_url, data_dir, writes=True) as pool:
         try:
             number = None
             if name is not None:
