@@ -14,11 +14,12 @@ from pathlib import Path
 from rich.console import Console
 
 from chaos.disk import unwatched_because
-from chaos.errors import ChaosError
 from chaos.plan import ALL_KINDS, Plan, draw_plan
 from chaos.postgres import Postgres
 from chaos.simulation import Result, Simulation, Surroundings
 from demo.report import open_console
+from rater_service.errors import OperatorError
+from rig.errors import RigError
 from rig.interrupts import interruptible
 from rig.postgres import installed_versions
 from rig.programs import PROJECT, environment_of_parts
@@ -39,16 +40,25 @@ command line. Ctrl-C stops everything. DATABASE_URL and PHOEBE_* are ignored.
 class Chaos:
     """Runs of many seeds, in `folder`, several at a time.
 
-    unwatched: why disk calls can't be watched here, so that there are no faults of the disk; None: they can.
-    keep: the folders of clean runs, too.
+    versions: the folders with the programs of each PostgreSQL that there is. unwatched: why disk calls can't
+    be watched here, so that there are no faults of the disk; None: they can. keep: the folders of clean runs,
+    too.
     """
 
-    def __init__(self, folder: Path, console: Console, unwatched: str | None, *, keep: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        console: Console,
+        versions: Sequence[Path],
+        unwatched: str | None,
+        *,
+        keep: bool,
+    ) -> None:
         self._folder = folder
         self._console = console
         self._unwatched = unwatched
         self._keep = keep
-        self._versions = installed_versions()
+        self._versions = versions
         self._environment = environment_of_parts(os.environ)
         self.results: list[Result] = []
         self.problem: str | None = None
@@ -67,8 +77,11 @@ class Chaos:
             async with asyncio.TaskGroup() as workers:
                 for _ in range(min(jobs, len(seeds))):
                     workers.create_task(self._work(left, len(seeds)))
-        except* ChaosError as errors:
+        except* (RigError, OperatorError) as errors:
             self.problem = "; ".join(str(error) for error in errors.exceptions)
+            for error in errors.exceptions:
+                for note in getattr(error, "__notes__", ()):
+                    self.say(note)
 
     async def _work(self, left: Iterator[int], count: int) -> None:
         servers: dict[int, Postgres] = {}
@@ -192,7 +205,7 @@ def main() -> None:
     parent.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="chaos-", dir=parent))
     unwatched = unwatched_because()
-    chaos = Chaos(folder, console, unwatched, keep=arguments.keep)
+    chaos = Chaos(folder, console, installed_versions(), unwatched, keep=arguments.keep)
     chaos.say(
         f"chaos   seeds {seeds[0]} to {seeds[-1]}, {arguments.jobs} at a time; files in {named(folder)}"
     )

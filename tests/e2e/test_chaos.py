@@ -2,8 +2,12 @@
 
 import re
 import signal
+from io import StringIO
 from pathlib import Path
 
+from rich.console import Console
+
+from chaos.__main__ import Chaos, last_line
 from chaos.plan import ALL_KINDS
 from tests.harness.run_module import run_module
 
@@ -26,6 +30,17 @@ def test_a_few_seeds_with_almost_every_kind_of_fault_run_clean(tmp_path: Path) -
     assert last_line is not None, chaos.output
     assert int(last_line[1]) >= int(last_line[2]) > 50
     assert not chaos.folder.exists()
+
+
+async def test_a_part_that_can_not_be_started_is_told_of_in_a_line(tmp_path: Path) -> None:
+    said = StringIO()
+    chaos = Chaos(
+        tmp_path, Console(file=said), [tmp_path / "no-programs"], "no faults of it here", keep=False
+    )
+    await chaos.run([1], jobs=1)
+    assert last_line([], chaos.problem, 1).startswith("chaos failed: ")
+    assert "no-programs" in last_line([], chaos.problem, 1)
+    assert not chaos.results
 
 
 def test_an_interrupted_run_stops_its_parts(tmp_path: Path) -> None:
