@@ -205,8 +205,8 @@ async def test_a_standby_answers_commands_that_only_read(
         ("prune", "--before", "2026-11-16", "--dry-run"),
     ):
         assert await phoebe(*words) in {0, 2}, (words, capsys.readouterr().err)
-    for words in (("rate",), ("prices", "withdraw"), ("forget", "--user-id", "nobody", "--yes")):
-        assert await phoebe(*words) == 1
+    for writing in (("rate",), ("prices", "withdraw"), ("forget", "--user-id", "nobody", "--yes")):
+        assert await phoebe(*writing) == 1
         assert capsys.readouterr().err.endswith(
             "can't be used: the server is a standby and takes no writes\n"
-        ), words
+        ), writing
