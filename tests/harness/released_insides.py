@@ -18,7 +18,7 @@ import sys
 import tempfile
 import tokenize
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypedDict
 
@@ -98,8 +98,16 @@ def _first_line(node: _Definition) -> int:
 
 
 def _defined(parent: ast.Module | _Definition, name: str) -> _Definition | None:
-    definitions = (each for each in parent.body if isinstance(each, _DEFINITIONS))
+    definitions = (each for each in _statements(parent.body) if isinstance(each, _DEFINITIONS))
     return next((each for each in definitions if each.name == name), None)
+
+
+def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield statements, and those that stand below an `if`."""
+    for each in body:
+        yield each
+        if isinstance(each, ast.If):
+            yield from _statements(each.body)
 
 
 def _origin(tree: ast.Module, module: str, name: str) -> str:

@@ -10,10 +10,10 @@ import json
 import json.decoder
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import NamedTuple, NoReturn, Protocol
 
 _WHITESPACE = re.compile(r"[ \t\n\r]*")
+_OPEN, _COLON, _COMMA = (re.compile(rf"[ \t\n\r]*{character}[ \t\n\r]*") for character in (r"\{", ":", ","))
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -24,8 +24,7 @@ _DECODER = json.JSONDecoder(parse_int=float, strict=False)
 _STRICT_DECODER = json.JSONDecoder(parse_int=float, parse_constant=_refuse_constant)
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One member of an object: `text[name_start:end]` is `"name": value`, `text[start:end]` the value."""
 
     name: str
@@ -40,27 +39,25 @@ def object_members(text: str, position: int = 0, *, strict: bool = False) -> tup
 
     Raises ValueError when there is no well-formed object there, RecursionError when it is nested too deeply.
     """
-    decoder = _STRICT_DECODER if strict else _DECODER
-    position = _skip(text, position)
-    _expect(text, position, "{")
-    position = _skip(text, position + 1)
+    scan = (_STRICT_DECODER if strict else _DECODER).scan_once  # type: ignore[attr-defined]
+    position = _behind(_OPEN, text, position, "{")
     members: list[Member] = []
-    if text[position : position + 1] == "}":
+    if text.startswith("}", position):
         return members, position + 1
     while True:
         name_start = position
         _expect(text, position, '"')
         name, position = json.decoder.scanstring(text, position + 1, strict)  # type: ignore[attr-defined]
-        position = _skip(text, position)
-        _expect(text, position, ":")
-        start = _skip(text, position + 1)
-        value, end = decoder.raw_decode(text, start)
+        start = _behind(_COLON, text, position, ":")
+        try:
+            value, end = scan(text, start)
+        except StopIteration as error:
+            raise ValueError(f"expected a value at character {error.value}") from None
         members.append(Member(name, value, name_start, start, end))
         position = _skip(text, end)
-        if text[position : position + 1] == "}":
+        if text.startswith("}", position):
             return members, position + 1
-        _expect(text, position, ",")
-        position = _skip(text, position + 1)
+        position = _behind(_COMMA, text, position, ",")
 
 
 def document_members(text: str, *, strict: bool = False) -> list[Member]:
@@ -183,11 +180,21 @@ def _element_spans(text: str, position: int) -> list[tuple[int, int]]:
 
 
 def _skip(text: str, position: int) -> int:
+    if text[position : position + 1] > " ":
+        return position
     match = _WHITESPACE.match(text, position)
     assert match
     return match.end()
 
 
+def _behind(pattern: re.Pattern[str], text: str, position: int, character: str) -> int:
+    """Return the position behind a character and the whitespace around it."""
+    match = pattern.match(text, position)
+    if match is None:
+        raise ValueError(f"expected {character} at character {_skip(text, position)}")
+    return match.end()
+
+
 def _expect(text: str, position: int, character: str) -> None:
-    if text[position : position + 1] != character:
+    if not text.startswith(character, position):
         raise ValueError(f"expected {character} at character {position}")

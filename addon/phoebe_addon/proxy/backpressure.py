@@ -11,10 +11,11 @@ from contextvars import ContextVar
 from typing import Any, override
 
 from mitmproxy.connection import Connection
-from mitmproxy.proxy import mode_servers, server
+from mitmproxy.proxy import server
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _http2
 
+from phoebe_addon.proxy.lean import LeanConnectionHandler
 from phoebe_addon.proxy.quiet_engines import know_sockets
 
 # What asyncio's own writers allow. An answer that is sent in one piece may be longer.
@@ -24,7 +25,7 @@ _reading: ContextVar[Connection | None] = ContextVar("phoebe_reading", default=N
 """The connection that the running task reads."""
 
 
-class PacedConnectionHandler(mode_servers.ProxyConnectionHandler):
+class PacedConnectionHandler(LeanConnectionHandler):
     """mitmproxy's handler of a client connection, which does not read what an HTTP/2 client does not take."""
 
     def __init__(self, *arguments: Any) -> None:

@@ -24,7 +24,7 @@ from mitmproxy import flow as mitmproxy_flow
 from mitmproxy import http
 from mitmproxy.net.http import http1
 from mitmproxy.net.http.validate import validate_headers
-from mitmproxy.proxy import commands, layer, mode_servers
+from mitmproxy.proxy import commands, layer, mode_servers, server
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._events import (
@@ -45,6 +45,7 @@ from phoebe_addon.proxy import flows, insides
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.http1 import BoundedHttp1Client, BoundedHttp1Server, make_body_reader
 from phoebe_addon.proxy.http2 import BoundedHttp2Client, BoundedHttp2Server
+from phoebe_addon.proxy.lean_objects import LeanContext, check_types
 from phoebe_addon.proxy.leaving import LeavableHttpStream, OutlivingConnectionHandler
 from phoebe_addon.proxy.tls import BoundedClientTLSLayer
 
@@ -265,9 +266,16 @@ def _error_response(status_code: int, message: str = "") -> bytes:
 class Replacement:
     """What stands in the place of something of mitmproxy's."""
 
-    owner: ModuleType
+    owner: ModuleType | type
     name: str
     ours: object
+
+    @property
+    def place(self) -> str:
+        """Where it is, as in the list of the insides."""
+        if isinstance(self.owner, ModuleType):
+            return f"{self.owner.__name__}:{self.name}"
+        return f"{self.owner.__module__}:{self.owner.__qualname__}.{self.name}"
 
 
 def replacements() -> tuple[Replacement, ...]:
@@ -285,6 +293,8 @@ def replacements() -> tuple[Replacement, ...]:
         Replacement(_http1, "make_error_response", _error_response),
         Replacement(_http1, "make_body_reader", make_body_reader),
         Replacement(mode_servers, "ProxyConnectionHandler", OutlivingConnectionHandler),
+        Replacement(server, "Context", LeanContext),
+        Replacement(http.MessageData, "__post_init__", check_types),
     )
 
 

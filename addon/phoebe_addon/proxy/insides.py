@@ -136,6 +136,7 @@ INSIDES: tuple[Inside, ...] = (
         CloseConnection="It closes a connection.",
         CloseTcpConnection="It may close the proxy's half of a connection alone.",
         RequestWakeup="A wakeup names the command that asked for it.",
+        Command="What the layers want to be done.",
         Log="It writes to the log.",
         StartHook="It calls a hook of the addon. Those that do not block are waited for by nobody.",
     ),
@@ -143,6 +144,7 @@ INSIDES: tuple[Inside, ...] = (
         Kind.CALLED,
         "mitmproxy.proxy.events",
         DataReceived="Bytes have come on a connection.",
+        HookCompleted="It tells a layer that the hook it waits for is over.",
         ConnectionClosed="The other side has closed a connection, or the proxy has.",
         Wakeup="The watchdog wants a stream to look whether somebody has been silent for too long.",
     ),
@@ -178,6 +180,24 @@ INSIDES: tuple[Inside, ...] = (
         Kind.READ,
         "mitmproxy.proxy.context:Context",
         layers="The layers from the outermost on, by which ours finds its own.",
+        client="The client's connection. Ours copies it to a fork.",
+        server="The connection to the engine. The same.",
+        options="mitmproxy's options. The same.",
+    ),
+    *_all(
+        Kind.OVERRIDDEN,
+        "mitmproxy.proxy.context:Context",
+        fork="It copies a context, which has four attributes. Ours makes no server that is replaced at once.",
+    ),
+    *_all(
+        Kind.REPLACED,
+        _SERVER,
+        Context="A handler makes one. Ours is cheaper to fork.",
+    ),
+    *_all(
+        Kind.REPLACED,
+        "mitmproxy.http:MessageData",
+        __post_init__="It checks the types of a message's fields. Ours does so faster.",
     ),
     # HTTP/1.
     *_all(
@@ -304,8 +324,19 @@ INSIDES: tuple[Inside, ...] = (
         Kind.OVERRIDDEN,
         _HANDLER,
         handle_connection="It reads one connection: ours notes which one.",
+        handle_client="It talks with a client: ours first puts a layer that calls hooks before the others.",
         hook_task="It runs a hook and lets the layers go on: ours notes that.",
         drain_writers="It waits before more is read: ours also waits for the windows of HTTP/2.",
+    ),
+    *_all(
+        Kind.OVERRIDDEN,
+        "mitmproxy.proxy.mode_servers:ProxyConnectionHandler",
+        handle_hook="It asks the addons: ours waits for what is left of a hook that it has begun.",
+    ),
+    *_all(
+        Kind.READ,
+        "mitmproxy.proxy.mode_servers:ProxyConnectionHandler",
+        master="It has the manager of the addons.",
     ),
     *_all(
         Kind.CALLED,

@@ -131,7 +131,7 @@ def test_no_place_is_listed_twice() -> None:
 
 
 def test_what_is_replaced_is_listed_as_that() -> None:
-    replaced = {f"{each.owner.__name__}:{each.name}" for each in guard.replacements()}
+    replaced = {each.place for each in guard.replacements()}
 
     assert replaced == {each.place for each in INSIDES if each.kind is Kind.REPLACED}
 

@@ -1,0 +1,39 @@
+"""Objects that mitmproxy makes for every request, made without what nobody reads."""
+
+from dataclasses import fields
+from functools import cache
+from typing import Any, override
+
+from mitmproxy import http
+from mitmproxy.proxy.context import Context
+
+
+class LeanContext(Context):
+    """mitmproxy's context of a layer. It is forked for each request."""
+
+    @override
+    def fork(self) -> "LeanContext":
+        # mitmproxy would make a connection to a server first, with an id, and replace it at once.
+        fork = LeanContext.__new__(LeanContext)
+        fork.client = self.client
+        fork.options = self.options
+        fork.server = self.server
+        fork.layers = self.layers.copy()
+        return fork
+
+
+def check_types(message: http.MessageData) -> None:
+    """Do as mitmproxy's own check of a new message: raise TypeError for a field of another type.
+
+    mitmproxy would read each type's notation for every message anew.
+    """
+    if not all(isinstance(getattr(message, name), kind) for name, kind in _types_of(type(message))):
+        _check_types(message)  # type: ignore[no-untyped-call]
+
+
+@cache
+def _types_of(kind: type[http.MessageData]) -> tuple[tuple[str, Any], ...]:
+    return tuple((field.name, field.type) for field in fields(kind))
+
+
+_check_types = http.MessageData.__post_init__
