@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 HOUR = timedelta(hours=1)
 TRAILING = timedelta(hours=24)
 """What a routine run rates again, so that events that came late are billed."""
+LATE_MAX = timedelta(days=35)
+"""How old usage may be that a routine run takes along: a month that is not invoiced yet, and some days."""
 
 
 class InvalidWindow(ValueError):  # noqa: N818 - the name says it

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from rater_service.audit.bills import AuditTimes, BillAudit, audit_runs
 from rater_service.audit.findings import AuditResult, Findings
-from rater_service.audit.late_usage import audit_outside
+from rater_service.audit.late_usage import audit_late_usage
 from rater_service.audit.numbers import NumberWindow, audit_producer
 from rater_service.database.database import Connection, Pool
 from rater_service.database.long_statements import fetch_one, fetch_value
@@ -28,12 +28,14 @@ class AuditRequest:
     """What to audit: whole UTC hours, [window_start, window_end), UTC-aware; None: from the first, to the
     last.
 
-    producer_id: check the numbers of this producer only; None: of all.
+    producer_id: check the numbers of this producer only; None: of all. names_outside: whether to name late
+    usage and events out of time wherever they are; otherwise only those of the window.
     """
 
     window_start: datetime | None = None
     window_end: datetime | None = None
     producer_id: str | None = None
+    names_outside: bool = True
 
 
 async def audit(
@@ -72,7 +74,7 @@ async def _audit(
         await fetch_one(connection, "audit/pruned", window_start=start, window_end=end)
     )["events"]
     on_progress("looking for late usage")
-    await audit_outside(connection, start, end, now, findings)
+    await audit_late_usage(connection, now, findings, None if request.names_outside else (start, end))
     if start < end:
         on_progress("checking runs")
         await audit_runs(connection, start, end, findings)

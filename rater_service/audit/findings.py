@@ -6,6 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from rater_service.hours import LATE_MAX
+
 # Of each kind: enough to see what is going on; the counts tell how bad it is.
 DIFFERENCES_MAX = 10
 PRODUCERS_MAX = 100
@@ -58,7 +60,7 @@ ADVICE = {
     Finding.ROLLUP_WITHOUT_RUN: _TAMPERED,
     Finding.ROLLUP_MISSING: _RATE_AGAIN,
     Finding.RUN_DIFFERS_FROM_ROLLUPS: _TAMPERED,
-    Finding.LATE_USAGE: "rate the hour; a routine run does so by itself up to 35 days back",
+    Finding.LATE_USAGE: f"rate the hour; a routine run does so by itself up to {LATE_MAX.days} days back",
     Finding.OUT_OF_TIME: "set the clock of that machine right, by NTP; an hour is rated by itself once it "
     "has come, and to bill one as it is: phoebe rate --since … --until … (--ahead if it has not come)",
 }

@@ -8,17 +8,12 @@ from rater_service.hours import HOUR, utc_text
 from rater_service.rating.outside import find_outside
 
 
-async def audit_outside(
-    connection: Connection, start: datetime, end: datetime, now: datetime, findings: Findings
+async def audit_late_usage(
+    connection: Connection, now: datetime, findings: Findings, within: tuple[datetime, datetime] | None
 ) -> None:
-    """Note it wherever it lies: nobody else might look there.
-
-    In [start, end), which is audited anyway, rollups show what came after a run; only hours without any are
-    noted here.
-    """
-    outside = await find_outside(connection, now)
-    late_hours = [one for one in outside.late if one.run is None or not start <= one.hour < end]
-    if late_hours:
+    """Note it wherever it lies, as nobody else might look there; or only within hours, [start, end)."""
+    outside = await find_outside(connection, now, within=within)
+    if outside.late:
         examples = [
             (
                 f"hour {utc_text(late.hour)}",
@@ -30,7 +25,7 @@ async def audit_outside(
                 )
                 + f": phoebe rate --since {utc_text(late.hour)} --until {utc_text(late.hour + HOUR)}",
             )
-            for late in late_hours
+            for late in outside.late
         ]
         findings.differ(Finding.LATE_USAGE, examples)
     if outside.strays:

@@ -64,7 +64,7 @@ async def find_holes(
         )
     return Holes(
         hours=hours,
-        unrated_events=sum(max(events, 0) for _, events in missing),
+        unrated_events=sum(events for _, events in missing),
         not_billed=not_billed,
         window_open=selection.window_end > before,
     )
@@ -77,16 +77,27 @@ async def _missing(
     before: datetime,
     names: dict[str, str | None],
 ) -> Sequence[tuple[datetime, int]]:
-    if as_of is None:
-        late = await find_late_hours(connection, selection.window_start, before, narrowed=names)
-        return [(one.hour, one.events) for one in late]
+    if as_of is not None:
+        rows = await fetch(
+            connection,
+            "bills/unrated_as_of",
+            window_start=selection.window_start,
+            window_end=before,
+            run=as_of.run_id,
+            moment=as_of.moment,
+            **names,
+        )
+        return [(row["hour"], row["events"]) for row in rows]
+    late = await find_late_hours(connection, selection.window_start, before)
+    if not any(names.values()):
+        return [(one.hour, one.events_unseen) for one in late]
+    # What came late of others is no hole of this bill.
     rows = await fetch(
         connection,
-        "bills/unrated_as_of",
-        window_start=selection.window_start,
-        window_end=before,
-        run=as_of.run_id,
-        moment=as_of.moment,
+        "bills/unrated_of",
+        window_start=[one.hour for one in late],
+        unseen=[one.events_unseen for one in late],
+        is_rated=[one.run is not None for one in late],
         **names,
     )
     return [(row["hour"], row["events"]) for row in rows]

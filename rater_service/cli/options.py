@@ -12,9 +12,8 @@ import typer
 
 from rater_service.database.database import Pool, open_database, open_pool
 from rater_service.errors import OperatorError
-from rater_service.hours import InvalidWindow
+from rater_service.hours import LATE_MAX, InvalidWindow
 from rater_service.prices.pricebook import Allowed
-from rater_service.rating.run import LATE_MAX
 
 DATA_DIR_DEFAULT = Path(".phoebe/data")
 

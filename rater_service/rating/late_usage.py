@@ -1,6 +1,6 @@
 """Usage that came after the last run over its hour, or to an hour that no run has rated."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -13,7 +13,6 @@ from rater_service.hours import HOUR, TRAILING, hour_of, utc_text
 from rater_service.rating.advice import advice
 from rater_service.rating.run import LATE_USAGE, RUN_OVERLAP, TOKENS_MAX, WINDOW_MAX, Anomaly, Offender
 
-ANYTHING: Mapping[str, str | None] = dict.fromkeys(("auth_id", "resource_id", "model_id"))
 _OFFENDERS_MAX = 10
 
 
@@ -32,25 +31,32 @@ class LateHour:
     events: int
     tokens: int
 
+    @property
+    def events_unseen(self) -> int:
+        """How many events there are that no run has seen: those that were stored last."""
+        return max(self.events, 0)
+
+    @property
+    def events_gone(self) -> int:
+        """How many events fewer there are than its last run saw."""
+        return max(-self.events, 0)
+
 
 def late_before(now: datetime) -> datetime:
     """Return the beginning of the hours that every routine run rates; usage of earlier ones is late."""
     return hour_of(now) - TRAILING
 
 
-async def find_late_hours(  # noqa: PLR0913 - one for each thing that can be chosen
+async def find_late_hours(
     connection: Connection,
     since: datetime | None = None,
     before: datetime | None = None,
     *,
     ahead_from: datetime | None = None,
     outside: tuple[datetime, datetime] | None = None,
-    narrowed: Mapping[str, str | None] = ANYTHING,
 ) -> list[LateHour]:
     """Find them, oldest first, in [since, before); None: no such bound. outside: not in this window.
     ahead_from: also those from there on.
-
-    narrowed: only hours with usage of this auth_id, resource_id and model_id; None: whoever, whatever.
 
     Takes as long as there are hours that were touched since they were rated, however many events.
     """
@@ -63,7 +69,6 @@ async def find_late_hours(  # noqa: PLR0913 - one for each thing that can be cho
         ahead_from=ahead_from,
         except_from=except_from,
         except_until=except_until,
-        **narrowed,
     )
     return [LateHour(**dict(row) | {"tokens": int(row["tokens"])}) for row in rows]
 
@@ -93,16 +98,40 @@ async def late_usage(connection: Connection, hours: Sequence[LateHour]) -> Anoma
     )
     by_hour = {late.hour: late for late in worst}
     first, end = hours[0].hour, hours[-1].hour + HOUR
+    gone = [late for late in hours if late.events_gone]
+    offenders = [*(_offender(row, by_hour[row["hour"]]) for row in rows), *map(_gone, gone)]
     return Anomaly(
         reason=LATE_USAGE,
-        events=sum(max(late.events, 0) for late in hours),
+        events=sum(late.events_unseen for late in hours),
         tokens=min(sum(max(late.tokens, 0) for late in hours), TOKENS_MAX),
         money_at_risk=None,
-        offenders=tuple(_offender(row, by_hour[row["hour"]]) for row in rows),
+        offenders=tuple(offenders[:_OFFENDERS_MAX]),
         hours=len(hours),
         first_hour=first,
         last_hour=end - HOUR,
-        advice=advice(LATE_USAGE, first, end),
+        advice=(_advice_on_gone(gone) if gone else "") + advice(LATE_USAGE, first, end),
+    )
+
+
+def _advice_on_gone(gone: Sequence[LateHour]) -> str:
+    events = sum(late.events_gone for late in gone)
+    return (
+        f"{events} events that were rated are gone from {len(gone)} of the hours, first "
+        f"{utc_text(gone[0].hour)}: find out who took them away, and put them back if they are owed, because "
+        "rating those hours takes them off the bill; then: "
+    )
+
+
+def _gone(late: LateHour) -> Offender:
+    return Offender(
+        auth_id=None,
+        resource_id=None,
+        model_id=None,
+        base_model=None,
+        events=0,
+        tokens=0,
+        money_at_risk=None,
+        detail=f"{utc_text(late.hour)}: {late.events_gone} events that run {late.run} rated are gone",
     )
 
 

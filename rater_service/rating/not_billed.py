@@ -17,13 +17,18 @@ from rater_service.prices.store import load_history
 from rater_service.rating.categories import over_categories
 from rater_service.rating.run import LATE_USAGE
 
+# What clients were given of answers that were not completed and have no usage. In runs it is no anomaly.
+UNBILLED_OUTPUT = "UNBILLED_OUTPUT"
+# How many tokens it is nobody knows.
+_WITHOUT_TOKENS = {"MISSING_USAGE", "COUNT_NOT_REPORTED", UNBILLED_OUTPUT}
+
 
 @dataclass(frozen=True, slots=True)
 class NotBilled:
-    """Events that are on no bill, for one reason, which is that of an anomaly.
+    """Events that are on no bill, or not whole, for one reason: that of an anomaly, or UNBILLED_OUTPUT.
 
-    tokens: prompt and completion. money_at_risk: what they would cost, USD, as far as a price can be assumed;
-    None: for none of them.
+    tokens: prompt and completion, as far as they are known. money_at_risk: what they would cost, USD, as far
+    as a price can be assumed; None: for none of them.
     """
 
     reason: str
@@ -79,7 +84,7 @@ def _parts(rows: list[asyncpg.Record], history: PriceHistory, late: Collection[d
 
 
 def _money(row: asyncpg.Record, history: PriceHistory) -> Decimal | None:
-    if row["model_id"] is None or row["reason"] == "MISSING_USAGE":
+    if row["model_id"] is None or row["reason"] in _WITHOUT_TOKENS:
         return None
     quote = history.resolve(row["model_id"], row["base_model"], row["hour"])
     if not isinstance(quote, Quote):

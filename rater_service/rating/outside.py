@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 from rater_service.database.database import Connection
 from rater_service.database.long_statements import fetch
-from rater_service.hours import HOUR, hour_of, utc_text
+from rater_service.hours import HOUR, LATE_MAX, hour_of, utc_text
 from rater_service.rating.advice import advice
 from rater_service.rating.late_usage import LateHour, find_late_hours, late_before
-from rater_service.rating.run import LATE_MAX, OUT_OF_TIME, TOKENS_MAX, Anomaly, Offender
+from rater_service.rating.run import OUT_OF_TIME, TOKENS_MAX, Anomaly, Offender
 
 # Clocks are set by hand now and then, but not to another hour.
 AHEAD_MAX = timedelta(hours=1)
@@ -43,9 +43,14 @@ class Outside:
 
 
 async def find_outside(
-    connection: Connection, now: datetime, outside: tuple[datetime, datetime] | None = None
+    connection: Connection,
+    now: datetime,
+    *,
+    outside: tuple[datetime, datetime] | None = None,
+    within: tuple[datetime, datetime] | None = None,
 ) -> Outside:
-    """Find it. now: the rater's clock, UTC-aware. outside: not in this window; None: anywhere.
+    """Find it. now: the rater's clock, UTC-aware. outside: not in this window, within: only there; None:
+    anywhere.
 
     Events are read only of hours that are to be rated yet and are ahead of the clock, or too old to be rated
     without being asked.
@@ -53,15 +58,18 @@ async def find_outside(
     found = await find_late_hours(
         connection, before=late_before(now), ahead_from=hour_of(now + AHEAD_MAX), outside=outside
     )
+    if within is not None:
+        found = [one for one in found if within[0] <= one.hour < within[1]]
     late = [one for one in found if one.hour < now]
     oldest = now - BEFORE_FIRST_SEEN_MAX
-    suspects = [one.hour for one in found if one.hour < oldest or one.hour > now]
+    suspects = [one for one in found if one.hour < oldest or one.hour > now]
     if not suspects:
         return Outside(tuple(late))
     rows = await fetch(
         connection,
         "rating/out_of_time",
-        window_start=suspects,
+        window_start=[one.hour for one in suspects],
+        unseen=[one.events_unseen for one in suspects],
         ahead_of=now + AHEAD_MAX,
         age=BEFORE_FIRST_SEEN_MAX,
     )

@@ -67,7 +67,7 @@ async def _rate_late(
     # Other prices for what was billed are for the window that was asked for.
     part = replace(request, window_start=window[0], window_end=window[1], reprice=False, names_outside=False)
     result, _ = await _rate_with_patience(connection, part, now)
-    logger.warning(
+    logger.info(
         "run %d took late usage along, %s to %s: %d events in all, bills changed by %s USD",
         result.run_id,
         *map(utc_text, window),
@@ -144,11 +144,13 @@ async def _rate_with_patience(
 
 
 def _taken_along(request: RateRequest, late: Sequence[LateHour], now: datetime) -> Sequence[LateHour]:
-    """Say which late hours a run rates as well."""
+    """Say which late hours a run rates as well: not those of which events are gone, which would be on no bill
+    any more.
+    """
     if request.mode is not Mode.ROUTINE or request.dry_run:
         return ()
     oldest = oldest_taken(now, request.late_max)
-    return [one for one in late if one.hour >= oldest]
+    return [one for one in late if one.hour >= oldest and not one.events_gone]
 
 
 async def _rate(
@@ -160,7 +162,7 @@ async def _rate(
     window = _window(request)
     outside, clocks = Outside(), tuple[Skew, ...]()
     if request.names_outside:
-        outside = await find_outside(connection, now, (request.window_start, request.window_end))
+        outside = await find_outside(connection, now, outside=(request.window_start, request.window_end))
         own_skew = skew_between(begun["knowledge_at"], asked_at, answered_at)
         clocks = await read_clocks(connection, own_skew)
     taken = _taken_along(request, outside.late, now)

@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from rater_service.events.producers import IncompleteProducer
-from rater_service.hours import HOUR, InvalidWindow, require_window, utc_text
+from rater_service.hours import HOUR, LATE_MAX, InvalidWindow, require_window, utc_text
 from rater_service.money import decimal_text
 
 WINDOW_MAX = timedelta(days=31)
@@ -23,8 +23,6 @@ OUT_OF_TIME = "OUT_OF_TIME"
 CLOCK_SKEW = "CLOCK_SKEW"
 # As many as the answer can hold.
 TOKENS_MAX = 2**63 - 1
-# How old usage may be that a routine run takes along: a month that is not invoiced yet, and some days.
-LATE_MAX = timedelta(days=35)
 REQUESTED_BY_LENGTH_MAX = 200
 WHAT_TO_DO_ABOUT_UNBILLED_OUTPUT = (
     "These clients left, or the answer broke off, before the model server said what it used. A few hundred "

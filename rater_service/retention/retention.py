@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 
 from rater_service.audit.audit import AuditRequest, audit
@@ -11,7 +11,7 @@ from rater_service.audit.findings import ADVICE, Finding
 from rater_service.database.database import Pool
 from rater_service.events.partitions import MOVED_EVENTS_MAX
 from rater_service.events.rejected import OpenEvent, list_open
-from rater_service.hours import InvalidWindow, require_whole_hour
+from rater_service.hours import InvalidWindow, require_whole_hour, utc_text
 from rater_service.rating.run import RUN_OVERLAP
 from rater_service.retention.old_events import OldEvents, OnProgress, fetch_of, read_old_events
 
@@ -73,7 +73,7 @@ def refuse_invalid_time(before: datetime, now: datetime) -> None:
     if before > latest:
         raise InvalidWindow(
             "before",
-            f"must not be after {latest.astimezone(UTC):%Y-%m-%dT%H:%MZ}: routine runs rate what follows",
+            f"must not be after {utc_text(latest)}: routine runs rate what follows",
         )
 
 
@@ -118,16 +118,18 @@ async def _unrated(pool: Pool, events: OldEvents) -> list[Reason]:
     if not rows:
         return []
     examples = [
-        f"{row['window_start']:%Y-%m-%dT%H:%MZ} (the last run began before its last event was stored)"
+        f"{utc_text(row['window_start'])} (the last run began before its last event was stored)"
         if row["run"]
-        else f"{row['window_start']:%Y-%m-%dT%H:%MZ} (never)"
+        else f"{utc_text(row['window_start'])} (never)"
         for row in rows[:EXAMPLES_MAX]
     ]
     return [obstacle(Obstacle.UNRATED_HOURS, _listed(f"{len(rows)} hours", examples, len(rows)))]
 
 
 async def _differences(pool: Pool, events: OldEvents, now: datetime, on_progress: OnProgress) -> list[Reason]:
-    result = await audit(pool, AuditRequest(*events.window), now, on_progress)
+    # What is wrong with other weeks keeps those, when it is their turn.
+    request = AuditRequest(*events.window, names_outside=False)
+    result = await audit(pool, request, now, on_progress)
     found = result.findings
     return [
         Reason(

@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from rater_service.database.database import Pool
+from rater_service.hours import LATE_MAX
 from rater_service.rating.rating import rate_window
-from rater_service.rating.run import LATE_MAX, RateRequest, RateResult, refuse_invalid
+from rater_service.rating.run import RateRequest, RateResult, refuse_invalid
 from rater_service.service.metrics import Metrics
 
 type Clock = Callable[[], datetime]

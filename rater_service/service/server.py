@@ -26,12 +26,12 @@ from rater_service.database.url_parameters import place_of
 from rater_service.errors import OperatorError
 from rater_service.events.partitions import keep_making_partitions, try_to_make_partitions
 from rater_service.followed_files import follow
+from rater_service.hours import LATE_MAX
 from rater_service.limits import CALLS_MAX, CHANNEL_OPTIONS
 from rater_service.prices.pricebook import NOTHING_ALLOWED, Allowed
 from rater_service.prices.store import read_timeline
 from rater_service.prices.watch import PriceWatch
 from rater_service.process_owner import process_owner
-from rater_service.rating.run import LATE_MAX
 from rater_service.rating.schedule import RatingSchedule
 from rater_service.service.call_guard import CallGuard
 from rater_service.service.database_watch import DatabaseWatch

@@ -1,7 +1,7 @@
 -- The hours whose usage is newer than their last run, or that no run has rated, oldest first; each with
 -- its last run and how much there is that the run did not see.
--- :since, :before: which hours (NULL: no such bound), and :ahead_from: those from there on as well (NULL: none); :except_from, :except_until: none of these (NULL: no such);
--- :auth_id, :resource_id, :model_id: only hours with such usage (NULL: no such condition).
+-- :since, :before: which hours (NULL: no such bound), and :ahead_from: those from there on as well (NULL: none);
+-- :except_from, :except_until: none of these (NULL: no such).
 WITH touched AS (
     SELECT DISTINCT window_start
     FROM touched_hour
@@ -23,11 +23,4 @@ CROSS JOIN LATERAL (
     WHERE hourly_usage.window_start = touched.window_start
 ) AS summed
 WHERE (summed.event_count, summed.tokens) <> (coalesce(rated.event_count, 0), coalesce(rated.tokens, 0))
-    AND (num_nonnulls(:auth_id::text, :resource_id::text, :model_id::text) = 0 OR EXISTS (
-        SELECT
-        FROM hourly_usage
-        WHERE hourly_usage.window_start = touched.window_start
-            AND (:auth_id IS NULL OR auth_id = :auth_id)
-            AND (:resource_id IS NULL OR resource_id = :resource_id)
-            AND (:model_id IS NULL OR model_id = :model_id)))
 ORDER BY touched.window_start

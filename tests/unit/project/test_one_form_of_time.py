@@ -10,6 +10,8 @@ import rater_service
 RATER = Path(rater_service.__file__).parent
 # It writes them. Tokens of pages are for nobody to read, and days of a report have no time.
 ALLOWED = {"hours.py", "bills/rated_usage.py", "views/report.py"}
+# Names of files and of partitions, which have no colon.
+NAMES = {"retention/archive.py", "events/partitions.py"}
 
 
 @pytest.mark.parametrize("method", ["isoformat", "strftime", "ctime"])
@@ -21,3 +23,23 @@ def test_times_are_written_by_one_function(method: str) -> None:
         if isinstance(node, ast.Attribute) and node.attr == method
     }
     assert found <= ALLOWED, "use rater_service.hours.utc_text"
+
+
+def test_no_time_is_formatted_by_a_pattern() -> None:
+    found = {
+        path.relative_to(RATER).as_posix()
+        for path in RATER.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if _pattern(node).startswith("%")
+    }
+    assert found <= NAMES, "use rater_service.hours.utc_text"
+
+
+def _pattern(node: ast.AST) -> str:
+    """Give how a value is to be formatted: `%H:%M` of `{moment:%H:%M}` and of `format(moment, "%H:%M")`."""
+    match node:
+        case ast.FormattedValue(format_spec=ast.JoinedStr(values=[ast.Constant(value=str(pattern)), *_])):
+            return pattern
+        case ast.Call(func=ast.Name(id="format"), args=[_, ast.Constant(value=str(pattern))]):
+            return pattern
+    return ""

@@ -384,6 +384,19 @@ async def test_events_after_the_last_run_are_late_while_a_routine_run_will_take_
     }
 
 
+async def test_late_usage_without_tokens_is_told_in_the_hours_that_are_audited_too(billed: Ledger) -> None:
+    """No rollup would show it."""
+    late = make_event(producer_seq=19, usage_found=False)
+    await report(billed.pool, status(last_seq=19, complete_until=NEXT_DAY), late, now=NOW)
+
+    result = await check(billed.pool, HOUR, HOUR + ONE_HOUR, now=NEXT_DAY + 5 * ONE_HOUR)
+
+    found = {one.kind: one.detail for one in result.findings.differences}
+    assert found[Finding.LATE_USAGE].startswith(
+        "1 events that run 1, the last over it, did not see: phoebe rate"
+    )
+
+
 async def test_hours_nobody_rated_yet_are_told(ledger: Ledger) -> None:
     await report(ledger.pool, status(last_seq=2, complete_until=NEXT_DAY), *numbered(1, 2))
     result = await check(ledger.pool, now=NOW)

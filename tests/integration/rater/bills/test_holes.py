@@ -116,6 +116,22 @@ async def test_a_bill_that_is_narrowed_down_lacks_what_it_is_about(holed: Ledger
         assert list((await holes(holed, wanted)).hours) == missing
 
 
+async def test_what_came_late_of_others_is_no_hole_of_a_customers_bill(ledger: Ledger) -> None:
+    await ledger.store(
+        make_event(), make_event(auth_id="bob"), make_event(auth_id="carol", usage_found=False)
+    )
+    await ledger.rate()
+    await ledger.store(make_event(auth_id="bob"), make_event(auth_id="bob", usage_found=False))
+
+    found = {}
+    for name in ("alice", "bob", "carol"):
+        wanted = Selection(WHOLE.window_start, WHOLE.window_end, auth_id=name)
+        lacks = await holes(ledger, wanted)
+        found[name] = (list(lacks.hours), lacks.unrated_events)
+
+    assert found == {"alice": ([], 0), "bob": ([HOUR], 2), "carol": ([], 0)}
+
+
 async def test_a_bill_of_the_past_lacks_the_hours_that_no_run_had_rated_by_then(ledger: Ledger) -> None:
     await ledger.store(make_event(), make_event(HOUR + ONE_HOUR))
     await ledger.rate()
@@ -158,3 +174,50 @@ async def test_what_has_a_price_by_now_is_told_with_it(ledger: Ledger) -> None:
 async def test_of_late_usage_of_a_rollup_only_what_it_lacks_is_told(holed: Ledger) -> None:
     await holed.store(make_event(HOUR + ONE_HOUR, prompt_tokens=200))
     assert await not_billed(holed) == {"LATE_USAGE": (3, 2 * COST + Decimal("0.000043"))}
+
+
+async def test_usage_that_lacks_a_count_and_output_without_usage_are_told(
+    ledger: Ledger, database_url: str, capsys: Capture
+) -> None:
+    left = {"usage_found": False, "outcome": "aborted"}
+    await ledger.store(
+        make_event(prompt_tokens=None, cached_tokens=None),
+        make_event(auth_id="bob", completion_tokens=None, usage_partial=True),
+        make_event(model_id="no/price", usage_partial=True),
+        *(make_event(answer_bytes=size, **left) for size in (0, 10, 20_000)),
+    )
+    await ledger.rate()
+
+    assert await not_billed(ledger) == {
+        "COUNT_NOT_REPORTED": (2, None),
+        "UNBILLED_OUTPUT": (2, None),
+        "UNPRICED": (1, None),
+    }
+    await phoebe(database_url, "report", *DAY)
+    assert "UNBILLED_OUTPUT" in capsys.readouterr().out
+
+
+async def test_what_a_rollup_of_a_fine_tune_lacks_is_told_at_the_price_of_its_own_base(
+    ledger: Ledger,
+) -> None:
+    tuned = {"model_id": "ft:x"}
+    await ledger.store(
+        make_event(base_model="meta/base-a", **tuned), *(make_event(**tuned) for _ in range(2))
+    )
+    await ledger.rate()
+    # Two without a base have no price. At that of the others they would be worth something.
+    assert await not_billed(ledger) == {"UNPRICED": (2, None)}
+
+    await ledger.store(make_event(base_model="meta/base-a", **tuned))
+    assert await not_billed(ledger) == {"UNPRICED": (2, None), "LATE_USAGE": (1, COST * 3 / 2)}
+
+
+async def test_what_is_ambiguous_now_and_was_billed_before_is_told_without_what_is_billed(
+    ledger: Ledger,
+) -> None:
+    tuned = {"model_id": "ft:x"}
+    await ledger.store(*(make_event(base_model="meta/base-a", **tuned) for _ in range(3)))
+    await ledger.rate()
+    await ledger.store(make_event(base_model="meta/base-b", **tuned))
+
+    assert await not_billed(ledger) == {"AMBIGUOUS_BASE": (1, 3 * COST)}

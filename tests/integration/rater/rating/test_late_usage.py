@@ -9,7 +9,7 @@ import pytest
 
 from rater_service.database.database import Pool, open_pool
 from rater_service.events.store import store_events
-from rater_service.rating.late_usage import ANYTHING, find_late_hours
+from rater_service.rating.late_usage import find_late_hours
 from rater_service.rating.rating import rate_window
 from rater_service.rating.run import Mode, RateRequest, RateResult
 from rater_service.statements import bound
@@ -81,7 +81,8 @@ async def test_a_routine_run_rates_late_hours_in_runs_of_their_own_and_says_so(
     rated: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     await rated.store(make_event(), make_event(HOUR + ONE_HOUR), make_event(HOUR + 4 * ONE_HOUR))
-    result = await rate_elsewhere(rated, Mode.ROUTINE)
+    with caplog.at_level(logging.INFO):
+        result = await rate_elsewhere(rated, Mode.ROUTINE)
     assert result.anomalies == ()
     assert [(run.window_start, run.window_end, run.events_rated) for run in result.late_runs] == [
         (HOUR, HOUR + 2 * ONE_HOUR, 4),
@@ -104,6 +105,25 @@ async def test_what_is_older_than_a_routine_run_takes_along_is_named(rated: Ledg
     assert [run.window_start for run in result.late_runs] == [HOUR]
     (anomaly,) = result.anomalies
     assert (anomaly.reason, anomaly.first_hour, anomaly.events) == ("LATE_USAGE", HOUR - ONE_HOUR, 1)
+
+
+async def test_hours_of_which_events_are_gone_are_named_and_stay_on_the_bill(rated: Ledger) -> None:
+    await rated.pool.execute("DELETE FROM billing_event WHERE auth_id = 'bob'")
+    await rated.store(make_event(HOUR + ONE_HOUR))
+
+    result = await rate_elsewhere(rated, Mode.ROUTINE)
+
+    assert [run.window_start for run in result.late_runs] == [HOUR + ONE_HOUR]
+    assert [row["auth_id"] for row in await rated.rollups()] == ["alice", "bob", "alice"]
+    (anomaly,) = result.anomalies
+    assert (anomaly.reason, anomaly.events, anomaly.hours) == ("LATE_USAGE", 0, 1)
+    assert [one.detail for one in anomaly.offenders] == [
+        "2026-11-20T10:00:00Z: 1 events that run 1 rated are gone"
+    ]
+    assert anomaly.advice.startswith(
+        "1 events that were rated are gone from 1 of the hours, first 2026-11-20T10"
+    )
+    assert anomaly.advice.endswith("phoebe rate --since 2026-11-20T10:00:00Z --until 2026-11-20T11:00:00Z")
 
 
 async def test_hours_that_the_next_routine_run_rates_anyway_are_not_late(ledger: Ledger) -> None:
@@ -135,6 +155,18 @@ async def test_marks_are_forgotten_once_every_batch_of_their_time_has_ended(rate
     assert await rated.pool.fetchval("SELECT count(*) FROM touched_hour") == 0
     await rated.store(make_event())
     assert await late(rated.pool) == [(HOUR, 1)]
+
+
+async def test_marks_of_hours_that_no_run_rates_again_go_once_their_sums_are_rated(rated: Ledger) -> None:
+    await rated.store(make_event(HOUR - ONE_HOUR), make_event(HOUR - 2 * ONE_HOUR))
+    await rated.rate(HOUR - ONE_HOUR)
+    await rated.pool.execute("UPDATE touched_hour SET touched_in = touched_in - interval '14 hours'")
+
+    await rated.rate(HOUR + 5 * ONE_HOUR, now=NOW, mode=Mode.BACKFILL)
+
+    marked = await rated.pool.fetch("SELECT window_start FROM touched_hour")
+    assert [row["window_start"] for row in marked] == [HOUR - 2 * ONE_HOUR]
+    assert await late(rated.pool) == [(HOUR - 2 * ONE_HOUR, 1)]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +213,6 @@ async def test_late_hours_are_found_by_their_marks_and_the_sums_of_these_hours_a
         except_from=None,
         except_until=None,
         ahead_from=None,
-        **ANYTHING,
     )
     found = await plan(rated.pool, asked)
     assert "Seq Scan on hourly_usage" not in found

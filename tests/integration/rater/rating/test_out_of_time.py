@@ -115,6 +115,31 @@ async def test_rating_its_hour_on_purpose_settles_it(
     assert await named(ledger) == {}
 
 
+@pytest.mark.parametrize("hour", [FAR, LONG_AGO])
+async def test_what_comes_after_its_hour_was_rated_on_purpose_is_named_alone(
+    ledger: Ledger, hour: datetime
+) -> None:
+    await heard(ledger, status())
+    await ledger.store(make_event(hour), make_event(hour))
+    await rate_window(
+        ledger.pool, RateRequest(hour, hour + ONE_HOUR, "a test", Mode.BACKFILL, ahead=True), NOW
+    )
+
+    await ledger.store(make_event(hour))
+
+    assert {reason: anomaly.events for reason, anomaly in (await named(ledger)).items()} == {"OUT_OF_TIME": 1}
+
+
+async def test_late_usage_of_an_hour_with_settled_events_out_of_time_is_still_late(ledger: Ledger) -> None:
+    await heard(ledger, status())
+    await ledger.store(make_event(LONG_AGO), make_event(LONG_AGO))
+    await rate_window(ledger.pool, RateRequest(LONG_AGO, LONG_AGO + ONE_HOUR, "a test", Mode.BACKFILL), NOW)
+
+    await ledger.store(make_event(LONG_AGO, producer_id="without-status"))
+
+    assert {reason: anomaly.events for reason, anomaly in (await named(ledger)).items()} == {"LATE_USAGE": 1}
+
+
 async def test_an_hour_that_has_not_come_is_rated_only_on_purpose(ledger: Ledger, database_url: str) -> None:
     await ledger.store(make_event(FAR))
     with pytest.raises(InvalidWindow, match="running hour"):

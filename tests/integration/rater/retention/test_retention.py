@@ -110,6 +110,31 @@ async def test_an_event_that_is_kept_aside_keeps_those_of_its_hours(old: Ledger)
     }
 
 
+async def test_late_usage_and_wrong_times_of_other_weeks_keep_no_week(old: Ledger) -> None:
+    late, in_2005, in_2099 = BEFORE + 5 * ONE_HOUR, OLDEST_WEEK.replace(2005), OLDEST_WEEK.replace(2099)
+    for number, at in enumerate((late, in_2005, in_2099), 11):
+        # Their ids are of the week of BEFORE, where they stand.
+        event = timed_event(at, number, request_id=timed_event(BEFORE, number).request_id)
+        assert await store(old.pool, event, at=NOW) == [Fate.STORED]
+    assert {"LATE_USAGE", "OUT_OF_TIME"} <= set(
+        (await audit(old.pool, AuditRequest(), NOW)).findings.difference_counts
+    )
+
+    verdicts = await judge(old.pool, BEFORE)
+
+    assert kinds(verdicts) == {"2026w45": set(), "2026w46": set()}
+
+
+async def test_late_usage_of_a_week_keeps_it(old: Ledger) -> None:
+    late = timed_event(OLDEST_WEEK + ONE_HOUR, 11, usage_found=False)
+    assert await store(old.pool, late, at=NOW) == [Fate.STORED]
+
+    assert kinds(await judge(old.pool, BEFORE)) == {
+        "2026w45": {"UNRATED_HOURS", "LATE_USAGE"},
+        "2026w46": {"OLDER_EVENTS_STAY"},
+    }
+
+
 async def test_what_was_accepted_is_kept_with_what_was_pruned(old: Ledger) -> None:
     await old.force("UPDATE producer SET lost_rows = 1")
     for verdict in await judge(old.pool, BEFORE, ["LOST_SPOOL_ROWS"]):
