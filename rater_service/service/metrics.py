@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 # As often as most Prometheus servers ask.
 REFRESH_S = 15.0
+# Late usage is looked for in every hour that was touched and, where times are wrong, in events.
+OUTSIDE_REFRESH_S = 300.0
 _RUN_SECONDS = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800)
 _PRODUCER_GAUGES = {
     "spooled_events": ("phoebe_producers_spooled_events", "Events that wait in spools, by their last word."),
@@ -41,7 +43,7 @@ _PRODUCER_GAUGES = {
         "The clock of the producer whose clock is furthest from the rater's, less the rater's.",
     ),
 }
-_GAUGES = _PRODUCER_GAUGES | {
+_OUTSIDE_GAUGES = {
     "late_hours": (
         "phoebe_late_usage_hours",
         "Hours before those of routine runs with usage that their last run did not see, or no run.",
@@ -51,11 +53,17 @@ _GAUGES = _PRODUCER_GAUGES | {
         "phoebe_out_of_time_events",
         "Events more than an hour ahead of the rater's clock, or older than their producer can be.",
     ),
-    "rater_skew_seconds": (
-        "phoebe_rater_clock_skew_seconds",
-        "The clock of the rater's machine less the database's.",
-    ),
 }
+_GAUGES = (
+    _PRODUCER_GAUGES
+    | _OUTSIDE_GAUGES
+    | {
+        "rater_skew_seconds": (
+            "phoebe_rater_clock_skew_seconds",
+            "The clock of the rater's machine less the database's.",
+        ),
+    }
+)
 _STATES = ("running", "stopped", "retired")
 
 
@@ -149,6 +157,7 @@ class Metrics:
         self._gauges = {
             column: Gauge(name, text, registry=self.registry) for column, (name, text) in _GAUGES.items()
         }
+        self._outside_due_s = time.monotonic()
 
     def note_task(self, name: str, up: bool) -> None:
         """Note whether a background task is up."""
@@ -213,15 +222,21 @@ class Metrics:
         self._unbilled_output_bytes.labels(mode).set(result.unbilled_output_bytes)
 
     async def keep_fresh(self, pool: Pool) -> NoReturn:
-        """Read the gauges from the database again and again, until cancelled."""
+        """Read the gauges from the database again and again, some less often, until cancelled."""
         while True:
-            await self.refresh(pool)
+            await self.refresh(pool, outside=time.monotonic() >= self._outside_due_s)
             await asyncio.sleep(REFRESH_S)
 
-    async def refresh(self, pool: Pool) -> None:
-        """Read the gauges from the database. While it can't be asked they stay as they are."""
+    async def refresh(self, pool: Pool, *, outside: bool = True) -> None:
+        """Read the gauges from the database. While it can't be asked they stay as they are.
+
+        outside: also those of late usage and of events out of time.
+        """
         try:
             await self._read(pool)
+            if outside:
+                await self._read_outside(pool)
+                self._outside_due_s = time.monotonic() + OUTSIDE_REFRESH_S
         except (OperatorError, *OPERATOR_ERRORS) as error:
             self._gauges_fresh.set(0)
             logger.warning("the gauges can't be read from the database: %s", reason(error))
@@ -236,17 +251,20 @@ class Metrics:
             self._producers.labels(state).set(row[state])
         for run in await pool.fetch(*bound("service/metrics_runs")):
             self._last_success.labels(run["mode"].lower()).set(run["finished_at"].timestamp())
+        for column in _PRODUCER_GAUGES:
+            self._gauges[column].set(row[column])
+        self._gauges["rater_skew_seconds"].set((await machine_skew(pool)).total_seconds())
+
+    async def _read_outside(self, pool: Pool) -> None:
         async with pool.snapshot() as connection:
-            outside = await find_outside(connection, now)
+            outside = await find_outside(connection, datetime.now(UTC))
         found = {
-            **{column: row[column] for column in _PRODUCER_GAUGES},
             "late_hours": len(outside.late),
-            "late_events": sum(max(late.events, 0) for late in outside.late),
+            "late_events": sum(late.events_unseen for late in outside.late),
             "out_of_time_events": sum(stray.events for stray in outside.strays),
-            "rater_skew_seconds": (await machine_skew(pool)).total_seconds(),
         }
-        for column, gauge in self._gauges.items():
-            gauge.set(found[column])
+        for column in _OUTSIDE_GAUGES:
+            self._gauges[column].set(found[column])
 
     async def page(self, headers: Mapping[str, str]) -> Answer:
         """Write the metrics out, in the format that was asked for."""

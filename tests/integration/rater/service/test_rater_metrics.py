@@ -15,6 +15,7 @@ from rater_service.database.database import Pool
 from rater_service.errors import OperatorError
 from rater_service.events.producers import retire_producer
 from rater_service.events.store import store_events
+from rater_service.service import metrics as rater_metrics
 from rater_service.service.metrics import Metrics
 from rater_service.service.metrics_endpoint import metrics_endpoint
 from rater_service.service.server import ServerSettings, running_server, serve
@@ -129,6 +130,27 @@ async def test_gauges_tell_of_what_no_run_has_seen_and_of_clocks(ledger: Ledger)
     skew_s = value(metrics, "phoebe_rater_clock_skew_seconds")
     assert skew_s is not None
     assert abs(skew_s) < 5
+
+
+async def test_what_no_run_has_seen_is_looked_for_less_often_than_the_rest(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rater_metrics, "REFRESH_S", 0)
+    metrics = Metrics()
+    keeping = asyncio.create_task(metrics.keep_fresh(ledger.pool))
+    try:
+        async with asyncio.timeout(20):
+            while value(metrics, "phoebe_gauges_fresh") != 1:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+            await ledger.store(make_event(HOUR))
+            await report(ledger.pool, status(spooled=5))
+            while value(metrics, "phoebe_producers_spooled_events") != 5:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    finally:
+        keeping.cancel()
+    assert value(metrics, "phoebe_late_usage_hours") == 0
+    await metrics.refresh(ledger.pool)
+    assert value(metrics, "phoebe_late_usage_hours") == 1
 
 
 async def test_gauges_stay_while_the_database_is_away(pool: Pool) -> None:
