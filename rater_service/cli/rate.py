@@ -43,7 +43,7 @@ from rater_service.rating.run import (
     refuse_invalid,
 )
 from rater_service.views.runs import run_json, show_findings, summary
-from rater_service.views.terminal import OnPart, complain, reported_progress, write, write_json
+from rater_service.views.terminal import OnPart, complain, log_to_stderr, reported_progress, write, write_json
 
 # Ten years and more; a typing error in a year should not rate emptiness for minutes.
 RUNS_MAX = 120
@@ -134,9 +134,13 @@ def rate(  # noqa: PLR0913 - one parameter per option
     rated. Running it again changes nothing. Every event of the window is counted once; those that may be owed
     but could not be billed are listed by name, with the money at risk, in USD, and with what to do.
 
+    What needs a human is also logged, a line each, with what to do next.
+
     Exit codes: 0 all is well; 1 failure, nothing was changed (of several runs: by the one that failed and
     those after it); 2 rated, but something needs a human.
     """
+    # What needs a human, as one line each; tables are the result.
+    log_to_stderr()
     now = datetime.now(UTC)
     chosen = Mode.ROUTINE if since is None else Mode.BACKFILL
     request = RateRequest(

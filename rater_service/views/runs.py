@@ -9,13 +9,11 @@ from rater_service.hours import utc_text
 from rater_service.money import decimal_text, exact_sum
 from rater_service.rating.run import (
     INCOMPLETE_HOURS,
-    WHAT_TO_DO_ABOUT_UNBILLED_OUTPUT,
-    Anomaly,
     BillChange,
     RateRequest,
     RateResult,
 )
-from rater_service.views.terminal import write, write_table
+from rater_service.views.terminal import write_table
 
 
 def run_json(request: RateRequest, result: RateResult) -> dict[str, object]:
@@ -46,32 +44,30 @@ def summary(results: Sequence[RateResult], *, dry_run: bool) -> str:
 
 
 def show_findings(result: RateResult, *, bills: bool, dry_run: bool) -> None:
-    """Show what in a run needs a human and, if asked for, whose bills it changes."""
+    """Show the names behind what needs a human in a run and, if asked for, whose bills it changes.
+
+    How much it is and what to do about it is logged, and not said here as well.
+    """
     if bills and result.changes.auth_ids:
         _show_changes(result, dry_run=dry_run)
     for anomaly in result.anomalies:
         if anomaly.reason == INCOMPLETE_HOURS:
-            _show_incomplete(result, anomaly)
+            _show_incomplete(result)
             continue
         write_table(
-            _headline(anomaly),
+            f"{anomaly.reason}: whose events, most first",
             ("auth_id", "resource_id", "model_id", "base_model", "events", "tokens", "USD at risk", "detail"),
             (tuple(asdict(offender).values()) for offender in anomaly.offenders),
         )
-        write(f"next: {anomaly.advice}")
     if result.unbilled_output_events:
         _show_unbilled_output(result)
 
 
 def _show_unbilled_output(result: RateResult) -> None:
-    write(
-        f"not billed: {result.unbilled_output_auth_count} customers were given "
-        f"{result.unbilled_output_bytes} bytes of {result.unbilled_output_events} answers without usage. "
-        f"{WHAT_TO_DO_ABOUT_UNBILLED_OUTPUT}."
-    )
     by_auth = result.unbilled_output_by_auth
     write_table(
-        f"the first {len(by_auth)}, most bytes first",
+        f"answers without usage: the first {len(by_auth)} of {result.unbilled_output_auth_count} customers, "
+        "most bytes first",
         ("auth_id", "answers", "bytes", "most of them from"),
         (tuple(asdict(customer).values()) for customer in by_auth),
     )
@@ -106,17 +102,13 @@ def _change_row(name: str | None, change: BillChange) -> tuple[str | int | Decim
     )
 
 
-def _show_incomplete(result: RateResult, anomaly: Anomaly) -> None:
-    write(
-        f"{INCOMPLETE_HOURS}: {result.incomplete_producer_count} producers may still have events for the "
-        "window's complete hours"
-    )
+def _show_incomplete(result: RateResult) -> None:
     write_table(
-        f"the first {len(result.incomplete_producers)}, furthest behind first",
+        f"{INCOMPLETE_HOURS}: the first {len(result.incomplete_producers)} of "
+        f"{result.incomplete_producer_count} producers, furthest behind first",
         ("producer_id", "complete until", "spooled", "open", "last seen"),
         (_incomplete_row(producer) for producer in result.incomplete_producers),
     )
-    write(f"next: {anomaly.advice}")
 
 
 def _incomplete_row(producer: IncompleteProducer) -> tuple[str | int | None, ...]:
@@ -128,8 +120,3 @@ def _incomplete_row(producer: IncompleteProducer) -> tuple[str | int | None, ...
         producer.open_exchanges,
         utc_text(producer.last_seen),
     )
-
-
-def _headline(anomaly: Anomaly) -> str:
-    money = "" if anomaly.money_at_risk is None else f", {decimal_text(anomaly.money_at_risk)} USD at risk"
-    return f"{anomaly.reason}: {anomaly.events} events, {anomaly.tokens} tokens{money}, {anomaly.when()}"

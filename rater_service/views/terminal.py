@@ -72,10 +72,10 @@ def told_progress(doing: str) -> Iterator[Callable[[str], None]]:
         yield lambda step: status.console.print(printable(step), soft_wrap=True)
 
 
-def log_to_stderr(level: str) -> None:
+def log_to_stderr(level: str = "NOTSET") -> None:
     """Send Phoebe's log records of this level ("INFO") and above to standard error, with UTC times.
 
-    Of the libraries' only warnings and errors: theirs tell of their own workings.
+    Of the libraries' only warnings and errors: theirs tell of their own workings. NOTSET: of Phoebe's, too.
     """
     handler = logging.StreamHandler()
     formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")

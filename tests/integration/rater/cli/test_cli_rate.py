@@ -3,7 +3,10 @@
 import asyncio
 import getpass
 import json
+import re
 import socket
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -39,17 +42,19 @@ async def test_a_scheduler_gets_one_line(ledger: Ledger, database_url: str, caps
 
 
 async def test_late_usage_is_rated_by_a_routine_run_and_named_beyond_its_bound(
-    ledger: Ledger, database_url: str, capsys: Capture
+    ledger: Ledger, database_url: str, capsys: Capture, caplog: pytest.LogCaptureFixture
 ) -> None:
     this_hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     await ledger.store(make_event(this_hour - 3 * DAY), make_event(this_hour - 5 * DAY))
     assert await rate(database_url, "--late-days", "4") == 2
-    first, late, title, *_, advice = capsys.readouterr().out.splitlines()
+    first, late, title, *_ = capsys.readouterr().out.splitlines()
     assert first.startswith("run 1: ")
     assert late.startswith("late usage was rated, too: run 2: ")
     assert "1 events = 1 rated" in late
-    assert title.startswith("LATE_USAGE: 1 events, 110 tokens, in the hour ")
-    command = advice.removeprefix("next: phoebe rate ").split()
+    assert title.strip() == "LATE_USAGE: whose events, most first"
+    (line,) = (record.message for record in caplog.records if record.levelname == "ERROR")
+    assert "LATE_USAGE: 1 events, 110 tokens; most of all auth_id 'alice'" in line
+    command = line.rpartition("next: phoebe rate ")[2].split()
     assert await rate(database_url, *command) == 0
     assert await rate(database_url) == 0
     assert len(await ledger.rollups()) == 2
@@ -186,3 +191,36 @@ async def test_every_kind_of_anomaly_is_logged_as_an_error_kept_and_makes_exit_c
     assert [record.levelname for record in caplog.records if reason in record.message] == ["ERROR"]
     kept = await ledger.pool.fetchval("SELECT anomalies FROM rating_run ORDER BY id DESC LIMIT 1")
     assert [anomaly["reason"] for anomaly in json.loads(kept)] == [reason]
+
+
+async def test_what_needs_a_human_is_said_once_in_the_log_and_its_names_in_a_table(
+    ledger: Ledger, database_url: str
+) -> None:
+    await ledger.store(
+        make_event(model_id="nobody/knows"),
+        make_event(usage_found=False, outcome="aborted", answer_bytes=5000),
+        make_event(HOUR - ONE_HOUR),
+    )
+    command = (sys.executable, "-m", "rater_service.cli", "rate", *bounds(HOUR, HOUR + ONE_HOUR))
+    done = await asyncio.to_thread(
+        subprocess.run,
+        (*command, "--database-url", database_url),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    logged = done.stderr.splitlines()
+    levels = sorted(line.split()[1] for line in logged)
+    assert levels == ["ERROR", "ERROR", "WARNING"]
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", line) for line in logged)
+    for said in (
+        "UNPRICED: 1 events",
+        "add the price",
+        "LATE_USAGE: 1 events",
+        "phoebe_abort=drain",
+    ):
+        assert (done.stdout + done.stderr).count(said) == 1, said
+    assert done.stdout.count("nobody/knows") == 1
+    assert not re.search(r"\d\+00:00", done.stdout + done.stderr)

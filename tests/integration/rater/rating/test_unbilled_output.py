@@ -104,7 +104,7 @@ async def test_an_hour_that_is_rated_again_or_pruned_says_it_again(ledger: Ledge
 
 
 async def test_the_command_shows_it_and_what_to_do(
-    ledger: Ledger, database_url: str, capsys: Capture
+    ledger: Ledger, database_url: str, capsys: Capture, caplog: pytest.LogCaptureFixture
 ) -> None:
     await store_what_was_given(ledger)
     window = ["--since", HOUR.isoformat(), "--until", (HOUR + ONE_HOUR).isoformat()]
@@ -112,8 +112,9 @@ async def test_the_command_shows_it_and_what_to_do(
     await asyncio.to_thread(main, ["rate", *window, "--database-url", database_url])
 
     shown = capsys.readouterr().out
-    assert "4 customers were given 2074490 bytes of 8 answers without usage" in shown
-    assert "declare the model server" in shown
+    assert "4 customers were given 2074490 bytes of 8 answers without usage" in caplog.text
+    assert "declare the model server" in caplog.text
+    assert "answers without usage: the first 4 of 4 customers, most bytes first" in " ".join(shown.split())
     assert shown.index("bob") < shown.index("alice", shown.index("bob"))
 
 
