@@ -9,6 +9,7 @@ from collections.abc import Callable
 import asyncpg
 
 from rater_service.database.database import Connection
+from rater_service.errors import OperatorError
 
 type Tell = Callable[[str], None]
 
@@ -35,17 +36,26 @@ async def make_index(connection: Connection, name: str, table: str, definition: 
     """Make an index without keeping anybody from writing; on a table in partitions, for each of them.
 
     definition: what stands behind the table's name in CREATE INDEX. An index that an interrupted attempt left
-    behind is made again.
+    behind is made again. Raises OperatorError if it is not valid in the end.
     """
+    if await connection.fetchval("SELECT relkind = 'p' FROM pg_class WHERE oid = $1::regclass", table):
+        await _make_in_partitions(connection, name, table, definition, tell)
+    else:
+        await _make_plain_index(connection, name, table, definition)
+    if not await _is_valid(connection, name):
+        raise OperatorError(f"the index {name} is not valid yet: run `phoebe migrate` again")
+
+
+async def _make_in_partitions(
+    connection: Connection, name: str, table: str, definition: str, tell: Tell
+) -> None:
+    # On the table alone it is not valid until every partition has its part. From here on new partitions get
+    # one by themselves: those that are listed now are all the others.
+    await connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON ONLY {table} {definition}")
     partitions = await connection.fetch(
         "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = $1::regclass ORDER BY 1",
         table,
     )
-    if not partitions:
-        await _make_plain_index(connection, name, table, definition)
-        return
-    # On the table alone it is not valid until every partition has its part.
-    await connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON ONLY {table} {definition}")
     for number, partition in enumerate(partitions, 1):
         tell(f"index {name}: partition {number} of {len(partitions)}")
         part = f"{partition['name']}_{name.removeprefix(f'{table}_')}"
@@ -56,12 +66,17 @@ async def make_index(connection: Connection, name: str, table: str, definition: 
 
 
 async def _make_plain_index(connection: Connection, name: str, table: str, definition: str) -> None:
-    valid = await connection.fetchval(
-        "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", name
-    )
-    if valid is False:
+    if await _is_valid(connection, name) is False:
         await _wait_long(connection, f"DROP INDEX CONCURRENTLY {name}")
     await _wait_long(connection, f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {table} {definition}")
+
+
+async def _is_valid(connection: Connection, index: str) -> bool | None:
+    """Tell whether an index can be used; None: there is none of this name."""
+    valid: bool | None = await connection.fetchval(
+        "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", index
+    )
+    return valid
 
 
 async def _wait_long(connection: Connection, statement: str) -> None:

@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import asyncpg
 import pytest
 
+from migrations.long_work import make_index
 from rater_service.database.database import Connection, Pool, open_pool
 from rater_service.database.revisions import Phase, load_revisions
 from rater_service.database.schema import (
@@ -335,3 +337,47 @@ async def test_an_index_is_made_while_events_are_stored_and_again_if_it_was_cut_
     assert set(await fetch(database_url, valid)) == {(True, False)}
     assert set(fates) == {Fate.STORED}
     assert any(line.startswith("index billing_event_later: partition 1 of ") for line in said)
+
+
+class PartitionComesMeanwhile:
+    """A session in which another one makes a partition as soon as the partitions are listed."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+    async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        rows = await self._connection.fetch(query, *arguments)
+        await self._connection.execute("CREATE TABLE many_2 PARTITION OF many FOR VALUES IN (2)")
+        return rows
+
+
+async def test_an_index_is_valid_although_a_partition_comes_while_it_is_made(pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        await connection.execute("CREATE TABLE many (id bigint) PARTITION BY LIST (id)")
+        await connection.execute("CREATE TABLE many_1 PARTITION OF many FOR VALUES IN (1)")
+        session = cast("Connection", PartitionComesMeanwhile(connection))
+
+        await make_index(session, "many_id", "many", "(id)", print)
+
+        indexes = await connection.fetch(
+            "SELECT indrelid::regclass::text, indisvalid FROM pg_index"
+            " WHERE indrelid::regclass::text LIKE 'many%' ORDER BY 1"
+        )
+    assert [tuple(index) for index in indexes] == [("many", True), ("many_1", True), ("many_2", True)]
+
+
+async def test_an_index_that_is_not_valid_in_the_end_is_no_success(pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        await connection.execute("CREATE TABLE many (id bigint) PARTITION BY LIST (id)")
+        await connection.execute("CREATE TABLE many_1 PARTITION OF many FOR VALUES IN (1)")
+        await connection.execute("CREATE INDEX many_id ON ONLY many (id)")
+        await connection.execute("CREATE INDEX many_1_id ON many_1 (id)")
+        await connection.execute("ALTER INDEX many_id ATTACH PARTITION many_1_id")
+        await connection.execute(
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'many_id'::regclass"
+        )
+        with pytest.raises(OperatorError, match=r"many_id is not valid yet: run `phoebe migrate` again"):
+            await make_index(connection, "many_id", "many", "(id)", print)
