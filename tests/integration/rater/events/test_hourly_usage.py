@@ -215,13 +215,6 @@ async def test_as_many_tokens_as_a_rollup_holds_are_billed(ledger: Ledger) -> No
 
 
 DAMAGES = [
-    "UPDATE hourly_usage SET event_count = event_count + 1 WHERE auth_id = 'bob'",
-    "UPDATE hourly_usage SET prompt_tokens = prompt_tokens + 1, cached_tokens = 0 WHERE auth_id = 'bob'",
-    "UPDATE hourly_usage SET completion_tokens = 0 WHERE auth_id = 'bob'",
-    "UPDATE hourly_usage SET billable_prompt_tokens = 0 WHERE auth_id = 'bob'",
-    "UPDATE hourly_usage SET auth_id = NULL WHERE auth_id = 'bob'",
-    "UPDATE hourly_usage SET completed = false WHERE auth_id = 'bob'",
-    "UPDATE hourly_usage SET window_start = window_start - interval '1 hour' WHERE auth_id = 'bob'",
     "DELETE FROM hourly_usage WHERE auth_id = 'bob'",
     "DELETE FROM hourly_usage",
     "INSERT INTO hourly_usage SELECT (jsonb_populate_record(h, jsonb_build_object('auth_id', 'nobody'))).*"
@@ -243,6 +236,39 @@ async def test_sums_that_are_wrong_are_found_and_made_again(ledger: Ledger, stat
     assert rebuilt.difference_count == len(rebuilt.differences) > 0
     assert await kept_sums(ledger.pool) == await counted_sums(ledger.pool)
     assert (await check(ledger.pool)).proven
+
+
+# What a value becomes that somebody has changed, by its type.
+CHANGED = {
+    "bigint": "{} + 1",
+    "numeric": "{} + 1",
+    "boolean": "NOT {}",
+    "text": "'other'",
+    "timestamp with time zone": "{} - interval '1 hour'",
+}
+# They say when the events of a sum came, and no bill depends on them.
+WHEN_STORED = {"first_stored_at", "last_stored_at"}
+
+
+async def test_a_wrong_value_in_any_column_of_the_sums_is_found_and_made_again(ledger: Ledger) -> None:
+    pool = ledger.pool
+    await store_events(pool, unnumbered("alice", "bob", "bob"), LONG_AGO)
+    await ledger.rate()
+    # By hand anything can be written.
+    for check_name in await pool.fetch(
+        "SELECT conname FROM pg_constraint WHERE conrelid = 'hourly_usage'::regclass AND contype = 'c'"
+    ):
+        await pool.execute(f"ALTER TABLE hourly_usage DROP CONSTRAINT {check_name['conname']}")
+    columns = await pool.fetch(
+        "SELECT column_name AS name, data_type AS type FROM information_schema.columns"
+        " WHERE table_schema = current_schema() AND table_name = 'hourly_usage' ORDER BY ordinal_position"
+    )
+    for name, kind in (tuple(column) for column in columns if column["name"] not in WHEN_STORED):
+        changed = CHANGED[kind].format(name)
+        await damage(pool, f"UPDATE hourly_usage SET {name} = {changed} WHERE auth_id = 'bob'")
+        assert Finding.SUMS_DIFFER in counts(await check(pool)), name
+        await rebuild(pool, None, None)
+        assert await kept_sums(pool) == await counted_sums(pool), name
 
 
 async def test_the_audit_holds_bills_against_the_events_where_the_sums_are_wrong(ledger: Ledger) -> None:
