@@ -1,7 +1,7 @@
 """Gives the sums of a run their prices, by the books of its snapshot."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from itertools import groupby
 from typing import NamedTuple
@@ -11,10 +11,8 @@ import asyncpg
 from rater_service.database.database import Connection
 from rater_service.database.long_statements import fetch, run
 from rater_service.prices.history import PriceHistory, Quote
+from rater_service.prices.loadings import BEGINNING
 from rater_service.prices.resolution import NoPrice
-
-# Before every time there is: a book that is in force from the beginning comes first.
-BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 class PriceRow(NamedTuple):
