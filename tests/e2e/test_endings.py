@@ -15,6 +15,8 @@ import pytest
 from phoebe_proto.v1 import metering_pb2
 from rig.processes import free_port
 from tests.e2e.conftest import IDENTITY
+from tests.e2e.test_fair_share import dense
+from tests.e2e.test_slow_clients import MIB
 from tests.harness import engine as engines
 from tests.harness.engine import Engine, EngineRequest, Line, Script
 from tests.harness.engine_streams import DONE, ERROR, VLLM, VLLM_USAGE
@@ -492,6 +494,25 @@ def test_a_silent_engine_costs_an_http_2_connection_only_its_own_stream(
         "mute": ("upstream_error", None),
         "half": ("upstream_error", (7, 3)),
     }
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["with its end", "after its end"])
+def test_a_request_of_http_2_that_is_reset_while_it_is_looked_through_reaches_no_engine(
+    patient: Proxy, engine: Engine, rater: EventRecorder, at_once: bool
+) -> None:
+    engine.script = engines.document(ANSWER)
+    tag = f"h2-reset-{at_once}"
+    with Http2Client(patient) as client:
+        left = client.post(CHAT, {**IDENTITY, "X-Request-Id": tag}, dense(4 * MIB), resets=at_once)
+        if not at_once:
+            client.reset(left)
+        stays = client.post(CHAT, IDENTITY, STREAMING)
+        client.read_until(lambda: stays.ended)
+        event = tagged(rater, tag)
+
+    assert (event.outcome, event.HasField("status_code"), counts(event)) == ("aborted", False, None)
+    (asked,) = engine.requests
+    assert len(asked.body) < MIB
 
 
 def test_without_a_limit_an_engine_may_be_silent_for_as_long_as_it_likes(

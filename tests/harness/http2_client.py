@@ -50,12 +50,13 @@ class Http2Client:
         body: bytes,
         *,
         complete: bool = True,
+        resets: bool = False,
     ) -> Http2Stream:
         """Open a stream with a request. headers: in pairs, if one is to be given several times.
 
-        complete: whether the body ends with what is given.
+        complete: whether the body ends with what is given. resets: it is reset in the same bytes.
         """
-        return self.ask("POST", path, headers, body, complete=complete)
+        return self.ask("POST", path, headers, body, complete=complete, resets=resets)
 
     def ask(
         self,
@@ -65,6 +66,7 @@ class Http2Client:
         body: bytes,
         *,
         complete: bool = True,
+        resets: bool = False,
     ) -> Http2Stream:
         """The same with any method."""
         stream = Http2Stream(self._connection.get_next_available_stream_id())
@@ -73,9 +75,28 @@ class Http2Client:
         given = headers.items() if isinstance(headers, Mapping) else headers
         fields = [(name.lower(), value) for name, value in (*pseudo.items(), *given)]
         self._connection.send_headers(stream.stream_id, fields)
-        self._connection.send_data(stream.stream_id, body, end_stream=complete)
+        self._send_body(stream, body)
+        if complete:
+            self._connection.end_stream(stream.stream_id)
+        if resets:
+            self.reset(stream)
         self._flush()
         return stream
+
+    def _send_body(self, stream: Http2Stream, body: bytes) -> None:
+        """Send a body in frames, as the proxy gives room for them; the last one with what comes next."""
+        while len(body) > (room := self._room(stream)):
+            if room:
+                self._connection.send_data(stream.stream_id, body[:room])
+                body = body[room:]
+                self._flush()
+            else:
+                self._read()
+        self._connection.send_data(stream.stream_id, body)
+
+    def _room(self, stream: Http2Stream) -> int:
+        window = self._connection.local_flow_control_window(stream.stream_id)
+        return min(window, self._connection.max_outbound_frame_size)
 
     def reset(self, stream: Http2Stream) -> None:
         """Break a stream off, as a client does that has seen enough."""
@@ -91,11 +112,14 @@ class Http2Client:
     def read_until(self, condition: Callable[[], bool]) -> None:
         """Read what comes, on whatever stream, until a condition on the streams holds."""
         while not condition():
-            received = self._socket.recv(65536)
-            assert received, "the proxy closed the connection"
-            for event in self._connection.receive_data(received):
-                self._take(event)
-            self._flush()
+            self._read()
+
+    def _read(self) -> None:
+        received = self._socket.recv(65536)
+        assert received, "the proxy closed the connection"
+        for event in self._connection.receive_data(received):
+            self._take(event)
+        self._flush()
 
     def _take(self, event: h2.events.Event) -> None:
         stream = self._streams.get(getattr(event, "stream_id", None) or 0)

@@ -67,7 +67,7 @@ class Playbook:
     it admits all. held: names of hooks that are not completed before `release`. replayed: a flow that is sent
     again, in place of what a client sends.
 
-    refused: whether engines can't be connected to. connects_at_once: else they are not within the test.
+    refused: whether engines can't be connected to. connects_at_once: else they are not before `connects`.
     speaks_first: what an engine sends before it could be asked. unread: connections on which something waits
     that layers were not shown; all_unread: on all. waiting: what waits there, of which each hook that listens
     to an engine shows one piece. half_closes: whether half of a connection can be closed.
@@ -116,6 +116,7 @@ class Playbook:
         self.layer = http_layers.HttpLayer(made, http_layers.HTTPMode.transparent)
         self._events: deque[events.Event] = deque()
         self._held: list[commands.StartHook] = []
+        self._connecting: list[commands.OpenConnection] = []
         self._tls: dict[Connection, TlsEngine] = {}
         if self.replayed:
             self.layer.connections[self.client] = clientplayback.MockServer(self.replayed, made.fork())
@@ -145,6 +146,13 @@ class Playbook:
         released, self._held, self.held = self._held, [], set()
         for hook in released:
             self._run(hook)
+        self._work()
+
+    def connects(self) -> None:
+        """Let the connections to engines come that were held back."""
+        self.connects_at_once = True
+        for command in self._connecting:
+            self._open(command)
         self._work()
 
     async def play(self, addon: object) -> None:
@@ -242,6 +250,7 @@ class Playbook:
 
     def _open(self, command: commands.OpenConnection) -> None:
         if not self.connects_at_once:
+            self._connecting.append(command)
             return
         if self.refused:
             command.connection.error = "connection refused"

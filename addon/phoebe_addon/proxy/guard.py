@@ -85,7 +85,10 @@ class GuardedHttpStream(LeavableHttpStream):
         self.heard()
         forget_dead_connections(self.http_layer)
         self.flow.request.trailers = None  # mitmproxy can't send them on from HTTP/2 to HTTP/1
-        return (yield from super().make_server_connection())
+        if not (yield from super().make_server_connection()):
+            return False
+        # The client may have gone while the gate, the disk or the connection was waited for.
+        return not (yield from self.check_killed(True))
 
     def _refuse_at_last(self) -> Commands[None]:
         stage = self.exchange.stage

@@ -1,7 +1,7 @@
 """mitmproxy's HTTP/2 connections.
 
-Those to clients have a limit on what is begun only to be broken off. Those to engines tell the addon when an
-answer comes that nobody asked for.
+Those to clients have a limit on what is begun only to be broken off, and hear of each stream that is reset.
+Those to engines tell the addon when an answer comes that nobody asked for.
 """
 
 from typing import override
@@ -10,6 +10,8 @@ import h2.errors
 import h2.events
 from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.layers.http import _http2
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._events import ErrorCode, RequestProtocolError
 
 from phoebe_addon.proxy.unasked import engine_spoke_unasked
 
@@ -28,14 +30,27 @@ class BoundedHttp2Server(_http2.Http2Server):
     def handle_h2_event(self, event: h2.events.Event) -> layer.CommandGenerator[bool]:
         if isinstance(event, h2.events.RequestReceived):
             self._opened += 1
-        elif isinstance(event, h2.events.StreamReset) and not self._was_answered(event.stream_id):
-            self._reset += 1
-            if self._reset > _RESETS_MAX and 2 * self._reset > self._opened:
-                yield from self.protocol_error(
-                    "the client opens streams only to reset them", h2.errors.ErrorCodes.ENHANCE_YOUR_CALM
-                )
+        elif isinstance(event, h2.events.StreamReset):
+            if (yield from self._send_away_for_resets(event.stream_id)):
                 return True
+            if event.stream_id not in self.streams:
+                # h2 has read all that came before mitmproxy sees any of it. If a request ended and was reset
+                # in the same bytes, mitmproxy has taken its end for the stream's, and forgotten the stream.
+                error = RequestProtocolError(event.stream_id, "stream reset by client", ErrorCode.CANCEL)
+                yield ReceiveHttp(error)
         return (yield from super().handle_h2_event(event))
+
+    def _send_away_for_resets(self, stream_id: int) -> layer.CommandGenerator[bool]:
+        """Count a reset. Returns whether it was one too many, and the client is sent away."""
+        if self._was_answered(stream_id):
+            return False
+        self._reset += 1
+        if self._reset <= _RESETS_MAX or 2 * self._reset <= self._opened:
+            return False
+        yield from self.protocol_error(
+            "the client opens streams only to reset them", h2.errors.ErrorCodes.ENHANCE_YOUR_CALM
+        )
+        return True
 
     def _was_answered(self, stream_id: int) -> bool:
         """Whether an answer has begun on a stream."""

@@ -113,6 +113,11 @@ INSIDES: tuple[Inside, ...] = (
     ),
     *_all(
         Kind.CALLED,
+        f"{_HTTP}._base",
+        ReceiveHttp="It tells a stream what came of it: here that its client has reset it.",
+    ),
+    *_all(
+        Kind.CALLED,
         f"{_HTTP}._events",
         ErrorCode="Why an exchange is broken off.",
         RequestHeaders="A head on its way to an engine.",
@@ -258,7 +263,7 @@ INSIDES: tuple[Inside, ...] = (
     *_all(
         Kind.OVERRIDDEN,
         f"{_HTTP2}:Http2Server",
-        handle_h2_event="Ours counts streams that are opened and streams that are reset.",
+        handle_h2_event="Ours counts streams that are opened and that are reset, and tells of each reset.",
     ),
     *_all(Kind.OVERRIDDEN, f"{_HTTP2}:Http2Client", _handle_event="Ours notes what came last."),
     *_all(

@@ -38,10 +38,14 @@ class Peer:
         if data := self.connection.data_to_send():
             self.book.sends(data)
 
-    def asks(self) -> int:
+    def asks(self, *, resets: bool = False) -> int:
+        """Send a request. resets: it is reset in the same bytes as it ends in."""
         stream_id = self.connection.get_next_available_stream_id()
         self.connection.send_headers(stream_id, FIELDS)
+        self.flush()
         self.connection.send_data(stream_id, b"{}", end_stream=True)
+        if resets:
+            self.connection.reset_stream(stream_id, h2.errors.ErrorCodes.CANCEL)
         self.flush()
         return stream_id
 
@@ -66,6 +70,35 @@ def test_each_exchange_has_a_connection_of_its_own_to_an_engine_of_http_1() -> N
     assert book.closed == book.engines
     assert len(book.engines) == 2
     assert all(len(book.writes[engine]) == 1 for engine in book.engines)
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["with its end", "after its end"])
+def test_a_request_that_is_reset_before_it_is_admitted_is_not_asked(at_once: bool) -> None:
+    book = Playbook(alpn=b"h2", held={"request"})
+    peer = Peer(book)
+    stream_id = peer.asks(resets=at_once)
+    if not at_once:
+        peer.resets(stream_id)
+    assert book.hooks == ["requestheaders", "request"]
+
+    book.release()
+
+    assert book.engines == []
+    assert "error" in book.hooks
+    assert book.layer.streams == {}
+
+
+def test_a_request_that_is_reset_while_its_engine_is_connected_to_is_not_asked() -> None:
+    book = Playbook(alpn=b"h2", connects_at_once=False)
+    peer = Peer(book)
+    left, stays = peer.asks(), peer.asks()
+    peer.resets(left)
+
+    book.connects()
+
+    assert sorted(len(book.written(engine)) > 0 for engine in book.engines) == [False, True]
+    assert list(book.layer.streams) == [stays]
+    assert book.hooks.count("error") == 1
 
 
 def opened_and_reset(peer: Peer, count: int) -> None:
