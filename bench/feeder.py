@@ -140,7 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     try:
         rounds = asyncio.run(feed(given.rater, given.reference, given.rounds))
-    except (BenchError, OSError, TimeoutError, grpc.aio.AioRpcError, asyncpg.PostgresError) as error:
+    except grpc.aio.AioRpcError as error:
+        sys.exit(f"feeder failed: {error.code().name}: {error.details()}")
+    except (BenchError, OSError, TimeoutError, asyncpg.PostgresError) as error:
         sys.exit(f"feeder failed: {str(error) or 'it took too long'}")
     for fed in rounds:
         print(json.dumps(asdict(fed)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.asker import Asked
 from bench.conservation import Account
 from bench.cpu import CpuSplit, pinned_to
 from bench.errors import BenchError
@@ -116,6 +117,19 @@ class Stage:
         with pinned_to(self._split.all if self._split else None):
             lines = await self._run_module("feeder", arguments)
         return [Fed(**json.loads(line)) for line in lines]
+
+    async def start_echo(self, answer_bytes: int) -> str:
+        """Starts what quotes are compared with, on any CPU; gives its address. RigError if it can't."""
+        command = module("bench.echo", f"--answer-bytes={answer_bytes}")
+        with pinned_to(self._split.all if self._split else None):
+            echo = self._processes.start("echo", command)
+        return f"127.0.0.1:{await echo.until_says(LISTENING)}"
+
+    async def run_asker(self, *arguments: str) -> list[Asked]:
+        """Has a process of its own, on any CPU, ask both sides for quotes. BenchError if it fails."""
+        with pinned_to(self._split.all if self._split else None):
+            lines = await self._run_module("asker", arguments)
+        return [Asked(**json.loads(line)) for line in lines]
 
     async def run_traffic(self, work: Work, sides: Sequence[Side]) -> list[Seen]:
         """Has a process of its own send a piece of work through each side. BenchError if it fails.

@@ -14,6 +14,7 @@ from rater_service.prices.guards import judge
 from rater_service.prices.loadings import Loading, Plan, Timeline
 from rater_service.prices.parsed_books import PARSED_BOOKS
 from rater_service.prices.pricebook import NOTHING_ALLOWED, Allowed, PriceBook
+from rater_service.prices.shared_history import OWN_CHANGES
 from rater_service.prices.store import keep_others_from_loading, load_book, read_timeline
 from rater_service.statements import bound
 
@@ -104,6 +105,7 @@ async def load_price_file(  # noqa: PLR0913, PLR0917 - what a loading is
             continue
     else:
         raise AssertionError("an hour turns once in an hour")
+    OWN_CHANGES.note()
     timeline = await read_timeline(connection)
     return Loaded(loading, plan, timeline, file.parsed.warnings + warnings, await clock(connection))
 

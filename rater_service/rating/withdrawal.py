@@ -11,6 +11,7 @@ from rater_service.database.long_statements import fetch_one
 from rater_service.errors import OperatorError
 from rater_service.hours import utc_text
 from rater_service.prices.loadings import Loading, Timeline
+from rater_service.prices.shared_history import OWN_CHANGES
 from rater_service.prices.store import keep_others_from_loading, read_timeline
 from rater_service.rating.turn import rating_turn
 from rater_service.statements import bound
@@ -44,7 +45,9 @@ async def withdraw_loading(pool: Pool, number: int | None, by: str, clock: Clock
         await connection.execute(
             *bound("rating/withdraw_loading", number=loading.number, withdrawn_at=now, withdrawn_by=by)
         )
-        return Withdrawal(loading, loading.start <= now, (await read_timeline(connection)).outlook(now))
+        outlook = (await read_timeline(connection)).outlook(now)
+    OWN_CHANGES.note()
+    return Withdrawal(loading, loading.start <= now, outlook)
 
 
 def _wanted(timeline: Timeline, number: int) -> Loading:

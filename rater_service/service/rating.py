@@ -18,7 +18,7 @@ from rater_service.hours import InvalidWindow
 from rater_service.money import TOKENS_MAX, TokenCounts, cost, decimal_text
 from rater_service.prices.history import Quote
 from rater_service.prices.resolution import NoPrice
-from rater_service.prices.store import load_history
+from rater_service.prices.shared_history import SharedHistory
 from rater_service.service.audit_response import audit_request, audit_response
 from rater_service.service.call_guard import caller_name
 from rater_service.service.rating_queue import RatingQueue
@@ -36,6 +36,7 @@ class RatingService(RatingServiceServicer):
     def __init__(self, pool: Pool, runs: RatingQueue) -> None:
         self._pool = pool
         self._runs = runs
+        self._prices = SharedHistory(pool)
         # An audit reads everything; several at once would only take longer, and keep others from the disk.
         self._one_audit = asyncio.Lock()
 
@@ -65,8 +66,7 @@ class RatingService(RatingServiceServicer):
         _check_text("base_model", request.base_model)
         counts = _token_counts(request)
         at = _bound(request.at, "at") if request.HasField("at") else datetime.now(UTC)
-        async with self._pool.acquire() as connection:
-            history = await load_history(connection, at)
+        history = await self._prices.at(at)
         if not history:
             raise NoPriceBookError
         quote = history.resolve(request.model_id, request.base_model or None, at)

@@ -61,32 +61,38 @@ async def answered_errors[Request, Response](
     """
     try:
         yield
-    except RpcError as error:
-        answer = error
-    except NoPriceBookError as error:
-        answer = RpcError(grpc.StatusCode.FAILED_PRECONDITION, "NO_PRICE_BOOK", str(error))
-    except asyncpg.InsufficientPrivilegeError as error:
-        lacking = f"the service's role lacks a right in the database: {reason(error)}"
-        logger.error("%s", lacking)
-        answer = RpcError(until_mended, "DATABASE_RIGHT_MISSING", lacking)
-    except UNAVAILABLE_ERRORS as error:
-        logger.error("the database can't be used: %s", reason(error))
-        answer = RpcError(
-            grpc.StatusCode.UNAVAILABLE,
-            "DATABASE_UNAVAILABLE",
-            "the database can't be used now; try again later",
-        )
-    except OperatorError as error:
-        logger.error("calls can't be answered until this is mended: %s", error)
-        answer = RpcError(until_mended, "OPERATOR_NEEDED", str(error))
-    except Exception:
-        logger.exception("a call failed in an unexpected way")
-        answer = RpcError(
-            grpc.StatusCode.INTERNAL, "INTERNAL", "an unexpected error, described in the log of the service"
-        )
-    else:
-        return
-    await abort(context, answer)
+    except Exception as error:
+        await abort(context, _answer_to(error, until_mended))
+
+
+def _answer_to(error: Exception, until_mended: grpc.StatusCode) -> RpcError:
+    """Log what went wrong, unless it is the caller's, and give what the caller is told."""
+    match error:
+        case RpcError():
+            return error
+        case NoPriceBookError():
+            return RpcError(grpc.StatusCode.FAILED_PRECONDITION, "NO_PRICE_BOOK", str(error))
+        case asyncpg.InsufficientPrivilegeError():
+            lacking = f"the service's role lacks a right in the database: {reason(error)}"
+            logger.error("%s", lacking)
+            return RpcError(until_mended, "DATABASE_RIGHT_MISSING", lacking)
+        case _ if isinstance(error, UNAVAILABLE_ERRORS):
+            logger.error("the database can't be used: %s", reason(error))
+            return RpcError(
+                grpc.StatusCode.UNAVAILABLE,
+                "DATABASE_UNAVAILABLE",
+                "the database can't be used now; try again later",
+            )
+        case OperatorError():
+            logger.error("calls can't be answered until this is mended: %s", error)
+            return RpcError(until_mended, "OPERATOR_NEEDED", str(error))
+        case _:
+            logger.error("a call failed in an unexpected way", exc_info=error)
+            return RpcError(
+                grpc.StatusCode.INTERNAL,
+                "INTERNAL",
+                "an unexpected error, described in the log of the service",
+            )
 
 
 async def abort[Request, Response](
@@ -124,9 +130,10 @@ def answering_errors[Service, Request, Response](
     async def answering(
         service: Service, request: Request, context: grpc.aio.ServicerContext[Request, Response]
     ) -> Response:
-        async with answered_errors(context):
+        try:
             return await method(service, request, context)
-        raise AssertionError("aborting a call raises")
+        except Exception as error:
+            await abort(context, _answer_to(error, grpc.StatusCode.FAILED_PRECONDITION))
 
     return answering
 

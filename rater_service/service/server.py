@@ -1,6 +1,7 @@
 """Runs the service: database, price file, gRPC server, from start to a clean stop."""
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -29,7 +30,7 @@ from rater_service.followed_files import follow
 from rater_service.hours import LATE_MAX
 from rater_service.limits import CALLS_MAX, CHANNEL_OPTIONS
 from rater_service.prices.pricebook import NOTHING_ALLOWED, Allowed
-from rater_service.prices.store import read_timeline
+from rater_service.prices.store import load_history, read_timeline
 from rater_service.prices.watch import PriceWatch
 from rater_service.process_owner import process_owner
 from rater_service.rating.schedule import RatingSchedule
@@ -147,6 +148,9 @@ async def _serve(
     metrics = Metrics()
     async with Background(metrics.note_task) as background:
         await _load_prices(pool, settings, metrics, background)
+        # So that the first quote need not wait until books are parsed that were loaded earlier.
+        async with pool.acquire() as connection:
+            await load_history(connection, datetime.now(UTC))
         await _make_partitions(pool, background)
         async with (
             metrics_endpoint(settings.metrics, metrics, pool, background),
@@ -161,6 +165,9 @@ async def _serve(
                 settings.late_max,
             ),
         ):
+            # What there is by now stays. To collect garbage need not mean to go through all of it again.
+            gc.collect()
+            gc.freeze()
             await stopping.wait()
             logger.info("stopping")
 

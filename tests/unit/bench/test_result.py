@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import ingest, plain, rating, stream
+from bench import ingest, plain, quotes, rating, stream
+from bench.asker import Asked
 from bench.catalogue import all_names, choose
 from bench.contest import Measured
 from bench.errors import BenchError
@@ -91,7 +92,7 @@ def test_streams_with_other_chunks_than_there_should_be_are_no_result(
 
 def test_one_benchmark_is_chosen_by_the_name_of_any_of_its_results() -> None:
     assert [benchmark.names for benchmark in choose(["proxy_plain_rps"])] == [plain.NAMES]
-    every = [plain.NAMES, stream.NAMES, ingest.NAMES, rating.NAMES]
+    every = [plain.NAMES, stream.NAMES, ingest.NAMES, quotes.NAMES, rating.NAMES]
     assert [benchmark.names for benchmark in choose([])] == every
 
 
@@ -107,6 +108,12 @@ def test_rating_rounds_give_how_much_faster_and_how_much_slower_with_more_events
     assert (faster.name, slower.name) == rating.NAMES
     assert (faster.ratio.phoebe, faster.ratio.reference, faster.ratio.median) == pytest.approx((3000, 6, 500))
     assert slower.ratio.median == pytest.approx(1.1)
+
+
+def test_the_ratio_of_quotes_is_of_the_calls_in_a_second() -> None:
+    result = quotes.result_of([Asked(1000, 2.0, 1.0), Asked(1000, 1.25, 1.0), Asked(1000, 1.0, 1.0)])
+    assert (result.name, result.unit) == ("resolve_price", "calls/s")
+    assert (result.ratio.low, result.ratio.median, result.ratio.high) == (0.5, 0.8, 1.0)
 
 
 def test_an_unknown_name_is_refused_with_those_there_are() -> None:

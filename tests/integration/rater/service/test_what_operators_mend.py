@@ -69,7 +69,7 @@ async def test_a_right_that_is_missing_is_named_and_events_are_to_be_sent_again(
     )
     said = [record for record in caplog.records if "lacks a right" in record.getMessage()]
     assert [(record.levelname, record.exc_info) for record in said] == [("ERROR", None)] * 3
-    assert ONE_LINE.format("view every_price_loading") in said[-1].getMessage()
+    assert ONE_LINE.format("table price_loading") in said[-1].getMessage()
 
 
 async def test_a_database_that_is_no_installation_is_told_of_and_nothing_is_lost(
