@@ -113,6 +113,11 @@ class PacedConnectionHandler(LeanConnectionHandler):
             await self.taken_again(stream)
 
 
+def reading() -> Connection | None:
+    """Return the connection that the running task reads; None: none."""
+    return _reading.get()
+
+
 def http_layer_of(handler: server.ConnectionHandler) -> http_layers.HttpLayer | None:
     """Return the layer that speaks HTTP on a client's connection; None: it has not come to that yet."""
     layers = handler.layer.context.layers

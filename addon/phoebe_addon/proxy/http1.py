@@ -41,10 +41,11 @@ class BoundedHttp1Server(_http1.Http1Server):
     """A client's connection.
 
     head_began_s: since when the head of a request is awaited, on the monotonic clock: the first of a
-    connection from its beginning, any other from its first byte. None: none is.
+    connection from its beginning, any other from its first byte. None: none is. answer_is_chunked: how the
+    answer that is being sent is framed.
     """
 
-    _answer_is_chunked = False
+    answer_is_chunked = False
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -52,13 +53,13 @@ class BoundedHttp1Server(_http1.Http1Server):
 
     @override
     def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
-        if isinstance(event, ResponseData) and self._answer_is_chunked:
+        if isinstance(event, ResponseData) and self.answer_is_chunked:
             # mitmproxy would look the header up for every chunk.
-            yield commands.SendData(self.conn, b"%x\r\n%s\r\n" % (len(event.data), event.data))
+            yield commands.SendData(self.conn, framed(event.data))
             return
         if isinstance(event, ResponseHeaders):
             coding = event.response.headers.get("transfer-encoding", "")
-            self._answer_is_chunked = "chunked" in coding.lower()
+            self.answer_is_chunked = "chunked" in coding.lower()
         yield from super().send(event)
 
     @override
@@ -173,6 +174,11 @@ class BoundedHttp1Client(_http1.Http1Client):
         while _INTERIM.match(bytes(self.buf)):
             if self.buf.maybe_extract_lines() is None:
                 return
+
+
+def framed(data: bytes) -> bytes:
+    """Make a chunk of a body (RFC 9112, 7.1). data: not empty."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 class TrailerlessReader(ChunkedReader):

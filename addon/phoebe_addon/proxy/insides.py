@@ -253,6 +253,24 @@ INSIDES: tuple[Inside, ...] = (
         __call__="It reads one piece of a chunked body. Ours drops the trailers at its end.",
     ),
     *_all(
+        Kind.READ,
+        "h11._readers:ChunkedReader",
+        _bytes_in_chunk="Not 0: it is within a chunk. The fast lane opens between two.",
+        _bytes_to_discard="Not empty: it is within the end of a chunk. The same.",
+        _reading_trailer="Whether it is behind the last chunk. The same.",
+    ),
+    *_all(
+        Kind.CALLED,
+        "h11._readers",
+        ContentLengthReader="It reads a body of a known length. The fast lane takes bytes in its stead.",
+        Http10Reader="It reads a body that ends with the connection. It keeps nothing.",
+    ),
+    *_all(
+        Kind.READ,
+        "h11._readers:ContentLengthReader",
+        _remaining="How much of the body is to come. The fast lane subtracts what went past the reader.",
+    ),
+    *_all(
         Kind.CALLED,
         "h11._receivebuffer:ReceiveBuffer",
         maybe_extract_lines="It takes a whole head out of the buffer. Ours drops interim answers by it.",

@@ -186,6 +186,11 @@ class LeanConnectionHandler(mode_servers.ProxyConnectionHandler):
 
     _hooks: LeanHooks | None = None
 
+    @property
+    def is_lean(self) -> bool:
+        """Whether hooks are called where they are met."""
+        return self._hooks is not None
+
     @override
     async def handle_client(self) -> None:
         if dispatch := _dispatches.get(self.master.addons):

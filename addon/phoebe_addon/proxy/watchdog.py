@@ -11,7 +11,8 @@ from mitmproxy.proxy import commands, events, server
 from mitmproxy.proxy.layers import http as http_layers
 
 from phoebe_addon.exchange.exchange import EngineFailure
-from phoebe_addon.proxy.backpressure import PacedConnectionHandler, http_layer_of
+from phoebe_addon.proxy.backpressure import http_layer_of
+from phoebe_addon.proxy.fast_lane import FastConnectionHandler
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.http1 import BoundedHttp1Server
 from phoebe_addon.proxy.silence import TimedHttpStream, time_left_s
@@ -100,7 +101,7 @@ class Watchdog(server.TimeoutWatchdog):
         return isinstance(writer, asyncio.StreamWriter) and writer.transport.get_write_buffer_size() > 0
 
 
-class WatchedConnectionHandler(PacedConnectionHandler):
+class WatchedConnectionHandler(FastConnectionHandler):
     """mitmproxy's handler of a client connection, with this watchdog."""
 
     def __init__(self, *arguments: Any) -> None:

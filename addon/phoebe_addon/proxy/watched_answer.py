@@ -1,7 +1,6 @@
 """Answers pass through the metering. Whatever it makes of them, the client gets its bytes."""
 
 import logging
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from mitmproxy import http
@@ -28,7 +27,7 @@ def open_answer(flow: http.HTTPFlow, response: http.Response, metering: Metering
     length = response.headers.get("content-length", "")
     if metering.streams or not length.isdecimal() or int(length[:20]) > _BUFFERED_BYTES_MAX:
         flows.hold_back_end(flow)
-        response.stream = _watcher(metering)
+        response.stream = AnswerWatch(metering)
 
 
 def read_buffered(metering: Metering, response: http.Response) -> Steps[None]:
@@ -53,18 +52,22 @@ def read_buffered(metering: Metering, response: http.Response) -> Steps[None]:
         response.content = passed_on
 
 
-def _watcher(metering: Metering) -> Callable[[bytes], bytes | list[bytes]]:
-    """Make what mitmproxy calls with every chunk of a stream, and with nothing at its end."""
+class AnswerWatch:
+    """What mitmproxy calls with every chunk of a stream, and with nothing at its end."""
 
-    def watch(chunk: bytes) -> bytes | list[bytes]:
+    __slots__ = ("_metering",)
+
+    def __init__(self, metering: Metering) -> None:
+        self._metering = metering
+
+    def __call__(self, chunk: bytes) -> bytes | list[bytes]:
+        """Show a chunk to the metering; return what of it goes on."""
         try:
             if not chunk:
-                return metering.answer_complete()
+                return self._metering.answer_complete()
             # An empty chunk would end the answer, no chunk does not.
-            return metering.answer_bytes(chunk, datetime.now(UTC)) or []
+            return self._metering.answer_bytes(chunk, datetime.now(UTC)) or []
         except Exception:
             # mitmproxy would cut the answer. The client must not pay for what the watching side can't read.
             logger.exception("phoebe: an answer can't be read; it is passed on as it is")
-            return metering.pass_on(chunk)
-
-    return watch
+            return self._metering.pass_on(chunk)
