@@ -88,26 +88,45 @@ class _Batch:
 
 
 async def store_events(
-    pool: Pool, events: Sequence[MeteringEvent], now: datetime, status: StatusRow | None = None
+    pool: Pool,
+    events: Sequence[MeteringEvent],
+    now: datetime,
+    status: StatusRow | None = None,
+    *,
+    perhaps_sent_before: bool = False,
 ) -> list[Result]:
     """Store a batch, and the status that came with it, in one transaction; when this returns, it is
     committed.
 
-    Returns one result for each event, in order. Of several events with one id the first wins. Database errors
-    are raised as asyncpg raises them; then nothing of the batch is stored.
+    perhaps_sent_before: some of the events are likely to be there. Returns one result for each event, in
+    order. Of several events with one id the first wins. Database errors are raised as asyncpg raises them;
+    then nothing of the batch is stored.
     """
     batch = _Batch(events, [validate(event) for event in events], status, now)
+    ways = (_copy_unknown,) if perhaps_sent_before else (_copy, _copy_unknown)
     async with pool.acquire() as connection:
         try:
-            return await _store(connection, batch, _copy)
-        except _REFUSALS:
-            # An event was stored before, or is one that the database can't take.
-            return await _store(connection, batch, store_rows)
+            results = await _try_to_copy(connection, batch, ways)
+            return await _store(connection, batch, store_rows) if results is None else results
         except asyncpg.InternalServerError:
             # Distributed databases and forks say this of an event that is there.
             if not await _are_some_stored(connection, batch):
                 raise
             return await _store(connection, batch, store_rows)
+
+
+async def _try_to_copy(
+    connection: Connection, batch: _Batch, ways: Sequence[_StoreRows]
+) -> list[Result] | None:
+    """Store a batch in the first way that goes; None: it has to be stored event by event."""
+    for copy in ways:
+        try:
+            return await _store(connection, batch, copy)
+        except asyncpg.UniqueViolationError:
+            continue  # an event was stored before
+        except _REFUSALS:
+            return None  # an event is one that the database can't take
+    return None
 
 
 async def _are_some_stored(connection: Connection, batch: _Batch) -> bool:
@@ -141,6 +160,21 @@ async def _copy(connection: Connection, rows: Sequence[EventRow], now: datetime)
         records = ((*row, now) for row in sorted(rows, key=_request_id))
         await connection.copy_records_to_table("billing_event", columns=_COLUMNS, records=records)
     return [STORED] * len(rows)
+
+
+async def _copy_unknown(connection: Connection, rows: Sequence[EventRow], now: datetime) -> list[Result]:
+    """Store rows of which some are there already, as after a connection was lost; those are left out, and
+    told what they are. To look for them takes less time than INSERT, and much less than a COPY that fails.
+
+    Raises what `_copy` raises, also if another batch stores one of them meanwhile.
+    """
+    ids = [row.request_id for row in rows]
+    there = await connection.fetch(*bound("events/stored_ids", request_ids=ids))
+    stored = {record["request_id"] for record in there}
+    new = iter(await _copy(connection, [row for row in rows if row.request_id not in stored], now))
+    known = [row for row in rows if row.request_id in stored]
+    found = iter(await _look_up(connection, known) if known else ())
+    return [next(found if row.request_id in stored else new) for row in rows]
 
 
 async def store_rows(connection: Connection, rows: Sequence[EventRow], now: datetime) -> list[Result]:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import grpc
@@ -27,7 +28,26 @@ BATCH_ID_LENGTH_MAX = 64
 _LOGGED_ID_LENGTH = 64
 _OUTCOMES = {fate: EventOutcome.Value(f"EVENT_OUTCOME_{fate}") for fate in Fate}
 
+_SENT_BEFORE = frozenset({Fate.DUPLICATE, Fate.CONFLICT})
+
 type _Context = grpc.aio.ServicerContext[StreamEventsRequest, StreamEventsResponse]
+
+
+@dataclass(slots=True)
+class _Stream:
+    """What is known of one stream.
+
+    perhaps_sent_before: some of its next events are likely to be there. The first ones of a connection often
+    are: those whose answer the one before did not bring.
+    """
+
+    clocks: ClockWatch = field(default_factory=ClockWatch)
+    perhaps_sent_before: bool = True
+
+    def note(self, results: Sequence[Result]) -> None:
+        """Note what became of a batch."""
+        if results:
+            self.perhaps_sent_before = any(result.fate in _SENT_BEFORE for result in results)
 
 
 class MeteringService(MeteringServiceServicer):
@@ -45,14 +65,14 @@ class MeteringService(MeteringServiceServicer):
         """Answer each batch after its transaction has committed."""
         # Addons keep their events and try again, whoever has to mend it meanwhile.
         async with answered_errors(context, until_mended=grpc.StatusCode.UNAVAILABLE):
-            clocks = ClockWatch()
+            stream = _Stream()
             door: Door | None = None
             async for request in self._until_stopping(request_iterator):
                 if door is None:
                     # Asked anew for each stream: an operator may make the database another installation.
                     door = Door((await read_installation(self._pool)).id, context.peer(), self._turned_away)
                 door.admit(request.installation_id)
-                response = await self._store(request, clocks)
+                response = await self._store(request, stream)
                 response.installation_id = str(door.installation)
                 yield response
 
@@ -80,7 +100,7 @@ class MeteringService(MeteringServiceServicer):
         finally:
             stopping.cancel()
 
-    async def _store(self, request: StreamEventsRequest, clocks: ClockWatch) -> StreamEventsResponse:
+    async def _store(self, request: StreamEventsRequest, stream: "_Stream") -> StreamEventsResponse:
         received_at = datetime.now(UTC)
         if len(request.events) > BATCH_EVENTS_MAX:
             raise invalid("events", f"must be at most {BATCH_EVENTS_MAX}, not {len(request.events)}")
@@ -88,9 +108,16 @@ class MeteringService(MeteringServiceServicer):
             raise invalid("batch_id", f"must be at most {BATCH_ID_LENGTH_MAX} characters")
         status = self._status(request, received_at)
         if status is not None:
-            clocks.note(status)
+            stream.clocks.note(status)
         with self._metrics.batch():
-            results = await store_events(self._pool, request.events, received_at, status)
+            results = await store_events(
+                self._pool,
+                request.events,
+                received_at,
+                status,
+                perhaps_sent_before=stream.perhaps_sent_before,
+            )
+        stream.note(results)
         self._metrics.count_events(results)
         _log_refused(request, results)
         response = StreamEventsResponse(batch_id=request.batch_id)

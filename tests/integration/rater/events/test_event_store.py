@@ -177,6 +177,56 @@ async def test_a_batch_with_an_event_that_was_sent_before_is_stored_whole_and_on
     assert await pool.fetchval("SELECT last_seq FROM producer") == 9
 
 
+@pytest.mark.parametrize("perhaps_sent_before", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+async def test_a_batch_of_all_kinds_has_the_same_fates_whatever_was_expected_of_it(
+    pool: Pool, perhaps_sent_before: bool, seed: int
+) -> None:
+    await pool.execute("ALTER TABLE billing_event ADD CONSTRAINT odd CHECK (user_id <> 'odd')")
+    known, changed, twice = (make_event() for _ in range(3))
+    await fates(pool, known, changed)
+    kinds = [
+        (known, Fate.DUPLICATE),
+        (make_event(request_id=changed.request_id), Fate.CONFLICT),
+        (make_event(outcome="?"), Fate.REJECTED),
+        *((make_event(), Fate.STORED) for _ in range(5)),
+    ]
+    if seed % 2:
+        kinds += [(make_event(user_id="odd"), Fate.REJECTED), (twice, Fate.STORED)]
+    random.Random(seed).shuffle(kinds)
+    if seed % 2:
+        kinds.append((twice, Fate.DUPLICATE))
+    events = [event for event, _ in kinds]
+    results = await store_events(pool, events, NOW, perhaps_sent_before=perhaps_sent_before)
+    assert [result.fate for result in results] == [fate for _, fate in kinds]
+    stored = await pool.fetch("SELECT request_id::text FROM billing_event")
+    expected = {event.request_id for event, fate in kinds if fate in {Fate.STORED, Fate.DUPLICATE}}
+    assert {row["request_id"] for row in stored} == expected | {changed.request_id}
+    assert len(stored) == len(expected) + 1
+
+
+async def test_events_that_were_sent_before_cost_no_copy_that_fails_where_they_are_expected(
+    pool: Pool,
+) -> None:
+    known, new = make_event(), make_event()
+    await fates(pool, known)
+    for expected, failed in ((True, 0), (False, 1)):
+        before = await rollbacks(pool)
+        again = await store_events(pool, [known, new, make_event()], NOW, perhaps_sent_before=expected)
+        assert again[0].fate is Fate.DUPLICATE
+        assert await rollbacks(pool) == before + failed
+
+
+async def rollbacks(pool: Pool) -> int:
+    async with pool.acquire() as connection:
+        await connection.execute("SELECT pg_stat_force_next_flush()")
+        count = await connection.fetchval(
+            "SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+        )
+    assert isinstance(count, int)
+    return count
+
+
 async def test_batches_at_once_with_the_same_ids_never_deadlock_and_store_each_once(pool: Pool) -> None:
     shared = [make_event() for _ in range(200)]
     bad = [make_event(outcome="?") for _ in range(20)]
