@@ -12,7 +12,7 @@ from phoebe_addon.background import Background
 from phoebe_addon.delivery.adoption import Adoption
 from phoebe_addon.delivery.delivery import Delivery
 from phoebe_addon.exchange.admission import Admission
-from phoebe_addon.exchange.event import Ending, admission_event, is_unbilled_output
+from phoebe_addon.exchange.event import Ending, admission_event, is_unbilled_output, put_time
 from phoebe_addon.exchange.exchange import Exchange, Stage
 from phoebe_addon.exchange.metering import Metering
 from phoebe_addon.exchange.under_way import UnderWay
@@ -102,7 +102,7 @@ class Meter:
         event = admission_event(admission)
         now = datetime.now(UTC)
         # If it never ends, it ended now: the rater may have been told that it has all of an earlier time.
-        event.event_time.FromDatetime(now)
+        put_time(event.event_time, now)
         await self._spool.admit(admission.request_id, event.SerializeToString(), now)
         self.metrics.admitted.labels(admission.api).inc()
         if exchange.stage is Stage.ENDED:
@@ -123,7 +123,7 @@ class Meter:
             return True
         try:
             async with asyncio.timeout(DURABLE_TIMEOUT_S):
-                await asyncio.shield(asyncio.wrap_future(written))
+                await self._spool.until_durable(written)
         except (TimeoutError, SpoolError):
             logger.error("phoebe: event %s is not in the spool", metering.admission.request_id)
             return False

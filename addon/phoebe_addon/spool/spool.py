@@ -8,7 +8,6 @@ An admission is recorded before the engine is asked. If the proxy is killed, the
 finds it and makes it an event, so that no exchange is invisible.
 """
 
-import asyncio
 import itertools
 import logging
 import queue
@@ -24,6 +23,7 @@ from phoebe_addon.spool.file import Admitted, SpoolError, SpoolFile, is_damage
 from phoebe_addon.spool.folder import Claim
 from phoebe_addon.spool.opening import replace_file
 from phoebe_addon.spool.sealed_record import Record, to_time, to_us
+from phoebe_addon.spool.wakes import Wakes
 
 __all__ = [
     "ProducerState",
@@ -101,6 +101,7 @@ class Spool:
         self._open: dict[str, Admitted] = {}
         self._damage: str | None = None
         self._condemned: set[int] = set()
+        self._wakes = Wakes()
         self._lock = threading.Lock()
         self._closing = threading.Lock()
         self._closed = False
@@ -136,7 +137,11 @@ class Spool:
 
         done = self._submit(lambda file: file.admit(entry), urgent=True)
         done.add_done_callback(lambda done: done.exception() and self._open.pop(request_id, None))
-        await asyncio.wrap_future(done)
+        await self._wakes.until_done(done)
+
+    async def until_durable(self, written: Future[None]) -> None:
+        """Wait until what `finish` has given is done. Raises SpoolError if it could not be written."""
+        await self._wakes.until_done(written)
 
     def finish(self, request_id: str, events: Sequence[bytes], event_time: datetime) -> Future[None]:
         """Replace an admission by the events of its exchange, in one transaction and with numbers in a row.
@@ -158,7 +163,7 @@ class Spool:
     async def forget(self, events: Sequence[SpooledEvent]) -> None:
         """Delete events the rater has acknowledged."""
         ids = [event.id for event in events]
-        await asyncio.wrap_future(self._submit(lambda file: file.forget(ids)))
+        await self._wakes.until_done(self._submit(lambda file: file.forget(ids)))
 
     def condemn(self, event_id: int) -> None:
         """Set an event aside that can't be read: it will not be sent. Done as soon as the disk takes it."""
@@ -212,7 +217,7 @@ class Spool:
 
     async def forget_departed(self, row_id: int) -> None:
         """Delete a producer that gives no numbers any more: the rater knows."""
-        await asyncio.wrap_future(self._submit(lambda file: file.forget_departed(row_id)))
+        await self._wakes.until_done(self._submit(lambda file: file.forget_departed(row_id)))
 
     @property
     def installation(self) -> str | None:
@@ -226,7 +231,7 @@ class Spool:
 
     async def bind(self, installation: str) -> None:
         """Let the events belong to an installation, durably. Raises SpoolError when the disk fails."""
-        await asyncio.wrap_future(self._binding(installation))
+        await self._wakes.until_done(self._binding(installation))
 
     def bind_now(self, installation: str) -> None:
         """Do what `bind` does, and wait for it."""
