@@ -2,8 +2,6 @@
 
 import signal
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,6 +14,7 @@ from tests.harness import engine as engines
 from tests.harness.engine import Engine, EngineRequest, Line
 from tests.harness.events import EventRecorder
 from tests.harness.proxy import Proxy
+from tests.harness.waiting import wait_until
 
 CHAT = "/v1/chat/completions"
 ANSWER = {"model": "m", "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
@@ -196,13 +195,6 @@ def test_a_living_proxy_delivers_what_a_killed_one_left(
         wait_until(lambda: len(list((tmp_path / "spool").glob("*.sqlite3"))) == 1)
     finally:
         living.stop()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline_s, "the condition was not met in 20 s"
-        time.sleep(0.02)
 
 
 def _ask_in_vain(proxy: Proxy, tag: str, model: str = "m") -> None:

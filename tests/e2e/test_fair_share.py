@@ -6,7 +6,6 @@ import queue
 import random
 import socket
 import threading
-import time
 from collections.abc import Iterator
 
 import httpx
@@ -19,6 +18,7 @@ from tests.harness.engine import LAST_CHUNK, Engine, EngineRequest, Line
 from tests.harness.events import EventRecorder
 from tests.harness.proxy import Proxy
 from tests.harness.raw_client import CutOffError, RawClient, post
+from tests.harness.waiting import wait_until
 
 OTHER = {**IDENTITY, "X-Saturn-Auth-Id": "auth-2"}
 CHUNK = b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
@@ -96,8 +96,9 @@ def test_the_others_chunks_go_on_while_a_large_body_is_looked_through(
         echoes.asked.put(b"")
         assert client.read_chunk() == b""
 
-    # Looked through in one go, hardly a chunk would pass meanwhile.
-    assert count > 8
+    # Looked through in one go, at most three chunks pass: what is on its way when that begins or ends. Of the
+    # turns of TURN_S there are many, and one chunk passes every few: some twenty.
+    assert count > 2 * 3
 
 
 def test_one_customer_can_not_have_all_exchanges(shared: Proxy, engine: Engine) -> None:
@@ -173,8 +174,6 @@ def test_what_a_customer_has_is_free_again_however_it_ends(shared: Proxy, engine
         client.send(post(CHAT, IDENTITY, b'{"model":"stay"}'))
         assert asked.acquire(timeout=10)
 
-    deadline_s = time.monotonic() + 20
-    while shared.metric("phoebe_exchanges_under_way"):
-        assert time.monotonic() < deadline_s
+    wait_until(lambda: shared.metric("phoebe_exchanges_under_way") == 0)
     engine.script = engines.document(ANSWER)
     assert httpx.post(shared.url + CHAT, content=b'{"model":"m"}', headers=IDENTITY).status_code == 200

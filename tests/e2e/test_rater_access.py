@@ -16,10 +16,10 @@ from tests.harness.engine import Engine
 from tests.harness.guarded_rater import TokensFile
 from tests.harness.proxy import Proxy
 from tests.harness.served_rater import ServedRater
+from tests.harness.waiting import until_found
 
 CHAT = "/v1/chat/completions"
 ANSWER = {"model": "m", "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
-TIMEOUT_S = 30.0
 
 
 def serve(
@@ -63,12 +63,6 @@ def ask(proxy: Proxy) -> None:
     assert response.status_code == 200
 
 
-async def wait_for_events(pool: Pool, count: int) -> None:
-    async with asyncio.timeout(TIMEOUT_S):
-        while await pool.fetchval("SELECT count(*) FROM billing_event") < count:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-
-
 async def test_events_of_an_addon_that_lost_its_token_wait_and_arrive_when_it_has_one_again(
     tmp_path: Path, engine: Engine, pool: Pool, database_url: str
 ) -> None:
@@ -87,7 +81,7 @@ async def test_events_of_an_addon_that_lost_its_token_wait_and_arrive_when_it_ha
         proxy = await asyncio.to_thread(start_proxy, tmp_path, engine, options, tmp_path / "token")
         stack.push_async_callback(asyncio.to_thread, proxy.stop)
         await asyncio.to_thread(ask, proxy)
-        await wait_for_events(pool, 1)
+        await until_found(pool, "SELECT count(*) = 1 FROM billing_event")
 
         tokens.put_out(first)
         await asyncio.to_thread(rater.wait_for_log, "was read again")
@@ -98,7 +92,7 @@ async def test_events_of_an_addon_that_lost_its_token_wait_and_arrive_when_it_ha
 
         second = tokens.let_in(Right.PRODUCE, name="addon-1")
         replace(tmp_path / "token", second.encode())
-        await wait_for_events(pool, 2)
+        await until_found(pool, "SELECT count(*) = 2 FROM billing_event")
         await asyncio.to_thread(proxy.wait_for_log, "takes events again")
 
     assert (proxy.process.returncode, rater.process.returncode) == (0, 0)

@@ -16,11 +16,11 @@ from rater_service.rating.run import RateRequest
 from tests.corpus.anthropic import message
 from tests.corpus.several_models import ADVISED
 from tests.e2e.conftest import IDENTITY
-from tests.e2e.test_rater_access import wait_for_events
 from tests.harness import engine as engines
 from tests.harness.engine import Engine
 from tests.harness.proxy import Proxy
 from tests.harness.served_rater import ServedRater
+from tests.harness.waiting import until_found
 
 PRICES = """
 version: 1
@@ -56,7 +56,7 @@ async def test_an_advisors_tokens_are_billed_at_the_advisors_price(
         stack.push_async_callback(asyncio.to_thread, proxy.stop)
         for _ in range(2):
             await asyncio.to_thread(ask, proxy)
-        await wait_for_events(pool, 4)
+        await until_found(pool, "SELECT count(*) = 4 FROM billing_event")
         assert await asyncio.to_thread(proxy.metric, "phoebe_exchanges_admitted_total") == 2
 
     now = datetime.now(UTC)

@@ -1,7 +1,7 @@
 """A service behind certificates and a tokens file, and callers with all kinds of credentials."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,10 +89,3 @@ def write_certificates(
 def bearer(token: str) -> tuple[tuple[str, str], ...]:
     """Make the metadata that shows a token."""
     return (("authorization", f"Bearer {token}"),)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that files or another process bring about."""
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - it has no event to wait for
-            await asyncio.sleep(0.01)

@@ -5,7 +5,6 @@ import json
 import selectors
 import socket
 import ssl
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from tests.harness import hostile_http1
 from tests.harness.events import EventRecorder
 from tests.harness.proxy import Proxy
 from tests.harness.tls_client import open_http2
+from tests.harness.waiting import wait_until
 from tests.harness.witness_engine import Witnessed
 
 IDENTITY = {"X-Saturn-Auth-Id": "auth-1", "X-Saturn-Resource-Id": "resource-1"}
@@ -103,12 +103,11 @@ class Stand:
 
     def _wait_for(self, request_id: str) -> None:
         """Wait until the witness has told of a request, and so of all that came before it."""
-        deadline = time.monotonic() + 20
-        while not any(
-            each.header(b"x-request-id") == [request_id.encode()] for each in list(self.engine.seen)
-        ):
-            assert time.monotonic() < deadline, f"{request_id} was answered and never seen"
-            time.sleep(0.005)
+        wait_until(
+            lambda: any(
+                each.header(b"x-request-id") == [request_id.encode()] for each in list(self.engine.seen)
+            )
+        )
 
     def memory_mib(self) -> float:
         status = Path(f"/proc/{self.proxy.process.pid}/status").read_text()

@@ -12,6 +12,7 @@ import pytest
 
 from phoebe_addon import background as addons
 from rater_service import background as raters
+from tests.harness.waiting import until
 
 ROOT = Path(__file__).parents[3]
 HALVES = {"addon": ROOT / "addon" / "phoebe_addon", "rater": ROOT / "rater_service"}
@@ -70,12 +71,6 @@ class Sweeping:
 
 def errors(log: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in log.records if record.levelno == logging.ERROR]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(0.001)
 
 
 async def test_a_task_that_crashes_is_down_and_started_again(
@@ -178,7 +173,8 @@ async def test_work_that_comes_to_its_end_is_not_started_again(
 
     async with observed(half) as tasks:
         tasks.start(sweep_once)
-        await asyncio.sleep(0.05)
+        (task,) = (task for task in asyncio.all_tasks() if task.get_name() == "phoebe sweeping")
+        await task
 
     assert len(starts) == 1
     assert tasks.told == [("sweeping", True)]

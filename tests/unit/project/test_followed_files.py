@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from phoebe_addon import followed_files as addons
 from rater_service import followed_files as raters
+from tests.harness.waiting import until
 
 GOOD, BETTER, BAD = b"good 1", b"good 2", b"bad"
 KEPT = "what was in use stays in use: "
@@ -356,9 +357,7 @@ async def test_files_are_followed_until_that_is_cancelled(
     followed = follow(half, path)
     following = asyncio.create_task(half.follow((lambda: followed) if half is addons else followed))
     write(path, BETTER)
-    async with asyncio.timeout(20):
-        while followed.value != BETTER:  # noqa: ASYNC110 - files have no events
-            await asyncio.sleep(0.01)
+    await until(lambda: followed.value == BETTER)
     following.cancel()
     with suppress(asyncio.CancelledError):
         await following
@@ -372,12 +371,11 @@ async def test_who_wants_to_know_is_told_of_a_change_once(
     found: list[bytes] = []
     following = asyncio.create_task(addons.follow(lambda: followed, lambda: found.append(followed.value)))
     write(path, BETTER)
-    async with asyncio.timeout(20):
-        while not found:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-    await asyncio.sleep(0.05)
+    await until(lambda: found)
+    write(path, GOOD)
+    await until(lambda: found[-1] == GOOD)
     following.cancel()
-    assert found == [BETTER]
+    assert found == [BETTER, GOOD]
 
 
 def test_what_no_file_says_stays() -> None:

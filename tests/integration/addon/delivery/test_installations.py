@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from phoebe_addon.spool.folder import Claim, free, is_left
 from phoebe_addon.spool.spool import Spool
 from phoebe_addon.spool.spools import ANY_INSTALLATION, Belonging, open_own
 from tests.harness.recording_rater import INSTALLATION, RecordingRater, Sender
+from tests.harness.waiting import until
 
 OTHER = str(uuid4())
 
@@ -182,12 +183,6 @@ def files_in(folder: Path) -> list[Path]:
 
 def errors(log: pytest.LogCaptureFixture) -> list[str]:
     return [record.message for record in log.records if record.levelno == logging.ERROR]
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - what it waits for tells nobody
-            await asyncio.sleep(0.01)
 
 
 async def test_an_adopted_spool_of_another_installation_is_named_and_holds_up_no_other(

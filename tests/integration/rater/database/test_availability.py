@@ -20,14 +20,14 @@ from rater_service.database.database import (
 from rater_service.errors import OperatorError
 from tests.harness.own_postgres import SOCKET, OwnPostgres
 from tests.harness.postgres import PostgresServer
+from tests.harness.waiting import until_found
 
 
 async def kill(other: Pool | Connection, pid: int) -> None:
     """End a session from the server's side, and wait until it is gone."""
     await other.execute("SELECT pg_terminate_backend($1)", pid)
-    async with asyncio.timeout(20):
-        while await other.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = $1", pid):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    gone = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)"
+    await until_found(other, gone, pid)
 
 
 async def lose_between_statements(pool: Pool) -> None:
@@ -57,11 +57,7 @@ async def test_a_session_that_is_lost_in_the_middle_of_a_statement_is_unavailabl
     async with pool.acquire() as other:
         pid = other.get_server_pid()
         sleeping = asyncio.create_task(other.execute("SELECT pg_sleep(60)"))
-        async with asyncio.timeout(20):
-            while not await pool.fetchval(  # noqa: ASYNC110
-                "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = $1", pid
-            ):
-                await asyncio.sleep(0.01)
+        await until_found(pool, "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = $1", pid)
         await pool.execute("SELECT pg_terminate_backend($1)", pid)
         with pytest.raises(UNAVAILABLE_ERRORS):
             await sleeping

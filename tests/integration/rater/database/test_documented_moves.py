@@ -20,6 +20,7 @@ from tests.harness.ledger import HOUR, Ledger, make_event
 from tests.harness.old_events import make_weeks, timed_event
 from tests.harness.own_postgres import OwnPostgres, binaries_of, own_postgres
 from tests.harness.postgres import PostgresServer
+from tests.harness.waiting import until_told
 
 PAGE = Path(__file__).parents[4] / "docs" / "databases.md"
 MONTH = (HOUR.replace(day=1, hour=0), HOUR.replace(month=12, day=1, hour=0))
@@ -179,9 +180,10 @@ async def test_a_subscriber_has_every_table_and_can_take_over(
 
 
 async def equal(one: str, other: str) -> None:
-    async with asyncio.timeout(60):
-        while await everything(one) != await everything(other):  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
+    async def is_so() -> bool:
+        return await everything(one) == await everything(other)
+
+    await until_told(is_so)
 
 
 async def test_every_table_can_be_published_with_its_changes(pool: Pool) -> None:

@@ -20,6 +20,7 @@ from tests.harness.ledger import PRICES, make_event
 from tests.harness.own_postgres import Line, OwnPostgres
 from tests.harness.postgres import PostgresServer
 from tests.harness.served_rater import ServedRater, served_rater
+from tests.harness.waiting import until, until_statements_wait
 
 pytestmark = pytest.mark.one_postgres
 
@@ -52,9 +53,7 @@ class Sender:
     async def until_answered(self, more: int) -> None:
         """Wait until so many more batches were answered for."""
         wanted = self.answered + more
-        async with asyncio.timeout(30):
-            while self.answered < wanted:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: self.answered >= wanted)
 
     async def _try(self, request: pb.StreamEventsRequest) -> pb.StreamEventsResponse | None:
         port = self.ports[(self.answered + len(self.failures)) % len(self.ports)]
@@ -111,8 +110,7 @@ def test_a_database_killed_around_the_commit_stores_each_event_once(
         async with Line(server.folder, tmp_path) as line, rater_at(line.url) as (_, sender):
             setattr(line, moment, server.kill)
             sending = asyncio.create_task(sender.send(*events, last_seq=3))
-            while not sender.failures:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+            await until(lambda: sender.failures)
             await asyncio.to_thread(server.start)
             assert await sending == [outcome] * 3
             assert set(sender.failures) == {grpc.StatusCode.UNAVAILABLE}
@@ -184,9 +182,7 @@ async def test_a_stopping_service_finishes_and_answers_the_batch_it_is_at(
             await other.execute("LOCK TABLE billing_event IN ACCESS EXCLUSIVE MODE")
             call = MeteringServiceStub(channel).StreamEvents()
             await call.write(pb.StreamEventsRequest(events=[make_event()]))
-            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-            while not await other.fetchval(waiting):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+            await until_statements_wait(other)
             rater.process.send_signal(signal.SIGTERM)
             await until_refused(rater.port)
         answer = await call.read()

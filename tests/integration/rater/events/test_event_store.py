@@ -14,6 +14,7 @@ from rater_service.events.producer_status import StatusRow
 from rater_service.events.store import Fate, store_events, store_rows
 from rater_service.events.validation import EventRow, validate
 from tests.harness.ledger import make_event
+from tests.harness.waiting import until_statements_wait
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -255,8 +256,7 @@ async def test_a_batch_sent_in_any_order_never_holds_what_a_batch_before_it_stil
     async with pool.acquire() as other, other.transaction():
         await insert(other, first)
         waiting = asyncio.create_task(fates(pool, second, first))
-        while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until_statements_wait(other)
         await insert(other, second)
     assert await waiting == [Fate.DUPLICATE, Fate.DUPLICATE]
 

@@ -19,6 +19,7 @@ from rater_service.events.store import Fate, store_events
 from rater_service.hours import InvalidWindow
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event, nonzero
 from tests.harness.sums import counted_sums, kept_sums
+from tests.harness.waiting import until_statements_wait
 from tests.integration.rater.audit.test_audit import check, counts, details
 from tests.integration.rater.cli.test_cli_with_database import phoebe
 
@@ -305,8 +306,7 @@ async def test_a_rebuild_waits_for_a_batch_that_has_added_and_then_counts_it(poo
             " gen_random_uuid()))).* FROM billing_event e"
         )
         waiting = asyncio.create_task(rebuild(pool, None, None))
-        while not await batch.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until_statements_wait(batch)
     assert (await waiting).difference_count == 1
     assert await kept_sums(pool) == await counted_sums(pool)
 
@@ -317,8 +317,7 @@ async def test_batches_go_on_while_the_sums_of_their_hour_are_made_again(pool: P
     async with pool.acquire() as other, other.transaction():
         await other.execute("SELECT FROM hourly_usage WHERE auth_id = 'a' FOR UPDATE")
         waiting = asyncio.create_task(rebuild(pool, None, None))
-        while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until_statements_wait(other)
         async with asyncio.timeout(20):
             await store_events(pool, [make_event(auth_id="c"), make_event(auth_id="d")], HOUR)
         assert not waiting.done()

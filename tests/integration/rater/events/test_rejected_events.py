@@ -14,6 +14,7 @@ from rater_service.events.rejected import Retried, list_rejected, retry_rejected
 from rater_service.events.store import Fate, store_events, store_rows
 from rater_service.events.validation import EventRow, validate
 from tests.harness.ledger import make_event
+from tests.harness.waiting import until_statements_wait
 from tests.integration.rater.cli.test_cli_with_database import phoebe
 
 pytestmark = pytest.mark.one_postgres
@@ -117,8 +118,7 @@ async def test_a_batch_with_refused_events_never_holds_what_a_batch_before_it_st
     async with pool.acquire() as other, other.transaction():
         await insert(other, "first")
         waiting = asyncio.create_task(store(pool, *events))
-        while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until_statements_wait(other)
         await insert(other, "second")
     assert await waiting == [Fate.REJECTED, Fate.DUPLICATE] * 2
 
@@ -206,8 +206,7 @@ async def test_what_another_attempt_settles_meanwhile_is_left_to_it(pool: Pool) 
     async with pool.acquire() as other, other.transaction():
         await other.execute("SELECT FROM rejected_event FOR UPDATE")
         waiting = asyncio.create_task(retry(pool))
-        while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await until_statements_wait(other)
         await other.execute("UPDATE rejected_event SET resolved_at = now(), resolved_as = 'STORED'")
     assert await waiting == []
 

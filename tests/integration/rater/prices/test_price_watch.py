@@ -20,10 +20,10 @@ from rater_service.rating.withdrawal import withdraw_loading
 from rater_service.service.metrics import Metrics
 from tests.harness.ledger import PRICES, Ledger
 from tests.harness.rater import Rater
+from tests.harness.waiting import until, until_told
 
 pytestmark = pytest.mark.one_postgres
 
-WAIT_S = 20
 FORGOTTEN = PRICES.replace(
     b'  "tiny/half"', b'  "new/model": { prompt: "0.0001", cached: "0", completion: "0" }\n  "tiny/half"'
 )
@@ -47,21 +47,18 @@ async def books(ledger: Ledger) -> int:
 
 
 async def until_there_are(ledger: Ledger, count: int) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while await books(ledger) != count:  # noqa: ASYNC110 - it has no event to wait for
-            await asyncio.sleep(0.05)
+    async def is_so() -> bool:
+        return await books(ledger) == count
+
+    await until_told(is_so)
 
 
 async def until_logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while text not in caplog.text:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    await until(lambda: text in caplog.text)
 
 
 async def until_latest(*watches: PriceWatch, expected: tuple[bool, ...]) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while tuple(watch.is_latest for watch in watches) != expected:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    await until(lambda: tuple(watch.is_latest for watch in watches) == expected)
 
 
 async def test_a_changed_file_is_loaded_without_a_restart(rater: Rater, tmp_path: Path) -> None:
@@ -106,9 +103,7 @@ async def test_a_refused_file_changes_nothing_and_all_its_faults_are_logged_once
         file.write_bytes(FORGOTTEN)
         await until_there_are(ledger, 2)
         assert caplog.text.count("what was in use stays in use") == 1
-        async with asyncio.timeout(WAIT_S):
-            while watch.fault:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        await until(lambda: not watch.fault)
 
 
 async def test_prices_that_look_like_mistakes_are_refused_until_the_file_says_that_they_are_meant(
@@ -124,9 +119,7 @@ async def test_prices_that_look_like_mistakes_are_refused_until_the_file_says_th
         assert await books(ledger) == 1
         file.write_bytes(per_million + b'allow: { rates: ["meta/base-a"], changes: ["meta/base-a"] }\n')
         await until_there_are(ledger, 2)
-        async with asyncio.timeout(WAIT_S):
-            while watch.fault:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        await until(lambda: not watch.fault)
 
 
 async def test_what_is_meant_can_be_said_at_the_start_and_holds_for_that_alone(
@@ -155,9 +148,7 @@ async def test_a_file_that_another_service_was_told_to_take_is_no_longer_refused
         await until_logged(caplog, "more than tenfold")
         other = PriceWatch(ledger.pool, file, "serve:another test")
         await other.load(Allowed(changes=frozenset({"meta/base-a"})))
-        async with asyncio.timeout(WAIT_S):
-            while watch.fault:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        await until(lambda: not watch.fault)
     assert caplog.text.count("what was in use stays in use") > 1
 
 

@@ -22,6 +22,7 @@ from rig.programs import PROJECT, phoebe
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 from tests.harness.python_child import python_child
 from tests.harness.rater import Rater
+from tests.harness.waiting import until_statements_wait
 
 pytestmark = pytest.mark.one_postgres
 
@@ -38,14 +39,6 @@ asyncio.run(hold())
 """
 
 
-async def waiters(pool: Pool, kind: str = "advisory", *, count: int = 1) -> None:
-    """Wait until so many wait for a lock of this kind."""
-    asking = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = $1"
-    async with asyncio.timeout(30):
-        while await pool.fetchval(asking, kind) != count:  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(0.01)
-
-
 @asynccontextmanager
 async def stopped_in_the_middle(ledger: Ledger) -> AsyncIterator[tuple[Connection, asyncio.Task[object]]]:
     """A run that has its snapshot and goes on when the context ends, and the connection that holds it up."""
@@ -54,7 +47,7 @@ async def stopped_in_the_middle(ledger: Ledger) -> AsyncIterator[tuple[Connectio
         await holding_up.start()
         await other.execute("LOCK TABLE rated_usage_change IN ACCESS EXCLUSIVE MODE")
         running = asyncio.create_task(ledger.rate())
-        await waiters(ledger.pool, "relation")
+        await until_statements_wait(ledger.pool, 1, "relation")
         yield other, running
         await holding_up.commit()
 
@@ -93,7 +86,7 @@ async def test_a_run_that_waited_sees_what_came_before_its_turn(ledger: Ledger) 
     await ledger.store(make_event())
     async with rating_turn(ledger.pool):
         waiting = asyncio.create_task(ledger.rate())
-        await waiters(ledger.pool)
+        await until_statements_wait(ledger.pool, 1, "advisory")
         await ledger.store(make_event())
         dearer = PRICES.replace(b"0.000000600", b"0.000000700") + b'effective_from: "2026-11-20T10:00:00Z"\n'
         await ledger.load(dearer, at=HOUR)
@@ -133,13 +126,13 @@ async def test_runs_that_wait_leave_the_connections_to_others(rater: Rater, ledg
     async with rating_turn(ledger.pool):
         calls = [rater.rating.RateWindow(WINDOW) for _ in range(40)]
         asking = [asyncio.ensure_future(call) for call in calls]
-        await waiters(ledger.pool)
+        await until_statements_wait(ledger.pool, 1, "advisory")
         stream = rater.metering.StreamEvents()
         await stream.write(metering_pb2.StreamEventsRequest(events=[event]))
         answer = await stream.read()
         assert isinstance(answer, metering_pb2.StreamEventsResponse)
         assert [result.outcome for result in answer.results] == [metering_pb2.EVENT_OUTCOME_STORED]
-        await waiters(ledger.pool)
+        await until_statements_wait(ledger.pool, 1, "advisory")
     answers = await asyncio.gather(*asking)
     assert len({answer.run_id for answer in answers}) == 40
     assert sum(answer.rollups_written for answer in answers) == 1
@@ -153,13 +146,13 @@ async def test_a_caller_that_does_not_wait_any_longer_gives_everything_back(
     async with rating_turn(ledger.pool):
         calls = [rater.rating.RateWindow(WINDOW, timeout=2 if how == "too late" else None) for _ in range(3)]
         asking = [asyncio.ensure_future(call) for call in calls]
-        await waiters(ledger.pool)
+        await until_statements_wait(ledger.pool, 1, "advisory")
         if how == "cancelled":
             for call in calls:
                 call.cancel()
         for outcome in await asyncio.gather(*asking, return_exceptions=True):
             assert isinstance(outcome, asyncio.CancelledError | grpc.aio.AioRpcError)
-        await waiters(ledger.pool, count=0)
+        await until_statements_wait(ledger.pool, 0, "advisory")
     answer = await rater.rating.RateWindow(WINDOW, timeout=30)
     assert (answer.run_id, answer.rollups_written) == (1, 1)
 
@@ -172,10 +165,10 @@ async def test_a_caller_that_goes_in_the_middle_of_a_run_leaves_nothing_behind(
         await other.execute("LOCK TABLE rated_usage_change IN ACCESS EXCLUSIVE MODE")
         call = rater.rating.RateWindow(WINDOW)
         asking = asyncio.ensure_future(call)
-        await waiters(ledger.pool, "relation")
+        await until_statements_wait(ledger.pool, 1, "relation")
         call.cancel()
         await asyncio.gather(asking, return_exceptions=True)
-        await waiters(ledger.pool, "relation", count=0)
+        await until_statements_wait(ledger.pool, 0, "relation")
         assert (await ledger.pool.fetchval("SELECT count(*) FROM rating_run"), await ledger.rollups()) == (
             0,
             [],
@@ -188,7 +181,7 @@ async def test_the_turn_of_a_killed_process_ends_with_it(ledger: Ledger, databas
     with python_child(HOLDER, database_url) as holder:
         assert await asyncio.to_thread(holder.hear) == "holding"
         waiting = asyncio.create_task(ledger.rate())
-        await waiters(ledger.pool)
+        await until_statements_wait(ledger.pool, 1, "advisory")
         holder.kill()
     assert (await waiting).rollups_written == 1
 

@@ -9,6 +9,7 @@ from rater_service.errors import OperatorError
 from rater_service.rating.turn import rating_turn
 from rater_service.rating.withdrawal import withdraw_loading
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, clock_at, make_event, nonzero
+from tests.harness.waiting import until_statements_wait
 
 pytestmark = pytest.mark.one_postgres
 
@@ -117,10 +118,9 @@ async def test_a_withdrawal_waits_for_the_run_that_may_price_by_it(ledger: Ledge
     await ledger.store(make_event())
     async with rating_turn(ledger.pool):
         running = asyncio.create_task(ledger.rate())
-        await asyncio.sleep(0.2)
+        await until_statements_wait(ledger.pool, 1, "advisory")
         withdrawing = asyncio.create_task(withdraw_loading(ledger.pool, 2, "ops"))
-        await asyncio.sleep(0.2)
-        assert not withdrawing.done()
+        await until_statements_wait(ledger.pool, 2, "advisory")
     await running
     with pytest.raises(OperatorError, match="1 hour was priced by it"):
         await withdrawing

@@ -33,12 +33,12 @@ from tests.harness.guarded_rater import (
     TokensFile,
     bearer,
     guarded_rater,
-    until,
     write_certificates,
 )
 from tests.harness.ledger import make_event
 from tests.harness.rater import Rater
 from tests.harness.rpc import failure
+from tests.harness.waiting import until
 
 pytestmark = pytest.mark.one_postgres
 

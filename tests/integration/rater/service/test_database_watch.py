@@ -13,6 +13,7 @@ from rater_service.service import database_watch
 from rater_service.service.database_watch import DatabaseWatch
 from tests.harness.own_postgres import OwnPostgres, binaries_of, own_postgres
 from tests.harness.postgres import PostgresServer
+from tests.harness.waiting import until_found
 
 pytestmark = pytest.mark.one_postgres
 
@@ -76,9 +77,7 @@ async def test_what_a_crash_would_cost_is_shouted_about_until_it_is_mended(
 async def set_everywhere(pool: Pool, name: str, value: str) -> None:
     await pool.execute(f"ALTER SYSTEM SET {name} = {value}")
     await pool.execute("SELECT pg_reload_conf()")
-    async with asyncio.timeout(20):
-        while await pool.fetchval("SELECT current_setting($1)", name) != value:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until_found(pool, "SELECT current_setting($1) = $2", name, value)
 
 
 async def test_a_database_that_is_away_is_down_until_it_is_back_and_each_reason_is_said_once(

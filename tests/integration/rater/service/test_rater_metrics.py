@@ -21,6 +21,7 @@ from rater_service.service.metrics_endpoint import metrics_endpoint
 from rater_service.service.server import ServerSettings, running_server, serve
 from rater_service.wire_time import to_timestamp
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
+from tests.harness.waiting import until_told
 from tests.integration.rater.events.test_producers import NOW, report, status
 
 pytestmark = pytest.mark.one_postgres
@@ -173,9 +174,11 @@ async def test_they_are_read_over_http(pool: Pool, caplog: pytest.LogCaptureFixt
         httpx.AsyncClient() as client,
     ):
         (url,) = (text.split()[-1] for text in caplog.messages if text.startswith("metrics on"))
-        async with asyncio.timeout(20):
-            while "phoebe_producers_spooled_events 5.0" not in (await client.get(url)).text:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+
+        async def is_read() -> bool:
+            return "phoebe_producers_spooled_events 5.0" in (await client.get(url)).text
+
+        await until_told(is_read)
     async with httpx.AsyncClient() as client:
         with pytest.raises(httpx.ConnectError):
             await client.get(url)

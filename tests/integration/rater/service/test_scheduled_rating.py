@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from rater_service.service.scheduled_rating import ScheduledRating
 from rater_service.service.server import running_server
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 from tests.harness.served_rater import served_rater
+from tests.harness.waiting import until_told
 
 pytestmark = pytest.mark.one_postgres
 
@@ -52,19 +53,13 @@ async def rating(pool: Pool, clock: Clock, metrics: Metrics | None = None) -> As
         task.cancel()
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(30):
-        while not await condition():  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(0.01)
-
-
 async def runs(pool: Pool, count: int) -> None:
     """Wait until so many runs are kept."""
 
     async def kept() -> bool:
         return bool(await pool.fetchval("SELECT count(*) = $1 FROM rating_run", count))
 
-    await until(kept)
+    await until_told(kept)
 
 
 async def test_the_trailing_24_complete_hours_are_rated_at_once_and_after_every_hour(ledger: Ledger) -> None:
@@ -104,7 +99,7 @@ async def test_what_another_service_has_done_is_not_done_again(
         async def told() -> bool:
             return "is done: run 1" in caplog.text
 
-        await until(told)
+        await until_told(told)
     assert await ledger.pool.fetchval("SELECT count(*) FROM rating_run") == 1
 
 
@@ -132,7 +127,7 @@ async def test_services_that_start_at_once_bill_once(ledger: Ledger) -> None:
         return bool(await ledger.rollups())
 
     async with rating(ledger.pool, Clock(now)), rating(ledger.pool, Clock(now)):
-        await until(billed)
+        await until_told(billed)
     assert len(await ledger.changes()) == 1
 
 
@@ -146,7 +141,7 @@ async def test_a_run_that_fails_is_logged_and_tried_again(
         return (metrics.registry.get_sample_value("phoebe_rating_runs_total", labels) or 0) >= 2
 
     async with rating(pool, Clock(datetime.now(UTC)), metrics):
-        await until(failed)
+        await until_told(failed)
         assert "no price file was ever loaded" in caplog.text
         await Ledger(pool).load(PRICES)
         await runs(pool, 1)

@@ -21,6 +21,7 @@ from rater_service.service.server import SERVICES, ServerSettings, running_serve
 from tests.harness.ledger import PRICES, make_event
 from tests.harness.rater import Rater
 from tests.harness.served_rater import served_rater
+from tests.harness.waiting import until_told
 
 pytestmark = pytest.mark.one_postgres
 
@@ -194,10 +195,11 @@ async def test_health_tells_which_services_lack_a_task_they_need_until_it_is_bac
             found = await stub.List(health_pb2.HealthListRequest())
             return [found.statuses[name].status for name in ("", *SERVICES)]
 
-        async def until(expected: list[int]) -> None:
-            async with asyncio.timeout(20):
-                while await statuses() != expected:  # noqa: ASYNC110 - the answer is what is waited for
-                    await asyncio.sleep(0.01)
+        async def until_told_of(expected: list[int]) -> None:
+            async def is_so() -> bool:
+                return await statuses() == expected
+
+            await until_told(is_so)
 
         def crash(name: str) -> None:
             background.start(name, lambda: crash_once(name), "something is amiss")
@@ -209,8 +211,8 @@ async def test_health_tells_which_services_lack_a_task_they_need_until_it_is_bac
         assert (await watch.read()).status == serving
         crash(PRICE_FILE_TASK)
         assert (await watch.read()).status == not_serving
-        await until([not_serving, serving, not_serving])
-        await until([serving, serving, serving])
+        await until_told_of([not_serving, serving, not_serving])
+        await until_told_of([serving, serving, serving])
         crash(TOKENS_TASK)
-        await until([not_serving, not_serving, not_serving])
+        await until_told_of([not_serving, not_serving, not_serving])
         watch.cancel()

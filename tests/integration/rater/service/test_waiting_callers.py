@@ -7,12 +7,12 @@ import grpc
 import pytest
 
 from phoebe_proto.v1 import metering_pb2, rating_pb2
-from rater_service.database.database import Pool
 from rater_service.limits import PING_INTERVAL_MIN_MS
 from rater_service.wire_time import to_timestamp
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.rater import Rater
 from tests.harness.raw_grpc import raw_caller
+from tests.harness.waiting import WAIT_S, until_statements_wait
 
 pytestmark = pytest.mark.one_postgres
 
@@ -55,18 +55,6 @@ async def store(rater: Rater, timeout_s: float | None) -> object:
     return answer
 
 
-STATEMENTS = """
-SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND state <> 'idle' AND wait_event_type = 'Lock'
-"""
-
-
-async def until_statements_wait(pool: Pool, count: int) -> None:
-    async with asyncio.timeout(30):
-        while await pool.fetchval(STATEMENTS) != count:  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(0.02)
-
-
 @pytest.mark.parametrize("how", ["cancelled", "too late"])
 @pytest.mark.parametrize("call", [rate, audit, list_usage, store], ids=lambda call: call.__name__)
 async def test_a_call_that_ends_early_ends_its_statement(
@@ -83,4 +71,4 @@ async def test_a_call_that_ends_early_ends_its_statement(
         # The statement ends, not only the call; what it locked, a run's turn too, is free again.
         await until_statements_wait(ledger.pool, 0)
         assert await other.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
-    assert await call(rater, 30) is not None
+    assert await call(rater, WAIT_S) is not None

@@ -1,7 +1,6 @@
 import logging
 import resource
 import sqlite3
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from phoebe_addon.spool.salvage import log_is_damaged
 from phoebe_addon.spool.spool import Spool, SpoolError, SpoolFullError
 from phoebe_addon.spool.spools import open_own
 from tests.harness.spooled import NOW, admit, event, finish, spool_file, waiting
+from tests.harness.waiting import wait_until
 
 BIG = 100_000
 
@@ -26,13 +26,6 @@ def fill_disk(spool: Spool) -> None:
 
 def free_disk(spool: Spool) -> None:
     spool._file.connection.execute("PRAGMA max_page_count = 1000000")
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was not met in 10 s"
-        time.sleep(0.01)
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
