@@ -109,11 +109,12 @@ async def answers(url: str) -> bool:
     return True
 
 
-async def execute(url: str, command: str) -> None:
-    """Sends one command on a session of its own."""
+async def execute(url: str, *commands: str) -> None:
+    """Sends commands, one after the other, on a session of its own."""
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute(command)
+        for command in commands:
+            await connection.execute(command)
     finally:
         await connection.close()
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from phoebe_proto.v1 import metering_pb2
 from rig.processes import free_port
 from tests.e2e.conftest import IDENTITY
 from tests.harness import engine as engines
@@ -33,10 +32,6 @@ KIB_PER_STREAM_MAX = 120
 
 def ask(tag: str, body: bytes = BODY, version: str = "HTTP/1.1", **more: str) -> bytes:
     return post(CHAT, {**IDENTITY, "X-Request-Id": tag, **more}, body, version)
-
-
-def tagged(rater: EventRecorder, tag: str) -> metering_pb2.MeteringEvent:
-    return rater.wait_for(lambda event: event.client_request_id == tag)
 
 
 def echo(request: EngineRequest, line: Line) -> None:
@@ -69,7 +64,7 @@ def test_a_connection_goes_on_after_whatever_was_asked_of_it(
             assert client.read_answer().status == status, name
     for name, _, _, _, outcome in steps:
         if outcome:
-            assert tagged(rater, f"kept: {name}").outcome == outcome, name
+            assert rater.tagged(f"kept: {name}").outcome == outcome, name
     admitted = {f"kept: {name}" for name, _, _, _, outcome in steps if outcome}
     assert {event.client_request_id for event in rater.events} & {
         f"kept: {step[0]}" for step in steps
@@ -87,7 +82,7 @@ def test_requests_sent_in_one_go_are_answered_in_order(
     assert [answer.status for answer in answers] == [200, 200, 400, 200, 200, 200, 200]
     for number, (body, answer) in enumerate(zip(bodies, answers, strict=True)):
         if answer.status == 200:
-            event = tagged(rater, f"in one go {number}")
+            event = rater.tagged(f"in one go {number}")
             assert event.request_id in answer.body.decode()
             assert event.outcome == "completed"
             assert event.prompt_tokens == (17 if body is STREAMING else 3)
@@ -105,7 +100,7 @@ def test_what_a_client_sends_before_its_answer_is_bounded(
         client.send(ask("flood"))
         with pytest.raises(ConnectionError):
             client.send(b"x" * 50_000_000)
-    assert tagged(rater, "flood").outcome == "aborted"
+    assert rater.tagged("flood").outcome == "aborted"
 
 
 def test_a_head_without_end_is_refused(proxy: Proxy, engine: Engine) -> None:
@@ -147,7 +142,7 @@ def test_http_2_streams_of_one_connection_end_each_in_its_own_way(
             lambda: [stream.body for stream in streams].count(VLLM) == 11 and streams[4].body == first_word
         )
         client.reset(streams[4])
-        event = tagged(rater, "h2 4")
+        event = rater.tagged("h2 4")
         assert (event.outcome, event.status_code, event.usage_found) == ("aborted", 200, False)
         assert left.wait(5), "the engine goes on working for nobody"
         released.set()
@@ -156,7 +151,7 @@ def test_http_2_streams_of_one_connection_end_each_in_its_own_way(
     assert {stream.body for stream in staying} == {VLLM + DONE}
     for number, model in enumerate(models):
         if model == "stays":
-            event = tagged(rater, f"h2 {number}")
+            event = rater.tagged(f"h2 {number}")
             assert (event.outcome, event.prompt_tokens, event.completion_tokens) == ("completed", 17, 3)
 
 
@@ -182,8 +177,8 @@ def test_an_http_2_connection_is_not_lost_to_an_engine_that_was_away(
         back = client.post(CHAT, {**IDENTITY, "X-Request-Id": "h2 back"}, BODY)
         client.read_until(lambda: back.ended)
         assert (back.status, back.body) == (200, ANSWER)
-        assert tagged(rater, "h2 away").outcome == "upstream_error"
-        assert tagged(rater, "h2 back").outcome == "completed"
+        assert rater.tagged("h2 away").outcome == "upstream_error"
+        assert rater.tagged("h2 back").outcome == "completed"
 
 
 @pytest.mark.parametrize("fate", ["answered", "refused", "broken off"])
@@ -204,7 +199,7 @@ def test_a_client_that_expects_100_continue_gets_it_and_then_its_answer(
         assert engine.requests == []
     else:
         assert "expect" not in engine.requests[0].headers
-        assert (tagged(rater, f"100: {fate}").outcome == "completed") == (fate == "answered")
+        assert (rater.tagged(f"100: {fate}").outcome == "completed") == (fate == "answered")
 
 
 @pytest.mark.parametrize(
@@ -226,7 +221,7 @@ def test_a_chunked_request_is_read_to_its_end(
             client.send(bytes([byte]))
         assert client.read_answer().body == ANSWER
     assert BODY in engine.requests[0].body
-    assert tagged(rater, tag).requested_model == "m"
+    assert rater.tagged(tag).requested_model == "m"
 
 
 def test_an_http_1_0_client_gets_its_document_and_the_end_of_the_connection(
@@ -237,7 +232,7 @@ def test_an_http_1_0_client_gets_its_document_and_the_end_of_the_connection(
         client.send(ask("http 1.0", version="HTTP/1.0"))
         assert client.read_answer().body == ANSWER
         assert client.read_to_end() == b""
-    assert tagged(rater, "http 1.0").outcome == "completed"
+    assert rater.tagged("http 1.0").outcome == "completed"
 
 
 @pytest.fixture
@@ -321,7 +316,7 @@ async def test_a_thousand_streams_at_once_all_complete_with_exact_counts(
             )
         assert {re.sub(rb"[0-9a-f]+\r\n|\r\n", b"", content) for content in contents} == {VLLM + DONE}
         for number in range(CROWD):
-            event = await asyncio.to_thread(tagged, rater, f"crowd {number}")
+            event = await asyncio.to_thread(rater.tagged, f"crowd {number}")
             assert (event.outcome, event.prompt_tokens, event.completion_tokens) == (
                 "completed",
                 number,

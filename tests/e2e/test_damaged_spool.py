@@ -42,7 +42,7 @@ def test_damage_is_told_and_does_not_keep_a_proxy_from_starting(
     try:
         assert ask(proxy, "after-damage") == 200
         for tag in ("before-damage", "after-damage"):
-            event = rater.wait_for(lambda event, tag=tag: event.client_request_id == tag)  # type: ignore[misc]
+            event = rater.tagged(tag)
             assert event.outcome == "completed"
         assert "is damaged" in proxy.log()
     finally:

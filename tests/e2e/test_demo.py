@@ -11,7 +11,14 @@ import pytest
 
 from rig.processes import start
 from rig.programs import PROJECT, module
-from tests.harness.run_module import HOSTILE, TIMEOUT_S, RunModule, folder_in, pids_in, run_module
+from tests.harness.run_module import (
+    TIMEOUT_S,
+    RunModule,
+    folder_in,
+    hostile_environment,
+    pids_in,
+    run_module,
+)
 
 LAST_LINE = re.compile(
     r"demo ok: admitted=(\d+) stored=(\d+) rated=(\d+) unpriced=(\d+) zero_charge=(\d+) "
@@ -126,7 +133,7 @@ def test_a_demo_whose_output_nobody_reads_any_more_leaves_nothing() -> None:
     with subprocess.Popen(
         module("demo"),
         cwd=PROJECT,
-        env={**os.environ, **HOSTILE, "PYTHONUNBUFFERED": "1"},
+        env=hostile_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

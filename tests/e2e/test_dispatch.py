@@ -148,7 +148,7 @@ def test_an_engine_behind_tls_is_asked_only_if_its_certificate_is_trusted(
         headers = {**IDENTITY, "X-Request-Id": tag}
         response = httpx.post(proxy.url + CHAT, json={"model": "m"}, headers=headers, timeout=10)
         assert response.status_code == (200 if trusted else 502)
-        event = rater.wait_for(lambda event: event.client_request_id == tag)
+        event = rater.tagged(tag)
         assert event.outcome == ("completed" if trusted else "upstream_error")
         assert len(tls_engine.requests) == trusted
     finally:

@@ -8,7 +8,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rig.processes import free_port
 from tests.e2e.conftest import IDENTITY
 from tests.harness.engine import LAST_CHUNK, Engine, EngineRequest, Line, document
@@ -59,10 +58,6 @@ def begin(client: RawClient, tag: str) -> bytes:
     return client.read_chunk()
 
 
-def of(tag: str, rater: EventRecorder) -> MeteringEvent:
-    return rater.wait_for(lambda event: event.client_request_id == tag)
-
-
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stream_under_way_comes_whole_and_its_event_is_delivered(
     folder: Path, engine: Engine, rater: EventRecorder, slow: SlowStream, signal_number: signal.Signals
@@ -79,7 +74,7 @@ def test_a_stream_under_way_comes_whole_and_its_event_is_delivered(
 
     assert proxy.process.wait(timeout=20) == 0
     assert received == VLLM + VLLM_USAGE + DONE
-    event = of(tag, rater)
+    event = rater.tagged(tag)
     assert (event.outcome, event.completion_tokens) == ("completed", 3)
     assert depth_of(folder / "spool") == 0
     assert rater.last_status(event.producer_id).stopped
@@ -128,7 +123,7 @@ def test_what_does_not_end_in_time_is_cut_off_with_its_last_counts(
     assert proxy.process.wait(timeout=20) == 0
     # On a busy machine half a second is too short to deliver it as well; then the next start does.
     again = start(folder, engine, rater.port) if depth_of(folder / "spool") else None
-    event = of("drain-cut", rater)
+    event = rater.tagged("drain-cut")
     assert (event.outcome, event.completion_tokens) == ("proxy_error", 3)
     if again:
         assert again.stop() == 0
@@ -150,7 +145,7 @@ def test_without_patience_or_told_twice_it_ends_at_once(
         assert proxy.process.wait(timeout=5) == 0
 
     proxy = start(folder, engine, rater.port)
-    assert of(f"at-once-{signals}", rater).outcome == "proxy_error"
+    assert rater.tagged(f"at-once-{signals}").outcome == "proxy_error"
     proxy.stop()
 
 
@@ -173,7 +168,7 @@ def test_an_answer_that_its_client_is_slow_to_take_comes_whole(
     proxy = start(folder, engine, rater.port)
     with RawClient(proxy, receive_buffer_bytes=4096) as client:
         client.send(post(CHAT, {**IDENTITY, "X-Request-Id": "drained-slowly"}))
-        of("drained-slowly", rater)  # the engine has said all
+        rater.tagged("drained-slowly")  # the engine has said all
         proxy.process.send_signal(signal.SIGTERM)
         proxy.wait_for_log("phoebe: stopping")
 

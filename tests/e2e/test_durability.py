@@ -63,7 +63,7 @@ def test_events_of_a_stopped_proxy_are_sent_by_the_next_one(
     assert proxy.stop() == 0
     proxy = start(tmp_path, engine, rater.port)
     try:
-        event = rater.wait_for(lambda event: event.client_request_id == "before-stop")
+        event = rater.tagged("before-stop")
         assert event.usage_found
     finally:
         proxy.stop()
@@ -91,7 +91,7 @@ def test_an_exchange_under_way_when_the_proxy_ends_becomes_one_proxy_error(
     client.join()
     proxy = start(tmp_path, engine, rater.port)
     try:
-        event = rater.wait_for(lambda event: event.client_request_id == tag)
+        event = rater.tagged(tag)
         assert (event.outcome, event.usage_found) == ("proxy_error", False)
     finally:
         proxy.stop()
@@ -105,7 +105,7 @@ def test_no_rater_of_another_installation_gets_events_and_traffic_goes_on(
     try:
         proxy = start(tmp_path, engine, first.port)
         assert ask(proxy, "first").status_code == 200
-        first.wait_for(lambda event: event.client_request_id == "first")
+        first.tagged("first")
         assert proxy.stop(signal.SIGKILL) == -signal.SIGKILL
 
         proxy = start(tmp_path, engine, second.port)
@@ -120,7 +120,7 @@ def test_no_rater_of_another_installation_gets_events_and_traffic_goes_on(
 
         proxy = start(tmp_path, engine, first.port)
         try:
-            first.wait_for(lambda event: event.client_request_id == "second")
+            first.tagged("second")
         finally:
             proxy.stop()
     finally:

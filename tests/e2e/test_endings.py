@@ -87,10 +87,6 @@ def ask(tag: str, body: bytes = STREAMING, resource: str = "resource-1") -> byte
     return post(CHAT, {**IDENTITY, "X-Saturn-Resource-Id": resource, "X-Request-Id": tag}, body)
 
 
-def tagged(rater: EventRecorder, tag: str) -> metering_pb2.MeteringEvent:
-    return rater.wait_for(lambda event: event.client_request_id == tag)
-
-
 def counts(event: metering_pb2.MeteringEvent) -> tuple[int, int] | None:
     """The prompt and completion tokens of an event; None when it has none, nor any trace of them."""
     if event.usage_found:
@@ -168,7 +164,7 @@ def test_an_error_after_the_usage_keeps_the_counts(
     engine.script = engines.stream([VLLM, VLLM_USAGE, ERROR, DONE])
     response = client.post(CHAT, content=STREAMING, headers={"X-Request-Id": "error-after-usage"})
     assert response.content == VLLM + ERROR + DONE
-    event = tagged(rater, "error-after-usage")
+    event = rater.tagged("error-after-usage")
     assert (event.outcome, counts(event)) == ("upstream_error", (17, 3))
 
 
@@ -224,7 +220,7 @@ def test_no_half_number_is_ever_recorded(proxy: Proxy, engine: Engine, rater: Ev
             with RawClient(proxy) as client:
                 client.send(ask(tag, b'{"model":"m"}'))
                 client.read_to_end() if head is not content_length else client.read_answer()
-            event = tagged(rater, tag)
+            event = rater.tagged(tag)
             assert counts(event) is None, said
             assert event.usage_raw == ""
 
@@ -239,7 +235,7 @@ def test_an_engine_that_breaks_off_keeps_the_last_whole_counts(
         client.read_head()
         client.read_chunk()
         client.read_to_end()
-    event = tagged(rater, "broke-off-with-counts")
+    event = rater.tagged("broke-off-with-counts")
     assert (event.outcome, counts(event)) == ("upstream_error", (7, 2))
 
 
@@ -261,7 +257,7 @@ def test_a_client_gone_within_a_short_document_makes_one_aborted_event_with_its_
         assert began.wait(10)
     proxy.wait_for_log("phoebe: a client has left", known + 1)
     went_on.set()
-    event = tagged(rater, "gone-in-document")
+    event = rater.tagged("gone-in-document")
     assert (event.outcome, counts(event), event.answer_bytes) == ("aborted", (1234, 5678), 0)
 
 
@@ -297,7 +293,7 @@ def test_an_engine_that_does_not_speak_http_is_a_502_in_json(
         engine.script = engines.document(ANSWER)
         client.send(ask(f"{tag}-again"))
         assert client.read_answer().body == ANSWER, "an engine's fault must not cost the client's connection"
-    event = tagged(rater, tag)
+    event = rater.tagged(tag)
     assert event.request_id == answer.headers["x-request-id"]
     assert (event.outcome, event.HasField("status_code"), counts(event)) == ("upstream_error", False, None)
 
@@ -315,7 +311,7 @@ def test_an_engines_interim_answer_is_not_the_answer(
         client.send(ask(interim[:3]))
         answer = client.read_answer()
     assert (answer.status, answer.body) == (200, ANSWER)
-    event = tagged(rater, interim[:3])
+    event = rater.tagged(interim[:3])
     assert (event.outcome, event.status_code, counts(event)) == ("completed", 200, (1234, 5678))
 
 
@@ -327,7 +323,7 @@ def test_an_engines_trailers_are_dropped_and_the_answer_ends(
     with RawClient(proxy) as client:
         client.send(ask("trailers"))
         assert client.read_answer().body == VLLM + DONE
-    event = tagged(rater, "trailers")
+    event = rater.tagged("trailers")
     assert (event.outcome, counts(event)) == ("completed", (17, 3))
 
 
@@ -347,7 +343,7 @@ def test_an_engine_whose_head_does_not_end_is_given_up(
         answer = client.read_answer()
     assert (answer.status, error_code(answer.body)) == (502, "upstream")
     assert given_up.wait(5)
-    assert tagged(rater, "endless head").outcome == "upstream_error"
+    assert rater.tagged("endless head").outcome == "upstream_error"
 
 
 def test_an_engine_silent_before_its_answer_is_a_504_wherever_it_stopped(
@@ -364,7 +360,7 @@ def test_an_engine_silent_before_its_answer_is_a_504_wherever_it_stopped(
         answer = client.read_answer()
         assert (answer.status, error_code(answer.body)) == (504, "upstream")
         assert time.monotonic() - asked_at >= ENGINE_TIMEOUT_S
-        event = tagged(rater, f"silent-{name}")
+        event = rater.tagged(f"silent-{name}")
         assert (event.outcome, event.HasField("status_code")) == ("upstream_error", name == "half a document")
         assert counts(event) is None
     engine.script = engines.document(ANSWER)
@@ -385,7 +381,7 @@ def test_an_engine_silent_within_a_stream_is_cut_off_and_its_last_counts_are_kep
         client.read_chunk()
         with pytest.raises(CutOffError):
             client.read_chunk()
-    event = tagged(rater, "silent-in-stream")
+    event = rater.tagged("silent-in-stream")
     assert (event.outcome, event.status_code, counts(event)) == ("upstream_error", 200, (7, 2))
 
 
@@ -404,7 +400,7 @@ def test_an_engine_that_is_slow_but_not_silent_is_waited_for(
     with RawClient(hasty) as client:
         client.send(ask("slow"))
         assert client.read_answer().body.endswith(DONE)
-    assert tagged(rater, "slow").outcome == "completed"
+    assert rater.tagged("slow").outcome == "completed"
 
 
 @pytest.mark.parametrize(("resource", "status"), [("mute-tls", 504), ("busy", 504), ("gone", 502)])
@@ -417,7 +413,7 @@ def test_an_engine_that_cannot_be_connected_to_is_an_upstream_error(
             client.send(ask(tag, resource=resource))
             answer = client.read_answer()
             assert (answer.status, error_code(answer.body)) == (status, "upstream")
-            assert tagged(rater, tag).outcome == "upstream_error"
+            assert rater.tagged(tag).outcome == "upstream_error"
 
 
 def test_a_failure_is_told_in_the_shape_of_the_api_that_was_asked(hasty: Proxy) -> None:
@@ -442,7 +438,7 @@ def test_a_client_that_takes_nothing_is_an_aborted_exchange(
     engine.script = script
     with RawClient(patient, receive_buffer_bytes=4096) as client:
         client.send(ask("stuck"))
-        event = tagged(rater, "stuck")
+        event = rater.tagged("stuck")
     assert event.outcome == "aborted"
     assert event.prompt_tokens == 7
     assert 0 < event.completion_tokens <= sent
@@ -487,7 +483,7 @@ def test_a_silent_engine_costs_an_http_2_connection_only_its_own_stream(
     assert streams["mute"].status == 504
     assert error_code(streams["mute"].body) == "upstream"
     assert streams["busy"].body.endswith(DONE)
-    events = {model: tagged(rater, f"h2-{model}") for model in streams}
+    events = {model: rater.tagged(f"h2-{model}") for model in streams}
     outcomes = {model: (event.outcome, counts(event)) for model, event in events.items()}
     assert outcomes == {
         "busy": ("completed", (17, 3)),
@@ -527,7 +523,7 @@ def test_without_a_limit_an_engine_may_be_silent_for_as_long_as_it_likes(
     with RawClient(patient) as client:
         client.send(ask("patient"))
         assert client.read_answer().body.endswith(DONE)
-    event = tagged(rater, "patient")
+    event = rater.tagged("patient")
     assert (event.outcome, counts(event)) == ("completed", (17, 3))
 
 
@@ -547,7 +543,7 @@ def test_a_proxy_stopped_within_a_stream_leaves_one_event_with_the_last_counts(
             client.read_chunk()
     proxy = Proxy(tmp_path, "--mode", f"reverse:{engine.url}", options=options)
     try:
-        event = tagged(rater, "stopped-in-stream")
+        event = rater.tagged("stopped-in-stream")
         assert (event.outcome, counts(event)) == ("proxy_error", (7, 2))
     finally:
         proxy.stop()

@@ -54,10 +54,6 @@ def event_of(rater: EventRecorder, response: httpx.Response) -> metering_pb2.Met
     return rater.wait_for(lambda event: event.request_id == request_id)
 
 
-def tagged(rater: EventRecorder, tag: str) -> metering_pb2.MeteringEvent:
-    return rater.wait_for(lambda event: event.client_request_id == tag)
-
-
 def test_a_plain_answer_is_passed_on_and_metered(
     client: httpx.Client, engine: Engine, rater: EventRecorder
 ) -> None:
@@ -199,7 +195,7 @@ def test_a_client_gone_before_the_headers_makes_one_aborted_event(
     engine.script = script
     with pytest.raises(httpx.ReadTimeout):
         client.post(CHAT, json={"model": "m"}, headers={"X-Request-Id": "gone-early"}, timeout=0.5)
-    event = tagged(rater, "gone-early")
+    event = rater.tagged("gone-early")
     assert (event.outcome, event.usage_found, event.HasField("status_code")) == ("aborted", False, False)
     assert closed.wait(10), "the engine goes on working for nobody"
 
@@ -315,7 +311,7 @@ def test_an_engine_that_breaks_off_before_the_headers_is_a_502_in_json(
     assert response.status_code == 502
     assert response.json()["error"]["code"] == "upstream"
     assert str(engine.port) not in response.text
-    assert tagged(rater, "no-answer").outcome == "upstream_error"
+    assert rater.tagged("no-answer").outcome == "upstream_error"
 
 
 def test_an_answer_that_is_no_json_is_completed_without_usage(

@@ -89,10 +89,6 @@ def ask(tag: str, path: str = CHAT, body: bytes = STREAMING) -> bytes:
     return post(path, {**IDENTITY, "X-Request-Id": tag}, body)
 
 
-def of(tag: str, rater: EventRecorder) -> MeteringEvent:
-    return rater.wait_for(lambda event: event.client_request_id == tag)
-
-
 def billed(event: MeteringEvent) -> tuple[str, int | None]:
     """The outcome, and the generated tokens if there is usage."""
     return event.outcome, event.completion_tokens if event.usage_found else None
@@ -126,7 +122,7 @@ def test_a_client_that_leaves_with_all_the_words_pays_for_them(
     leave(proxy, tag, how)
     slow.go_on.set()
 
-    event = of(tag, rater)
+    event = rater.tagged(tag)
     assert (*billed(event), event.finish_reason) == ("aborted", 3, "stop")
     assert event.answer_bytes == len(VLLM)
     assert proxy.metric("phoebe_answers_read_on_total", end="whole") == before + 1
@@ -141,7 +137,7 @@ def test_an_engine_that_still_works_is_told_at_once_that_its_client_has_left(
     leave(proxy, "leaves early", reads_on=False)
 
     assert slow.gone.wait(5)
-    event = of("leaves early", rater)
+    event = rater.tagged("leaves early")
     assert (*billed(event), event.answer_bytes) == ("aborted", None, len(FIRST_WORD))
     assert proxy.metric("phoebe_unbilled_output_bytes_total") == before + len(FIRST_WORD)
 
@@ -180,7 +176,7 @@ def test_a_client_that_leaves_a_large_document_before_its_end_pays_for_it(
     proxy.wait_for_log(READS_ON, known + 1)
     went_on.set()
 
-    event = of(tag, rater)
+    event = rater.tagged(tag)
     assert (event.outcome, event.prompt_tokens) == ("aborted", 17)
     assert event.answer_bytes == len(document) - MIB
 
@@ -207,7 +203,7 @@ def test_a_client_that_stops_reading_and_leaves_half_way_pays_for_all(
         assert taken.wait(10)
         client.half_close()
 
-        event = of("stuck and gone", rater)
+        event = rater.tagged("stuck and gone")
     assert billed(event) == ("aborted", 3)
 
 
@@ -220,7 +216,7 @@ def test_a_client_that_reads_slowly_has_all_of_a_last_answer(
     with RawClient(proxy, receive_buffer_bytes=4096) as client:
         headers = {**IDENTITY, "X-Request-Id": "last and slow", "Connection": "close"}
         client.send(post(EMBEDDINGS, headers, b'{"model":"e","input":"x"}'))
-        assert of("last and slow", rater).outcome == "completed"
+        assert rater.tagged("last and slow").outcome == "completed"
         assert client.read_answer().body == document
 
 
@@ -230,12 +226,12 @@ def test_drain_reads_what_has_begun_and_cut_nothing(
     slow = SlowEngine(engine, FIRST_WORD)
     leave(started(abort="drain"), "drained to the end")
     slow.go_on.set()
-    assert billed(of("drained to the end", rater)) == ("aborted", 3)
+    assert billed(rater.tagged("drained to the end")) == ("aborted", 3)
 
     slow = SlowEngine(engine)
     leave(started(abort="cut"), "cut at the end", reads_on=False)
     assert slow.gone.wait(5)
-    assert billed(of("cut at the end", rater)) == ("aborted", None)
+    assert billed(rater.tagged("cut at the end")) == ("aborted", None)
 
 
 @pytest.mark.parametrize("endless", [False, True], ids=["time", "bytes"])
@@ -259,7 +255,7 @@ def test_what_is_read_without_a_client_is_bounded(
     engine.script = script
     leave(proxy, f"bounded: {endless}")
 
-    event = of(f"bounded: {endless}", rater)
+    event = rater.tagged(f"bounded: {endless}")
     assert billed(event) == ("aborted", None)
     assert ended.wait(10)
     assert proxy.metric("phoebe_answers_read_on_total", end="cut") == 1
@@ -280,8 +276,8 @@ def test_a_stream_of_http_2_that_is_reset_is_billed_and_the_others_go_on(
         proxy.wait_for_log(READS_ON, known + 1)
         slow.go_on.set()
         client.read_until(lambda: stays.ended)
-    assert billed(of("h2 left", rater)) == ("aborted", 3)
-    assert billed(of("h2 stays", rater)) == ("completed", 3)
+    assert billed(rater.tagged("h2 left")) == ("aborted", 3)
+    assert billed(rater.tagged("h2 stays")) == ("completed", 3)
 
 
 def test_a_connection_of_http_2_that_ends_without_a_word_leaves_its_streams_to_be_billed(
@@ -299,7 +295,7 @@ def test_a_connection_of_http_2_that_ends_without_a_word_leaves_its_streams_to_b
     slow.go_on.set()
 
     for number in range(3):
-        assert billed(of(f"h2 gone {number}", rater)) == ("aborted", 3)
+        assert billed(rater.tagged(f"h2 gone {number}")) == ("aborted", 3)
 
 
 def test_an_engine_behind_tls_is_read_on_too(tmp_path: Path, rater: EventRecorder) -> None:
@@ -321,7 +317,7 @@ def test_an_engine_behind_tls_is_read_on_too(tmp_path: Path, rater: EventRecorde
     try:
         leave(proxy, "leaves tls")
         slow.go_on.set()
-        assert billed(of("leaves tls", rater)) == ("aborted", 3)
+        assert billed(rater.tagged("leaves tls")) == ("aborted", 3)
     finally:
         assert proxy.stop() == 0
         engine.close()
@@ -339,7 +335,7 @@ def test_a_proxy_that_is_told_to_stop_reads_on_and_delivers(
     slow.go_on.set()
 
     assert proxy.process.wait(timeout=20) == 0
-    assert billed(of("left before the stop", rater)) == ("aborted", 3)
+    assert billed(rater.tagged("left before the stop")) == ("aborted", 3)
 
 
 def test_a_proxy_that_can_wait_no_longer_records_that_the_client_had_left(
@@ -353,7 +349,7 @@ def test_a_proxy_that_can_wait_no_longer_records_that_the_client_had_left(
     assert proxy.process.wait(timeout=20) == 0
     # A slow machine may not deliver it in the time that is left.
     proxy = start(tmp_path, engine, rater)
-    assert billed(of("left and stopped", rater)) == ("aborted", None)
+    assert billed(rater.tagged("left and stopped")) == ("aborted", None)
     assert proxy.stop() == 0
 
 
@@ -369,7 +365,7 @@ def test_an_exchange_without_its_client_is_still_one_of_those_under_way(
             answer = client.read_answer()
             assert (answer.status, json.loads(answer.body)["error"]["code"]) == (503, "busy")
             slow.go_on.set()
-            of("counts", rater)
+            rater.tagged("counts")
             client.send(ask("then"))
             assert client.read_answer().status == 200
     finally:

@@ -170,7 +170,7 @@ def test_an_http_1_client_that_stops_reading_stops_its_engine(
         assert torrent.stuck.wait(30)
         assert memory_mib(proxy) - before < HELD_MIB_MAX
     assert torrent.ended.wait(10)
-    assert rater.wait_for(lambda event: event.client_request_id == "reads nothing").outcome == "aborted"
+    assert rater.tagged("reads nothing").outcome == "aborted"
 
 
 def test_an_http_2_client_that_gives_no_window_stops_its_engine_until_it_does(
@@ -188,7 +188,7 @@ def test_an_http_2_client_that_gives_no_window_stops_its_engine_until_it_does(
         client.give_windows(held, 200 * MIB)
         client.read_until(lambda: len(held.body) >= torrent.sent_bytes)
     assert torrent.ended.wait(10)
-    assert rater.wait_for(lambda event: event.client_request_id == "gives no window").outcome == "aborted"
+    assert rater.tagged("gives no window").outcome == "aborted"
 
 
 def test_an_http_2_stream_that_is_read_slowly_is_complete_and_exact(
@@ -200,7 +200,7 @@ def test_an_http_2_stream_that_is_read_slowly_is_complete_and_exact(
         stream = client.post(CHAT, {**IDENTITY, "X-Request-Id": "slowly"}, STREAMING)
         client.read_until(lambda: stream.ended)
     assert stream.body == b"".join(filler) + VLLM + DONE
-    event = rater.wait_for(lambda event: event.client_request_id == "slowly")
+    event = rater.tagged("slowly")
     assert (event.outcome, event.prompt_tokens, event.completion_tokens) == ("completed", 17, 3)
 
 
@@ -231,7 +231,7 @@ def test_a_stream_that_is_never_taken_ends_as_the_clients_doing(
             pinging = threading.Thread(target=keep_pinging, args=(connection, over))
             pinging.start()
             try:
-                event = rater.wait_for(lambda event: event.client_request_id == "never taken")
+                event = rater.tagged("never taken")
             finally:
                 over.set()
                 pinging.join()

@@ -47,6 +47,10 @@ class EventRecorder(metering_pb2_grpc.MeteringServiceServicer):
         """Wait for an event and return it; more than one is a failure."""
         return self.wait_for_all(condition, 1, timeout_s)[0]
 
+    def tagged(self, tag: str) -> metering_pb2.MeteringEvent:
+        """Wait for the event of the request to which its client gave this id; more than one is a failure."""
+        return self.wait_for(lambda event: event.client_request_id == tag)
+
     def wait_for_all(
         self, condition: Callable[[metering_pb2.MeteringEvent], bool], count: int, timeout_s: float = 15
     ) -> list[metering_pb2.MeteringEvent]:

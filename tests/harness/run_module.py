@@ -79,6 +79,13 @@ def pids_in(output: str) -> list[int]:
     return [int(pid) for pid in re.findall(r"\(pid (\d+)\)", output)]
 
 
+def hostile_environment() -> dict[str, str]:
+    """The environment of this process, without what is meant for the programs, and with what is HOSTILE."""
+    own = ("UPSTREAM", "DEMO_", "PHOEBE_", "PG")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    return {**kept, "PYTHONUNBUFFERED": "1", **HOSTILE}
+
+
 @contextmanager
 def run_module(
     name: str, *arguments: str, log: Path, environment: Mapping[str, str] | None = None
@@ -87,13 +94,12 @@ def run_module(
 
     environment: its own settings.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("UPSTREAM", "DEMO_"))}
     running = start(
         name,
         module(name, *arguments),
         log,
         folder=PROJECT,
-        environment={**kept, "PYTHONUNBUFFERED": "1", **HOSTILE, **(environment or {})},
+        environment={**hostile_environment(), **(environment or {})},
     )
     try:
         yield RunModule(running)

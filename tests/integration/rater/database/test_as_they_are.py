@@ -17,19 +17,12 @@ from rater_service.database.numbers import refuse_numbers_behind, set_numbers_ri
 from rater_service.database.schema import migrate
 from rater_service.database.server_facts import read_server_facts
 from rater_service.errors import OperatorError
+from rig.postgres import execute
 from tests.harness.ledger import HOUR, Ledger, make_event
 from tests.harness.postgres import PostgresServer
 
 ROLES = Path(__file__).parents[4] / "docs" / "roles.md"
 TURKISH = "ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR'"
-
-
-async def execute(url: str, statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statements)
-    finally:
-        await connection.close()
 
 
 @asynccontextmanager

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from rater_service.database.database import (
     open_pool,
 )
 from rater_service.errors import OperatorError
+from rig.processes import free_port
 from tests.harness.own_postgres import SOCKET, OwnPostgres
 from tests.harness.postgres import PostgresServer
 from tests.harness.waiting import until_found
@@ -147,13 +147,6 @@ async def test_a_server_that_is_stopped_is_unavailable_and_used_again_when_it_is
             assert await pool.fetchval("SELECT 1") == 1
 
 
-def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.mark.parametrize(
     ("host", "said"),
     [
@@ -163,7 +156,7 @@ def unused_port() -> int:
     ],
 )
 async def test_a_database_that_can_not_be_reached_is_unavailable(host: str, said: str) -> None:
-    where = f"/phoebe?host={host}" if host.startswith("/") else f"{host.format(port=unused_port())}/phoebe"
+    where = f"/phoebe?host={host}" if host.startswith("/") else f"{host.format(port=free_port())}/phoebe"
     with pytest.raises(OperatorError, match=said) as refused:
         await open_pool(f"postgresql://somebody@{where}").__aenter__()
     assert isinstance(refused.value.__cause__, DatabaseUnavailableError)

@@ -1,7 +1,6 @@
 """What every session is set to, however often it was lent and given back."""
 
 import asyncio
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from rater_service.database.sessions import (
     UNACKNOWLEDGED_MAX_S,
 )
 from rater_service.rating.turn import CHECK_INTERVAL_S, rating_turn
+from rig.processes import free_port
 from tests.harness.own_postgres import OwnPostgres, binaries_of, own_postgres
 from tests.harness.postgres import PostgresServer
 
@@ -37,12 +37,9 @@ SETTINGS = {
 
 @pytest.fixture
 def tcp_server(postgres: PostgresServer) -> Iterator[OwnPostgres]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
     with (
         tempfile.TemporaryDirectory(prefix="phoebe-pg-") as folder,
-        own_postgres(binaries_of(postgres.url), Path(folder), port) as server,
+        own_postgres(binaries_of(postgres.url), Path(folder), free_port()) as server,
     ):
         yield server
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from rater_service.database.database import Pool, open_pool
+from rater_service.database.database import POOL_CONNECTIONS_MAX, Pool, open_pool
 from rater_service.service import database_watch
 from rater_service.service.database_watch import DatabaseWatch
 from tests.harness.own_postgres import OwnPostgres, binaries_of, own_postgres
@@ -111,7 +111,7 @@ async def test_while_all_sessions_are_in_use_what_was_told_holds(
 ) -> None:
     told = Told(pool)
     await told.watch.look()
-    busy = [pool.acquire() for _ in range(16)]
+    busy = [pool.acquire() for _ in range(POOL_CONNECTIONS_MAX)]
     for each in busy:
         await each.__aenter__()
     async with asyncio.timeout(10):

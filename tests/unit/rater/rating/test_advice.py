@@ -18,9 +18,13 @@ def test_every_anomaly_that_a_run_can_find_has_its_advice() -> None:
     assert found == REASONS
 
 
-def test_commands_name_the_hours() -> None:
+def test_commands_of_a_window_name_the_hours() -> None:
     window = "--since 2026-11-20T10:00:00Z --until 2026-11-20T11:00:00Z"
-    for reason in REASONS:
-        said = advice(reason, HOUR, HOUR + ONE_HOUR)
-        assert "{" not in said
-        assert said.count(window) == said.count("--since")
+    said = {reason: advice(reason, HOUR, HOUR + ONE_HOUR) for reason in REASONS}
+
+    with_window = {reason for reason, each in said.items() if re.search(r"phoebe (rate|report|audit)", each)}
+    assert "UNPRICED" in with_window
+    for reason, each in said.items():
+        assert "{" not in each
+        commands = re.findall(r"phoebe (?:rate|report|audit) ", each)
+        assert (each.count(window), bool(commands)) == (len(commands), reason in with_window)
