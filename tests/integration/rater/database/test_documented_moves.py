@@ -1,4 +1,4 @@
-"""The commands of docs/databases.md, taken at their word: backups, restores and a move by replication."""
+"""Documented commands, taken at their word: backups, restores, and moves by replication and from --data."""
 
 import asyncio
 import os
@@ -13,16 +13,18 @@ import asyncpg
 import pytest
 
 from rater_service.database.database import Pool, open_pool
+from rater_service.database.embedded import server as embedded_server
 from rater_service.database.numbers import refuse_numbers_behind
 from rater_service.database.schema import migrate
 from rater_service.errors import OperatorError
+from rig.postgres import execute
 from tests.harness.ledger import HOUR, Ledger, make_event
 from tests.harness.old_events import make_weeks, timed_event
 from tests.harness.own_postgres import OwnPostgres, binaries_of, own_postgres
 from tests.harness.postgres import PostgresServer
 from tests.harness.waiting import until_told
 
-PAGE = Path(__file__).parents[4] / "docs" / "databases.md"
+DOCS = Path(__file__).parents[4] / "docs"
 MONTH = (HOUR.replace(day=1, hour=0), HOUR.replace(month=12, day=1, hour=0))
 TABLES = (
     "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') "
@@ -30,11 +32,10 @@ TABLES = (
 )
 
 
-def commands(heading: str) -> list[str]:
+def commands(heading: str, page: str = "databases.md") -> list[str]:
     """The blocks of commands below a heading."""
-    (section,) = re.findall(
-        rf"^#+ {heading}\n(.*?)(?=^#+ |\Z)", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL
-    )
+    text = (DOCS / page).read_text("utf-8")
+    (section,) = re.findall(rf"^#+ {heading}\n(.*?)(?=^#+ |\Z)", text, re.MULTILINE | re.DOTALL)
     return re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
 
 
@@ -52,13 +53,6 @@ def server(postgres: PostgresServer) -> Iterator[OwnPostgres]:
 @pytest.fixture
 def binaries(postgres: PostgresServer) -> Path:
     return binaries_of(postgres.url)
-
-
-async def execute(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    for statement in statements:
-        await connection.execute(statement)
-    await connection.close()
 
 
 async def a_month(url: str) -> None:
@@ -184,6 +178,20 @@ async def equal(one: str, other: str) -> None:
         return await everything(one) == await everything(other)
 
     await until_told(is_so)
+
+
+async def test_all_of_an_embedded_database_comes_to_another_server(
+    empty_database_url: str, binaries: Path, tmp_path: Path
+) -> None:
+    async with embedded_server(tmp_path / "data") as embedded:
+        await migrate(embedded.url)
+        await a_month(embedded.url)
+        before = await everything(embedded.url)
+    urls = {"DATABASE_URL": empty_database_url, "PHOEBE_DATA": str(tmp_path / "data")}
+    (block,) = commands("Moving to your own server", "embedded-postgresql.md")
+    await run(block, tmp_path, binaries, urls)
+    assert await everything(empty_database_url) == before
+    await nothing_changes(empty_database_url)
 
 
 async def test_every_table_can_be_published_with_its_changes(pool: Pool) -> None:
