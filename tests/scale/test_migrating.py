@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import asyncpg
 import pytest
 
-from rater_service.database.revisions import Revisions
+from rater_service.database.revisions import Revisions, load_revisions
 from rater_service.database.schema import known_revisions, migrate
+from tests.harness.later_revisions import write_revision
 
 pytestmark = pytest.mark.scale
 
-EVENTS = 1_000_000
+EVENTS = 1_000_000  # of 10,000 payers, so that there are many sums, too
 STEPS = 20
 # Columns of the first release: what its service goes on to write while the schema is expanded.
 STORE = """
@@ -20,14 +22,15 @@ INSERT INTO billing_event
     (request_id, producer_id, producer_seq, auth_id, resource_id, model_id, prompt_tokens, completion_tokens,
      usage_found, outcome, streamed, event_time, stored_at, model_untrusted)
 SELECT
-    gen_random_uuid(), $1, $2 + n, 'auth-' || n % 100, 'resource', 'model', 10, 5,
+    gen_random_uuid(), $1, $2 + n, 'auth-' || ($2 + n) % 10000, 'resource', 'model', 10, 5,
     true, 'completed', false, '2026-12-01'::timestamptz + n % 86400 * interval '1 second', now(), false
 FROM generate_series(1, $3::bigint) AS n
 """
 BATCH_EVENTS = 20
+AFTERNOON = "event_time >= '2026-12-01 12:00Z'"
 
 
-async def test_no_batch_waits_a_second_for_a_lock(empty_database_url: str) -> None:
+async def test_no_batch_waits_a_second_for_a_lock(empty_database_url: str, tmp_path: Path) -> None:
     known = known_revisions()
     await migrate(empty_database_url, revisions=Revisions(known.known[:1], known.folders))
     connection = await asyncpg.connect(empty_database_url)
@@ -35,10 +38,30 @@ async def test_no_batch_waits_a_second_for_a_lock(empty_database_url: str) -> No
         await connection.execute(STORE, "before", step * EVENTS // STEPS, EVENTS // STEPS, timeout=600)
     async with storing_on(empty_database_url) as stored:
         result = await migrate(empty_database_url)
-    assert (result.before, result.after) == ("0001", known.known[-1].id)
+        assert (result.before, result.after) == ("0001", known.known[-1].id)
+        already = len(stored)
+        await migrate(empty_database_url, revisions=with_long_work(tmp_path))
+        # A revision that kept all batches waiting would let one pass, the one that was under way.
+        assert len(stored) - already > 10
     assert await connection.fetchval("SELECT count(*) FROM billing_event") == EVENTS + sum(stored)
     assert await connection.fetchval("SELECT sum(event_count) FROM hourly_usage") == EVENTS + sum(stored)
+    filled = f"SELECT count(*) > 0 AND count(*) = count(later) FROM billing_event WHERE {AFTERNOON}"
+    assert await connection.fetchval(filled)
     await connection.close()
+
+
+def with_long_work(folder: Path) -> Revisions:
+    """Add what later revisions may do: fill a column of many events, then make an index on it."""
+    known = len(known_revisions().known)
+    # To hours after noon nothing is added meanwhile: who adds to the sums of an event that is being changed
+    # waits for the end of its batch, which takes long on a busy machine.
+    some = f"SELECT request_id FROM billing_event WHERE later IS NULL AND {AFTERNOON} LIMIT $1"
+    fill = f"UPDATE billing_event SET later = 'filled' WHERE request_id IN ({some})"
+    write_revision(folder, known + 1, "ALTER TABLE billing_event ADD COLUMN later text")
+    write_revision(folder, known + 2, "SELECT", prepare=f"fill(connection, {fill!r}, tell)")
+    index = "make_index(connection, 'billing_event_later', 'billing_event', '(later)', tell)"
+    write_revision(folder, known + 3, "SELECT", prepare=index)
+    return load_revisions(folder)
 
 
 @asynccontextmanager
