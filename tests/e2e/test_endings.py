@@ -504,7 +504,7 @@ def test_a_request_of_http_2_that_is_reset_while_it_is_looked_through_reaches_no
             client.reset(left)
         stays = client.post(CHAT, IDENTITY, STREAMING)
         client.read_until(lambda: stays.ended)
-        event = tagged(rater, tag)
+        event = rater.tagged(tag)
 
     assert (event.outcome, event.HasField("status_code"), counts(event)) == ("aborted", False, None)
     (asked,) = engine.requests

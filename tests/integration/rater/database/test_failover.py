@@ -28,7 +28,7 @@ from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 from tests.harness.own_postgres import OwnPostgres, binaries_of, own_postgres
 from tests.harness.postgres import PostgresServer
 from tests.harness.switching_address import SwitchingAddress
-from tests.harness.waiting import until_told
+from tests.harness.waiting import until_found, until_told
 from tests.integration.rater.database.test_faults import Sender
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -172,9 +172,8 @@ async def test_a_standby_answers_commands_that_only_read(
         await ledger.store(make_event(producer_seq=1))
         await ledger.rate()
         written = await pool.fetchval("SELECT pg_current_wal_lsn()::text")
-    async with open_pool(pair.second.url, writes=False) as standby, asyncio.timeout(30):
-        while not await standby.fetchval("SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", written):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    async with open_pool(pair.second.url, writes=False) as standby:
+        await until_found(standby, "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", written)
 
     prices = tmp_path / "prices.yaml"
     prices.write_bytes(PRICES)

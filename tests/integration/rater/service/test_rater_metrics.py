@@ -21,7 +21,7 @@ from rater_service.service.metrics_endpoint import metrics_endpoint
 from rater_service.service.server import ServerSettings, running_server, serve
 from rater_service.wire_time import to_timestamp
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
-from tests.harness.waiting import until_told
+from tests.harness.waiting import until, until_told
 from tests.integration.rater.events.test_producers import NOW, report, status
 
 pytestmark = pytest.mark.one_postgres
@@ -140,13 +140,10 @@ async def test_what_no_run_has_seen_is_looked_for_less_often_than_the_rest(
     metrics = Metrics()
     keeping = asyncio.create_task(metrics.keep_fresh(ledger.pool))
     try:
-        async with asyncio.timeout(20):
-            while value(metrics, "phoebe_gauges_fresh") != 1:  # noqa: ASYNC110 - nothing tells
-                await asyncio.sleep(0.01)
-            await ledger.store(make_event(HOUR))
-            await report(ledger.pool, status(spooled=5))
-            while value(metrics, "phoebe_producers_spooled_events") != 5:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: value(metrics, "phoebe_gauges_fresh") == 1)
+        await ledger.store(make_event(HOUR))
+        await report(ledger.pool, status(spooled=5))
+        await until(lambda: value(metrics, "phoebe_producers_spooled_events") == 5)
     finally:
         keeping.cancel()
     assert value(metrics, "phoebe_late_usage_hours") == 0
