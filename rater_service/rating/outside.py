@@ -70,6 +70,7 @@ async def find_outside(
         "rating/out_of_time",
         window_start=[one.hour for one in suspects],
         unseen=[one.events_unseen for one in suspects],
+        is_rated=[one.run is not None for one in suspects],
         ahead_of=now + AHEAD_MAX,
         age=BEFORE_FIRST_SEEN_MAX,
     )
