@@ -5,6 +5,7 @@ from datetime import datetime
 from rater_service.audit.findings import Finding, Findings
 from rater_service.database.database import Connection
 from rater_service.hours import HOUR, utc_text
+from rater_service.rating.late_usage import LateHour
 from rater_service.rating.outside import find_outside
 
 
@@ -14,19 +15,7 @@ async def audit_late_usage(
     """Note it wherever it lies, as nobody else might look there; or only within hours, [start, end)."""
     outside = await find_outside(connection, now, within=within)
     if outside.late:
-        examples = [
-            (
-                f"hour {utc_text(late.hour)}",
-                f"{late.events} events that "
-                + (
-                    "no run has rated"
-                    if late.run is None
-                    else f"run {late.run}, the last over it, did not see"
-                )
-                + f": phoebe rate --since {utc_text(late.hour)} --until {utc_text(late.hour + HOUR)}",
-            )
-            for late in outside.late
-        ]
+        examples = [(f"hour {utc_text(late.hour)}", _detail(late)) for late in outside.late]
         findings.differ(Finding.LATE_USAGE, examples)
     if outside.strays:
         examples = [
@@ -38,3 +27,15 @@ async def audit_late_usage(
             for stray in outside.strays
         ]
         findings.differ(Finding.OUT_OF_TIME, examples, sum(stray.events for stray in outside.strays))
+
+
+def _detail(late: LateHour) -> str:
+    command = f"phoebe rate --since {utc_text(late.hour)} --until {utc_text(late.hour + HOUR)}"
+    if late.run is None:
+        return f"{late.events} events that no run has rated: {command}"
+    by_run = f"run {late.run}, the last over it,"
+    if late.events_gone:
+        return (
+            f"{late.events_gone} events that {by_run} saw are gone; this takes them off the bill: {command}"
+        )
+    return f"{late.events} events that {by_run} did not see: {command}"

@@ -88,7 +88,9 @@ async def _missing(
             **names,
         )
         return [(row["hour"], row["events"]) for row in rows]
-    late = await find_late_hours(connection, selection.window_start, before)
+    found = await find_late_hours(connection, selection.window_start, before)
+    # A bill does not lack what it has and what is gone since.
+    late = [one for one in found if not one.events_gone]
     if not any(names.values()):
         return [(one.hour, one.events_unseen) for one in late]
     # What came late of others is no hole of this bill.

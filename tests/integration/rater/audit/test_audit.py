@@ -397,6 +397,17 @@ async def test_late_usage_without_tokens_is_told_in_the_hours_that_are_audited_t
     )
 
 
+async def test_events_that_a_run_saw_and_that_are_gone_are_told_as_such(billed: Ledger) -> None:
+    await billed.pool.execute("DELETE FROM billing_event WHERE producer_seq = 1")
+
+    result = await check(billed.pool, HOUR, HOUR + ONE_HOUR, now=NEXT_DAY + 5 * ONE_HOUR)
+
+    found = {one.kind: one.detail for one in result.findings.differences}
+    assert found[Finding.LATE_USAGE].startswith(
+        "1 events that run 1, the last over it, saw are gone; this takes them off the bill: phoebe rate"
+    )
+
+
 async def test_hours_nobody_rated_yet_are_told(ledger: Ledger) -> None:
     await report(ledger.pool, status(last_seq=2, complete_until=NEXT_DAY), *numbered(1, 2))
     result = await check(ledger.pool, now=NOW)

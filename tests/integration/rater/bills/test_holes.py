@@ -132,6 +132,14 @@ async def test_what_came_late_of_others_is_no_hole_of_a_customers_bill(ledger: L
     assert found == {"alice": ([], 0), "bob": ([HOUR], 2), "carol": ([], 0)}
 
 
+async def test_what_was_billed_and_is_gone_since_is_no_hole(ledger: Ledger) -> None:
+    await ledger.store(make_event(), make_event(auth_id="bob"))
+    await ledger.rate()
+    await ledger.pool.execute("DELETE FROM billing_event WHERE auth_id = 'bob'")
+
+    assert (await holes(ledger)).hours == ()
+
+
 async def test_a_bill_of_the_past_lacks_the_hours_that_no_run_had_rated_by_then(ledger: Ledger) -> None:
     await ledger.store(make_event(), make_event(HOUR + ONE_HOUR))
     await ledger.rate()
