@@ -37,6 +37,7 @@ from phoebe_addon.proxy import flows
 from phoebe_addon.proxy.guard import exchange_of, response_of
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.unasked import Unasked
+from phoebe_addon.proxy.unfolding import LongReading
 from phoebe_addon.proxy.watched_answer import open_answer, read_buffered
 from phoebe_addon.settings.settings import Settings
 from phoebe_addon.spool.spool import SpoolError
@@ -101,6 +102,10 @@ class PhoebeAddon(Lifecycle):
             return
         ending = Ending.ENGINE_FAILED if exchange.engine_failure else Ending.CLIENT_GONE
         await self._end(flow, exchange, ending)
+
+    async def long_reading(self, reading: LongReading[object]) -> None:
+        """Read what is long of an answer in turns: the other exchanges go on meanwhile."""
+        await self._turns.take(reading.steps)
 
     def client_connected(self, client: connection.Client) -> None:
         """Close a connection beyond the limit at once."""

@@ -15,12 +15,17 @@ from tests.e2e.conftest import IDENTITY
 from tests.e2e.test_slow_clients import ANSWER, CHAT, MIB, STREAMING, started
 from tests.harness import engine as engines
 from tests.harness.engine import LAST_CHUNK, Engine, EngineRequest, Line
+from tests.harness.engine_streams import DONE, VLLM, VLLM_USAGE
 from tests.harness.events import EventRecorder
 from tests.harness.proxy import Proxy
 from tests.harness.raw_client import CutOffError, RawClient, post
 from tests.harness.waiting import wait_until
 
 OTHER = {**IDENTITY, "X-Saturn-Auth-Id": "auth-2"}
+CODED_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
 CHUNK = b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
 EXCHANGES_OF_ONE = 3
 
@@ -99,6 +104,78 @@ def test_the_others_chunks_go_on_while_a_large_body_is_looked_through(
     # Looked through in one go, at most three chunks pass: what is on its way when that begins or ends. Of the
     # turns of TURN_S there are many, and one chunk passes every few: some twenty.
     assert count > 2 * 3
+
+
+def unfolding(size: int) -> bytes:
+    """Make a compressed stream that unfolds to so many bytes of events, each of which is read."""
+    event = b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"a"},"usage":null}]}\n\n'
+    return gzip.compress(event * (size // len(event)) + VLLM + VLLM_USAGE + DONE)
+
+
+@pytest.mark.parametrize("asked_for_usage", [True, False], ids=["as it is", "decoded"])
+def test_the_others_chunks_go_on_while_a_chunk_is_read_that_unfolds_to_much(
+    shared: Proxy, engine: Engine, rater: EventRecorder, asked_for_usage: bool
+) -> None:
+    echoes, begun = Echoes(), threading.Event()
+    coded = unfolding(4 * MIB)
+    tag = f"unfolds {asked_for_usage}"
+
+    def answer(request: EngineRequest, line: Line) -> None:
+        if b"compressed" not in request.body:
+            echoes.answer(request, line)
+            return
+        line.send(CODED_HEAD)
+        assert begun.wait(20)
+        line.send_chunk(coded)
+        line.send(LAST_CHUNK)
+
+    engine.script = answer
+    options = b',"stream_options":{"include_usage":true}' if asked_for_usage else b""
+    with RawClient(shared) as client, RawClient(shared) as other:
+        client.send(post(CHAT, IDENTITY, STREAMING))
+        other.send(
+            post(CHAT, {**OTHER, "X-Request-Id": tag}, b'{"model":"compressed","stream":true%s}' % options)
+        )
+        for each in (client, other):
+            each.read_head()
+        begun.set()
+        count = 0
+        while not other.has_received():
+            echoes.asked.put(CHUNK)
+            assert client.read_chunk() == CHUNK
+            count += 1
+        came = b"".join(iter(other.read_chunk, b""))
+        echoes.asked.put(b"")
+        assert client.read_chunk() == b""
+
+    event = rater.wait_for(lambda event: event.client_request_id == tag)
+    assert (event.outcome, event.completion_tokens, event.answer_bytes) == ("completed", 3, len(came))
+    assert asked_for_usage is (came == coded)
+    assert asked_for_usage or came.endswith(VLLM + DONE)
+    # Read in one go, hardly a chunk would pass meanwhile.
+    assert count > 8
+
+
+def test_an_engine_is_not_listened_to_while_much_of_its_answer_waits_to_be_read(
+    shared: Proxy, engine: Engine
+) -> None:
+    sent = 0
+
+    def flood(_request: EngineRequest, line: Line) -> None:
+        nonlocal sent
+        line.send(CODED_HEAD)
+        line.send_chunk(unfolding(16 * MIB))
+        with contextlib.suppress(OSError):
+            while sent < 200 * MIB:
+                line.send_chunk(bytes(MIB))
+                sent += MIB
+
+    engine.script = flood
+    with RawClient(shared) as client:
+        client.send(post(CHAT, IDENTITY, STREAMING))
+        client.read_head()
+        while not client.has_received():
+            assert sent < 20 * MIB  # what systems keep of a connection is less
 
 
 def test_one_customer_can_not_have_all_exchanges(shared: Proxy, engine: Engine) -> None:

@@ -15,12 +15,15 @@ from phoebe_addon.answer.reader import AnswerReader
 from phoebe_addon.answer.removal import Removal
 from phoebe_addon.formats.body_form import FirstBytes, Form, blank_bytes, form_by_label, read_first_bytes
 from phoebe_addon.formats.content_coding import ContentCodingError, coding_names
+from phoebe_addon.formats.steps import Steps, at_once
 from phoebe_addon.formats.told_coding import ToldDecoder, coding_by_magic, may_name_coding, open_told_decoder
 
 # What a coded answer may unfold to: the bytes in any case, and beyond them the ratio times the bytes that
 # came. JSON hardly ever shrinks to less than a twentieth. Padding that a client asked for may shrink to less.
 UNFOLDED_BYTES_MAX = 64 * 1024 * 1024
 UNFOLDED_RATIO_MAX = 100
+STEP_BYTES = 16 * 1024
+"""So much of an answer is read in one step, which takes a millisecond or two."""
 _SPACE = b" \t\r\n"  # of JSON: other control characters are no blanks
 
 
@@ -98,14 +101,28 @@ class PlainBody:
         )
 
     @property
+    def unfolds(self) -> bool:
+        """Whether the next bytes may unfold to many more: the first ones may show a coding."""
+        return self._body is None or (isinstance(self._body, CodedBody) and self._body.unfolds)
+
+    @property
     def form(self) -> Form | None:
         """Its form; what the label says, until the first bytes are there."""
         return self._body.form if self._body else self._label
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; return those to pass on, which may be none."""
-        if self._body:
-            return self._body.feed(chunk)
+        return self._body.feed(chunk) if self._body else at_once(self._begin(chunk))
+
+    def steps(self, chunk: bytes) -> Steps[bytes]:
+        """Do what `feed` does, in steps."""
+        if self._body is None:
+            return (yield from self._begin(chunk))
+        if isinstance(self._body, CodedBody):
+            return (yield from self._body.steps(chunk))
+        return self._body.feed(chunk)
+
+    def _begin(self, chunk: bytes) -> Steps[bytes]:
         start = self._start + chunk
         blank = blank_bytes(start)
         self._start = start[blank:]
@@ -114,12 +131,12 @@ class PlainBody:
         if told is FirstBytes.OTHER and may_name_coding(self._start):
             told = FirstBytes.TOO_FEW
         if told is not FirstBytes.TOO_FEW:
-            passed += self._begin(told)
+            passed += yield from self._open(told)
         return passed if self._removal else chunk
 
     def finish(self) -> bytes:
         """Take the end of a complete body; return what is left to pass on."""
-        passed = b"" if self._body else self._begin(FirstBytes.OTHER)
+        passed = b"" if self._body else at_once(self._open(FirstBytes.OTHER))
         assert self._body
         passed += self._body.finish()
         return passed if self._removal else b""
@@ -138,10 +155,10 @@ class PlainBody:
             wrong.append(Mislabel("Content-Type", self._media_type, self.form.value))
         return wrong
 
-    def _begin(self, told: FirstBytes) -> bytes:
+    def _open(self, told: FirstBytes) -> Steps[bytes]:
         self._body = self._chosen(told)
         start, self._start = self._start, b""
-        return self._body.feed(start) if start else b""
+        return (yield from self.steps(start)) if start else b""
 
     def _chosen(self, told: FirstBytes) -> AnswerBody:
         if told is FirstBytes.EVENTS:
@@ -197,24 +214,33 @@ class CodedBody:
         return not self._damaged and self._body.is_read
 
     @property
+    def unfolds(self) -> bool:
+        """Whether the next bytes may unfold to many more."""
+        return not self._damaged
+
+    @property
     def form(self) -> Form | None:
         """The form of what is under the coding."""
         return self._body.form
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; return those to pass on, which may be none."""
+        return at_once(self.steps(chunk))
+
+    def steps(self, chunk: bytes) -> Steps[bytes]:
+        """Do what `feed` does, in steps."""
         self._bytes_came += len(chunk)
-        return self._read(chunk)
+        return (yield from self._read(chunk))
 
     def finish(self) -> bytes:
         """Take the end of a complete body; return what is left to pass on."""
-        passed = self._read(None)
+        passed = at_once(self._read(None))
         left = self._body.finish()
         return passed + left if self.decoded else b""
 
     def cut_off(self) -> None:
         """Take the end of a body that broke off."""
-        self._read(None)
+        at_once(self._read(None))
         self._body.cut_off()
 
     def mislabels(self) -> list[Mislabel]:
@@ -223,12 +249,14 @@ class CodedBody:
         wrong = [Mislabel("Content-Encoding", self._label, found)] if found != self._label else []
         return [*wrong, *self._body.mislabels()]
 
-    def _read(self, chunk: bytes | None) -> bytes:
+    def _read(self, chunk: bytes | None) -> Steps[bytes]:
         """Read the next bytes; None: there are none. Returns those to pass on."""
         passed: list[bytes] = []
         try:
-            for piece in () if self._damaged else self._pieces(chunk):
-                passed.append(self._body.feed(piece))
+            for number, piece in enumerate(() if self._damaged else self._pieces(chunk)):
+                if number:
+                    yield
+                passed.append((yield from self._body.steps(piece)))
         except ContentCodingError:
             self._damaged = True
             self._reader.read_damage()
@@ -240,7 +268,8 @@ class CodedBody:
             self._bytes_unfolded += len(piece)
             if self._bytes_unfolded > unfolded_max and not self.decoded:
                 raise ContentCodingError("it unfolds to too much")
-            yield piece
+            for start in range(0, len(piece) or 1, STEP_BYTES):
+                yield piece[start : start + STEP_BYTES]
 
 
 def open_body(

@@ -11,6 +11,7 @@ from phoebe_addon.answer.resource_watch import NO_CLUES
 from phoebe_addon.exchange.admission import Admission
 from phoebe_addon.exchange.event import AnswerSeen, Ending, clues_of, ended_events
 from phoebe_addon.formats.body_form import Form
+from phoebe_addon.formats.steps import Steps
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 
 # An engine that refuses a member of a request names it in its first words.
@@ -93,14 +94,28 @@ class Metering:
         self._answer_body = body
         return isinstance(body, CodedBody) and body.decoded
 
+    @property
+    def unfolds(self) -> bool:
+        """Whether the next bytes of the answer may unfold to many more: they are to be taken in steps."""
+        return self._answer_body is not None and self._answer_body.unfolds
+
     def answer_bytes(self, chunk: bytes, now: datetime) -> bytes:
         """Take the next bytes of the answer's body; return those to pass on to the client."""
         assert self._answer_body
+        self._note_came(chunk, now)
+        return self.pass_on(self._answer_body.feed(chunk))
+
+    def answer_steps(self, chunk: bytes, now: datetime) -> Steps[bytes]:
+        """Do what `answer_bytes` does, in steps."""
+        assert self._answer_body
+        self._note_came(chunk, now)
+        return self.pass_on((yield from self._answer_body.steps(chunk)))
+
+    def _note_came(self, chunk: bytes, now: datetime) -> None:
         if self._first_byte_time is None:
             self._first_byte_time = now
         if self._refusal is not None:
             self._refusal += chunk[: _REFUSAL_READ_BYTES - len(self._refusal)]
-        return self.pass_on(self._answer_body.feed(chunk))
 
     def answer_complete(self) -> bytes:
         """Take the end of the answer's body; return what is left to pass on to the client."""
@@ -122,12 +137,12 @@ class Metering:
             return False
         return abort is Abort.DRAIN or not self.streams or self._reader.has_last_words
 
-    def read_on(self, chunk: bytes) -> int:
+    def read_on(self, chunk: bytes) -> Steps[int]:
         """Take the next bytes of the answer's body, which nobody gets. Returns how many these are by now."""
         assert self._answer_body
         self._left_early |= not self._reader.is_finished
         self._bytes_read_on += len(chunk)
-        self._answer_body.feed(chunk)
+        yield from self._answer_body.steps(chunk)
         return self._bytes_read_on
 
     def read_to_end(self) -> None:

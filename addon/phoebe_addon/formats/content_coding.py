@@ -115,9 +115,9 @@ class Decoder:
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Take the next bytes of the body and return what they decode to.
 
-        The pieces are not empty, of `PIECE_BYTES_MAX` bytes at most, and decoded as they are asked for. All
-        of them have to be taken before the next bytes are fed, else RuntimeError is raised; a caller that has
-        enough lets go of the decoder.
+        The pieces are of `PIECE_BYTES_MAX` bytes at most, and decoded as they are asked for. An empty one
+        stands for work that takes as long as the others. All of them have to be taken before the next bytes
+        are fed, else RuntimeError is raised; a caller that has enough lets go of the decoder.
 
         Raises ContentCodingError, in place of the next piece, on damaged data and ever after; so it does when
         the outer codings of a list expand to more than 64 KiB and eight times the body. A body that is cut
@@ -312,7 +312,7 @@ class _Brotli(SelfEnding):
             yield from self._repeat_step(step, output_bytes)
         else:
             for _ in _brotli_outputs(self._behind, step):
-                pass
+                yield b""
 
     def _repeat_step(self, step: bytes, seen_bytes: int) -> Iterator[bytes]:
         """Feed a step byte by byte up to the end or the damage, without the output that was seen already."""

@@ -19,7 +19,7 @@ from phoebe_addon.proxy.lean import LeanConnectionHandler
 from phoebe_addon.proxy.quiet_engines import know_sockets
 
 # What asyncio's own writers allow. An answer that is sent in one piece may be longer.
-_HELD_BYTES_MAX = 64 * 1024
+HELD_BYTES_MAX = 64 * 1024
 
 _reading: ContextVar[Connection | None] = ContextVar("phoebe_reading", default=None)
 """The connection that the running task reads."""
@@ -53,6 +53,9 @@ class PacedConnectionHandler(LeanConnectionHandler):
     async def taken_again(self, stream: http_layers.HttpStream) -> None:
         """Called when a client takes again what a stream held back."""
 
+    async def until_engine_may_go_on(self, engine: Connection) -> None:
+        """Called before an engine is read again."""
+
     async def never_taken(self, stream: http_layers.HttpStream) -> None:
         """Called when a client took nothing of what a stream holds back for as long as it may be idle."""
 
@@ -80,6 +83,8 @@ class PacedConnectionHandler(LeanConnectionHandler):
             await asyncio.sleep(0)
         while reading and (stream := self._holding_back(reading)):
             await self._until_taken(stream)
+        if reading and reading is not self.client:
+            await self.until_engine_may_go_on(reading)
 
     def _has_more(self, connection: Connection) -> bool:
         io = self.transports.get(connection)
@@ -91,11 +96,7 @@ class PacedConnectionHandler(LeanConnectionHandler):
         client = _http2_client_of(layer) if layer else None
         for stream_id in client.h2_conn.stream_buffers if client else ():
             stream = layer.streams.get(stream_id) if layer else None
-            if (
-                stream
-                and stream.flow.server_conn is engine
-                and held_bytes(layer, stream_id) > _HELD_BYTES_MAX
-            ):
+            if stream and stream.flow.server_conn is engine and held_bytes(layer, stream_id) > HELD_BYTES_MAX:
                 return stream
         return None
 

@@ -11,7 +11,8 @@ does not take what is there, or has left. Then the layers are as if they had see
 past them they keep nothing but how much of a body of a known length is to come. So every answer begins and
 ends in mitmproxy, with its flow, its hooks, its limits and its errors.
 
-The lane is open between HTTP/1 and HTTP/1 without TLS, for answers that nobody else watches or keeps.
+The lane is open between HTTP/1 and HTTP/1 without TLS, for answers that nobody else watches or keeps, and
+that are not read in turns.
 """
 
 import asyncio
@@ -162,7 +163,7 @@ def lane_of(stream: TimedHttpStream, ends: Ends, spoke: Callable[[], None]) -> F
     response = stream.flow.response
     if response is None or not isinstance(response.stream, AnswerWatch) or stream.debug is not None:
         return None
-    if stream.context.options.store_streamed_bodies:
+    if stream.context.options.store_streamed_bodies or response.stream.unfolds:
         return None
     pieces = _pieces_of(_engine_of(stream))
     return FastLane(stream, ends, pieces, spoke) if pieces else None

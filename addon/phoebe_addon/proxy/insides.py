@@ -79,6 +79,7 @@ INSIDES: tuple[Inside, ...] = (
         check_invalid="It is called for each head, before any hook: ours refuses what is not plain HTTP.",
         check_body_size="It is called for each piece of a request: ours refuses too long ones at once.",
         handle_protocol_error="It ends an exchange: ours answers in JSON, or reads on without the client.",
+        state_stream_response_body="It shows a chunk to the addon at once: ours, if it is long, in turns.",
         check_killed="It ends an exchange whose client left meanwhile: ours leaves that to the next event.",
     ),
     *_all(
@@ -88,7 +89,6 @@ INSIDES: tuple[Inside, ...] = (
         state_wait_for_request_headers="It calls check_invalid, check_body_size and the hook, in turn.",
         state_consume_request_body="It asks for a connection and sends the request, with nothing in between.",
         state_wait_for_response_headers="It runs the addon's hook before the answer goes on.",
-        state_stream_response_body="It shows each chunk to the addon before the client gets it.",
         state_consume_response_body="It runs the addon's hook before the client gets a buffered answer.",
         state_done="The state of a request or an answer that is whole.",
         state_errored="A stream in this state takes whatever comes, and does nothing.",

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator
-from typing import Any, override
+from typing import override
 
 from mitmproxy import flow as mitmproxy_flow
 from mitmproxy.connection import Connection
@@ -29,21 +29,20 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook
 
+from phoebe_addon.answer.body import STEP_BYTES
 from phoebe_addon.exchange.exchange import Stage
 from phoebe_addon.proxy.backpressure import http_layer_of
 from phoebe_addon.proxy.guard_rules import GuardRules
-from phoebe_addon.proxy.silence import TimedHttpStream, time_left_s
-from phoebe_addon.proxy.watchdog import WatchedConnectionHandler
+from phoebe_addon.proxy.silence import time_left_s
+from phoebe_addon.proxy.unfolding import UnfoldingConnectionHandler, UnfoldingHttpStream
 
 logger = logging.getLogger(__name__)
 
 # A stream looks at the clock so often. mitmproxy's timers can't be taken back, and each keeps its stream.
 _LOOK_AT_CLOCK_EVERY_S = 5.0
-# Of what was held back for the client, so much is read at a time: others wait meanwhile.
-_STEP_BYTES = 16 * 1024
 
 
-class LeavableHttpStream(TimedHttpStream):
+class LeavableHttpStream(UnfoldingHttpStream):
     """mitmproxy's HTTP stream, which may go on without its client."""
 
     def __init__(self, context: Context, stream_id: int) -> None:
@@ -134,7 +133,7 @@ class LeavableHttpStream(TimedHttpStream):
 
     def _read_unread(self) -> layer.CommandGenerator[None]:
         """Read the next step of what was held back, and ask for another turn if there is more."""
-        begin, self._read_bytes = self._read_bytes, self._read_bytes + _STEP_BYTES
+        begin, self._read_bytes = self._read_bytes, self._read_bytes + STEP_BYTES
         yield from self._read_on(bytes(self._unread[begin : self._read_bytes]))
         if not self.reads_on:
             return
@@ -162,7 +161,7 @@ class LeavableHttpStream(TimedHttpStream):
         metering = self.exchange.metering
         assert metering
         try:
-            bytes_read = metering.read_on(data)
+            bytes_read = yield from self.take_in_turns(metering.read_on(data))
         except Exception:
             logger.exception("phoebe: an answer can't be read; its engine is cut off")
             yield from self._cut_off("it can't be read")
@@ -196,17 +195,8 @@ class LeavableHttpStream(TimedHttpStream):
         yield http_layers.DropStream(self.stream_id)
 
 
-class OutlivingConnectionHandler(WatchedConnectionHandler):
+class OutlivingConnectionHandler(UnfoldingConnectionHandler):
     """mitmproxy's handler of a client connection, which outlives it while answers are read on."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._hook_ended = asyncio.Event()
-
-    @override
-    async def hook_task(self, hook: commands.StartHook) -> None:
-        await super().hook_task(hook)
-        self._hook_ended.set()  # with it a stream may have come to its end
 
     @override
     async def handle_connection(self, connection: Connection) -> None:
@@ -232,13 +222,16 @@ class OutlivingConnectionHandler(WatchedConnectionHandler):
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(0)
         while any(_left(self)):
-            self._hook_ended.clear()
-            await self._hook_ended.wait()
+            self.hook_ended.clear()
+            await self.hook_ended.wait()
 
 
 def _left(handler: server.ConnectionHandler) -> Iterator[LeavableHttpStream]:
-    """Return the streams that go on without their client, up to the end of their last hook."""
+    """Return the streams that go on without their client, up to the end of their last hook.
+
+    One that reads what came before has not heard yet that its client has gone.
+    """
     http_layer = http_layer_of(handler)
     for stream in http_layer.streams.values() if http_layer else ():
-        if isinstance(stream, LeavableHttpStream) and stream.exchange.read_on:
+        if isinstance(stream, LeavableHttpStream) and (stream.exchange.read_on or stream.reads_in_turns):
             yield stream

@@ -1,8 +1,10 @@
 import json
+from collections.abc import Iterator
 
 import pytest
 
-from phoebe_addon.answer.body import CodedBody, PlainBody, open_body
+from phoebe_addon.answer.body import STEP_BYTES, CodedBody, PlainBody, open_body
+from phoebe_addon.answer.event_stream import EventStreamBody
 from phoebe_addon.answer.reader import Answer, AnswerReader, RequestFacts
 from phoebe_addon.answer.removal import Removal
 from phoebe_addon.apis.families.openai_chat import CONTINUOUS_USAGE, STREAM_USAGE
@@ -309,6 +311,44 @@ def test_a_coded_stream_comes_out_decoded_if_something_is_taken_out(coding: str)
 
     assert body.feed(content[:30]) + body.feed(content[30:]) + body.finish() == VLLM + DONE[:-1]
     assert reader.answer().finished
+
+
+@pytest.mark.parametrize("removal", [NOTHING, FINAL], ids=["as it is", "decoded"])
+@pytest.mark.parametrize(
+    ("coding", "label"), [*((coding, ENCODERS[coding][0]) for coding in ENCODERS), ("gzip", ""), ("zstd", "")]
+)
+def test_what_unfolds_to_much_is_read_in_steps_of_little(
+    coding: str, label: str, removal: Removal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fed: list[int] = []
+    feed = EventStreamBody.feed
+
+    def note(body: EventStreamBody, chunk: bytes) -> bytes:
+        fed.append(len(chunk))
+        return feed(body, chunk)
+
+    monkeypatch.setattr(EventStreamBody, "feed", note)
+    stream = VLLM_CONTINUOUS * 10_000 + VLLM + VLLM_USAGE + DONE
+    content = encode(coding, stream)
+    assert len(stream) > 50 * len(content)
+    body, reader = opened(SSE, removal, label)
+    passed: list[bytes] = []
+    of_step: list[int] = []
+
+    def steps() -> Iterator[None]:
+        passed.append((yield from body.steps(content)))
+
+    assert body.unfolds
+    for _ in steps():
+        of_step.append(sum(fed))
+        fed.clear()
+    assert body.unfolds
+
+    assert max(of_step) <= STEP_BYTES
+    assert len(of_step) >= len(stream) // STEP_BYTES
+    other, other_reader = opened(SSE, removal, label)
+    assert passed[0] + body.finish() == other.feed(content) + other.finish()
+    assert reader.answer() == other_reader.answer()
 
 
 def test_of_a_damaged_answer_what_came_before_the_damage_is_read() -> None:

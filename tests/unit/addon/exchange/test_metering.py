@@ -13,6 +13,7 @@ from phoebe_addon.apis.families.openai_chat import STREAM_USAGE
 from phoebe_addon.exchange.admission import Admission
 from phoebe_addon.exchange.event import Ending, admission_event, is_unbilled_output
 from phoebe_addon.exchange.metering import Metering
+from phoebe_addon.formats.steps import at_once
 from phoebe_addon.gate.identity import Identity
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.events.validation import EventRow, validate
@@ -299,8 +300,8 @@ def test_a_document_is_worth_reading_from_its_head_on() -> None:
 def test_what_is_read_without_the_client_counts_but_not_as_passed_on() -> None:
     metering = streaming("openai.chat", CHUNK, FINISHED)
 
-    assert metering.read_on(FINAL_USAGE) == len(FINAL_USAGE)
-    metering.read_on(DONE)
+    assert at_once(metering.read_on(FINAL_USAGE)) == len(FINAL_USAGE)
+    at_once(metering.read_on(DONE))
     metering.read_to_end()
     (event,) = metering.events(GONE, END)
 
@@ -322,7 +323,7 @@ def test_a_client_left_early_if_the_rest_of_its_answer_came_without_it(
 ) -> None:
     metering = streaming(api, had)
     if read_on:
-        metering.read_on(read_on)
+        at_once(metering.read_on(read_on))
     metering.read_to_end()
 
     assert metering.events(GONE, END)[0].outcome == outcome

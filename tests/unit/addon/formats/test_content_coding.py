@@ -325,13 +325,15 @@ def test_skippable_zstd_frames_are_skipped_wherever_they_stand() -> None:
 
 
 @every_coding
-def test_pieces_are_not_empty_and_no_longer_than_the_limit(coding: str) -> None:
+def test_pieces_are_no_longer_than_the_limit_and_empty_ones_stand_for_work(coding: str) -> None:
     decoder = open_decoder(ENCODERS[coding][0])
 
     assert decoder
     lengths = [len(piece) for piece in decoder.feed(encode(coding, bytes(10_000_000)))]
     assert sum(lengths) == 10_000_000
-    assert 1 <= min(lengths) <= max(lengths) <= PIECE_BYTES_MAX
+    assert max(lengths) <= PIECE_BYTES_MAX
+    # The decompressor of br that stays a step behind does the same again.
+    assert lengths.count(0) <= (len(lengths) / 2 if coding == "br" else 0)
 
 
 def test_a_list_may_not_expand_between_its_codings() -> None:

@@ -17,12 +17,14 @@ from phoebe_addon.exchange.exchange import EngineFailure
 from phoebe_addon.proxy.fast_lane import Ends, FastLane, lane_of
 from phoebe_addon.proxy.guard import exchange_of
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from tests.harness.content_codings import encode
 from tests.harness.engine_streams import DONE, VLLM, VLLM_USAGE
 from tests.harness.exchanges import PASSED, admission
 from tests.harness.playbook import ENGINE, HookAction, guarded
 from tests.unit.addon.proxy.test_leaving import ASK, END, OK, STREAM_HEAD, Metered, chunk
 
 WHOLE = VLLM + VLLM_USAGE + DONE
+BEGINNING = chunk(b": it begins\n\n")  # the first bytes tell whether a body is read in turns
 EVENTS = [event + b"\n\n" for event in WHOLE.split(b"\n\n") if event]
 
 
@@ -260,7 +262,7 @@ def test_an_engine_that_speaks_in_the_lane_is_heard(stand: Stand) -> None:
 def stand() -> Iterator[Stand]:
     with guarded():
         made = Stand(has_lane=True)
-        made.wire.brings(STREAM_HEAD)
+        made.wire.brings(STREAM_HEAD + BEGINNING)
         made.written()
         yield made
 
@@ -331,6 +333,19 @@ def test_more_than_mitmproxy_reads_at_a_time_is_left_to_it(stand: Stand) -> None
 
     assert stand.lane_writes == []
     assert len(stand.written()) > 120_000
+
+
+def test_what_may_unfold_to_much_is_left_to_mitmproxy_which_can_wait() -> None:
+    coded = encode("gzip", WHOLE)
+    with guarded():
+        stand = Stand(has_lane=True)
+        stand.wire.brings(STREAM_HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n"))
+        stand.wire.brings(chunk(coded[:30]))
+        stand.wire.brings(chunk(coded[30:]))
+
+        assert not stand.in_lane
+        assert stand.lane_writes == []
+        assert stand.written().endswith(chunk(coded[:30]) + chunk(coded[30:]))
 
 
 def test_while_a_hook_is_waited_for_nothing_goes_past_it(stand: Stand) -> None:
