@@ -96,7 +96,7 @@ def test_the_sums_are_those_of_the_events_whatever_comes_in_whatever_order(
         assert (await rebuild(pool, None, None)).difference_count == len(counted)
         assert await kept_sums(pool) == counted
 
-    @settings(max_examples=25)
+    @settings(max_examples=14)
     @given(st.lists(st.lists(drawn_events, max_size=10), max_size=4), st.booleans())
     def agree(batches: list[list[dict[str, object]]], at_once: bool) -> None:
         oracle_runner.run(store_and_compare(batches, at_once=at_once))

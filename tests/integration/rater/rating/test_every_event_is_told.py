@@ -32,7 +32,7 @@ RATE = st.tuples(st.just("rate"), st.sampled_from(Mode), st.sampled_from([0, 1, 
 
 
 def test_every_event_is_rated_counted_or_named(oracle_ledger: Ledger, oracle_runner: asyncio.Runner) -> None:
-    @settings(max_examples=25)
+    @settings(max_examples=14)
     @given(st.lists(st.one_of(STORE, RATE), max_size=8))
     def holds(steps: list[tuple[object, ...]]) -> None:
         oracle_runner.run(check(oracle_ledger, steps))

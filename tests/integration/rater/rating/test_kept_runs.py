@@ -105,7 +105,7 @@ drawn_events = st.lists(
 def test_a_run_and_its_rollups_are_kept_as_they_were_answered(
     service: Service, oracle_runner: asyncio.Runner
 ) -> None:
-    @settings(max_examples=15)
+    @settings(max_examples=9)
     @given(st.lists(st.tuples(drawn_events, st.booleans(), st.booleans()), min_size=1, max_size=3))
     def agree(runs: list[tuple[list[dict[str, object]], bool, bool]]) -> None:
         oracle_runner.run(check(service, runs))

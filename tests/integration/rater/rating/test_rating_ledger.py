@@ -319,7 +319,7 @@ def comparable(row: asyncpg.Record) -> tuple[object, ...]:
 def test_a_dry_run_foretells_the_run_row_for_row_and_the_ledger_adds_up_to_the_bills(
     oracle_ledger: Ledger, oracle_runner: asyncio.Runner
 ) -> None:
-    @settings(max_examples=12)
+    @settings(max_examples=8)
     @given(st.lists(steps, min_size=2, max_size=8))
     def agree(drawn: list[tuple[str, object]]) -> None:
         oracle_runner.run(Story(oracle_ledger).tell(drawn))

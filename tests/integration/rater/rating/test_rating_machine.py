@@ -208,7 +208,7 @@ def machine_on(postgres: PostgresServer) -> Iterator[type[RatingMachine]]:
 
 
 def test_product_and_oracle_agree_row_for_row(machine_on: type[RatingMachine]) -> None:
-    run_state_machine_as_test(machine_on, settings=settings(max_examples=20, stateful_step_count=12))
+    run_state_machine_as_test(machine_on, settings=settings(max_examples=12, stateful_step_count=12))
 
 
 def test_sessions_have_the_time_zones_they_are_to_have(machine_on: type[RatingMachine]) -> None:

@@ -152,7 +152,7 @@ def test_every_rollup_and_count_is_what_the_second_opinion_says(
         }
         assert rows == expected
 
-    @settings(max_examples=20)
+    @settings(max_examples=12)
     @given(st.lists(events.map(_valid), max_size=25))
     def agree(batch: list[Drawn]) -> None:
         oracle_runner.run(check(batch))

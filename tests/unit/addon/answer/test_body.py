@@ -294,6 +294,20 @@ def test_what_lacks_nothing_but_its_end_is_read_when_the_connection_breaks(
         assert reader.answer().usage == usage
 
 
+@pytest.mark.parametrize("engine", ["vLLM", "OpenAI", "SGLang", "Ollama"])
+def test_a_stream_that_breaks_off_at_any_byte_has_the_usage_that_came_whole(engine: str) -> None:
+    before, usage, after = STREAMS[engine]
+    whole = before + usage + after
+    for length in range(len(whole) + 1):
+        body, reader = opened(SSE, FINAL)
+        passed = body.feed(whole[:length])
+        body.cut_off()
+
+        assert (before + after).startswith(passed)
+        # An event lacks nothing without the blank line behind it.
+        assert (reader.answer().usage is not None) == (length >= len(before + usage.rstrip(b"\r\n")))
+
+
 @pytest.mark.parametrize("coding", ENCODERS)
 def test_a_coded_stream_is_passed_on_as_it_comes_and_read(coding: str) -> None:
     content = encode(coding, VLLM + VLLM_USAGE + DONE)
