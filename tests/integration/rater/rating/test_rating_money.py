@@ -7,7 +7,7 @@ import pytest
 
 from rater_service.database.database import Pool
 from rater_service.events.hourly_usage import SumsDifference, compare_hour
-from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event, nonzero
+from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event, nonzero
 
 
 @pytest.mark.parametrize(
@@ -241,6 +241,22 @@ async def test_events_of_a_fine_tune_that_lack_its_base_are_unpriced_and_the_oth
         assert nonzero(await ledger.rate()) == {"rated": 1, "unpriced": 1}
         (row,) = await ledger.rollups()
         assert (row["base_model"], row["event_count"]) == ("meta/base-a", 1)
+
+
+async def test_of_two_prices_in_one_rollup_that_of_the_book_that_came_into_force_first_holds(
+    ledger: Ledger,
+) -> None:
+    """One event says its base, which the book in force prices; the other is priced by a later book's name."""
+    own = b'  "ft:late": { rate: { prompt: "0.000009", cached: "0.000009", completion: "0.000009" } }\n'
+    await ledger.load(PRICES + own, HOUR + ONE_HOUR)
+    await ledger.store(
+        make_event(model_id="ft:late", base_model="meta/base-a"), make_event(model_id="ft:late")
+    )
+
+    assert nonzero(await ledger.rate(now=HOUR + 4 * ONE_HOUR)) == {"rated": 2}
+
+    (row,) = await ledger.rollups()
+    assert (row["event_count"], f"{row['applied_prompt_rate']:f}") == (2, "0.000000300")
 
 
 async def test_a_base_model_on_events_of_a_base_model_changes_nothing(ledger: Ledger) -> None:
