@@ -24,6 +24,7 @@ class Benchmark:
 BENCHMARKS = (
     Benchmark(plain.NAMES, plain.run),
     Benchmark(stream.NAMES, stream.run),
+    Benchmark(stream.RUNNING_NAMES, stream.run_with_running_usage, is_quick=False),
     Benchmark(ingest.NAMES, ingest.run),
     Benchmark(quotes.NAMES, quotes.run, is_quick=False),
     Benchmark(rating.NAMES, rating.run, is_quick=False),

@@ -39,11 +39,14 @@ def plain_answer(tokens: int) -> bytes:
 
 
 @cache
-def stream_writes(tokens: int) -> tuple[bytes, ...]:
-    """The writes of a streamed answer after its head, one for each chunk; the last one ends the body."""
+def stream_writes(tokens: int, *, running: bool = False) -> tuple[bytes, ...]:
+    """The writes of a streamed answer after its head, one for each chunk; the last one ends the body.
+
+    running: each chunk says the usage up to it.
+    """
     words = _TEXT.split()
     answer = _answer([f" {words[number % len(words)]}" for number in range(tokens)], tokens)
-    events = [*map(event, answer.chunks(include_usage=True)), DONE]
+    events = [*map(event, answer.chunks(include_usage=True, running_usage=running)), DONE]
     writes = [b"%x\r\n%s\r\n" % (len(each), each) for each in events]
     return (*writes[:-1], writes[-1] + b"0\r\n\r\n")
 
@@ -114,8 +117,9 @@ class Steps:
 class EngineConnection(asyncio.Protocol):
     """One keep-alive connection; requests come one after the other, each with a Content-Length."""
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, *, running: bool) -> None:
         self._steps = steps
+        self._running = running
         self._received = b""
         self._transport: asyncio.Transport | None = None
 
@@ -142,15 +146,19 @@ class EngineConnection(asyncio.Protocol):
         assert self._transport
         if request.get("stream"):
             self._transport.write(STREAM_HEAD)
-            self._steps.begin(request["seed"], self._transport, iter(stream_writes(request["max_tokens"])))
+            writes = stream_writes(request["max_tokens"], running=self._running)
+            self._steps.begin(request["seed"], self._transport, iter(writes))
         else:
             self._transport.write(plain_answer(request["max_tokens"]))
 
 
-async def start_engine(port: int, steps: Steps) -> asyncio.Server:
-    """Listens on a port of loopback; 0 takes a free one. OSError if it can't be had."""
+async def start_engine(port: int, steps: Steps, *, running: bool = False) -> asyncio.Server:
+    """Listens on a port of loopback; 0 takes a free one. OSError if it can't be had.
+
+    running: streams say the usage so far in every chunk, whoever asks.
+    """
     loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: EngineConnection(steps), "127.0.0.1", port)
+    return await loop.create_server(lambda: EngineConnection(steps, running=running), "127.0.0.1", port)
 
 
 def _content_length(head: bytes) -> int:

@@ -22,12 +22,13 @@ _EVENT_END = b"\n\n"
 class Work:
     """What to send through each side: plain requests for so many seconds, or one stream on every connection.
 
-    tokens: what every answer shall have.
+    tokens: what every answer shall have. running: the engine says the usage so far in every chunk.
     """
 
     connections: int
     tokens: int
     seconds: float | None
+    running: bool = False
 
     @property
     def streamed(self) -> bool:

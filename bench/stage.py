@@ -69,16 +69,20 @@ class Stage:
         return self._account
 
     @asynccontextmanager
-    async def proxies(self, reference_options: Mapping[str, str]) -> AsyncIterator[Pair[Side]]:
+    async def proxies(
+        self, reference_options: Mapping[str, str], own_options: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Pair[Side]]:
         """Both proxies, as long as the context lasts.
 
-        reference_options: what the bare mitmdump is told besides. BenchError if one does not end well.
+        reference_options: what the bare mitmdump is told besides. own_options: what Phoebe's is told besides.
+        BenchError if one does not end well.
         """
         await self.account()
         self._pairs += 1
         phoebe_options = {
             "phoebe_rater": self._rater_address,
             "phoebe_spool": str(self._folder / f"spool-{self._pairs}"),
+            **(own_options or {}),
         }
         metrics_port = free_port()
         phoebe_options["phoebe_metrics"] = f"127.0.0.1:{metrics_port}"

@@ -1,6 +1,11 @@
-"""Streamed chat requests: CPU for each chunk, with many streams at once."""
+"""Streamed chat requests: CPU for each chunk, with many streams at once.
 
-from collections.abc import Sequence
+Once as most engines stream, with the usage in a chunk at the end; once with the usage so far in every chunk,
+which Phoebe asks engines for that it knows, and takes out of every chunk again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from bench.contest import Contest, Measured
 from bench.engine import CHUNKS_AROUND, STEP_S
@@ -11,6 +16,7 @@ from bench.result import Result
 from bench.stage import Stage
 
 NAMES = ("proxy_stream_cpu",)
+RUNNING_NAMES = ("proxy_stream_running_cpu",)
 WORK = Work(connections=100, tokens=128, seconds=None)
 REFERENCE = "mitmdump -q, reverse mode, connection_strategy=lazy, stream_large_bodies=1"
 CHUNKS = WORK.connections * (WORK.tokens + CHUNKS_AROUND)
@@ -19,14 +25,25 @@ CHUNKS = WORK.connections * (WORK.tokens + CHUNKS_AROUND)
 
 async def run(stage: Stage, rounds: int) -> list[Result]:
     """Measures CPU per chunk."""
-    async with stage.proxies({"stream_large_bodies": "1"}) as sides:
+    return [await _run(NAMES[0], WORK, {}, stage, rounds)]
+
+
+async def run_with_running_usage(stage: Stage, rounds: int) -> list[Result]:
+    """Measures CPU per chunk where every chunk has the usage so far."""
+    return [
+        await _run(RUNNING_NAMES[0], replace(WORK, running=True), {"phoebe_engine": "vllm"}, stage, rounds)
+    ]
+
+
+async def _run(name: str, work: Work, options: Mapping[str, str], stage: Stage, rounds: int) -> Result:
+    async with stage.proxies({"stream_large_bodies": "1"}, options) as sides:
         contest = Contest(stage, sides)
-        measured = await contest.run("stream", WORK, rounds)
+        measured = await contest.run("running" if work.running else "stream ", work, rounds)
         await contest.check()
-    return [result_of(measured)]
+    return result_of(name, measured)
 
 
-def result_of(measured: Sequence[Pair[Measured]]) -> Result:
+def result_of(name: str, measured: Sequence[Pair[Measured]]) -> Result:
     """The result of the rounds. BenchError if a side's clients did not get every chunk that is theirs."""
     for pair in measured:
         # The clients do not ask for usage: Phoebe takes its chunk out, the reference does not.
@@ -40,7 +57,7 @@ def result_of(measured: Sequence[Pair[Measured]]) -> Result:
         f"{_per_read([pair.phoebe for pair in measured]):.2f} (Phoebe) and "
         f"{_per_read([pair.reference for pair in measured]):.2f} (reference)"
     )
-    return Result(NAMES[0], ratio_of(cpu_us), REFERENCE, "us CPU/chunk", note)
+    return Result(name, ratio_of(cpu_us), REFERENCE, "us CPU/chunk", note)
 
 
 def _check_events(name: str, measured: Measured, expected: int) -> None:

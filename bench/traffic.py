@@ -26,6 +26,8 @@ def arguments_of(work: Work, engine_port: int, proxy_ports: Sequence[int]) -> li
     words = [f"--engine-port={engine_port}", f"--connections={work.connections}", f"--tokens={work.tokens}"]
     if work.seconds is not None:
         words.append(f"--seconds={work.seconds}")
+    if work.running:
+        words.append("--running")
     return [*words, *map(str, proxy_ports)]
 
 
@@ -35,7 +37,7 @@ async def do_work(work: Work, engine_port: int, proxy_ports: Sequence[int]) -> l
     BenchError, OSError or TimeoutError if it can't be done.
     """
     steps = Steps()
-    engine = await start_engine(engine_port, steps)
+    engine = await start_engine(engine_port, steps, running=work.running)
     loads = [Load(work, steps, index * work.connections) for index in range(len(proxy_ports))]
     try:
         async with asyncio.timeout(WORK_TIMEOUT_S):
@@ -57,9 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in ("engine-port", "connections", "tokens"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--seconds", type=float, help="of plain requests, on each side; without it: streams")
+    parser.add_argument("--running", action="store_true", help="the engine says the usage in every chunk")
     parser.add_argument("proxy_ports", type=int, nargs="+", metavar="PORT", help="of a proxy")
     given = parser.parse_args(arguments)
-    work = Work(given.connections, given.tokens, given.seconds)
+    work = Work(given.connections, given.tokens, given.seconds, given.running)
     try:
         sides = asyncio.run(do_work(work, given.engine_port, given.proxy_ports))
     except (BenchError, OSError) as error:

@@ -64,16 +64,26 @@ class Answer:
         choice = self.api.choice("".join(self.pieces).strip(), self.finish_reason)
         return {**self._head(self.api.whole_object), "choices": [choice], "usage": self.usage}
 
-    def chunks(self, *, include_usage: bool) -> Iterator[Json]:
-        """The JSON objects of a stream: in chat the role, each piece, the finish reason, and the usage."""
+    def chunks(self, *, include_usage: bool, running_usage: bool = False) -> Iterator[Json]:
+        """The JSON objects of a stream: in chat the role, each piece, the finish reason, and the usage.
+
+        running_usage: whether each chunk has the usage up to it, a token for each piece.
+        """
         head = self._head(self.api.stream_object)
+        choices = [self.api.piece(piece) for piece in self.pieces]
         if self.api.chat:
-            yield {**head, "choices": [_ROLE]}
-        for piece in self.pieces:
-            yield {**head, "choices": [self.api.piece(piece)]}
-        yield {**head, "choices": [self.api.piece("", self.finish_reason)]}
+            choices.insert(0, _ROLE)
+        choices.append(self.api.piece("", self.finish_reason))
+        for number, choice in enumerate(choices, start=0 if self.api.chat else 1):
+            usage: Json = {"usage": self._usage_up_to(number)} if running_usage else {}
+            yield {**head, "choices": [choice], **usage}
         if include_usage:
             yield {**head, "choices": [], "usage": self.usage}
+
+    def _usage_up_to(self, tokens: int) -> Json:
+        prompt = self.usage["prompt_tokens"]
+        assert isinstance(prompt, int)
+        return usage_of(prompt, min(tokens, len(self.pieces)), None)
 
     def _head(self, object_name: str) -> Json:
         return {"id": self.id, "object": object_name, "created": self.created, "model": self.model}

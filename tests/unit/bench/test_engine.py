@@ -18,6 +18,12 @@ def test_a_streamed_answer_has_its_tokens_then_usage_then_done() -> None:
     assert all(200 <= len(write) <= 300 for write in writes[:-1])
 
 
+def test_a_stream_with_running_usage_says_in_every_chunk_how_many_tokens_there_are_by_now() -> None:
+    data = [write.partition(b"data: ")[2].partition(b"\n\n")[0] for write in stream_writes(3, running=True)]
+    counts = [json.loads(one)["usage"]["completion_tokens"] for one in data[:-1]]
+    assert counts == [0, 1, 2, 3, 3, 3]
+
+
 class Written(asyncio.Transport):
     """A transport that keeps what is written."""
 

@@ -75,7 +75,7 @@ def test_plain_rounds_give_cpu_for_each_answer_and_answers_in_a_second() -> None
 def test_stream_rounds_give_cpu_for_each_chunk_the_engine_sent() -> None:
     phoebe = measured(STREAMS, stream.CHUNKS - STREAMS, cpu_s=stream.CHUNKS * 110e-6)
     reference = measured(STREAMS, stream.CHUNKS, cpu_s=stream.CHUNKS * 100e-6)
-    ratio = stream.result_of([Pair(phoebe, reference)]).ratio
+    ratio = stream.result_of("stream", [Pair(phoebe, reference)]).ratio
     assert (ratio.phoebe, ratio.reference, ratio.median) == pytest.approx((110.0, 100.0, 1.1))
 
 
@@ -87,12 +87,12 @@ def test_streams_with_other_chunks_than_there_should_be_are_no_result(
     phoebe: int, reference: int, whose: str
 ) -> None:
     with pytest.raises(BenchError, match=f"{whose}'s clients got"):
-        stream.result_of([Pair(measured(STREAMS, phoebe), measured(STREAMS, reference))])
+        stream.result_of("stream", [Pair(measured(STREAMS, phoebe), measured(STREAMS, reference))])
 
 
 def test_one_benchmark_is_chosen_by_the_name_of_any_of_its_results() -> None:
     assert [benchmark.names for benchmark in choose(["proxy_plain_rps"])] == [plain.NAMES]
-    every = [plain.NAMES, stream.NAMES, ingest.NAMES, quotes.NAMES, rating.NAMES]
+    every = [plain.NAMES, stream.NAMES, stream.RUNNING_NAMES, ingest.NAMES, quotes.NAMES, rating.NAMES]
     assert [benchmark.names for benchmark in choose([])] == every
 
 
