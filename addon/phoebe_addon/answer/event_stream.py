@@ -2,7 +2,7 @@
 
 from phoebe_addon.answer.document import WHOLE_BYTES_MAX, Gathering
 from phoebe_addon.answer.reader import AnswerReader, ChunkUsage
-from phoebe_addon.answer.removal import Removal, data_of, edited, edited_at, with_data
+from phoebe_addon.answer.removal import Removal, data_of, edited, edited_at, with_data, without_last
 from phoebe_addon.formats.body_form import Form
 from phoebe_addon.formats.sse import SseParser, SsePiece
 
@@ -24,6 +24,7 @@ class EventStreamBody:
     def __init__(self, reader: AnswerReader, removal: Removal) -> None:
         self._reader = reader
         self._removal = removal
+        self._edits = removal.edits() if removal else {}
         self._parser = SseParser(WHOLE_BYTES_MAX)
         self._long_event: _LongEvent | None = None
 
@@ -67,9 +68,19 @@ class EventStreamBody:
             return piece.raw
         if self._removal.drops(usage):
             return b""
-        switches = self._removal.edits(usage)
-        data = edited(piece.data, switches) if switches else piece.data
-        return piece.raw if data == piece.data else with_data(piece.raw, data)
+        data = self._edited(piece.data, usage)
+        return piece.raw if data == piece.data else with_data(piece.raw, data, piece.data)
+
+    def _edited(self, data: bytes, usage: ChunkUsage) -> bytes:
+        edit = self._edits[usage]
+        if not edit:
+            return data
+        # Only what could be parsed carries running usage, or a placeholder for it.
+        if (name := edit.only_name) and usage in {ChunkUsage.RUNNING, ChunkUsage.PLACEHOLDER}:
+            changed = without_last(data, name)
+            if changed is not None:
+                return changed
+        return edited(data, edit)
 
 
 class _LongEvent:
@@ -104,15 +115,15 @@ class _LongEvent:
         held = self._take_held()
         if self._removal.drops(usage):
             return b""
-        switches = self._removal.edits(usage) if held else []
-        if not switches:
+        edit = self._removal.edit(usage)
+        if not held or not edit:
             return held
         data = data_of(held)
         if self._data.start is not None:
-            changed = edited(data, switches)
+            changed = edited(data, edit)
         else:
-            changed = edited_at(data, self._data.spans or [], switches)
-        return held if changed == data else with_data(held, changed)
+            changed = edited_at(data, self._data.spans or [], edit)
+        return held if changed == data else with_data(held, changed, data)
 
     def _read(self) -> ChunkUsage:
         content = self._data.content()

@@ -118,9 +118,9 @@ class _DocumentBody:
 
     def __init__(self, reader: AnswerReader, removal: Removal, *, length_known: bool) -> None:
         self._reader = reader
-        self._switches = removal.edits(ChunkUsage.NONE)
+        self._edit = removal.edit(ChunkUsage.NONE)
         self._length_known = length_known
-        self._content = Gathering(reader.wanted_in_documents, spans=bool(self._switches))
+        self._content = Gathering(reader.wanted_in_documents, spans=bool(self._edit))
         self._held = bytearray()
         self._too_long = False
         self._first_line_known = False
@@ -137,7 +137,7 @@ class _DocumentBody:
         self._ends_in_garbage |= bool(behind) and not behind.startswith(_OPENING)
         self.behind = b"" if self._ends_in_garbage else behind
         self._reader.read_results(self._content.take_results())
-        if not self._switches or self._too_long:
+        if not self._edit or self._too_long:
             return chunk
         self._held += chunk
         if len(self._held) <= HELD_BACK_BYTES_MAX:
@@ -174,7 +174,7 @@ class _DocumentBody:
         if start is None or not self._reader.read_document(start):
             return None
         held = self.take_held()
-        return edited(held, self._switches) if held else b""
+        return edited(held, self._edit) if held else b""
 
     def begin_of_second(self) -> bytes:
         """Return what is behind the end of a short one and begins another; nothing: it is the only one."""
@@ -189,7 +189,7 @@ class _DocumentBody:
         content = self._content.content()
         if content is not None and self._reader.read_document(content):
             held = self.take_held()
-            return edited_at(held, self._content.spans or [], self._switches) if held else b""
+            return edited_at(held, self._content.spans or [], self._edit) if held else b""
         if broken_off or not (self._content.is_cut() and not self._length_known):
             self._reader.read_garbled()
         else:

@@ -1,7 +1,8 @@
 """Taking out of an answer what the client did not ask for but Phoebe did, and no other byte."""
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from phoebe_addon.answer.reader import ChunkUsage
@@ -10,6 +11,8 @@ from phoebe_addon.formats.json_members import changes_without, document_members,
 from phoebe_addon.formats.json_skimmer import JsonSkimmer, MemberSpan
 from phoebe_addon.formats.json_wanted import Wanted
 
+# Engines that write control characters into their strings are understood.
+_DECODER = json.JSONDecoder(strict=False)
 _DATA_LINE = re.compile(rb"(data)(?:(: ?)[^\r\n]*)?([\r\n]*)")
 
 _LEFT_IN: dict[ChunkUsage, frozenset[TakeOut]] = {
@@ -21,6 +24,32 @@ _LEFT_IN: dict[ChunkUsage, frozenset[TakeOut]] = {
     ChunkUsage.FINAL: frozenset({TakeOut.CHUNK, TakeOut.RUNNING}),
 }
 """What is not taken out of a chunk that stays, by the usage it carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What is taken out of an object by name, and what becomes null."""
+
+    removed: frozenset[str]
+    nulled: frozenset[str]
+
+    def __bool__(self) -> bool:
+        """Whether it is anything."""
+        return bool(self.removed or self.nulled)
+
+    @property
+    def only_name(self) -> bytes | None:
+        """The name of the one member that is taken out, if that is all."""
+        return next(iter(self.removed)).encode() if len(self.removed) == 1 and not self.nulled else None
+
+
+def edit_of(switches: Iterable[UsageSwitch]) -> Edit:
+    """Say what is taken out of a document, and what becomes null."""
+    removed: set[str] = set()
+    nulled: set[str] = set()
+    for switch in switches:
+        (nulled if switch.take_out is TakeOut.NULL else removed).update(switch.answer_members)
+    return Edit(frozenset(removed), frozenset(nulled))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +68,36 @@ class Removal:
             switch.take_out is TakeOut.CHUNK for switch in self.usage_switches
         )
 
-    def edits(self, usage: ChunkUsage) -> list[UsageSwitch]:
-        """List what may have to be taken out of a chunk or document that stays."""
+    def edit(self, usage: ChunkUsage) -> Edit:
+        """Say what may have to be taken out of a chunk or document that stays."""
         skipped = _LEFT_IN[usage]
-        return [switch for switch in self.usage_switches if switch.take_out not in skipped]
+        return edit_of(switch for switch in self.usage_switches if switch.take_out not in skipped)
+
+    def edits(self) -> Mapping[ChunkUsage, Edit]:
+        """Say it for chunks of every kind of usage."""
+        return {usage: self.edit(usage) for usage in ChunkUsage}
 
 
-def edited(content: bytes, switches: list[UsageSwitch]) -> bytes:
+def without_last(content: bytes, name: bytes) -> bytes | None:
+    """Take an object of this name out of a JSON object of which it is the last member.
+
+    Nearly every chunk with running usage is like that. None: it has to be looked at more closely.
+    """
+    mark = b',"%s":{' % name
+    start = content.rfind(mark)
+    if start < 0 or content[-1:] != b"}" or b"\\u" in content or content.count(b'"%s"' % name) != 1:
+        return None
+    value = content[start + len(mark) - 1 : -1]
+    try:
+        _, end = _DECODER.raw_decode(value.decode())
+    except (ValueError, RecursionError):
+        return None
+    return content[:start] + b"}" if end == len(value) and value.isascii() else None
+
+
+def edited(content: bytes, edit: Edit) -> bytes:
     """Take what was added out of a short JSON object; what is none, not even nearly, stays as it is."""
-    removed, nulled = _names(switches)
+    removed, nulled = edit.removed, edit.nulled
     if b"\\u" not in content and not any(name.encode() in content for name in removed | nulled):
         return content
     try:
@@ -56,14 +106,14 @@ def edited(content: bytes, switches: list[UsageSwitch]) -> bytes:
     except (ValueError, RecursionError):
         skimmer = JsonSkimmer(Wanted(), spans=True)
         skimmer.feed(content)
-        return edited_at(content, skimmer.spans or [], switches) if skimmer.ended else content
+        return edited_at(content, skimmer.spans or [], edit) if skimmer.ended else content
     changed = replaced(text, [(start, end, "null" if null else "") for start, end, null in changes])
     return changed.encode("utf-8", "surrogateescape")
 
 
-def edited_at(content: bytes, members: Sequence[MemberSpan], switches: list[UsageSwitch]) -> bytes:
+def edited_at(content: bytes, members: Sequence[MemberSpan], edit: Edit) -> bytes:
     """Take what was added out of a JSON object of which it is known where its members stand."""
-    removed, nulled = ({name.encode() for name in names} for names in _names(switches))
+    removed, nulled = ({name.encode() for name in names} for names in (edit.removed, edit.nulled))
     changes = changes_without(members, removed, nulled)
     return replaced(content, [(start, end, b"null" if null else b"") for start, end, null in changes])
 
@@ -75,8 +125,13 @@ def data_of(event: bytes) -> bytes:
     return b"\n".join(value.removeprefix(b":").removeprefix(b" ") for value in values)
 
 
-def with_data(event: bytes, data: bytes) -> bytes:
-    """Put other data into an event. Data that is spread over lines stays so, as far as there is any left."""
+def with_data(event: bytes, data: bytes, before: bytes) -> bytes:
+    """Put other data into an event. Data that is spread over lines stays so, as far as there is any left.
+
+    before: the data that is in it.
+    """
+    if b"\n" not in data and event == b"data: %s\n\n" % before:
+        return b"data: %s\n\n" % data
     values = iter(data.split(b"\n"))
     lines: list[bytes] = []
     for line in event.splitlines(keepends=True):
@@ -87,14 +142,3 @@ def with_data(event: bytes, data: bytes) -> bytes:
             name, separator, end = data_line.groups()
             lines.append(name + (separator or b": ") + value + end)
     return b"".join(lines)
-
-
-def _names(switches: list[UsageSwitch]) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the names of the members that are taken out, and of those that become null."""
-    removed = {
-        name for switch in switches if switch.take_out is not TakeOut.NULL for name in switch.answer_members
-    }
-    nulled = {
-        name for switch in switches if switch.take_out is TakeOut.NULL for name in switch.answer_members
-    }
-    return frozenset(removed), frozenset(nulled)
