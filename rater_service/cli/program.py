@@ -45,6 +45,7 @@ from rater_service.cli.variables import own_variables, refuse_unknown
 from rater_service.database.database import POOL_CONNECTIONS_MAX, UNAVAILABLE_ERRORS
 from rater_service.database.sessions import reason
 from rater_service.errors import NeedsAttention, OperatorError, ProgramEnded
+from rater_service.events.model_names import MODEL_NAMES_MAX
 from rater_service.prices.faults import PriceFileError
 from rater_service.rating.schedule import DELAY_DEFAULT_S, RatingSchedule, parse_every
 from rater_service.views.terminal import complain, log_to_stderr, write
@@ -183,6 +184,17 @@ def serve(  # noqa: PLR0913 - one parameter per option
             help="Sessions with the database at most. If its role or its server allows fewer, calls wait.",
         ),
     ] = POOL_CONNECTIONS_MAX,
+    model_names_max: Annotated[
+        int,
+        typer.Option(
+            envvar="PHOEBE_MODEL_NAMES_MAX",
+            metavar="N",
+            min=10,
+            max=100_000,
+            help="How many models of one auth id have sums of their own in an hour. Usage of further ones "
+            "without a price is summed under one name, and runs say so.",
+        ),
+    ] = MODEL_NAMES_MAX,
     log_level: Annotated[_LogLevel, typer.Option(help="What to log to standard error.")] = _LogLevel.INFO,
 ) -> None:
     """Run the gRPC service: store events, rate windows, quote prices.
@@ -212,6 +224,7 @@ def serve(  # noqa: PLR0913 - one parameter per option
         timedelta(days=late_days),
         allowed_prices(allow_rate, allow_change),
         db_connections,
+        model_names_max,
     )
     asyncio.run(run(settings))
 

@@ -12,6 +12,7 @@ import asyncpg
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database.database import Connection, Pool
+from rater_service.events.model_names import ModelNames
 from rater_service.events.personal import forgotten_among, row_without_person, without_person
 from rater_service.events.producer_status import StatusRow
 from rater_service.events.producers import keep_status
@@ -50,20 +51,21 @@ TOO_LATE = Result(
 # Four times what a valid producer_id may have, so that one that is cut is never taken for another.
 INDEXED_LENGTH_MAX = 256
 
-# The columns of an event with their types.
+# The columns of an event with their types; the database has one more, which says whether the event is summed
+# under its model's name.
 _TYPE_NAMES = {UUID: "uuid", str: "text", int: "bigint", bool: "boolean", datetime: "timestamptz"}
 _TYPES = {
     name: next(_TYPE_NAMES[kind] for kind in (*get_args(hint), hint) if kind in _TYPE_NAMES)
     for name, hint in get_type_hints(EventRow).items()
 } | {"stored_at": "timestamptz"}
-_COLUMNS = tuple(_TYPES)
-_NAMED = ", ".join(_COLUMNS)
+_STORED_TYPES = _TYPES | {"summed_as_other": "boolean"}
+_COLUMNS = tuple(_STORED_TYPES)
 _STORE = statement(
     "events/store_events",
-    columns=_NAMED,
-    arrays=", ".join(f":{name}::{type_name}[]" for name, type_name in _TYPES.items()),
+    columns=", ".join(_COLUMNS),
+    arrays=", ".join(f":{name}::{type_name}[]" for name, type_name in _STORED_TYPES.items()),
 )
-_FIRST_STORED = statement("events/first_stored", columns=_NAMED)
+_FIRST_STORED = statement("events/first_stored", columns=", ".join(_TYPES))
 _request_id = attrgetter("request_id")
 
 # The database's errors that blame a single event. All others mean that the database is in trouble.
@@ -74,17 +76,23 @@ _REFUSALS = (
 )
 
 
-type _StoreRows = Callable[[Connection, Sequence[EventRow], datetime], Awaitable[list[Result]]]
+type _StoreRows = Callable[
+    [Connection, Sequence[EventRow], datetime, Container[UUID]], Awaitable[list[Result]]
+]
+_NONE: frozenset[UUID] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Events and what was made of them, one for one; the status that came with them; when they came."""
+    """Events and what was made of them, one for one; the status that came with them; when they came; which
+    models have sums of their own (None: all).
+    """
 
     events: Sequence[MeteringEvent]
     checked: Sequence[EventRow | InvalidEvent]
     status: StatusRow | None
     now: datetime
+    names: ModelNames | None
 
 
 async def store_events(
@@ -94,15 +102,16 @@ async def store_events(
     status: StatusRow | None = None,
     *,
     perhaps_sent_before: bool = False,
+    names: ModelNames | None = None,
 ) -> list[Result]:
     """Store a batch, and the status that came with it, in one transaction; when this returns, it is
     committed.
 
-    perhaps_sent_before: some of the events are likely to be there. Returns one result for each event, in
-    order. Of several events with one id the first wins. Database errors are raised as asyncpg raises them;
-    then nothing of the batch is stored.
+    perhaps_sent_before: some of the events are likely to be there. names: which models have sums of their
+    own; None: all. Returns one result for each event, in order. Of several events with one id the first wins.
+    Database errors are raised as asyncpg raises them; then nothing of the batch is stored.
     """
-    batch = _Batch(events, [validate(event) for event in events], status, now)
+    batch = _Batch(events, [validate(event) for event in events], status, now, names)
     ways = (_copy_unknown,) if perhaps_sent_before else (_copy, _copy_unknown)
     async with pool.acquire() as connection:
         try:
@@ -138,7 +147,8 @@ async def _store(connection: Connection, batch: _Batch, store: _StoreRows) -> li
     """Store what belongs to a batch in one transaction, its valid events in this way."""
     rows = [row for row in batch.checked if isinstance(row, EventRow)]
     async with connection.transaction():
-        row_results = iter(await store(connection, rows, batch.now))
+        others = await batch.names.find_others(connection, rows) if batch.names else _NONE
+        row_results = iter(await store(connection, rows, batch.now, others))
         results = [
             Result(Fate.REJECTED, row.reason) if isinstance(row, InvalidEvent) else next(row_results)
             for row in batch.checked
@@ -150,19 +160,23 @@ async def _store(connection: Connection, batch: _Batch, store: _StoreRows) -> li
     return results
 
 
-async def _copy(connection: Connection, rows: Sequence[EventRow], now: datetime) -> list[Result]:
+async def _copy(
+    connection: Connection, rows: Sequence[EventRow], now: datetime, others: Container[UUID]
+) -> list[Result]:
     """Store rows that are all new, as nearly all are, in less time than INSERT takes.
 
     Raises one of _REFUSALS if one is not new, or if the database refuses it; the transaction is lost then. In
     the order of the ids, as in `store_rows`.
     """
     if rows:
-        records = ((*row, now) for row in sorted(rows, key=_request_id))
+        records = ((*row, now, row.request_id in others) for row in sorted(rows, key=_request_id))
         await connection.copy_records_to_table("billing_event", columns=_COLUMNS, records=records)
     return [STORED] * len(rows)
 
 
-async def _copy_unknown(connection: Connection, rows: Sequence[EventRow], now: datetime) -> list[Result]:
+async def _copy_unknown(
+    connection: Connection, rows: Sequence[EventRow], now: datetime, others: Container[UUID]
+) -> list[Result]:
     """Store rows of which some are there already, as after a connection was lost; those are left out, and
     told what they are. To look for them takes less time than INSERT, and much less than a COPY that fails.
 
@@ -171,15 +185,17 @@ async def _copy_unknown(connection: Connection, rows: Sequence[EventRow], now: d
     ids = [row.request_id for row in rows]
     there = await connection.fetch(*bound("events/stored_ids", request_ids=ids))
     stored = {record["request_id"] for record in there}
-    new = iter(await _copy(connection, [row for row in rows if row.request_id not in stored], now))
+    new = iter(await _copy(connection, [row for row in rows if row.request_id not in stored], now, others))
     known = [row for row in rows if row.request_id in stored]
     found = iter(await _look_up(connection, known) if known else ())
     return [next(found if row.request_id in stored else new) for row in rows]
 
 
-async def store_rows(connection: Connection, rows: Sequence[EventRow], now: datetime) -> list[Result]:
+async def store_rows(
+    connection: Connection, rows: Sequence[EventRow], now: datetime, others: Container[UUID] = _NONE
+) -> list[Result]:
     """Store rows within the caller's transaction, whatever the database thinks of some of them; see
-    `store_events`.
+    `store_events`. others: the ids of those that are to be summed as events of other models.
 
     If it refuses one, the halves are tried on their own: some twenty attempts find one bad event of a
     thousand. They go in the order of their ids, as in every batch, so that batches never deadlock over
@@ -190,7 +206,7 @@ async def store_rows(connection: Connection, rows: Sequence[EventRow], now: date
         return []
     try:
         async with connection.transaction():
-            return await _insert(connection, rows, now)
+            return await _insert(connection, rows, now, others)
     except _REFUSALS as error:
         if len(rows) == 1:
             return [Result(Fate.REJECTED, f"the database refused the event: {type(error).__name__}")]
@@ -198,13 +214,15 @@ async def store_rows(connection: Connection, rows: Sequence[EventRow], now: date
     middle = len(rows) // 2
     results: dict[int, Result] = {}
     for half in (by_id[:middle], by_id[middle:]):
-        stored = await store_rows(connection, [rows[index] for index in half], now)
+        stored = await store_rows(connection, [rows[index] for index in half], now, others)
         results.update(zip(half, stored, strict=True))
     return [results[index] for index in range(len(rows))]
 
 
-async def _insert(connection: Connection, rows: Sequence[EventRow], now: datetime) -> list[Result]:
-    values = zip(*((*row, now) for row in rows), strict=True)
+async def _insert(
+    connection: Connection, rows: Sequence[EventRow], now: datetime, others: Container[UUID]
+) -> list[Result]:
+    values = zip(*((*row, now, row.request_id in others) for row in rows), strict=True)
     sent = _STORE.bind(dict(zip(_COLUMNS, values, strict=True)))
     inserted: set[UUID] = {record["request_id"] for record in await connection.fetch(*sent)}
     results: list[Result | None] = []

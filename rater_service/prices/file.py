@@ -6,6 +6,7 @@ from decimal import Decimal
 from hashlib import sha256
 
 from rater_service.money import Rates, billed_rate, decimal_text, rounds_badly
+from rater_service.other_models import OTHER_MODELS
 from rater_service.prices.faults import Fault, PriceFileError, shown
 from rater_service.prices.fields import FieldPlace, FieldReader
 from rater_service.prices.file_yaml import Entry, Mapping, Node, Refused, Scalar, Sequence, read_tree
@@ -120,6 +121,10 @@ class _PriceFileReader:
             self.lines[entry.key] = entry.line
             if entry.key.startswith(FINE_TUNE_PREFIX):
                 self.read.fault(entry.line, "a fine-tune is not a base model; move it to fine_tunes", model)
+            elif entry.key == OTHER_MODELS:
+                self.read.fault(
+                    entry.line, "the name stands for usage of several models; take another", model
+                )
             elif (rates := self._rates(entry.value, model)) is not None:
                 base_models[entry.key] = rates
         if isinstance(node, Mapping) and not node.entries:

@@ -1,5 +1,6 @@
 """Keeps every price book and every loading, and reads them again."""
 
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from rater_service.prices.history import BookInForce, PriceHistory
 from rater_service.prices.loadings import Loading, Timeline, in_turn
 from rater_service.prices.parsed_books import PARSED_BOOKS
 from rater_service.prices.pricebook import PriceBook
+from rater_service.prices.resolution import NoPrice
 from rater_service.statements import bound
 
 
@@ -31,6 +33,18 @@ async def load_history(connection: Connection, since: datetime | None = None) ->
         [BookInForce(await load_book(connection, one.content_hash), one.in_force_from) for one in pricing],
         since,
     )
+
+
+async def priced_among(
+    connection: Connection, uses: Collection[tuple[str, str | None, datetime]]
+) -> set[tuple[str, str | None, datetime]]:
+    """Return which of some models, each with its base model (None: not stated) and moment, have a price."""
+    if not uses:
+        return set()
+    history = await load_history(connection, min(moment for _, _, moment in uses))
+    if not history:
+        return set()
+    return {use for use in uses if not isinstance(history.resolve(*use), NoPrice)}
 
 
 async def load_book(connection: Connection, content_hash: str) -> PriceBook:

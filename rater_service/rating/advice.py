@@ -17,6 +17,9 @@ _ADVICE = {
     "MODEL_ECHOED": "declare the models of the resource, or its engine if that answers by its own name, in "
     "the map of phoebe_upstream; phoebe conformance URL tells which it does. Whose usage is billed under "
     "which name: phoebe report {window} --by resource,model,customer",
+    "TOO_MANY_MODELS": "if clients invent the names, declare the models of the resource in the map of "
+    "phoebe_upstream; these events stay unbilled. If some are to be billed, add their prices to the price "
+    "file, then: phoebe rate {window}",
     "TOKENS_OUT_OF_RANGE": "find the engine that counts wrongly: phoebe report {window} --by resource,model",
     "CACHED_ABOVE_PROMPT": "find the engine that counts wrongly: phoebe conformance URL",
     "COUNT_NOT_REPORTED": "ask the engine whether it reports all counts: phoebe conformance URL",

@@ -13,8 +13,10 @@ from rater_service.database.long_statements import fetch
 from rater_service.events.clocks import Skew, skewed_producers
 from rater_service.events.producers import IncompleteProducers
 from rater_service.hours import HOUR
+from rater_service.other_models import OTHER_MODELS
 from rater_service.rating.advice import advice
 from rater_service.rating.late_usage import late_usage
+from rater_service.rating.other_models import with_names_counted
 from rater_service.rating.outside import Outside, out_of_time
 from rater_service.rating.run import (
     CLOCK_SKEW,
@@ -46,10 +48,16 @@ async def find_anomalies(
 
     outside: what is to be named of other hours. clocks: those that are too far from others.
     """
-    records = await fetch(connection, "rating/anomalies", deletion_is_anomaly=request.mode is Mode.ROUTINE)
-    anomalies = [
+    records = await fetch(
+        connection,
+        "rating/anomalies",
+        deletion_is_anomaly=request.mode is Mode.ROUTINE,
+        other_models=OTHER_MODELS,
+    )
+    found = [
         _anomaly(reason, list(rows)) for reason, rows in groupby(records, key=lambda record: record["reason"])
     ]
+    anomalies = await with_names_counted(connection, found, request.window_start, request.window_end)
     if incomplete.count:
         anomalies.append(_incomplete(request, incomplete))
     if outside.late:

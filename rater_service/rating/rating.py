@@ -28,6 +28,7 @@ from rater_service.rating.findings import (
     read_clocks,
 )
 from rater_service.rating.late_usage import LateHour, oldest_taken, windows_of
+from rater_service.rating.other_models import sum_priced_by_name
 from rater_service.rating.outside import Outside, find_outside
 from rater_service.rating.pricing import price_buckets
 from rater_service.rating.run import (
@@ -133,6 +134,7 @@ async def _rate_with_patience(
     """Give also the late hours that are to be rated as well."""
     for attempt in range(1, ATTEMPTS_MAX + 1):
         try:
+            await sum_priced_by_name(connection, request.window_start, request.window_end)
             async with connection.transaction(isolation="repeatable_read"):
                 await require_turn(connection)
                 return await _rate(connection, request, now)

@@ -13,8 +13,10 @@ from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceServicer
 from rater_service.background import spawn
 from rater_service.database.database import Pool
 from rater_service.database.installation import read_installation
+from rater_service.events.model_names import MODEL_NAMES_MAX, ModelNames
 from rater_service.events.producer_status import InvalidStatus, StatusRow, validate_status
 from rater_service.events.store import Fate, Result, store_events
+from rater_service.prices.store import priced_among
 from rater_service.service.clock_watch import ClockWatch
 from rater_service.service.door import Door, TurnedAway
 from rater_service.service.metrics import Metrics
@@ -53,10 +55,17 @@ class _Stream:
 class MeteringService(MeteringServiceServicer):
     """Stores batches of events. Once `stopping` is set, streams end after the batch they are at."""
 
-    def __init__(self, pool: Pool, stopping: asyncio.Event, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        stopping: asyncio.Event,
+        metrics: Metrics,
+        model_names_max: int = MODEL_NAMES_MAX,
+    ) -> None:
         self._pool = pool
         self._stopping = stopping
         self._metrics = metrics
+        self._names = ModelNames(priced_among, model_names_max, metrics.other_model_events.inc)
         self._turned_away = TurnedAway(metrics.wrong_installations.inc)
 
     async def StreamEvents(  # noqa: N802 - the name in the contract
@@ -116,6 +125,7 @@ class MeteringService(MeteringServiceServicer):
                 received_at,
                 status,
                 perhaps_sent_before=stream.perhaps_sent_before,
+                names=self._names,
             )
         stream.note(results)
         self._metrics.count_events(results)

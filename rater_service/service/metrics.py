@@ -91,6 +91,11 @@ class Metrics:
             "Attempts of addons to deliver what belongs to another installation.",
             registry=self.registry,
         )
+        self.other_model_events = Counter(
+            "phoebe_other_model_events",
+            "Events of models beyond those that a customer may have sums of in an hour.",
+            registry=self.registry,
+        )
         self._runs = Counter("phoebe_rating_runs", "Rating runs.", ["mode", "result"], registry=self.registry)
         self._run_seconds = Histogram(
             "phoebe_rating_run_seconds",

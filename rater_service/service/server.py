@@ -25,6 +25,7 @@ from rater_service.database.schema import migrate, require_fitting_schema
 from rater_service.database.server_facts import read_server_facts
 from rater_service.database.url_parameters import place_of
 from rater_service.errors import OperatorError
+from rater_service.events.model_names import MODEL_NAMES_MAX
 from rater_service.events.partitions import keep_making_partitions, try_to_make_partitions
 from rater_service.followed_files import follow
 from rater_service.hours import LATE_MAX
@@ -83,7 +84,8 @@ class ServerSettings:
     both. metrics: HOST:PORT for Prometheus; None: nowhere. rating: when to rate without being asked; None:
     never. late_max: how old late usage may be that routine runs take along. allowed_prices: what is meant at
     the start although it looks like a mistake. database_connections: how many sessions it has with the
-    database at most.
+    database at most. model_names_max: how many models of one customer have sums of their own in an hour,
+    those with a price aside.
     """
 
     listen: str
@@ -99,6 +101,7 @@ class ServerSettings:
     late_max: timedelta = LATE_MAX
     allowed_prices: Allowed = NOTHING_ALLOWED
     database_connections: int = POOL_CONNECTIONS_MAX
+    model_names_max: int = MODEL_NAMES_MAX
 
 
 async def serve(settings: ServerSettings) -> None:
@@ -163,6 +166,7 @@ async def _serve(
                 settings.rating,
                 background,
                 settings.late_max,
+                settings.model_names_max,
             ),
         ):
             # What there is by now stays. To collect garbage need not mean to go through all of it again.
@@ -233,6 +237,7 @@ async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
     rating: RatingSchedule | None = None,
     background: Background | None = None,
     late_max: timedelta = LATE_MAX,
+    model_names_max: int = MODEL_NAMES_MAX,
 ) -> AsyncIterator[int]:
     """Answer calls on HOST:PORT and give the port; when the context ends, stop gracefully.
 
@@ -246,7 +251,8 @@ async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
         maximum_concurrent_rpcs=CALLS_MAX,
         interceptors=_interceptors(protection),
     )
-    metering_pb2_grpc.add_MeteringServiceServicer_to_server(MeteringService(pool, stopping, metrics), server)
+    metering = MeteringService(pool, stopping, metrics, model_names_max)
+    metering_pb2_grpc.add_MeteringServiceServicer_to_server(metering, server)
     queue = RatingQueue(pool, metrics, late_max=late_max)
     rating_pb2_grpc.add_RatingServiceServicer_to_server(RatingService(pool, queue), server)
     status = HealthService(SERVICES)

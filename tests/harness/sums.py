@@ -27,7 +27,9 @@ async def counted_sums(pool: Pool) -> dict[Key, list[object]]:
         ended: datetime = event["event_time"]
         key = (
             ended.replace(minute=0, second=0, microsecond=0),
-            *(event[name] for name in ("auth_id", "resource_id", "model_id", "base_model")),
+            *(event[name] for name in ("auth_id", "resource_id")),
+            "(other models)" if event["summed_as_other"] else event["model_id"],
+            event["base_model"],
             *(event[name] for name in ("usage_found", "model_untrusted")),
             event["outcome"] == "completed",
         )

@@ -2,7 +2,8 @@
 -- ledger's back:
 -- one row for each of the ten combinations of names that contribute most events to a reason, with the sums over all of
 -- the reason's, and its hours.
--- :deletion_is_anomaly: whether deleting a rollup that had a cost is one in this run.
+-- :deletion_is_anomaly: whether deleting a rollup that had a cost is one in this run. :other_models: the name under which
+-- usage of several models is summed.
 WITH candidate AS (
     -- A rollup with several base models, once for each of its buckets, at the price of that bucket's base.
     SELECT
@@ -74,6 +75,16 @@ WITH candidate AS (
     FROM rating_bucket
     JOIN echoing USING (resource_id)
     WHERE echoed_events > 0
+    UNION ALL
+    -- Each of these events is in one of the counts as well, under this name.
+    SELECT
+        'TOO_MANY_MODELS' AS reason, window_start, auth_id, resource_id, model_id,
+        NULL AS base_model, NULL AS detail,
+        event_count,
+        prompt + completion AS tokens,
+        NULL AS cost
+    FROM rating_bucket
+    WHERE model_id = :other_models
     UNION ALL
     SELECT
         'BILLED_ROLLUP_DELETED' AS reason, window_start, auth_id, resource_id, model_id,

@@ -133,6 +133,8 @@ NOT_PREMIUMS = [
 ]
 # Below base_models: what is written, and the model and the field that are wrong.
 NOT_MODELS = [
+    # Usage of several models is summed under it.
+    (f'"(other models)": {RATES}', "(other models)", None),
     ("org/b:", "org/b", None),
     ("org/b: free", "org/b", None),
     ("org/b: '1'", "org/b", None),
