@@ -95,7 +95,7 @@ class _Batch:
     names: ModelNames | None
 
 
-async def store_events(
+async def store_events(  # noqa: PLR0913 - one for each thing that is known of a batch
     pool: Pool,
     events: Sequence[MeteringEvent],
     now: datetime,

@@ -30,7 +30,7 @@ async def sum_priced_by_name(connection: Connection, window_start: datetime, win
     suspect = await fetch(connection, "rating/other_models_hours", **window, other_models=OTHER_MODELS)
     if not suspect:
         return
-    found = await fetch(connection, "rating/other_models_used", hours=[row["hour"] for row in suspect])
+    found = await fetch(connection, "rating/other_models_used", window_start=[row["hour"] for row in suspect])
     uses = [(row["model_id"], row["base_model"], row["hour"]) for row in found]
     priced = await priced_among(connection, uses)
     if not priced:

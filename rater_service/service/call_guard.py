@@ -7,12 +7,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import grpc
 
 from rater_service.limits import FIRST_MESSAGE_TIMEOUT_S
 from rater_service.service.access_list import AccessList, Caller, Right
+from rater_service.service.messages import Messages
 from rater_service.service.rpc_errors import RpcError, abort
 
 logger = logging.getLogger(__name__)
@@ -125,7 +127,7 @@ class _GuardedMethod:
     async def _call(self, requests: _Requests, context: _Context) -> None:
         request: object
         if self.request_streaming:
-            request = self._while_admitted(requests, context)
+            request = _WhileAdmitted(context, partial(self.admit, self.name, context))
         else:
             request = await _only_message(requests)
         answering = self.behaviour(request, context)
@@ -138,10 +140,18 @@ class _GuardedMethod:
         if not self.response_streaming:
             await context.write(response)
 
-    async def _while_admitted(self, requests: _Requests, context: _Context) -> AsyncIterator[object]:
-        async for request in requests:
-            self.admit(self.name, context)
-            yield request
+
+class _WhileAdmitted(Messages):
+    """The messages of a stream for as long as its caller is admitted."""
+
+    def __init__(self, context: _Context, admit: Callable[[], object]) -> None:
+        super().__init__(context)
+        self._admit = admit
+
+    async def __anext__(self) -> object:
+        message = await super().__anext__()
+        self._admit()
+        return message
 
 
 async def _only_message(requests: _Requests) -> object:

@@ -10,17 +10,18 @@ import grpc
 
 from phoebe_proto.v1.metering_pb2 import EventOutcome, StreamEventsRequest, StreamEventsResponse
 from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceServicer
-from rater_service.background import spawn
 from rater_service.database.database import Pool
 from rater_service.database.installation import read_installation
 from rater_service.events.model_names import MODEL_NAMES_MAX, ModelNames
 from rater_service.events.producer_status import InvalidStatus, StatusRow, validate_status
 from rater_service.events.store import Fate, Result, store_events
 from rater_service.prices.store import priced_among
+from rater_service.service.batch_reader import BatchReader
+from rater_service.service.batch_room import BatchRoom
 from rater_service.service.clock_watch import ClockWatch
 from rater_service.service.door import Door, TurnedAway
 from rater_service.service.metrics import Metrics
-from rater_service.service.rpc_errors import RpcError, answered_errors, invalid
+from rater_service.service.rpc_errors import answered_errors, invalid
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +40,15 @@ type _Context = grpc.aio.ServicerContext[StreamEventsRequest, StreamEventsRespon
 class _Stream:
     """What is known of one stream.
 
-    perhaps_sent_before: some of its next events are likely to be there. The first ones of a connection often
-    are: those whose answer the one before did not bring.
+    door: where its sender is let in; None before the first batch. perhaps_sent_before: some of its next
+    events are likely to be there. The first ones of a connection often are: those whose answer the one before
+    did not bring.
     """
 
+    batches: BatchReader
+    peer: str
     clocks: ClockWatch = field(default_factory=ClockWatch)
+    door: Door | None = None
     perhaps_sent_before: bool = True
 
     def note(self, results: Sequence[Result]) -> None:
@@ -66,6 +71,8 @@ class MeteringService(MeteringServiceServicer):
         self._stopping = stopping
         self._metrics = metrics
         self._names = ModelNames(priced_among, model_names_max, metrics.other_model_events.inc)
+        self._room = BatchRoom()
+        metrics.follow_batch_room(lambda: self._room.waiting)
         self._turned_away = TurnedAway(metrics.wrong_installations.inc)
 
     async def StreamEvents(  # noqa: N802 - the name in the contract
@@ -74,42 +81,25 @@ class MeteringService(MeteringServiceServicer):
         """Answer each batch after its transaction has committed."""
         # Addons keep their events and try again, whoever has to mend it meanwhile.
         async with answered_errors(context, until_mended=grpc.StatusCode.UNAVAILABLE):
-            stream = _Stream()
-            door: Door | None = None
-            async for request in self._until_stopping(request_iterator):
-                if door is None:
-                    # Asked anew for each stream: an operator may make the database another installation.
-                    door = Door((await read_installation(self._pool)).id, context.peer(), self._turned_away)
-                door.admit(request.installation_id)
-                response = await self._store(request, stream)
-                response.installation_id = str(door.installation)
+            stream = _Stream(BatchReader(request_iterator, self._room, self._stopping), context.peer())
+            while (response := await self._answer_next(stream)) is not None:
                 yield response
 
-    async def _until_stopping(
-        self, requests: AsyncIterator[StreamEventsRequest]
-    ) -> AsyncIterator[StreamEventsRequest]:
-        stopping = spawn(self._stopping.wait(), "end of a stream")
-        try:
-            while True:
-                read = spawn(_next(requests), "next batch")
-                # If the stream ends for another reason, nobody awaits this task.
-                read.add_done_callback(lambda done: done.cancelled() or done.exception())
-                await asyncio.wait({read, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                if stopping.done():
-                    read.cancel()
-                    raise RpcError(
-                        grpc.StatusCode.UNAVAILABLE,
-                        "STOPPING",
-                        "the service is stopping; send again what was not answered",
-                    )
-                request = await read
-                if request is None:
-                    return
-                yield request
-        finally:
-            stopping.cancel()
+    async def _answer_next(self, stream: _Stream) -> StreamEventsResponse | None:
+        """Store the next batch; None: there is none. Nothing refers to the batch when this returns."""
+        async with stream.batches.batch() as request:
+            if request is None:
+                return None
+            if stream.door is None:
+                # Asked anew for each stream: an operator may make the database another installation.
+                installation = await read_installation(self._pool)
+                stream.door = Door(installation.id, stream.peer, self._turned_away)
+            stream.door.admit(request.installation_id)
+            response = await self._store(request, stream)
+        response.installation_id = str(stream.door.installation)
+        return response
 
-    async def _store(self, request: StreamEventsRequest, stream: "_Stream") -> StreamEventsResponse:
+    async def _store(self, request: StreamEventsRequest, stream: _Stream) -> StreamEventsResponse:
         received_at = datetime.now(UTC)
         if len(request.events) > BATCH_EVENTS_MAX:
             raise invalid("events", f"must be at most {BATCH_EVENTS_MAX}, not {len(request.events)}")
@@ -147,10 +137,6 @@ class MeteringService(MeteringServiceServicer):
             logger.error("the status of a producer is left out: %s", status.reason)
             return None
         return status
-
-
-async def _next(requests: AsyncIterator[StreamEventsRequest]) -> StreamEventsRequest | None:
-    return await anext(requests, None)
 
 
 def _log_refused(request: StreamEventsRequest, results: Sequence[Result]) -> None:

@@ -91,6 +91,11 @@ class Metrics:
             "Attempts of addons to deliver what belongs to another installation.",
             registry=self.registry,
         )
+        self._streams_waiting = Gauge(
+            "phoebe_streams_waiting",
+            "Streams that are not read from, because the batches of others take all the room there is.",
+            registry=self.registry,
+        )
         self.other_model_events = Counter(
             "phoebe_other_model_events",
             "Events of models beyond those that a customer may have sums of in an hour.",
@@ -182,6 +187,10 @@ class Metrics:
         fault: why; empty when it can.
         """
         self._file_refused.labels(name).set_function(lambda: bool(fault()))
+
+    def follow_batch_room(self, waiting: Callable[[], int]) -> None:
+        """Have the gauge tell how many streams wait for room for their next batch."""
+        self._streams_waiting.set_function(waiting)
 
     def follow_price_file(self, is_latest: Callable[[], bool]) -> None:
         """Have the gauge tell whether the price file of this service is what was loaded last."""

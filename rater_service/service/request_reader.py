@@ -6,11 +6,12 @@ gRPC's own answer to such bytes is UNKNOWN, and a traceback in the log for every
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import grpc
 from google.protobuf.message import DecodeError
 
+from rater_service.service.messages import Messages
 from rater_service.service.rpc_errors import RpcError, abort
 
 type _Context = grpc.aio.ServicerContext[Any, Any]
@@ -91,8 +92,9 @@ def _many_for_many(
     behaviour: Callable[..., Any],
 ) -> Callable[[AsyncIterator[object], _Context], Awaitable[None]]:
     async def answer(requests: AsyncIterator[object], context: _Context) -> None:
+        messages = requests if isinstance(requests, Messages) else Messages(context)
         try:
-            await _write_all(behaviour(_readable(requests), context), context)
+            await _write_all(behaviour(_Readable(messages), context), context)
         except RpcError as error:
             await abort(context, error)
 
@@ -108,11 +110,20 @@ async def _write_all(answering: Any, context: _Context) -> None:
             await context.write(response)
 
 
-async def _readable(requests: AsyncIterator[object]) -> AsyncIterator[object]:
-    async for request in requests:
-        if request is UNREADABLE:
+class _Readable:
+    """The messages of a stream, up to the first that can't be read. None is kept, as in `Messages`."""
+
+    def __init__(self, messages: AsyncIterator[object]) -> None:
+        self._messages = messages
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> object:
+        message = await anext(self._messages)
+        if message is UNREADABLE:
             raise _unreadable()
-        yield request
+        return message
 
 
 def _unreadable() -> RpcError:

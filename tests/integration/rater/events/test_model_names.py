@@ -204,6 +204,6 @@ async def test_runs_find_what_is_summed_under_one_name_by_the_index(pool: Pool) 
         await connection.execute("SET LOCAL enable_seqscan = off")
         for statement in (
             bound("rating/other_model_names", **window, limit=9),
-            bound("rating/other_models_used", hours=[HOUR]),
+            bound("rating/other_models_used", window_start=[HOUR]),
         ):
             assert "summed_as_other" in await plan(connection, statement)
