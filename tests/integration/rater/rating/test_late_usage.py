@@ -55,6 +55,12 @@ async def test_a_run_elsewhere_names_the_hour_whose_usage_came_late(
     assert line.endswith(f"in the hour 2026-11-20T10:00:00Z; next: {anomaly.advice}")
 
 
+async def test_usage_of_the_hour_that_is_running_is_not_late(ledger: Ledger) -> None:
+    await ledger.store(make_event(HOUR + timedelta(minutes=30)))
+    result = await ledger.rate(HOUR - 5 * ONE_HOUR, now=HOUR + timedelta(minutes=59))
+    assert (result.anomalies, result.late_runs) == ((), ())
+
+
 async def test_an_hour_that_no_run_has_rated_is_named_too(ledger: Ledger) -> None:
     await ledger.store(make_event(), make_event(HOUR + 5 * ONE_HOUR))
     (anomaly,) = (await rate_elsewhere(ledger)).anomalies

@@ -101,6 +101,19 @@ async def test_a_loading_to_come_that_mended_an_earlier_hour_stays(ledger: Ledge
         await withdraw_loading(ledger.pool, None, "ops", clock_at(HOUR + ONE_HOUR + 5 * MINUTE))
 
 
+async def test_an_earlier_hour_that_was_mended_counts_also_when_the_same_file_is_loaded_again(
+    ledger: Ledger,
+) -> None:
+    await ledger.load(FORGOTTEN, HOUR + ONE_HOUR + MINUTE)
+    await ledger.store(make_event(model_id="late/model"))
+    await ledger.rate()
+    await ledger.load(TENFOLD, HOUR + 2 * ONE_HOUR + MINUTE)
+    await ledger.load(FORGOTTEN, HOUR + 3 * ONE_HOUR + MINUTE)
+
+    with pytest.raises(OperatorError, match="1 hour was priced by it"):
+        await withdraw_loading(ledger.pool, 2, "ops", clock_at(HOUR + 4 * ONE_HOUR))
+
+
 async def test_hours_that_an_earlier_loading_of_the_same_file_priced_do_not_count(ledger: Ledger) -> None:
     await ledger.store(make_event())
     await ledger.rate()
