@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from rig.programs import ADDON, PROJECT
 from tests.e2e.conftest import IDENTITY
 from tests.harness import engine as engines
 from tests.harness.certificates import Authority
@@ -370,3 +371,24 @@ def test_an_exchange_without_its_client_is_still_one_of_those_under_way(
             assert client.read_answer().status == 200
     finally:
         assert proxy.stop() == 0
+
+
+def test_a_connection_ends_where_another_addon_keeps_the_error_to_itself(
+    tmp_path: Path, rater: EventRecorder, engine: Engine
+) -> None:
+    slow = SlowEngine(engine)
+    proxy = Proxy(
+        tmp_path / "proxy",
+        "-s",
+        str(ADDON),
+        script=PROJECT / "tests/harness/halting_script.py",
+        options={"phoebe_upstream": engine.url, "phoebe_rater": f"127.0.0.1:{rater.port}"},
+    )
+    try:
+        leave(proxy, "halted")
+        slow.go_on.set()
+        proxy.wait_for_log("client disconnect")
+        event = rater.wait_for(lambda event: event.client_request_id == "halted")
+        assert event.outcome == "aborted"
+    finally:
+        proxy.stop()

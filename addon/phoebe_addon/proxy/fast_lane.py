@@ -100,7 +100,7 @@ class FastLane(asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._leave().connection_lost(exc)
+        self._layers.connection_lost(exc)  # to set a protocol now would tie the closed transport to itself
 
     @override
     def pause_writing(self) -> None:
@@ -118,6 +118,7 @@ class FastLane(asyncio.Protocol):
             and self._stream.server_state == self._stream.state_stream_response_body
             and response is not None
             and response.stream is self._watch
+            and not self._stream.context.options.store_streamed_bodies
             and not self._ends.client.is_closing()
             and self._ends.client.get_write_buffer_size() <= _WAITING_BYTES_MAX
         )

@@ -5,9 +5,11 @@ a task of its own. Together that takes about half of its time for a request. Her
 the functions of a hook are called where the hook is met; only what has to be waited for gets a task. Nothing
 else changes: the same functions are called, in the same order, and what they raise is treated the same.
 
-Scripts can be loaded again: the addons within an addon are compared at every hook.
+Scripts can be loaded again: the addons within an addon are compared at every hook. An addon that gets or
+loses a hook while it runs is asked accordingly once an option has changed.
 """
 
+import asyncio
 import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterator
@@ -50,6 +52,14 @@ class LeanDispatch:
 
     def trigger(self, event: hooks.Hook) -> None:
         """Do as the manager's own `trigger` does, by which every line of the log is passed on."""
+        try:
+            self._trigger(event)
+        finally:
+            if isinstance(event, hooks.ConfigureHook):
+                # With their options addons may change which hooks they have. All is found out anew.
+                self._chain = []
+
+    def _trigger(self, event: hooks.Hook) -> None:
         for addon in self._addons_with(event.name):
             try:
                 with addonmanager.safecall():
@@ -80,14 +90,18 @@ class LeanDispatch:
             self._groups[hook] = [group for group in found if group] if is_plain else None
         return self._groups[hook]
 
-    def _addons_with(self, hook: str) -> list[object]:
+    def _addons_with(self, hook: str) -> Iterator[object]:
         self._forget_if_changed()
+        chain = self._manager.chain
         addons = self._with_hook.get(hook)
         if addons is None:
-            chain = self._chain
             addons = [addon for addon in chain if hasattr(addon, "addons") or hasattr(addon, hook)]
             self._with_hook[hook] = addons
-        return addons
+        known = len(chain)
+        yield from addons
+        while known < len(chain):  # added by one of them: mitmproxy goes through the list as it grows
+            yield chain[known]
+            known += 1
 
     def _forget_if_changed(self) -> None:
         chain = self._manager.chain
@@ -131,15 +145,24 @@ async def _wait_for(awaited: Awaitable[object], calls: Calls, data: object) -> N
         await data.wait_for_resume()
 
 
+async def _fail(error: BaseException) -> None:
+    """Fail the task of a hook, as mitmproxy does with what it does not catch."""
+    raise error
+
+
 class LeanHooks:
     """The outermost layer of a client's connection: it calls the hooks that mitmproxy's layers ask for.
 
-    begun: the hooks that have to be waited for, with what is left of them. They are passed on, for a task.
+    called: called when a hook is over at once. begun: the hooks that have to be waited for, with what is left
+    of them. They are passed on, for a task.
     """
 
-    def __init__(self, outermost: layer.Layer, dispatch: LeanDispatch) -> None:
+    def __init__(
+        self, outermost: layer.Layer, dispatch: LeanDispatch, called: Callable[[], None] = lambda: None
+    ) -> None:
         self._layer = outermost
         self._dispatch = dispatch
+        self._called = called
         self.begun: dict[hooks.Hook, Awaitable[None]] = {}
 
     @property
@@ -164,12 +187,17 @@ class LeanHooks:
         data = getattr(hook, name)
         if (calls := self._dispatch.calls(hook, data)) is None:
             return False
-        awaited = next(calls, None)
+        try:
+            awaited = next(calls, None)
+        except (Exception, asyncio.CancelledError) as error:
+            self.begun[hook] = _fail(error)
+            return False
         if awaited is not None:
             self.begun[hook] = _wait_for(awaited, calls, data)
         elif isinstance(data, flow.Flow) and data.intercepted:
             self.begun[hook] = data.wait_for_resume()
         else:
+            self._called()
             return True
         return False
 
@@ -191,10 +219,13 @@ class LeanConnectionHandler(mode_servers.ProxyConnectionHandler):
         """Whether hooks are called where they are met."""
         return self._hooks is not None
 
+    def hook_is_over(self) -> None:
+        """Called when a hook was called where it was met; its end is shown in the same event."""
+
     @override
     async def handle_client(self) -> None:
         if dispatch := _dispatches.get(self.master.addons):
-            self._hooks = LeanHooks(self.layer, dispatch)
+            self._hooks = LeanHooks(self.layer, dispatch, self.hook_is_over)
             self.layer = self._hooks  # type: ignore[assignment]
         await super().handle_client()
 

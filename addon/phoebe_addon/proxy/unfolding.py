@@ -114,6 +114,10 @@ class UnfoldingConnectionHandler(WatchedConnectionHandler):
     @override
     async def hook_task(self, hook: commands.StartHook) -> None:
         await super().hook_task(hook)
+        self.hook_is_over()
+
+    @override
+    def hook_is_over(self) -> None:
         self.hook_ended.set()  # with it a stream may have read on, or come to its end
 
     @override

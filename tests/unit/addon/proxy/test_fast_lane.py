@@ -1,6 +1,9 @@
 """The fast lane: whichever way the pieces of an answer go, client, event and layers can't tell."""
 
 import asyncio
+import gc
+import socket
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -404,3 +407,41 @@ def test_whoever_begins_to_watch_in_the_middle_sees_the_rest(stand: Stand) -> No
     stand.wire.brings(chunk(EVENTS[1]))
 
     assert stand.lane_writes == []
+
+
+def test_what_comes_once_bodies_are_kept_is_kept() -> None:
+    kept = []
+    for has_lane in (True, False):
+        with guarded():
+            stand = Stand(has_lane=has_lane)
+            stand.wire.brings(STREAM_HEAD + BEGINNING)
+            stand.stream.context.options.store_streamed_bodies = True
+            for piece in (chunk(EVENTS[0]), chunk(EVENTS[1]), END):
+                stand.wire.brings(piece)
+            response = stand.flows[-1].response
+            assert response
+            kept.append(response.raw_content)
+
+    assert kept == [EVENTS[0] + EVENTS[1]] * 2
+
+
+async def test_a_transport_that_closes_in_the_lane_is_not_kept_by_itself() -> None:
+    ours, theirs = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=ours)
+    with guarded():
+        stand = Stand(has_lane=False)
+        stand.wire.brings(STREAM_HEAD + BEGINNING)
+        ends = Ends(writer.transport, stand.ends.client)  # type: ignore[arg-type]
+        FastLane(stand.stream, ends, lambda data: ([data], len(data)), lambda: None).enter()
+    writer.close()
+    await writer.wait_closed()
+    await asyncio.sleep(0)
+    transport = weakref.ref(writer.transport)
+    gc.collect()
+    gc.disable()
+    try:
+        del reader, writer, ends, ours, stand
+        assert transport() is None
+    finally:
+        gc.enable()
+        theirs.close()

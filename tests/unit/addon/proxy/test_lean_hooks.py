@@ -1,5 +1,6 @@
 """Hooks that are called where mitmproxy's layers ask for them: the same calls as mitmproxy makes."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -227,3 +228,31 @@ async def test_the_same_calls_are_made_in_the_same_order_whatever_they_do(
     chain: list[tuple[str, list[str]]],
 ) -> None:
     assert await as_it_is_called_here(chain) == await as_mitmproxy_calls(chain)
+
+
+class TwoCommands(Layer):
+    """Goes on behind the hook, as HTTP/2 does with the frames of its other streams."""
+
+    def handle_event(self, event: events.Event) -> Iterator[commands.Command]:
+        if isinstance(event, events.Start):
+            yield self.hook
+            yield commands.Log("another stream's")
+        else:
+            self.over.append(event)
+
+
+@pytest.mark.parametrize("error", [exceptions.OptionsError("no such option"), asyncio.CancelledError()])
+async def test_what_mitmproxy_lets_fail_the_task_of_a_hook_fails_no_more_than_that(
+    error: BaseException,
+) -> None:
+    def request(_flow: object) -> None:
+        raise error
+
+    hook = request_hook()
+    layer = TwoCommands(hook)
+    asked = LeanHooks(layer, LeanDispatch(manager_of(SimpleNamespace(request=request))))  # type: ignore[arg-type]
+
+    assert len(list(asked.handle_event(events.Start()))) == 2
+    with pytest.raises(type(error)):
+        await asked.begun.pop(hook)
+    assert layer.over == []
