@@ -140,7 +140,7 @@ class Pool:
             await self._drop_all(session)
             raise TakesNoWritesError("the server became a standby, or read-only") from error
         except AMBIGUOUS_ERRORS as error:
-            if await _is_lost(session):
+            if _met_its_end(error) or await _is_lost(session):
                 raise DatabaseUnavailableError(f"the session was lost: {reason(error)}") from error
             raise
         finally:
@@ -303,6 +303,19 @@ def explained_connection_errors() -> Iterator[None]:
 def _allows_no_more(error: DatabaseUnavailableError) -> bool:
     """Whether the server, or a limit of the role, allows no more sessions than there are."""
     return isinstance(error.__cause__, asyncpg.TooManyConnectionsError)
+
+
+def _met_its_end(error: BaseException | None) -> bool:
+    """Tell whether asyncpg was in an operation when it found that the server had ended the session.
+
+    Until the server hangs up, asyncpg then says that another operation is in progress, as of a session that
+    two use at once.
+    """
+    while error is not None:
+        if isinstance(error, asyncpg.InternalClientError):
+            return True
+        error = error.__context__
+    return False
 
 
 async def _is_lost(session: Lent) -> bool:

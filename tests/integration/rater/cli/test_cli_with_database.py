@@ -54,15 +54,20 @@ async def test_a_clean_window_is_rated_with_exit_code_0(
     ]
 
 
-async def test_an_anomaly_is_listed_by_name_with_exit_code_2(
-    pool: Pool, database_url: str, make_event: MakeEvent, prices: str, capsys: Capture
-) -> None:
+@pytest.fixture
+async def forgotten(pool: Pool, make_event: MakeEvent) -> None:
+    """An event that has a price, and one of a model that has none."""
     await store(pool, make_event(), make_event(model_id="forgotten[/b]\x1b"))
 
+
+@pytest.mark.usefixtures("forgotten")
+async def test_an_anomaly_is_listed_by_name_with_exit_code_2(
+    database_url: str, prices: str, capsys: Capture, caplog: pytest.LogCaptureFixture
+) -> None:
     assert await phoebe(database_url, "rate", *WINDOW, "--prices", prices) == 2
 
     shown = capsys.readouterr().out
-    assert "UNPRICED: 1 events, 110 tokens" in shown
+    assert "UNPRICED: 1 events, 110 tokens" in caplog.text
     assert "forgotten[/b]\\x1b" in shown
     assert "NO_PRICE" in shown
 

@@ -20,7 +20,7 @@ from rater_service.errors import OperatorError
 from rig.processes import free_port
 from tests.harness.own_postgres import SOCKET, OwnPostgres
 from tests.harness.postgres import PostgresServer
-from tests.harness.waiting import until_found
+from tests.harness.waiting import until, until_found
 
 
 async def kill(other: Pool | Connection, pid: int) -> None:
@@ -63,12 +63,29 @@ async def test_a_session_that_is_lost_in_the_middle_of_a_statement_is_unavailabl
             await sleeping
 
 
+async def meet_the_end(pool: Pool) -> None:
+    """Fail as asyncpg does between the server's last words and the end of the connection."""
+    async with pool.acquire():
+        try:
+            raise asyncpg.InternalClientError(
+                "cannot switch to state 21; another operation (2) is in progress"
+            )
+        finally:
+            raise asyncpg.InterfaceError("cannot perform operation: another operation is in progress")
+
+
+async def test_a_session_whose_end_met_a_statement_is_unavailable(pool: Pool) -> None:
+    with pytest.raises(DatabaseUnavailableError, match="the session was lost"):
+        await meet_the_end(pool)
+
+
 async def test_a_session_that_is_lost_while_nobody_has_it_is_replaced(pool: Pool, database_url: str) -> None:
     async with pool.acquire() as session:
         idle = session.get_server_pid()
     other = await asyncpg.connect(database_url)
     await kill(other, idle)
     await other.close()
+    await until(lambda: not pool._sessions.get_idle_size())
 
     assert await asyncio.gather(*(pool.fetchval("SELECT 1") for _ in range(3))) == [1, 1, 1]
 

@@ -150,6 +150,7 @@ async def test_a_run_that_fails_is_logged_and_tried_again(
 async def test_hours_between_runs_that_no_run_rated_are_made_up_for(
     ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     await ledger.rate()
     await ledger.store(make_event(HOUR + 2 * ONE_HOUR))
     async with rating(ledger.pool, Clock(HOUR + 49 * ONE_HOUR)):
