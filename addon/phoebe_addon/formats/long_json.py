@@ -210,10 +210,12 @@ class _Reader:
         return skipped
 
     def _take_scalar(self) -> None:
-        match = _SCALAR.match(self._content, self._position, self._position + _STEP_BYTES)
+        stop = self._position + _STEP_BYTES
+        # A number that is cut off behind its point or its exponent's sign would look like a shorter one.
+        match = _SCALAR.match(self._content, self._position, stop + len("e+"))
         if match is None:
             raise self._unexpected()
-        if match.end() == self._position + _STEP_BYTES:
+        if match.end() >= stop:
             raise JsonBoundError(f"has a number of more than {_STEP_BYTES} characters")
         self._position = match.end()
         self._give(json.loads(match[0], parse_int=float))

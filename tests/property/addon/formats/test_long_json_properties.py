@@ -122,6 +122,9 @@ def test_what_is_read_is_what_the_parser_reads_and_stands_where_it_does(text: st
 @example(b'\xef\xbb\xbf{"a":1}')
 @example(b'{"a":]}')
 @example(b'{"a":[}]')
+@example(b'{"a":999990.99}')
+@example(b'{"a":99999e+12}')
+@example(b'{"a":999999e+1}')
 def test_what_the_parser_refuses_is_refused_and_nothing_else(content: bytes) -> None:
     try:
         document_members(content.decode("utf-8"), strict=True)
