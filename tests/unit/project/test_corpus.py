@@ -128,7 +128,8 @@ def test_what_is_taken_out_of_an_answer_was_asked_for() -> None:
 
 
 def test_the_pieces_of_a_body_make_it_up() -> None:
-    for case in CASES:
+    # A part of the cases: the cutting does not know what it cuts.
+    for case in CASES[::5]:
         for way, pieces in ways_to_cut(case.answer.sent).items():
             assert b"".join(pieces) == case.answer.sent, (case.name, way)
             assert all(pieces), (case.name, way)
