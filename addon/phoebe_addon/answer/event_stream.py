@@ -75,8 +75,8 @@ class EventStreamBody:
         edit = self._edits[usage]
         if not edit:
             return data
-        # Only what could be parsed carries running usage, or a placeholder for it.
-        if (name := edit.only_name) and usage in {ChunkUsage.RUNNING, ChunkUsage.PLACEHOLDER}:
+        # Only what could be parsed carries usage.
+        if usage is not ChunkUsage.NONE and (name := edit.only_name):
             changed = without_last(data, name)
             if changed is not None:
                 return changed

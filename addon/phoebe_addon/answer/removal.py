@@ -1,18 +1,16 @@
 """Taking out of an answer what the client did not ask for but Phoebe did, and no other byte."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from phoebe_addon.answer.document import parse
 from phoebe_addon.answer.reader import ChunkUsage
 from phoebe_addon.apis.family import TakeOut, UsageSwitch
 from phoebe_addon.formats.json_members import changes_without, document_members, replaced
 from phoebe_addon.formats.json_skimmer import JsonSkimmer, MemberSpan
 from phoebe_addon.formats.json_wanted import Wanted
 
-# Engines that write control characters into their strings are understood.
-_DECODER = json.JSONDecoder(strict=False)
 _DATA_LINE = re.compile(rb"(data)(?:(: ?)[^\r\n]*)?([\r\n]*)")
 
 _LEFT_IN: dict[ChunkUsage, frozenset[TakeOut]] = {
@@ -88,11 +86,8 @@ def without_last(content: bytes, name: bytes) -> bytes | None:
     if start < 0 or content[-1:] != b"}" or b"\\u" in content or content.count(b'"%s"' % name) != 1:
         return None
     value = content[start + len(mark) - 1 : -1]
-    try:
-        _, end = _DECODER.raw_decode(value.decode())
-    except (ValueError, RecursionError):
-        return None
-    return content[:start] + b"}" if end == len(value) and value.isascii() else None
+    is_whole = value[-1:] == b"}" and parse(value) is not None
+    return content[:start] + b"}" if is_whole else None
 
 
 def edited(content: bytes, edit: Edit) -> bytes:

@@ -1,7 +1,7 @@
 """The fast lane: the middle of a streamed answer goes to its client without mitmproxy's layers.
 
-mitmproxy makes events and commands of every chunk and shows them to five layers, which takes ten times as
-long as reading and writing it. Once an answer streams, and nobody but the metering watches it, nothing of
+mitmproxy makes events and commands of every chunk and shows them to five layers, which takes longer than
+reading and writing it. Once an answer streams, and nobody but the metering watches it, nothing of
 that is needed. So the transport of the engine's connection gets a protocol of ours: what arrives is shown to
 the metering and written to the client in the same call.
 
@@ -26,7 +26,7 @@ from mitmproxy.connection import Connection
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers import http as http_layers
 
-from phoebe_addon.proxy.backpressure import PacedConnectionHandler, http_layer_of, reading
+from phoebe_addon.proxy.backpressure import HELD_BYTES_MAX, PacedConnectionHandler, http_layer_of, reading
 from phoebe_addon.proxy.http1 import BoundedHttp1Client, BoundedHttp1Server, framed
 from phoebe_addon.proxy.silence import TimedHttpStream
 from phoebe_addon.proxy.watched_answer import AnswerWatch
@@ -36,8 +36,6 @@ type Pieces = tuple[list[bytes], int]
 
 # mitmproxy reads no more at a time, so that the answers on one connection do not hold up all others.
 _READ_BYTES_MAX = 64 * 1024
-# What asyncio's own writers allow to wait for a client before whoever writes has to wait.
-_WAITING_BYTES_MAX = 64 * 1024
 # Chunks with extensions, and very long ones, are left to mitmproxy.
 _CHUNK_HEAD = re.compile(rb"([0-9A-Fa-f]{1,4})\r\n")
 
@@ -114,13 +112,11 @@ class FastLane(asyncio.Protocol):
         response = self._stream.flow.response
         return (
             len(data) <= _READ_BYTES_MAX
-            and not self._stream._paused
-            and self._stream.server_state == self._stream.state_stream_response_body
+            and _passes_on(self._stream)
             and response is not None
             and response.stream is self._watch
-            and not self._stream.context.options.store_streamed_bodies
             and not self._ends.client.is_closing()
-            and self._ends.client.get_write_buffer_size() <= _WAITING_BYTES_MAX
+            and self._ends.client.get_write_buffer_size() <= HELD_BYTES_MAX
         )
 
     def _leave(self) -> asyncio.Protocol:
@@ -142,7 +138,7 @@ class FastConnectionHandler(PacedConnectionHandler):
     def _open_lane(self, engine: Connection) -> None:
         http = http_layer_of(self)
         stream = _streaming(http, engine) if http else None
-        ends = self._ends(engine)
+        ends = self._ends(engine) if stream else None
         if stream and ends and (lane := lane_of(stream, ends, self.timeout_watchdog.register_activity)):
             lane.enter()
 
@@ -162,16 +158,25 @@ class FastConnectionHandler(PacedConnectionHandler):
 def lane_of(stream: TimedHttpStream, ends: Ends, spoke: Callable[[], None]) -> FastLane | None:
     """Make a fast lane for an answer that streams. None: now it has to go through mitmproxy's layers."""
     response = stream.flow.response
-    if response is None or not isinstance(response.stream, AnswerWatch) or stream.debug is not None:
+    if response is None or not isinstance(response.stream, AnswerWatch) or response.stream.unfolds:
         return None
-    if stream.context.options.store_streamed_bodies or response.stream.unfolds:
+    if stream.debug is not None or not _passes_on(stream):
         return None
     pieces = _pieces_of(_engine_of(stream))
     return FastLane(stream, ends, pieces, spoke) if pieces else None
 
 
+def _passes_on(stream: TimedHttpStream) -> bool:
+    """Whether what comes of an answer goes on to its client at once, and nobody keeps it."""
+    return (
+        not stream._paused
+        and stream.server_state == stream.state_stream_response_body
+        and not stream.context.options.store_streamed_bodies
+    )
+
+
 def _streaming(http: http_layers.HttpLayer, engine: Connection) -> TimedHttpStream | None:
-    """Return the stream that passes an answer from an engine on to its client, from HTTP/1 to HTTP/1."""
+    """Return the stream of an answer that comes from an engine, from HTTP/1 to HTTP/1 and without TLS."""
     client = http.connections.get(http.context.client)
     if not isinstance(client, BoundedHttp1Server) or http.context.client.tls or engine.tls:
         return None
@@ -179,7 +184,6 @@ def _streaming(http: http_layers.HttpLayer, engine: Connection) -> TimedHttpStre
     return (
         stream
         if isinstance(stream, TimedHttpStream)
-        and stream.server_state == stream.state_stream_response_body
         and stream.context.server is engine
         and isinstance(_engine_of(stream), BoundedHttp1Client)
         else None

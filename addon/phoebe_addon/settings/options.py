@@ -205,8 +205,8 @@ OPTIONS = (
         "phoebe_lean",
         bool,
         True,
-        "Whether mitmproxy's hooks are spared the addons that do not take part in them; `false` leaves "
-        "mitmproxy as it is.",
+        "Whether mitmproxy's hooks are spared the addons that do not take part in them, and the middle of a "
+        "stream mitmproxy's layers; `false` leaves both to mitmproxy.",
     ),
     Option(
         "phoebe_drain_timeout",
