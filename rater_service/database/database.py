@@ -54,6 +54,8 @@ COMMAND_TIMEOUT_S = 60
 PROBE_TIMEOUT_S = 5
 # Also of a session whose server is gone without a word and can't be told to cancel its statement.
 TAKE_BACK_TIMEOUT_S = 10
+# A server that does not hang up when it is told goodbye must not keep a process from ending.
+CLOSE_TIMEOUT_S = 20
 
 UNAVAILABLE_ERRORS = (
     DatabaseUnavailableError,
@@ -120,8 +122,12 @@ class Pool:
         return pool
 
     async def close(self) -> None:
-        """Close all sessions, once they were given back."""
-        await self._sessions.close()
+        """Close all sessions, once they were given back. What takes too long is cut off."""
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._sessions.close()
+        except TimeoutError:
+            logger.warning("sessions with the database did not end in %d seconds; cut off", CLOSE_TIMEOUT_S)
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Lent]:
@@ -140,7 +146,7 @@ class Pool:
             await self._drop_all(session)
             raise TakesNoWritesError("the server became a standby, or read-only") from error
         except AMBIGUOUS_ERRORS as error:
-            if _met_its_end(error) or await _is_lost(session):
+            if await _is_lost(session, error):
                 raise DatabaseUnavailableError(f"the session was lost: {reason(error)}") from error
             raise
         finally:
@@ -305,21 +311,8 @@ def _allows_no_more(error: DatabaseUnavailableError) -> bool:
     return isinstance(error.__cause__, asyncpg.TooManyConnectionsError)
 
 
-def _met_its_end(error: BaseException | None) -> bool:
-    """Tell whether asyncpg was in an operation when it found that the server had ended the session.
-
-    Until the server hangs up, asyncpg then says that another operation is in progress, as of a session that
-    two use at once.
-    """
-    while error is not None:
-        if isinstance(error, asyncpg.InternalClientError):
-            return True
-        error = error.__context__
-    return False
-
-
-async def _is_lost(session: Lent) -> bool:
-    """Tell whether a session was lost, or is alive and was used wrongly."""
+async def _is_lost(session: Lent, error: BaseException) -> bool:
+    """Tell whether a session was lost, or is alive and was used wrongly. error: what its use has raised."""
     try:
         if session.is_closed():
             return True
@@ -331,6 +324,21 @@ async def _is_lost(session: Lent) -> bool:
         await session.execute("SELECT 1", timeout=PROBE_TIMEOUT_S)
     except (OSError, asyncpg.InternalClientError, asyncpg.PostgresConnectionError):
         return True
-    except (asyncpg.InterfaceError, asyncpg.PostgresError):
+    except asyncpg.InterfaceError:
+        # "Another operation is in progress", which is also said of a session that two use at once.
+        return _met_its_end(error)
+    except asyncpg.PostgresError:
         return False
+    return False
+
+
+def _met_its_end(error: BaseException | None) -> bool:
+    """Tell whether asyncpg began an operation in a session that the server had ended and not hung up yet.
+
+    It then takes the server's last words for an operation that is under way.
+    """
+    while error is not None:
+        if isinstance(error, asyncpg.InternalClientError):
+            return True
+        error = error.__context__
     return False

@@ -9,6 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from rater_service.database import database
 from rater_service.database.database import (
     UNAVAILABLE_ERRORS,
     Connection,
@@ -16,11 +17,12 @@ from rater_service.database.database import (
     Pool,
     open_pool,
 )
+from rater_service.database.sessions import Lent
 from rater_service.errors import OperatorError
 from rig.processes import free_port
 from tests.harness.own_postgres import SOCKET, OwnPostgres
 from tests.harness.postgres import PostgresServer
-from tests.harness.waiting import until, until_found
+from tests.harness.waiting import WAIT_S, until_found
 
 
 async def kill(other: Pool | Connection, pid: int) -> None:
@@ -63,29 +65,15 @@ async def test_a_session_that_is_lost_in_the_middle_of_a_statement_is_unavailabl
             await sleeping
 
 
-async def meet_the_end(pool: Pool) -> None:
-    """Fail as asyncpg does between the server's last words and the end of the connection."""
-    async with pool.acquire():
-        try:
-            raise asyncpg.InternalClientError(
-                "cannot switch to state 21; another operation (2) is in progress"
-            )
-        finally:
-            raise asyncpg.InterfaceError("cannot perform operation: another operation is in progress")
-
-
-async def test_a_session_whose_end_met_a_statement_is_unavailable(pool: Pool) -> None:
-    with pytest.raises(DatabaseUnavailableError, match="the session was lost"):
-        await meet_the_end(pool)
-
-
 async def test_a_session_that_is_lost_while_nobody_has_it_is_replaced(pool: Pool, database_url: str) -> None:
+    heard = asyncio.Event()
     async with pool.acquire() as session:
         idle = session.get_server_pid()
+        session.add_termination_listener(lambda _session: heard.set())
     other = await asyncpg.connect(database_url)
     await kill(other, idle)
     await other.close()
-    await until(lambda: not pool._sessions.get_idle_size())
+    await asyncio.wait_for(heard.wait(), WAIT_S)
 
     assert await asyncio.gather(*(pool.fetchval("SELECT 1") for _ in range(3))) == [1, 1, 1]
 
@@ -108,6 +96,8 @@ class LateEnd:
     async def connect(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         server, to_server = await asyncio.open_unix_connection(self._behind / SOCKET)
         passing = asyncio.create_task(pass_on(client, to_server))
+        # A client that hangs up without a word, within its handshake, must not keep the server waiting.
+        passing.add_done_callback(lambda _: to_server.close())
         await pass_on(server, to_client)
         self.server_hung_up.set()
         await passing
@@ -131,21 +121,53 @@ async def late_end(postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[La
         yield end
 
 
-async def test_a_session_that_was_ended_and_is_not_closed_yet_is_unavailable(
-    postgres: PostgresServer, database_url: str, pool: Pool, late_end: LateEnd, tmp_path: Path
-) -> None:
+@pytest.fixture
+async def late_pool(
+    postgres: PostgresServer,
+    database_url: str,
+    late_end: LateEnd,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[Pool]:
+    """A pool of sessions that do not hear that their server hangs up."""
+    monkeypatch.setattr(database, "CLOSE_TIMEOUT_S", 0.2)
     behind = postgres.url.rpartition("host=")[2]
-    async with open_pool(database_url.replace(behind, str(tmp_path))) as late:
-
-        async def end_before_the_commit() -> None:
-            async with late.acquire() as session, session.transaction():
-                await kill(pool, session.get_server_pid())
-                await late_end.server_hung_up.wait()
-                await asyncio.sleep(0)  # for the session to hear the server's last words
-
-        with pytest.raises(DatabaseUnavailableError, match="the session was lost"):
-            await end_before_the_commit()
+    async with open_pool(database_url.replace(behind, str(tmp_path))) as pool:
+        yield pool
     await late_end.client_hung_up.wait()
+
+
+async def test_a_server_that_never_hangs_up_does_not_keep_a_process_from_ending(
+    late_pool: Pool, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await late_pool.fetchval("SELECT 1") == 1
+    await late_pool.close()
+    assert "did not end" in caplog.text
+
+
+async def commit(_session: Lent) -> None:
+    """Do nothing: the commit is next."""
+
+
+async def copy(session: Lent) -> None:
+    await session.copy_records_to_table("copied", records=[(1,)])
+
+
+@pytest.mark.parametrize("go_on", [commit, copy], ids=lambda each: each.__name__)
+async def test_a_session_that_was_ended_and_is_not_closed_yet_is_unavailable(
+    late_pool: Pool, pool: Pool, late_end: LateEnd, go_on: Callable[[Lent], Awaitable[None]]
+) -> None:
+    async def end_before_it_goes_on() -> None:
+        async with late_pool.acquire() as session, session.transaction():
+            await session.execute("CREATE TEMP TABLE copied (number integer)")
+            await go_on(session)  # so that asyncpg knows the table
+            await kill(pool, session.get_server_pid())
+            await late_end.server_hung_up.wait()
+            await asyncio.sleep(0)  # for the session to hear the server's last words
+            await go_on(session)
+
+    with pytest.raises(DatabaseUnavailableError, match="the session was lost"):
+        await end_before_it_goes_on()
 
 
 @pytest.mark.one_postgres

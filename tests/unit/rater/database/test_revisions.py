@@ -7,6 +7,7 @@ import pytest
 from rater_service.database.lock_watch import Blocker
 from rater_service.database.revisions import Phase, Revision, Revisions, Schema, load_revisions
 from rater_service.errors import OperatorError
+from rig.programs import PROJECT
 from tests.harness.later_revisions import write_revision
 
 EXPAND, CONTRACT = Phase.EXPAND, Phase.CONTRACT
@@ -107,3 +108,16 @@ def test_a_revision_without_a_phase_is_a_bug(tmp_path: Path, phase: str) -> None
 )
 def test_who_is_in_the_way_is_named_as_far_as_it_is_known(blocker: Blocker, said: str) -> None:
     assert str(blocker) == said
+
+
+def test_every_statement_of_a_revision_is_sent_by_it() -> None:
+    versions = PROJECT / "migrations/versions"
+    files = sorted(versions.glob("*/*.sql"))
+    unsent = [
+        str(file.relative_to(versions))
+        for file in files
+        if f'"{file.stem}"' not in file.parent.with_suffix(".py").read_text()
+    ]
+
+    assert files
+    assert unsent == []
