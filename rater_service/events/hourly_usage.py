@@ -18,7 +18,6 @@ from rater_service.statements import source, statement
 DIFFERENCES_MAX = 100
 # Any number, as long as every Phoebe takes the same and runs and migrations others.
 REBUILD_LOCK = 7_463_310_582_118
-ATTEMPTS_MAX = 5
 
 type OnProgress = Callable[[str], None]
 
@@ -160,29 +159,25 @@ async def _hours(pool: Pool, since: datetime | None, until: datetime | None) -> 
 
 
 async def _rebuild_hour(connection: Connection, hour: datetime) -> tuple[int, list[SumsDifference]]:
-    """Give what differed, which may be other than before."""
-    for attempt in range(1, ATTEMPTS_MAX + 1):
-        try:
-            async with connection.transaction():
-                return await _correct_hour(connection, hour)
-        except asyncpg.DeadlockDetectedError:
-            # A batch had locked the sums in another order.
-            if attempt == ATTEMPTS_MAX:
-                raise
-    raise AssertionError("the last attempt returns or raises")
-
-
-async def _correct_hour(connection: Connection, hour: datetime) -> tuple[int, list[SumsDifference]]:
-    # Another rebuild would find the same, and correct it once more.
-    await connection.execute("SELECT pg_advisory_xact_lock($1)", REBUILD_LOCK, timeout=STATEMENT_TIMEOUT_S)
-    # Keeps partitions from being dropped meanwhile. Hours out of which events were pruned since are left out.
-    await connection.execute("LOCK TABLE billing_event IN ACCESS SHARE MODE", timeout=STATEMENT_TIMEOUT_S)
-    correct = statement("events/hourly_usage_correct", differences=source("events/hourly_usage_differences"))
-    window = {"window_start": hour, "window_end": hour + HOUR}
-    rows = await connection.fetch(
-        *correct.bind({**window, "limit": None, "first": DIFFERENCES_MAX}), timeout=STATEMENT_TIMEOUT_S
-    )
-    await run(connection, "events/hourly_usage_delete", hour=hour)
+    """Give what differed, which may be other than before. Batches wait for the sums only while they are
+    written.
+    """
+    async with connection.transaction():
+        # Another rebuild would find the same, and correct it once more.
+        await connection.execute(
+            "SELECT pg_advisory_xact_lock($1)", REBUILD_LOCK, timeout=STATEMENT_TIMEOUT_S
+        )
+        # Keeps partitions from being dropped meanwhile. Hours that lost events since are left out.
+        await connection.execute("LOCK TABLE billing_event IN ACCESS SHARE MODE", timeout=STATEMENT_TIMEOUT_S)
+        await run(connection, "events/hourly_usage_changes")
+        find = statement("events/hourly_usage_find", differences=source("events/hourly_usage_differences"))
+        window = {"window_start": hour, "window_end": hour + HOUR}
+        rows = await connection.fetch(
+            *find.bind({**window, "limit": None, "first": DIFFERENCES_MAX}), timeout=STATEMENT_TIMEOUT_S
+        )
+        await run(connection, "events/hourly_usage_lock")
+        await run(connection, "events/hourly_usage_correct")
+        await run(connection, "events/hourly_usage_delete", hour=hour)
     return (rows[0]["differences"] if rows else 0), [_difference(row) for row in rows]
 
 

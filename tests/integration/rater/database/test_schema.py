@@ -213,17 +213,18 @@ def audit_of_an_hour(hour: datetime, *, sums_hold: bool) -> list[Bound]:
 async def test_what_reads_the_events_of_an_hour_finds_them_in_the_index_of_times(busy: Ledger) -> None:
     hour = HOUR - 2 * ONE_HOUR
     window = {"window_start": hour, "window_end": hour + ONE_HOUR}
+    find = statement("events/hourly_usage_find", differences=source("events/hourly_usage_differences"))
     for asked in (
         bound("audit/totals", **window),
         bound("audit/hours", **window),
         *audit_of_an_hour(hour, sums_hold=False),
         bound("events/hourly_usage_differences", **window, limit=10),
-        statement("events/hourly_usage_correct", differences=source("events/hourly_usage_differences")).bind(
-            {**window, "limit": None, "first": 10}
-        ),
+        find.bind({**window, "limit": None, "first": 10}),
         bound("events/hourly_usage_hours", **window),
     ):
-        text = await plan(busy.pool, asked)
+        async with busy.pool.acquire() as connection, connection.transaction():
+            await connection.execute(*bound("events/hourly_usage_changes"))
+            text = await plan(connection, asked)
         assert re.search(r"billing_event\w*_event_time", text), asked
         assert not re.search(r"Seq Scan on (billing_event|rated_usage)", text), asked
 

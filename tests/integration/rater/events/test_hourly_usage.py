@@ -325,6 +325,26 @@ async def test_batches_go_on_while_the_sums_of_their_hour_are_made_again(pool: P
     assert await kept_sums(pool) == await counted_sums(pool)
 
 
+async def test_a_batch_and_a_rebuild_take_their_sums_in_one_order(pool: Pool) -> None:
+    add = (
+        "INSERT INTO billing_event SELECT (jsonb_populate_record(e, jsonb_build_object('request_id',"
+        " gen_random_uuid()))).* FROM billing_event e WHERE auth_id = $1"
+    )
+    await store_events(pool, [make_event(auth_id="a"), make_event(auth_id="b")], HOUR)
+    # One is to be made, the other one changed.
+    await damage(pool, "DELETE FROM hourly_usage WHERE auth_id = 'b'")
+    await damage(pool, "UPDATE hourly_usage SET event_count = 9")
+    async with pool.acquire() as batch, batch.transaction():
+        # Of two that wait for each other, the one that looks first is ended.
+        await batch.execute("SET LOCAL deadlock_timeout = '10ms'")
+        await batch.execute(add, "a")
+        waiting = asyncio.create_task(rebuild(pool, None, None))
+        await until_statements_wait(batch)
+        await batch.execute(add, "b")
+    assert (await waiting).difference_count == 2
+    assert await kept_sums(pool) == await counted_sums(pool)
+
+
 async def test_sums_are_right_when_batches_and_rebuilds_come_at_once(pool: Pool) -> None:
     for repetition in range(5):
         await store_events(pool, shuffled(repetition, 99), HOUR)
