@@ -16,12 +16,13 @@ FOCUS_STAMP := $(FOCUS)/.installed
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
+# It first looks for a Python that fits, or fetches one, and otherwise says what is missing: PYTHON=/path names one.
 $(STAMP): requirements/dev.txt pyproject.toml scripts/bootstrap
 	@sh scripts/bootstrap requirements/dev.txt
 	@touch $@
 
-demo: $(STAMP) ## run the main job on real parts; UPSTREAM=http://host:port puts it in front of a real engine
-	@exec $(BIN)/python -m demo
+demo: $(STAMP) ## run the main job on real parts; UPSTREAM=http://host:port: in front of a real engine; ARGS=--keep, -h
+	@exec $(BIN)/python -m demo $(ARGS)
 
 # Both at once: the type checker keeps one core busy. Their outputs come one after the other, where make can do that.
 check: $(STAMP) ## lint, unit and property tests at once, and the coverage of what is pure

@@ -33,8 +33,8 @@ environment:
 """
 
 
-async def _run(console: Console, folder: Path) -> int:
-    """One demo with its data in `folder`; gives the exit status."""
+async def _run(console: Console, folder: Path, *, kept: bool) -> int:
+    """One demo with its data in `folder`, which is kept or not; gives the exit status."""
     demo = Demo(folder, console, os.environ)
     problems: list[str] = []
     result: Bill | None = None
@@ -48,6 +48,9 @@ async def _run(console: Console, folder: Path) -> int:
     console.print("demo    all parts stopped", markup=False)
     if problems:
         demo.show_logs()
+    if result is not None and not problems:
+        bills = folder / "data" if kept and not os.environ.get("DEMO_DATABASE_URL") else None
+        console.print(report.next_steps(bills), markup=False, soft_wrap=True)
     return _conclude(console, result, problems, interrupted)
 
 
@@ -81,7 +84,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="demo-", dir=parent, delete=not arguments.keep) as folder:
         fate = "kept" if arguments.keep else "removed at the end; --keep keeps it"
         console.print(f"demo    logs and data in {os.path.relpath(folder)} ({fate})", markup=False)
-        status = asyncio.run(_run(console, Path(folder)))
+        status = asyncio.run(_run(console, Path(folder), kept=arguments.keep))
     sys.exit(status)
 
 

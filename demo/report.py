@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from pathlib import Path
 
 from openai.types import CompletionUsage
 from rich.box import SIMPLE_HEAD
@@ -133,6 +134,24 @@ def conservation_line(bill: Bill) -> str:
     }
     sum_of_parts = " + ".join(f"{count} {name}" for name, count in parts.items())
     return f"{bill.admitted} admitted = {bill.stored} stored = {sum_of_parts}"
+
+
+def next_steps(bills: Path | None) -> str:
+    """Three things to try next. bills: the data of the embedded PostgreSQL, where it is kept."""
+    if bills is None:
+        read = ("make demo ARGS=--keep", "the same, and its bills stay to be read")
+    else:
+        read = (
+            f".venv/bin/phoebe report --by customer,model --data {os.path.relpath(bills)}",
+            "what was billed; `explain 1` says why",
+        )
+    steps = (
+        read,
+        ("UPSTREAM=http://127.0.0.1:8000 make demo", "in front of your own model server"),
+        (".venv/bin/phoebe prices check prices/example.yaml", "a price file to start your own from"),
+    )
+    width = max(len(command) for command, _ in steps)
+    return "Try next:\n" + "".join(f"  {command:<{width}}  {what}\n" for command, what in steps)
 
 
 def last_line(bill: Bill) -> str:

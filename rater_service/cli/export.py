@@ -29,6 +29,7 @@ from rater_service.cli.period import (
     explained_read_errors,
     read_period,
 )
+from rater_service.distribution import how_to_install
 from rater_service.errors import OperatorError
 from rater_service.views.report import as_of_text, window_text
 from rater_service.views.terminal import OnPart, complain, reported_progress
@@ -127,7 +128,8 @@ def _writer(form: _Format, file: BinaryIO, layout: Layout) -> Writer:
         from rater_service.bills.export_parquet import ParquetWriter  # noqa: PLC0415 - an optional extra
     except ImportError:
         raise OperatorError(
-            "Parquet needs pyarrow: install phoebe with the extra `export`, or write --format csv"
+            f"Parquet needs pyarrow, which is not installed: {how_to_install(['export'])}, "
+            "or write --format csv"
         ) from None
     return ParquetWriter(file, layout.columns)
 

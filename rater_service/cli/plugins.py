@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from rater_service.distribution import how_to_install
 from rater_service.errors import OperatorError
 
 GROUP = "phoebe.commands"
@@ -43,7 +44,7 @@ def _load(entry: EntryPoint) -> typer.Typer:
 
 def _stand_in(entry: EntryPoint, missing: ModuleNotFoundError) -> typer.Typer:
     """Make a command that says, whatever its arguments, what to install."""
-    install = f"pip install 'phoebe[{','.join(entry.extras)}]'"
+    install = how_to_install(entry.extras)
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
     @app.command(

