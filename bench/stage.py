@@ -19,7 +19,8 @@ from demo.bill import Rater
 from rater_service.database import embedded
 from rig.errors import RigError
 from rig.orphans import stop_orphaned_database
-from rig.processes import Processes, Running, free_port
+from rig.ports import reserve_port
+from rig.processes import Processes, Running
 from rig.programs import ADDON, LISTENING, PRICES, mitmdump, module, phoebe, serve
 
 LOG_LINES = 15
@@ -52,7 +53,7 @@ class Stage:
         self._rater_address = ""
         self._rater: Rater | None = None
         self._account: Account | None = None
-        self._engine_port = free_port()
+        self._engine_port = reserve_port()
         self._pairs = 0
         self.say = say
 
@@ -84,7 +85,7 @@ class Stage:
             "phoebe_spool": str(self._folder / f"spool-{self._pairs}"),
             **(own_options or {}),
         }
-        metrics_port = free_port()
+        metrics_port = reserve_port()
         phoebe_options["phoebe_metrics"] = f"127.0.0.1:{metrics_port}"
         script = ("-s", str(ADDON))
         phoebe, phoebe_port = self._start_proxy(f"phoebe-proxy-{self._pairs}", script, phoebe_options)
@@ -170,7 +171,7 @@ class Stage:
     def _start_proxy(
         self, name: str, script: tuple[str, ...], options: Mapping[str, str]
     ) -> tuple[Running, int]:
-        port = free_port()
+        port = reserve_port()
         mode = ("--mode", f"reverse:http://127.0.0.1:{self._engine_port}")
         confdir = {"confdir": str(self._folder / f"{name}-confdir")}
         command = mitmdump(port, {**confdir, **_COMMON_OPTIONS, **options}, "-q", *script, *mode)

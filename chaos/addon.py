@@ -9,7 +9,8 @@ from chaos.clock import write_clock
 from chaos.disk import Disk
 from chaos.part import Part
 from chaos.plan import Plan, jumped
-from rig.processes import Running, free_port
+from rig.ports import reserve_port
+from rig.processes import Running
 from rig.programs import ADDON, PROJECT, mitmdump
 
 DRAIN_TIMEOUT_S = 4
@@ -22,7 +23,7 @@ class Addon(Part):
         self, number: int, plan: Plan, folder: Path, environment: Mapping[str, str], ports: tuple[int, int]
     ) -> None:
         super().__init__(f"addon-{number}", folder, environment)
-        self.port, self.metrics_port = free_port(), free_port()
+        self.port, self.metrics_port = reserve_port(), reserve_port()
         self.disk = Disk()
         self._engine_port, self._rater_port = ports
         self._spool_limit = plan.spool_limit

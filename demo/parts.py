@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rig.processes import Processes, free_port
+from rig.ports import reserve_port
+from rig.processes import Processes
 from rig.programs import ADDON, LISTENING, mitmdump, module, phoebe, serve
 
 
@@ -47,7 +48,7 @@ class Parts:
 
     async def start_proxy(self, engine_url: str, rater_address: str) -> Proxy:
         """Starts mitmdump with the addon and waits until it takes connections. RigError if it does not."""
-        port, metrics_port = free_port(), free_port()
+        port, metrics_port = reserve_port(), reserve_port()
         options = {
             # For mitmproxy's certificates, which are otherwise written into the home folder.
             "confdir": str(self._folder / "mitmproxy"),

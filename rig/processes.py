@@ -5,7 +5,6 @@ import os
 import pwd
 import re
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rig.errors import RigError
+from rig.ports import accepts
 from rig.programs import PROJECT
 
 POLL_S = 0.02
@@ -190,19 +190,3 @@ class Processes:
         """Stops everything, last started first. Gives what went wrong, in words."""
         problems = [await running.stop() for running in reversed(self.running)]
         return [problem for problem in problems if problem is not None]
-
-
-def free_port() -> int:
-    """A loopback port that nothing listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
-def accepts(port: int) -> bool:
-    """Whether something accepts connections on a port of loopback."""
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True

@@ -1,7 +1,6 @@
 """`phoebe conformance` against servers that behave like real engines, over real connections."""
 
 import json
-import socket
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from phoebe_conformance.engine_line import Access, EngineLine
 from phoebe_conformance.metering import Meter, Terms
 from phoebe_conformance.questions import QUESTIONS, Wording
 from rater_service.cli import main
+from rig.ports import reserve_port
 from tests.harness import engine as engines
 from tests.harness.engine import Engine, EngineRequest, Line, Script
 from tests.harness.pretend_engine import MODEL, PretendEngine, models_of
@@ -600,8 +600,7 @@ def test_an_engine_behind_tls_is_asked_only_if_its_certificate_is_trusted(
 
 
 def test_nothing_listens(capsys: Capture) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
+    port = reserve_port()
     assert main(["conformance", f"http://127.0.0.1:{port}", "--model", MODEL, "--json"]) == 1
 
     report = json.loads(capsys.readouterr().out)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rig.processes import free_port
+from rig.ports import reserve_port
 from tests.e2e.conftest import IDENTITY
 from tests.harness import engine as engines
 from tests.harness.engine import Engine, EngineRequest, Line
@@ -158,7 +158,7 @@ def test_http_2_streams_of_one_connection_end_each_in_its_own_way(
 def test_an_http_2_connection_is_not_lost_to_an_engine_that_was_away(
     tmp_path: Path, rater: EventRecorder
 ) -> None:
-    port = free_port()
+    port = reserve_port()
     proxy = Proxy(
         tmp_path,
         *("--mode", f"reverse:http://127.0.0.1:{port}"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 
-from rig.processes import free_port
+from rig.ports import reserve_port
 from tests.e2e.conftest import IDENTITY
 from tests.harness.engine import Engine, document
 from tests.harness.events import EventRecorder
@@ -32,7 +32,7 @@ def test_damage_is_told_and_does_not_keep_a_proxy_from_starting(
     folder: Path, engine: Engine, rater: EventRecorder
 ) -> None:
     engine.script = document({"model": "m", "usage": {"prompt_tokens": 1, "completion_tokens": 2}})
-    proxy = start(folder, engine, free_port())
+    proxy = start(folder, engine, reserve_port())
     assert ask(proxy, "before-damage") == 200
     proxy.stop(signal.SIGKILL)
     with spool_file(folder / "spool").open("r+b") as file:

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rig.processes import free_port
+from rig.ports import reserve_port
 from tests.e2e.conftest import IDENTITY
 from tests.harness.engine import LAST_CHUNK, Engine, EngineRequest, Line, document
 from tests.harness.engine_streams import DONE, VLLM, VLLM_USAGE
@@ -135,7 +135,7 @@ def test_what_does_not_end_in_time_is_cut_off_with_its_last_counts(
 def test_without_patience_or_told_twice_it_ends_at_once(
     folder: Path, engine: Engine, rater: EventRecorder, drain_timeout: str, signals: int
 ) -> None:
-    proxy = start(folder, engine, free_port(), drain_timeout)
+    proxy = start(folder, engine, reserve_port(), drain_timeout)
     with RawClient(proxy) as client:
         begin(client, f"at-once-{signals}")
         for number in range(signals):
@@ -150,7 +150,7 @@ def test_without_patience_or_told_twice_it_ends_at_once(
 
 
 def test_a_rater_that_is_away_does_not_hold_up_the_end(folder: Path, engine: Engine) -> None:
-    proxy = start(folder, engine, free_port())
+    proxy = start(folder, engine, reserve_port())
     httpx.post(proxy.url + CHAT, json={"model": "m"}, headers=IDENTITY, timeout=20)
 
     proxy.process.send_signal(signal.SIGTERM)

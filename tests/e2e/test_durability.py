@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from rig.processes import free_port
+from rig.ports import reserve_port
 from tests.e2e.conftest import IDENTITY
 from tests.harness import engine as engines
 from tests.harness.engine import Engine, EngineRequest, Line
@@ -36,7 +36,7 @@ def ask(proxy: Proxy, tag: str, model: str = "m") -> httpx.Response:
 
 def test_traffic_goes_on_without_the_rater_and_its_events_follow(tmp_path: Path, engine: Engine) -> None:
     engine.script = engines.document(ANSWER)
-    port = free_port()
+    port = reserve_port()
     proxy = start(tmp_path, engine, port)
     try:
         for number in range(3):
@@ -58,7 +58,7 @@ def test_events_of_a_stopped_proxy_are_sent_by_the_next_one(
     tmp_path: Path, engine: Engine, rater: EventRecorder
 ) -> None:
     engine.script = engines.document(ANSWER)
-    proxy = start(tmp_path, engine, free_port())
+    proxy = start(tmp_path, engine, reserve_port())
     assert ask(proxy, "before-stop").status_code == 200
     assert proxy.stop() == 0
     proxy = start(tmp_path, engine, rater.port)
@@ -130,7 +130,7 @@ def test_no_rater_of_another_installation_gets_events_and_traffic_goes_on(
 
 def test_a_full_spool_refuses_new_exchanges_and_says_when_to_retry(tmp_path: Path, engine: Engine) -> None:
     engine.script = engines.document({**ANSWER, "model": "m" * 250})
-    proxy = start(tmp_path, engine, free_port(), phoebe_spool_limit="40k")
+    proxy = start(tmp_path, engine, reserve_port(), phoebe_spool_limit="40k")
     try:
         statuses = [ask(proxy, "x" * 250).status_code for _ in range(100)]
         admitted = statuses.count(200)
@@ -174,7 +174,7 @@ def test_a_living_proxy_delivers_what_a_killed_one_left(
 
     engine.script = script
     shared = {"phoebe_spool": str(tmp_path / "spool")}
-    killed = start(tmp_path / "killed", engine, free_port(), **shared)
+    killed = start(tmp_path / "killed", engine, reserve_port(), **shared)
     living = start(tmp_path / "living", engine, rater.port, **shared)
     try:
         assert ask(killed, "left-whole").status_code == 200

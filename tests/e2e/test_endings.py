@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from phoebe_proto.v1 import metering_pb2
-from rig.processes import free_port
+from rig.ports import reserve_port
 from tests.e2e.conftest import IDENTITY
 from tests.e2e.test_fair_share import dense
 from tests.e2e.test_slow_clients import MIB
@@ -119,7 +119,7 @@ def hasty(
         upstreams = {
             "mute-tls": f"https://127.0.0.1:{mute.getsockname()[1]}",
             "busy": f"http://127.0.0.1:{busy.getsockname()[1]}",
-            "gone": f"http://127.0.0.1:{free_port()}/below",
+            "gone": f"http://127.0.0.1:{reserve_port()}/below",
             "default": shared_engine.url,
         }
         path = folder / "upstreams.yaml"

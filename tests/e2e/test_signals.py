@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rig.processes import free_port
+from rig.ports import reserve_port
 from tests.harness.engine import Engine
 from tests.harness.proxy import Proxy
 
@@ -32,7 +32,7 @@ def test_a_signal_is_heard_by_an_event_loop_that_is_woken_all_the_time(folder: P
         proxy = Proxy(
             folder / name,
             *("--mode", f"reverse:{engine.url}", "-s", str(flood)),
-            options={"phoebe_rater": f"127.0.0.1:{free_port()}"},
+            options={"phoebe_rater": f"127.0.0.1:{reserve_port()}"},
             ready=None,
         )
         try:

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from rig.processes import accepts, free_port, start
+from rig.ports import accepts, reserve_port
+from rig.processes import start
 from tests.harness.own_postgres import SOCKET
 
 # Not always on the path of users.
@@ -22,7 +23,7 @@ def pgbouncer(database_url: str, mode: str, **settings: str) -> Iterator[str]:
     assert PROGRAM is not None
     named = urlsplit(database_url)
     behind = Path(parse_qs(named.query)["host"][0])
-    port = free_port()
+    port = reserve_port()
     with tempfile.TemporaryDirectory(prefix="phoebe-pgbouncer-") as name:
         folder = Path(name)
         chosen = {

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from rig.processes import accepts, free_port, start
+from rig.ports import accepts, reserve_port
+from rig.processes import start
 from rig.programs import ADDON, PROJECT, mitmdump
 
 READY = "phoebe: metering"
@@ -31,8 +32,8 @@ class Proxy:
         ready: str | None = READY,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
-        self.metrics_port = free_port()
+        self.port = reserve_port()
+        self.metrics_port = reserve_port()
         settings = {
             "phoebe_spool": str(folder / "spool"),
             "phoebe_metrics": f"127.0.0.1:{self.metrics_port}",

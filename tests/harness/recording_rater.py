@@ -13,6 +13,7 @@ from phoebe_addon.delivery.delivery import Delivery
 from phoebe_addon.spool.spool import Spool
 from phoebe_proto.v1 import metering_pb2, metering_pb2_grpc
 from phoebe_proto.v1.metering_pb2 import EventResult, StreamEventsRequest, StreamEventsResponse
+from rig.ports import reserve_port
 
 type Answer = Callable[[StreamEventsRequest], Awaitable[StreamEventsResponse | None]]
 type Context = grpc.aio.ServicerContext[StreamEventsRequest, StreamEventsResponse]
@@ -59,11 +60,12 @@ class RecordingRater(metering_pb2_grpc.MeteringServiceServicer):
     async def start(self) -> None:
         self._server = grpc.aio.server()
         metering_pb2_grpc.add_MeteringServiceServicer_to_server(self, self._server)
+        self.port = self.port or reserve_port()  # the same at every start
         listen = f"127.0.0.1:{self.port}"
         if self.credentials:
-            self.port = self._server.add_secure_port(listen, self.credentials)
+            self._server.add_secure_port(listen, self.credentials)
         else:
-            self.port = self._server.add_insecure_port(listen)
+            self._server.add_insecure_port(listen)
         await self._server.start()
 
     async def stop(self) -> None:

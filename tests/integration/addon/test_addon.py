@@ -15,7 +15,7 @@ from phoebe_addon.meter import Meter
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.spool.spools import open_own
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from rig.processes import free_port
+from rig.ports import reserve_port
 from tests.harness.addon_in_mitmproxy import PhoebeAddon, taddons
 from tests.harness.playbook import Playbook, guarded
 
@@ -49,7 +49,7 @@ async def addon(tmp_path: Path, guard_in_place: None) -> AsyncIterator[PhoebeAdd
             made,
             phoebe_upstream="http://engine:8000",
             phoebe_spool=str(tmp_path),
-            phoebe_rater=f"127.0.0.1:{free_port()}",
+            phoebe_rater=f"127.0.0.1:{reserve_port()}",
             phoebe_trusted_edges=["10.0.0.0/8"],
             phoebe_body_limit="100",
         )

@@ -21,7 +21,7 @@ from phoebe_addon.settings.settings import Settings
 from phoebe_addon.spool.spool import SpoolError
 from phoebe_addon.spool.spools import open_own
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
-from rig.processes import free_port
+from rig.ports import reserve_port
 from tests.harness.exchanges import admission, checked_exchange
 from tests.harness.known import family
 
@@ -30,7 +30,7 @@ from tests.harness.known import family
 def settings(tmp_path: Path) -> Settings:
     return Settings(
         upstreams=None,
-        rater=f"127.0.0.1:{free_port()}",
+        rater=f"127.0.0.1:{reserve_port()}",
         spool=tmp_path,
         spool_bytes_max=2**20,
         metrics=None,

@@ -14,6 +14,7 @@ from bench.engine import CHUNKS_AROUND, STEP_S, Steps, plain_answer, start_engin
 from bench.errors import BenchError
 from bench.load import Load, Seen, Work
 from bench.traffic import TURN_S, arguments_of, do_work, main
+from rig.ports import reserve_port
 
 PLAIN = Work(connections=3, tokens=50, seconds=0.05)
 STREAMED = Work(connections=4, tokens=2, seconds=None)
@@ -123,9 +124,9 @@ async def test_streams_are_complete_when_the_last_one_is() -> None:
     assert not complete
 
 
-async def test_both_sides_do_the_same_work_in_turns(unused_tcp_port_factory: Callable[[], int]) -> None:
+async def test_both_sides_do_the_same_work_in_turns() -> None:
     # Without proxies the engine's port is the one to send to.
-    port = unused_tcp_port_factory()
+    port = reserve_port()
     longer_than_a_turn = replace(STREAMED, tokens=int(TURN_S / STEP_S))
     one, other = await do_work(longer_than_a_turn, port, [port, port])
     chunks = STREAMED.connections * (longer_than_a_turn.tokens + CHUNKS_AROUND)
@@ -162,10 +163,8 @@ async def test_a_connection_that_breaks_ends_the_work() -> None:
 
 
 @pytest.mark.parametrize("work", [PLAIN, STREAMED])
-def test_the_process_does_the_work_its_arguments_say(
-    work: Work, capsys: pytest.CaptureFixture[str], unused_tcp_port_factory: Callable[[], int]
-) -> None:
-    port = unused_tcp_port_factory()
+def test_the_process_does_the_work_its_arguments_say(work: Work, capsys: pytest.CaptureFixture[str]) -> None:
+    port = reserve_port()
     main(arguments_of(work, port, [port, port]))
     sides = [Seen(**json.loads(line)) for line in capsys.readouterr().out.splitlines()]
     assert len(sides) == 2
@@ -173,7 +172,7 @@ def test_the_process_does_the_work_its_arguments_say(
     assert all(seen.events == (4 * STEPS if work.streamed else 0) for seen in sides)
 
 
-def test_the_process_says_why_it_failed(unused_tcp_port_factory: Callable[[], int]) -> None:
-    engine_port, nobody = unused_tcp_port_factory(), unused_tcp_port_factory()
+def test_the_process_says_why_it_failed() -> None:
+    engine_port, nobody = reserve_port(), reserve_port()
     with pytest.raises(SystemExit, match=r"traffic failed: .*Connect call failed"):
         main(arguments_of(PLAIN, engine_port, [nobody]))

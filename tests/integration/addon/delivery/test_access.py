@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace as with_
@@ -17,6 +16,7 @@ from phoebe_addon import followed_files
 from phoebe_addon.delivery import delivery as delivery_module
 from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles, Credentials
 from phoebe_addon.spool.spools import open_own
+from rig.ports import reserve_port
 from tests.harness.certificates import Authority, replace
 from tests.harness.recording_rater import RecordingRater, Sender
 
@@ -260,9 +260,7 @@ async def test_secrets_that_others_can_read_are_warned_of_and_never_logged(
 
 
 async def test_a_connection_does_not_wait_because_another_one_could_not_connect() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        target = f"127.0.0.1:{free.getsockname()[1]}"
+    target = f"127.0.0.1:{reserve_port()}"
 
     async def ask(channel: grpc.aio.Channel) -> grpc.StatusCode:
         call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/no.Service/Method")

@@ -19,7 +19,7 @@ from rater_service.database.database import (
 )
 from rater_service.database.sessions import Lent
 from rater_service.errors import OperatorError
-from rig.processes import free_port
+from rig.ports import reserve_port
 from tests.harness.own_postgres import SOCKET, OwnPostgres
 from tests.harness.postgres import PostgresServer
 from tests.harness.waiting import WAIT_S, until_found
@@ -195,7 +195,7 @@ async def test_a_server_that_is_stopped_is_unavailable_and_used_again_when_it_is
     ],
 )
 async def test_a_database_that_can_not_be_reached_is_unavailable(host: str, said: str) -> None:
-    where = f"/phoebe?host={host}" if host.startswith("/") else f"{host.format(port=free_port())}/phoebe"
+    where = f"/phoebe?host={host}" if host.startswith("/") else f"{host.format(port=reserve_port())}/phoebe"
     with pytest.raises(OperatorError, match=said) as refused:
         await open_pool(f"postgresql://somebody@{where}").__aenter__()
     assert isinstance(refused.value.__cause__, DatabaseUnavailableError)

@@ -16,7 +16,7 @@ from rater_service.database.sessions import (
     UNACKNOWLEDGED_MAX_S,
 )
 from rater_service.rating.turn import CHECK_INTERVAL_S, rating_turn
-from rig.processes import free_port
+from rig.ports import reserve_port
 from tests.harness.own_postgres import OwnPostgres, binaries_of, own_postgres
 from tests.harness.postgres import PostgresServer
 
@@ -39,7 +39,7 @@ SETTINGS = {
 def tcp_server(postgres: PostgresServer) -> Iterator[OwnPostgres]:
     with (
         tempfile.TemporaryDirectory(prefix="phoebe-pg-") as folder,
-        own_postgres(binaries_of(postgres.url), Path(folder), free_port()) as server,
+        own_postgres(binaries_of(postgres.url), Path(folder), reserve_port()) as server,
     ):
         yield server
 
