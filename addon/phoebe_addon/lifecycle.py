@@ -134,6 +134,7 @@ class Lifecycle:
     async def _drain(self) -> None:
         assert self._settings
         assert self._meter
+        self._meter.note_stopping()
         await drain(ctx.master.addons.get("proxyserver"), self._meter, self._settings.drain_timeout_s)
 
 

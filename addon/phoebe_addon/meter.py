@@ -19,7 +19,10 @@ from phoebe_addon.exchange.under_way import UnderWay
 from phoebe_addon.followed_files import Followed, follow
 from phoebe_addon.metrics import Metrics
 from phoebe_addon.operator_port import OperatorPort
+from phoebe_addon.probes import Condition, probe_pages
+from phoebe_addon.readiness import Readiness
 from phoebe_addon.settings.settings import Settings
+from phoebe_addon.spool.disk_watch import DiskWatch
 from phoebe_addon.spool.spool import Spool, SpoolError
 from phoebe_addon.spool.spools import open_own
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
@@ -59,29 +62,30 @@ class Meter:
             spool_lost=lambda: self._spool.lost_rows,
             spool_damaged=lambda: self._spool.damaged_files,
         )
-        self._operator_port: OperatorPort | None = None
-        try:
-            if settings.metrics:
-                self._operator_port = OperatorPort(*settings.metrics, {"/metrics": self.metrics.page})
-        except OSError:
-            self._spool.close()
-            raise
-        if self._spool.recovered:
-            logger.warning("phoebe: %d exchanges were cut off by the last stop", self._spool.recovered)
         self._resources = ResourceWatch()
         self._delivery = self._delivery_of(self._spool)
-        self.metrics.follow_misdirected(lambda: self._delivery.misdirected + self._adoption.misdirected)
         self.background = Background(self.metrics.note_task)
+        disk = DiskWatch(self._spool)
+        self._readiness = Readiness(self._spool, disk, self._delivery, lambda: self.background.down)
+        self._operator_port = self._open_operator_port()
+        if self._spool.recovered:
+            logger.warning("phoebe: %d exchanges were cut off by the last stop", self._spool.recovered)
+        self.metrics.follow_misdirected(lambda: self._delivery.misdirected + self._adoption.misdirected)
         self._delivering = self.background.start("delivery", self._delivery.run, "events stay in the spool")
         self.background.start("adoption", self._adoption.run, "spools of other processes are not delivered")
+        self.background.start("disk watch", disk.keep_watching, "a disk that fails is noticed late")
         if self._operator_port:
             self.background.start("metrics endpoint", self._operator_port.run, "metrics can't be read")
         self.follow("rater credentials", lambda: settings.rater_credentials)
 
     @property
-    def is_ready(self) -> bool:
-        """Whether all that goes on in the background works. Traffic goes on without: the spool bridges."""
-        return not self.background.down
+    def conditions(self) -> Sequence[Condition]:
+        """How everything stands that decides whether the proxy can take work and record it."""
+        return self._readiness.conditions()
+
+    def note_stopping(self) -> None:
+        """Let probes hear that the proxy takes no requests any more."""
+        self._readiness.stopping = True
 
     def follow[T](
         self, name: str, files: Callable[[], Followed[T]], on_change: Callable[[], None] = lambda: None
@@ -165,6 +169,16 @@ class Meter:
         self._spool.close()
         if self._operator_port:
             self._operator_port.close()
+
+    def _open_operator_port(self) -> OperatorPort | None:
+        if self._settings.metrics is None:
+            return None
+        pages = {"/metrics": self.metrics.page, **probe_pages(self._readiness.conditions)}
+        try:
+            return OperatorPort(*self._settings.metrics, pages)
+        except OSError:
+            self._spool.close()
+            raise
 
     def _delivery_of(self, spool: Spool) -> Delivery:
         settings = self._settings

@@ -121,11 +121,17 @@ async def require_fitting_schema(pool: Pool, revisions: Revisions | None = None)
     """
     revisions = revisions or known_revisions()
     async with pool.acquire() as connection:
-        schema = await _read_schema(connection)
-    revisions.refuse_newer(schema)
-    revisions.refuse_older(schema)
+        schema = await read_fitting_schema(connection, revisions)
     if revisions.is_newer(schema):
         logger.info("the database schema, %s, is of a later version; it is only expanded", schema.current)
+
+
+async def read_fitting_schema(connection: Connection, revisions: Revisions) -> Schema:
+    """Read what the schema is. Raises OperatorError if a program of these revisions can't work with it."""
+    schema = await _read_schema(connection)
+    revisions.refuse_newer(schema)
+    revisions.refuse_older(schema)
+    return schema
 
 
 @cache

@@ -22,14 +22,15 @@ SAFE_SETTINGS = {
 }
 """Settings of a server that must be on, and what happens without them."""
 
-type NoteUp = Callable[[bool], None]
+type NoteUp = Callable[[str | None], None]
 type NoteSetting = Callable[[str, bool], None]
 
 
 class DatabaseWatch:
     """Looks at the database of a pool.
 
-    note_up: told whether it can be written to; note_setting: told of each of SAFE_SETTINGS whether it is on.
+    note_up: told why it can't be written to, None: it can; note_setting: told of each of SAFE_SETTINGS
+    whether it is on.
     """
 
     def __init__(self, pool: Pool, note_up: NoteUp, note_setting: NoteSetting) -> None:
@@ -62,7 +63,7 @@ class DatabaseWatch:
         if self._trouble and not trouble:
             logger.warning("the database can be used again")
         self._trouble = trouble
-        self._note_up(trouble is None)
+        self._note_up(trouble)
 
     def _tell_settings(self, state: ServerState) -> None:
         now_s = asyncio.get_running_loop().time()

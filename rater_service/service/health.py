@@ -1,8 +1,9 @@
 """The standard health service, whole: the library leaves one of its methods out.
 
-A service is NOT_SERVING while the database can't be written to, or a background task is down without which
-its answers can't be trusted. A probe that decides whether events are sent here asks for MeteringService by
-its name: it needs less than the rest.
+A service is NOT_SERVING while something is amiss that it needs: the database can't be written to or is not
+migrated, no price book is in force, a background task is down without which its answers can't be trusted, or
+the process starts or stops. A probe that decides whether events are sent here asks for MeteringService by its
+name: it needs less than the rest. The name "" and the page `/readyz` say the same.
 """
 
 import asyncio
@@ -12,6 +13,8 @@ from typing import NoReturn
 import grpc
 from grpc_health.v1 import health, health_pb2
 
+from rater_service.probes import Condition
+
 CERTIFICATES_TASK = "certificates"
 TOKENS_TASK = "tokens"
 PRICE_FILE_TASK = "price file"
@@ -19,17 +22,25 @@ SCHEDULE_TASK = "scheduled rating"
 DATABASE_WATCH_TASK = "database watch"
 """Names of background tasks that services need."""
 DATABASE = "database"
-"""What all of them need besides: a database that can be written to. It is noted like a task."""
+SCHEMA = "schema"
+PRICE_BOOK = "price book"
+CALLS = "calls"
+"""What services need besides: a database that can be written to, its tables, prices, and to be neither at the
+start nor at the end. Each is noted with words for when it holds and when it does not."""
+STANDING_TASK = "schema and prices"
+"""The task that looks at the schema and the price book."""
 
 # While these are down, a caller whose credential was removed is still let in.
 _ACCESS_TASKS = frozenset({CERTIFICATES_TASK, TOKENS_TASK})
 # While nobody looks at the database, what was seen last may be long ago.
-_DATABASE = frozenset({DATABASE, DATABASE_WATCH_TASK})
-NEEDED_TASKS: Mapping[str, frozenset[str]] = {
-    "phoebe.v1.MeteringService": _ACCESS_TASKS | _DATABASE,
-    "phoebe.v1.RatingService": _ACCESS_TASKS | _DATABASE | {PRICE_FILE_TASK, SCHEDULE_TASK},
+_DATABASE = frozenset({DATABASE, DATABASE_WATCH_TASK, SCHEMA})
+NEEDED: Mapping[str, frozenset[str]] = {
+    "phoebe.v1.MeteringService": _ACCESS_TASKS | _DATABASE | {CALLS},
+    "phoebe.v1.RatingService": _ACCESS_TASKS
+    | _DATABASE
+    | {CALLS, PRICE_BOOK, PRICE_FILE_TASK, SCHEDULE_TASK},
 }
-"""What each service needs: background tasks, if the process has them, and the database."""
+"""What each service needs, by name. What nobody has noted holds: not every process has every task."""
 
 
 class HealthService(health.aio.HealthServicer):  # type: ignore[misc] # the library has no types
@@ -37,24 +48,30 @@ class HealthService(health.aio.HealthServicer):  # type: ignore[misc] # the libr
 
     def __init__(self, services: Sequence[str]) -> None:
         super().__init__()
-        self._needed = {name: NEEDED_TASKS.get(name, frozenset()) for name in services}
+        self._needed = {name: NEEDED.get(name, frozenset()) for name in services}
         self._needed[""] = frozenset().union(*self._needed.values())
-        self._down: set[str] = set()
+        self._noted: dict[str, Condition] = {}
         self._changed = asyncio.Event()
 
-    def note_task(self, name: str, up: bool) -> None:
-        """Note whether a background task is up; `keep_telling` tells it."""
-        if up:
-            self._down.discard(name)
-        else:
-            self._down.add(name)
+    def note(self, name: str, holds: bool, words: str) -> None:
+        """Note whether something holds that services may need, in words; `keep_telling` tells it."""
+        self._noted[name] = Condition(holds, words, counts=name in self._needed[""])
         self._changed.set()
+
+    def note_task(self, name: str, up: bool) -> None:
+        """Note whether a background task is up."""
+        self.note(name, up, f"the task {name} {'works' if up else 'is down, and is being started again'}")
+
+    def conditions(self) -> list[Condition]:
+        """How things stand: all that the name "" needs, and whatever else is amiss."""
+        return [each for each in self._noted.values() if each.counts or not each.holds]
 
     async def tell(self) -> None:
         """Tell whoever asks how things stand now."""
+        amiss = {name for name, condition in self._noted.items() if not condition.holds}
         for service, needed in self._needed.items():
             status = health_pb2.HealthCheckResponse
-            await self.set(service, status.NOT_SERVING if needed & self._down else status.SERVING)
+            await self.set(service, status.NOT_SERVING if needed & amiss else status.SERVING)
 
     async def keep_telling(self) -> NoReturn:
         """Tell of every change, until cancelled."""

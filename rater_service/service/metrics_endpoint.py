@@ -1,4 +1,4 @@
-"""Where the rater's metrics can be read: an HTTP address of its own."""
+"""Where the rater's metrics can be read and probes ask: an HTTP address of its own."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -8,6 +8,7 @@ from rater_service.background import Background
 from rater_service.database.database import Pool
 from rater_service.errors import OperatorError
 from rater_service.operator_port import OperatorPort
+from rater_service.probes import Conditions, probe_pages
 from rater_service.service.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -15,18 +16,18 @@ logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def metrics_endpoint(
-    listen: str | None, metrics: Metrics, pool: Pool, background: Background
+    listen: str | None, metrics: Metrics, pool: Pool, background: Background, conditions: Conditions
 ) -> AsyncIterator[None]:
-    """Let the metrics be read at HOST:PORT, and keep them fresh meanwhile; None: nowhere.
+    """Answer Prometheus and probes at HOST:PORT, and keep the metrics fresh meanwhile; None: nowhere.
 
-    Raises OperatorError when the address can't be had.
+    conditions: how things stand that readiness needs. Raises OperatorError when the address can't be had.
     """
     if listen is None:
         yield
         return
     host, port = _address(listen)
     try:
-        endpoint = OperatorPort(host, port, {"/metrics": metrics.page})
+        endpoint = OperatorPort(host, port, {"/metrics": metrics.page, **probe_pages(conditions)})
     except OSError as error:
         raise OperatorError(f"can't serve metrics on {listen}: {error}") from error
     background.start("gauges", lambda: metrics.keep_fresh(pool), "gauges are not read from the database")

@@ -39,11 +39,13 @@ from rater_service.service.call_guard import CallGuard
 from rater_service.service.database_watch import DatabaseWatch
 from rater_service.service.exposure import Exposure, refuse_exposure
 from rater_service.service.health import (
+    CALLS,
     CERTIFICATES_TASK,
     DATABASE,
     DATABASE_WATCH_TASK,
     PRICE_FILE_TASK,
     SCHEDULE_TASK,
+    STANDING_TASK,
     TOKENS_TASK,
     HealthService,
 )
@@ -62,6 +64,7 @@ from rater_service.service.rating_queue import RatingQueue
 from rater_service.service.request_reader import RequestReader
 from rater_service.service.rpc_errors import quiet_about_callers_gone
 from rater_service.service.scheduled_rating import ScheduledRating
+from rater_service.service.standing_watch import StandingWatch
 
 logger = logging.getLogger(__name__)
 
@@ -149,6 +152,8 @@ async def _serve(
     settings: ServerSettings, pool: Pool, protection: Protection, stopping: asyncio.Event
 ) -> None:
     metrics = Metrics()
+    status = HealthService(SERVICES)
+    status.note(CALLS, False, "the service is starting: it takes no calls yet")
     async with Background(metrics.note_task) as background:
         await _load_prices(pool, settings, metrics, background)
         # So that the first quote need not wait until books are parsed that were loaded earlier.
@@ -156,7 +161,7 @@ async def _serve(
             await load_history(connection, datetime.now(UTC))
         await _make_partitions(pool, background)
         async with (
-            metrics_endpoint(settings.metrics, metrics, pool, background),
+            metrics_endpoint(settings.metrics, metrics, pool, background, status.conditions),
             running_server(
                 pool,
                 settings.listen,
@@ -167,6 +172,7 @@ async def _serve(
                 background,
                 settings.late_max,
                 settings.model_names_max,
+                status,
             ),
         ):
             # What there is by now stays. To collect garbage need not mean to go through all of it again.
@@ -210,11 +216,7 @@ async def _tell_of_prices(pool: Pool) -> None:
         timeline = await read_timeline(connection)
         now = (await read_clock(connection)).now
     if not timeline.in_turn:
-        logger.warning(
-            "no price file was ever loaded, or all were withdrawn: events are stored, but can't be rated; "
-            "use --prices FILE"
-        )
-        return
+        return  # which is looked at, and said, for as long as it is so
     for line in timeline.outlook(now):
         logger.info("prices loaded earlier: %s", line)
 
@@ -238,13 +240,15 @@ async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
     background: Background | None = None,
     late_max: timedelta = LATE_MAX,
     model_names_max: int = MODEL_NAMES_MAX,
+    status: HealthService | None = None,
 ) -> AsyncIterator[int]:
     """Answer calls on HOST:PORT and give the port; when the context ends, stop gracefully.
 
-    Setting `stopping` ends the streams. background: what else runs, of whose tasks health tells too. Raises
-    OperatorError when the address can't be had.
+    Setting `stopping` ends the streams. background: what else runs, of whose tasks health tells too. status:
+    what tells of health; None: one of its own. Raises OperatorError when the address can't be had.
     """
     metrics = metrics or Metrics()
+    status = status or HealthService(SERVICES)
     quiet_about_callers_gone()
     server = grpc.aio.server(
         options=CHANNEL_OPTIONS,
@@ -255,7 +259,6 @@ async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
     metering_pb2_grpc.add_MeteringServiceServicer_to_server(metering, server)
     queue = RatingQueue(pool, metrics, late_max=late_max)
     rating_pb2_grpc.add_RatingServiceServicer_to_server(RatingService(pool, queue), server)
-    status = HealthService(SERVICES)
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     port = _open_port(server, listen, protection)
@@ -272,7 +275,11 @@ async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
             )
             await watch.look()
             own.start(DATABASE_WATCH_TASK, watch.keep_watching, "nobody notices that the database is down")
+            standing = StandingWatch(pool, status.note)
+            await standing.look()
+            own.start(STANDING_TASK, standing.keep_watching, "nobody notices a schema that does not fit")
             own.start("health", status.keep_telling, "health does not tell of tasks that are down")
+            status.note(CALLS, True, "the service takes calls")
             await status.tell()
             # Only now, so that the first who ask hear how things stand.
             await server.start()
@@ -280,13 +287,15 @@ async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
             yield port
     finally:
         stopping.set()
+        status.note(CALLS, False, "the service is stopping: it takes no calls any more")
         await status.enter_graceful_shutdown()
         await server.stop(STOP_GRACE_S)
 
 
-def _note_database(status: HealthService, metrics: Metrics, up: bool) -> None:
-    status.note_task(DATABASE, up)
-    metrics.note_database(up)
+def _note_database(status: HealthService, metrics: Metrics, trouble: str | None) -> None:
+    words = f"the database can't be used: {trouble}" if trouble else "the database takes writes"
+    status.note(DATABASE, trouble is None, words)
+    metrics.note_database(trouble is None)
 
 
 def _follow_protection(protection: Protection, metrics: Metrics, background: Background) -> None:

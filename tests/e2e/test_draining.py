@@ -92,12 +92,15 @@ def test_new_requests_are_refused_meanwhile_and_told_when_to_come_back(
         refused = httpx.post(proxy.url + CHAT, json={"model": "m"}, headers=IDENTITY, timeout=20)
         idle.send(post(CHAT, IDENTITY))
         again = idle.read_answer()
+        probes = [httpx.get(f"http://127.0.0.1:{proxy.metrics_port}/{name}") for name in ("livez", "readyz")]
         asked = len(engine.requests)
         slow.go_on.set()
         client.read_chunk()
 
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_ready")
     assert int(refused.headers["retry-after"]) > 0
+    assert [probe.status_code for probe in probes] == [200, 503]
+    assert "FAILED: the proxy is stopping" in probes[1].text
     assert (refused.headers["connection"], again.headers["connection"]) == ("close", "close")
     assert again.status == 503
     assert asked == 1

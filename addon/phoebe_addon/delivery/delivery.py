@@ -6,10 +6,11 @@ in between, the events are sent again; the rater recognises them by their reques
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 from uuid import UUID
 
@@ -35,6 +36,8 @@ ANSWER_TIMEOUT_S = 30.0
 RETRY_WAIT_MAX_S = 10.0
 # If a wake-up is missed, its event is sent after this time. The rater expects a status at least every 10 s.
 IDLE_WAIT_S = 5.0
+# It is asked at least every IDLE_WAIT_S, and a batch may take some seconds.
+SILENT_AFTER_S = 15.0
 # The rater ends connections that are an hour old, so that whoever lost their certificate loses it at last.
 CONNECTION_AGE_MAX_S = 1800.0
 
@@ -53,15 +56,16 @@ class Delivery:
     """Sends what is in the spool, for as long as `run` runs.
 
     on_results: told for every batch how many events had which outcome ("stored", "duplicate", …).
-    credentials: what connections are made with; a new connection is made when they change. troubled: whether
-    the last attempt failed. misdirected: whether it failed because the rater is of another installation.
+    credentials: what connections are made with; a new connection is made when they change. target: host:port
+    of the rater. troubled: whether the last attempt failed. misdirected: whether it failed because the rater
+    is of another installation.
     """
 
     def __init__(
         self, spool: Spool, target: str, on_results: OnResults, credentials: Followed[Credentials]
     ) -> None:
         self._spool = spool
-        self._target = target
+        self.target = target
         self._on_results = on_results
         self._credentials = credentials
         self._trouble = DeliveryTrouble(target)
@@ -69,8 +73,15 @@ class Delivery:
         self._batch_number = 0
         self._answered = 0
         self._finishing = False
+        self._heard_at_s = time.monotonic()
         self.troubled = False
         self.misdirected = False
+
+    @property
+    def silent_for(self) -> timedelta | None:
+        """How long the rater has not answered, from the start if it never did; None: it answers."""
+        silent_s = time.monotonic() - self._heard_at_s
+        return timedelta(seconds=silent_s) if silent_s > SILENT_AFTER_S else None
 
     def wake(self) -> None:
         """Say that the spool has got events."""
@@ -111,7 +122,7 @@ class Delivery:
         """
         credentials = self._credentials.value
         end_s = asyncio.get_running_loop().time() + CONNECTION_AGE_MAX_S
-        async with credentials.open_channel(self._target) as channel:
+        async with credentials.open_channel(self.target) as channel:
             stub = metering_pb2_grpc.MeteringServiceStub(channel)
             stream = stub.StreamEvents(metadata=credentials.metadata)
             stream.add_done_callback(lambda _: self._wake.set())
@@ -214,6 +225,7 @@ class Delivery:
             raise DeliveryError("the rater ended the stream")
         self._check(request, response)
         self._answered += 1
+        self._heard_at_s = time.monotonic()
         return response
 
     def _message(self, spooled: SpooledEvent) -> metering_pb2.MeteringEvent | None:

@@ -101,6 +101,10 @@ class Spool:
         self._open: dict[str, Admitted] = {}
         self._damage: str | None = None
         self._condemned: set[int] = set()
+        self.trouble: str | None = None
+        """Why the last transaction failed; None: it is on disk."""
+        self.commits = 0
+        """How many transactions have come to disk, only ever more."""
         self._wakes = Wakes()
         self._lock = threading.Lock()
         self._closing = threading.Lock()
@@ -119,6 +123,16 @@ class Spool:
         return self._bytes_used
 
     @property
+    def bytes_max(self) -> int:
+        """Beyond how many bytes nothing is admitted."""
+        return self._bytes_max
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing is admitted until the rater has taken events."""
+        return self._bytes_used > self._bytes_max
+
+    @property
     def lost_rows(self) -> int:
         """Events that could not be read any more, of this producer and those it came after."""
         return self._file.lost + self._file.lost_before
@@ -129,7 +143,7 @@ class Spool:
         event: what to send if it never ends, with its time. Raises SpoolFullError, or SpoolError when the
         disk fails.
         """
-        if self._bytes_used > self._bytes_max:
+        if self.is_full:
             raise SpoolFullError(f"the spool holds more than {self._bytes_max} bytes")
         entry = Admitted(next(self._admissions), to_us(event_time), event)
         # From now on it counts: `state` may not promise what this exchange could break.
@@ -256,6 +270,10 @@ class Spool:
 
         self._submit(apply)
 
+    async def touch(self) -> None:
+        """Write something, to see whether the disk takes it. Raises SpoolError."""
+        await self._wakes.until_done(self._submit(SpoolFile.put_producer, urgent=True))
+
     def depth(self) -> int:
         """Count the events that wait to be sent."""
         return self._file.waiting_count
@@ -325,6 +343,7 @@ class Spool:
             with self._lock:
                 self._run(changes)
         except (sqlite3.Error, SpoolError) as error:
+            self.trouble = str(error)
             logger.error("phoebe: the spool can't be written: %s", error)
             failed = [change for change in changes if change.urgent or last_chance]
             for change in failed:
@@ -332,8 +351,11 @@ class Spool:
             return [change for change in changes if change not in failed]
         except Exception as error:
             # A bug. This thread has to outlive it: without it nothing could be admitted any more.
+            self.trouble = repr(error)
             logger.exception("phoebe: the spool can't be written")
             return self._commit_alone(changes, error, last_chance=last_chance)
+        self.trouble = None
+        self.commits += 1
         for change in changes:
             change.done.set_result(None)
         return []

@@ -31,8 +31,8 @@ class Told:
         """The last word."""
         return self.said[-1]
 
-    def _note_up(self, up: bool) -> None:
-        self.said.append(up)
+    def _note_up(self, trouble: str | None) -> None:
+        self.said.append(trouble is None)
 
     def _note_setting(self, name: str, is_on: bool) -> None:
         self.settings[name] = is_on

@@ -178,7 +178,7 @@ async def test_the_first_and_the_last_hour_there_are_can_be_asked_for(ledger: Le
     assert (await rater.rating.RateWindow(first)).events_in_window == 0
 
 
-async def test_health_lists_every_service(rater: Rater) -> None:
+async def test_health_lists_every_service(ledger: Ledger, rater: Rater) -> None:
     listed = await HealthStub(rater.channel).List(health_pb2.HealthListRequest())
     serving = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
     assert dict(listed.statuses) == dict.fromkeys(("", *SERVICES), serving)

@@ -167,7 +167,7 @@ async def test_they_are_read_over_http(pool: Pool, caplog: pytest.LogCaptureFixt
     metrics = Metrics()
     async with (
         Background(metrics.note_task) as background,
-        metrics_endpoint("127.0.0.1:0", metrics, pool, background),
+        metrics_endpoint("127.0.0.1:0", metrics, pool, background, list),
         httpx.AsyncClient() as client,
     ):
         (url,) = (text.split()[-1] for text in caplog.messages if text.startswith("metrics on"))
@@ -184,7 +184,7 @@ async def test_they_are_read_over_http(pool: Pool, caplog: pytest.LogCaptureFixt
 @pytest.mark.parametrize("listen", ["9464", ":9464", "127.0.0.1:x", "127.0.0.1:70000"])
 async def test_an_address_that_is_none_is_refused(pool: Pool, listen: str) -> None:
     with pytest.raises(OperatorError, match="HOST:PORT"):
-        async with Background() as background, metrics_endpoint(listen, Metrics(), pool, background):
+        async with Background() as background, metrics_endpoint(listen, Metrics(), pool, background, list):
             pass
 
 

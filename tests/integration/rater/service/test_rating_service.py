@@ -227,7 +227,7 @@ async def test_reflection_lists_the_services(rater: Rater) -> None:
 
 
 @pytest.mark.parametrize("service", ["", *SERVICES])
-async def test_health_is_serving(rater: Rater, service: str) -> None:
+async def test_health_is_serving(ledger: Ledger, rater: Rater, service: str) -> None:
     stub = health_pb2_grpc.HealthStub(rater.channel)
     answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
     assert answer.status == health_pb2.HealthCheckResponse.SERVING

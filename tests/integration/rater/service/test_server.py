@@ -15,10 +15,10 @@ from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceStub
 from rater_service import background as background_module
 from rater_service.background import Background
 from rater_service.errors import OperatorError
-from rater_service.service.health import DATABASE_WATCH_TASK, NEEDED_TASKS, PRICE_FILE_TASK, TOKENS_TASK
+from rater_service.service.health import DATABASE_WATCH_TASK, NEEDED, PRICE_FILE_TASK, TOKENS_TASK
 from rater_service.service.protection import ProtectionFiles
 from rater_service.service.server import SERVICES, ServerSettings, running_server, serve
-from tests.harness.ledger import PRICES, make_event
+from tests.harness.ledger import PRICES, Ledger, make_event
 from tests.harness.rater import Rater
 from tests.harness.served_rater import served_rater
 from tests.harness.waiting import until_told
@@ -150,7 +150,7 @@ async def test_a_port_in_use_is_refused(rater: Rater) -> None:
             pass
 
 
-async def test_health_says_not_serving_while_the_service_stops(rater: Rater) -> None:
+async def test_health_says_not_serving_while_the_service_stops(ledger: Ledger, rater: Rater) -> None:
     stopping = asyncio.Event()
     server = running_server(rater.pool, "127.0.0.1:0", stopping)
     port = await server.__aenter__()
@@ -164,12 +164,12 @@ async def test_health_says_not_serving_while_the_service_stops(rater: Rater) -> 
 
 
 def test_each_service_says_which_tasks_it_needs() -> None:
-    assert set(NEEDED_TASKS) == set(SERVICES)
-    assert all(DATABASE_WATCH_TASK in needed for needed in NEEDED_TASKS.values())
+    assert set(NEEDED) == set(SERVICES)
+    assert all(DATABASE_WATCH_TASK in needed for needed in NEEDED.values())
 
 
 async def test_health_tells_which_services_lack_a_task_they_need_until_it_is_back(
-    rater: Rater, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, rater: Rater, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(background_module, "PAUSE_MIN_S", 0.01)
     monkeypatch.setattr(background_module, "UP_AFTER_S", 0.5)
