@@ -1,4 +1,7 @@
-"""The file mitmdump loads: `mitmdump -s addon/phoebe.py`. Everything else is in the package phoebe_addon."""
+"""The file mitmdump loads: `mitmdump -s addon/phoebe.py`, or `mitmdump -s "$(phoebe addon-path)"` where the
+project is installed. There are two of it, alike: the installed one is phoebe_addon/loaded/phoebe.py.
+Everything else is in the package phoebe_addon.
+"""
 
 import sys
 

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from rater_service.cli import plain
 from rater_service.distribution import how_to_install
 from rater_service.errors import OperatorError
 
@@ -22,15 +23,25 @@ class PluggableGroup(TyperGroup):
     # Typer has a Click of its own, with no public names for these types.
     def list_commands(self, ctx: Any) -> list[str]:
         """List the names of all commands."""
-        return [*super().list_commands(ctx), *sorted(entry_points(group=GROUP).names)]
+        return [*super().list_commands(ctx), *sorted([*plain.names(), *entry_points(group=GROUP).names])]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Find a command by its name, importing it if another package has it; None: there is none."""
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
+        listed = plain.find(cmd_name)
+        if listed is not None:
+            return typer.main.get_command(_listed(cmd_name, listed))
         entry = next(iter(entry_points(group=GROUP, name=cmd_name)), None)
         return entry and typer.main.get_command(_load(entry))
+
+
+def _listed(name: str, command: plain.PlainCommand) -> typer.Typer:
+    """Make an entry in the list of commands. It is run before there is a list."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name, help=plain.purpose(command))(lambda: None)
+    return app
 
 
 def _load(entry: EntryPoint) -> typer.Typer:
@@ -49,7 +60,7 @@ def _stand_in(entry: EntryPoint, missing: ModuleNotFoundError) -> typer.Typer:
 
     @app.command(
         entry.name,
-        help=f"Not installed: {install}",
+        help=f"Needs what is not installed: the extra `{','.join(entry.extras)}`.",
         add_help_option=False,
         context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
     )

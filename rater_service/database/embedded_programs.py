@@ -109,17 +109,26 @@ def _server_user() -> pwd.struct_passwd:
 
 
 def _copied(installed: Path) -> Path:
-    """Copy the programs to where the server's user may run them, once. The folders above them stay closed."""
+    """Copy the programs to where the server's user may run them, once. The folders above them stay closed.
+
+    Beside the package lie the libraries that the wheel brings: the programs look for them there.
+    """
+    package = installed.parent
+    libraries = package.with_name(f"{package.name}.libs")
     made = installed.stat()
     name = sha256(f"{installed}:{made.st_mtime_ns}:{made.st_ino}".encode()).hexdigest()[:16]
     copy = Path(tempfile.gettempdir()) / f"phoebe-postgresql-{name}"
     if not copy.exists():
         fresh = Path(tempfile.mkdtemp(prefix="phoebe-postgresql-new-"))
-        shutil.copytree(installed, fresh / "copy", ignore=shutil.ignore_patterns("include", "*.a"))
-        (fresh / "copy").chmod(0o755)
+        target = fresh / "copy" / package.name / installed.name
+        shutil.copytree(installed, target, ignore=shutil.ignore_patterns("include", "*.a"))
+        if libraries.exists():
+            shutil.copytree(libraries, fresh / "copy" / libraries.name)
+        for folder in (target.parent, target.parent.parent):
+            folder.chmod(0o755)
         (fresh / "copy").rename(copy)
         fresh.rmdir()
     status = copy.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != 0 or status.st_mode & 0o022:
         raise OperatorError(f"{copy} was made by somebody else: remove it")
-    return copy
+    return copy / package.name / installed.name

@@ -1,0 +1,54 @@
+"""Commands that need no more than Python: the entry points of the group `phoebe.plain_commands`.
+
+Each is a function of the command's arguments that returns its exit code; its docstring begins with what it is
+for. They work where only the addon's half is installed, so this module needs none of the rater's libraries.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import cast
+
+from rater_service.distribution import how_to_install, installed_version
+
+type PlainCommand = Callable[[Sequence[str]], int]
+
+GROUP = "phoebe.plain_commands"
+
+
+def names() -> list[str]:
+    """Give the names of all of them."""
+    return sorted(entry_points(group=GROUP).names)
+
+
+def find(name: str) -> PlainCommand | None:
+    """Give the function behind a name; None: it is none of them."""
+    entry: EntryPoint | None = next(iter(entry_points(group=GROUP, name=name)), None)
+    return None if entry is None else cast(PlainCommand, entry.load())
+
+
+def purpose(command: PlainCommand) -> str:
+    """Say what a command is for, in one line."""
+    return (command.__doc__ or "").partition("\n")[0]
+
+
+def without_the_rest(arguments: Sequence[str], missing: ModuleNotFoundError) -> int:
+    """Answer whatever else was asked for where the rater's half is not installed, and return the exit code.
+
+    missing: what its command line could not be imported for.
+    """
+    if arguments == ["--version"]:
+        sys.stdout.write(f"phoebe {installed_version()}\n")
+        return 0
+    lines = [f"  {name:<12}  {purpose(command)}" for name in names() if (command := find(name))]
+    install = how_to_install(["rater"])
+    if set(arguments) & {"-h", "--help"}:
+        commands = "\n".join(lines)
+        sys.stdout.write(f"Usage: phoebe COMMAND\n\n{commands}\n\nAll other commands: {install}\n")
+        return 0
+    sys.stderr.write(
+        f"phoebe: {''.join(arguments[:1]) or 'this'} needs {missing.name}, "
+        f"which is not installed: {install}\n"
+        f"Without it there are: {', '.join(names())}\n"
+    )
+    return 1

@@ -1,0 +1,30 @@
+"""The command line in an environment that has the addon's half only."""
+
+import pytest
+
+from tests.harness.python_child import run_python
+
+WITHOUT = "import sys; sys.modules.update(dict.fromkeys(['typer', 'asyncpg', 'rich'])); "
+
+
+def test_it_ends_with_a_sentence_and_no_traceback() -> None:
+    ran = run_python(WITHOUT + "from rater_service.cli import main; sys.exit(main(['rate']))")
+
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("phoebe: rate needs ")
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("name", ["rater_service.hours", "phoebe_proto.v1"])
+def test_a_module_of_our_own_that_is_missing_is_a_bug_and_not_hidden(name: str) -> None:
+    hidden = f"import sys; sys.modules[{name!r}] = None; "
+    ran = run_python(hidden + "from rater_service.cli import main; sys.exit(main(['rate']))")
+
+    assert "ModuleNotFoundError" in ran.stderr
+
+
+def test_the_path_of_the_addon_is_shown_without_any_library() -> None:
+    ran = run_python(WITHOUT + "from rater_service.cli import main; sys.exit(main(['addon-path']))")
+
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.endswith("/phoebe_addon/loaded/phoebe.py\n")
