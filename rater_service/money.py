@@ -1,8 +1,8 @@
 """Exact money: rates in USD per token, token counts, and the cost they make.
 
 Nothing here may lose a digit, so every operation runs in a decimal context that raises on an inexact result.
-`billed_rate` is the one place where money is rounded. Rounding the rate and not the cost means that the rate
-written on a bill always reproduces its cost.
+`billed_rate` is the one place where what is billed is rounded. Rounding the rate and not the cost means that
+the rate written on a bill always reproduces its cost. `in_cents` rounds what is asked for in cents.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,6 +12,7 @@ from functools import reduce
 
 NANO = Decimal("0.000000001")
 """The smallest part of a dollar a billed rate can have."""
+CENT = Decimal("0.01")
 
 # 100 digits hold the product of two numbers of 40 digits each, and a sum of such products.
 _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
@@ -21,6 +22,11 @@ _ROUNDING = Context(prec=100, rounding=ROUND_HALF_UP, traps=[InvalidOperation, D
 def billed_rate(exact: Decimal) -> Decimal:
     """Round a rate, USD per token, half-up to 9 decimals: the rate that is billed."""
     return exact.quantize(NANO, context=_ROUNDING)
+
+
+def in_cents(amount: Decimal) -> Decimal:
+    """Round an amount, USD, half-up to cents, as an invoice states it: the sum of a bill, never its parts."""
+    return amount.quantize(CENT, context=_ROUNDING)
 
 
 def rounds_badly(exact: Decimal) -> bool:

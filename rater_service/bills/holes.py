@@ -28,13 +28,22 @@ class Holes:
     hours: complete hours (UTC-aware) with usage that no run has rated, or that came after the last run, and
     unrated_events: how many events that is. not_billed: what of complete hours is on no bill, by reason,
     these events included; empty for a bill of the past. window_open: the period reaches beyond the last
-    complete hour.
+    complete hour. running_hour: the running one, if it has usage of the selection that no run has rated, and
+    running_events: how many events that is. It is left out until it ends, and no hole.
     """
 
     hours: tuple[datetime, ...]
     unrated_events: int
     not_billed: tuple[NotBilled, ...]
     window_open: bool
+    running_hour: datetime | None = None
+    running_events: int = 0
+
+    def running_in_words(self) -> str | None:
+        """Say that the running hour is left out, and how to include it; None: there is nothing in it."""
+        if self.running_hour is None:
+            return None
+        return running_hour_in_words(self.running_hour, self.running_events)
 
     def in_words(self) -> str:
         """Say which hours are missing, and how to rate them; only for a bill that lacks some."""
@@ -46,6 +55,22 @@ class Holes:
         )
 
 
+def running_hour_in_words(hour: datetime, events: int) -> str:
+    """Say that the running hour is left out, and how to include it."""
+    start, end = utc_text(hour), utc_text(hour + HOUR)
+    return (
+        f"the running hour, {start} to {end}, is left out until it ends; it has {events} events so far. "
+        f"To include them now: phoebe rate --since {start} --until {end}"
+    )
+
+
+async def find_running_hour(connection: Connection, now: datetime) -> tuple[datetime, int]:
+    """Give the running hour (now: UTC-aware), and how many events it has that no run has seen."""
+    hour = hour_of(now)
+    found = await find_late_hours(connection, hour, hour + HOUR)
+    return hour, sum(one.events_unseen for one in found)
+
+
 async def find_holes(
     connection: Connection, selection: Selection, as_of: AsOf | None, now: datetime
 ) -> Holes:
@@ -55,40 +80,46 @@ async def find_holes(
     """
     names = {name: value for name, value in asdict(selection).items() if not name.startswith("window_")}
     before = min(selection.window_end, hour_of(now))
-    missing = await _missing(connection, selection, as_of, before, names)
+    missing = await _missing(connection, selection.window_start, before, as_of, names)
     hours = tuple(hour for hour, _ in missing)
     not_billed: tuple[NotBilled, ...] = ()
     if as_of is None:
         not_billed = await read_not_billed(
             connection, selection.window_start, before, frozenset(hours), names
         )
+    window_open = selection.window_end > before
+    running = hour_of(now)
+    is_in = as_of is None and selection.window_start <= running < selection.window_end
+    unrated = await _missing(connection, running, running + HOUR, None, names) if is_in else ()
     return Holes(
         hours=hours,
         unrated_events=sum(events for _, events in missing),
         not_billed=not_billed,
-        window_open=selection.window_end > before,
+        window_open=window_open,
+        running_hour=running if unrated else None,
+        running_events=sum(events for _, events in unrated),
     )
 
 
 async def _missing(
     connection: Connection,
-    selection: Selection,
-    as_of: AsOf | None,
+    since: datetime,
     before: datetime,
+    as_of: AsOf | None,
     names: dict[str, str | None],
 ) -> Sequence[tuple[datetime, int]]:
     if as_of is not None:
         rows = await fetch(
             connection,
             "bills/unrated_as_of",
-            window_start=selection.window_start,
+            window_start=since,
             window_end=before,
             run=as_of.run_id,
             moment=as_of.moment,
             **names,
         )
         return [(row["hour"], row["events"]) for row in rows]
-    found = await find_late_hours(connection, selection.window_start, before)
+    found = await find_late_hours(connection, since, before)
     # A bill does not lack what it has and what is gone since.
     late = [one for one in found if not one.events_gone]
     if not any(names.values()):

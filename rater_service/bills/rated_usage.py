@@ -1,23 +1,25 @@
 """Reads rated usage, page by page."""
 
-import base64
-import binascii
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from hashlib import sha256
+from datetime import datetime
 
 import asyncpg
 
+from rater_service.bills.page_tokens import (
+    InvalidPageToken,
+    filter_digest,
+    make_token,
+    read_token,
+    refusing_tokens,
+    token_moment,
+)
 from rater_service.bills.rollups import reading
 from rater_service.database.database import Connection, Pool
 from rater_service.rollup import KEY, RollupKey
 from rater_service.statements import bound
 
 _BIGINT_END = 2**63
-# The longest names, all of them characters that JSON writes as twelve, in base64.
-_TOKEN_LENGTH_MAX = 8 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,7 @@ class RatedUsageFilter:
 
     def digest(self) -> str:
         """Return a short text that differs for every other filter."""
-        bounds = [bound and bound.isoformat() for bound in (self.window_start, self.window_end)]
-        return sha256(json.dumps([*bounds, self.auth_id, self.resource_id]).encode()).hexdigest()[:16]
+        return filter_digest(asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,6 @@ class _Place:
 
     last_change: int
     key: RollupKey
-
-
-class InvalidPageToken(ValueError):  # noqa: N818 - the name says it
-    """The token was not given out for a listing with these filters."""
 
 
 async def list_rated_usage(
@@ -87,23 +84,18 @@ async def _last_change(connection: Connection) -> int:
 
 
 def _make_token(last: asyncpg.Record, last_change: int, wanted: RatedUsageFilter) -> str:
-    key = [last["window_start"].isoformat(), last["auth_id"], last["resource_id"], last["model_id"]]
-    return base64.urlsafe_b64encode(json.dumps([wanted.digest(), last_change, *key]).encode()).decode()
+    key = [last["window_start"], last["auth_id"], last["resource_id"], last["model_id"]]
+    return make_token([wanted.digest(), last_change, *key])
 
 
 def _read_token(token: str, wanted: RatedUsageFilter) -> _Place:
-    if len(token) > _TOKEN_LENGTH_MAX:
-        raise InvalidPageToken
-    try:
-        digest, last_change, hour, *names = json.loads(base64.urlsafe_b64decode(token))
-        # A time without an offset would be taken for one of this machine's zone.
-        after = datetime.fromisoformat(hour).astimezone(UTC) if hour.endswith("+00:00") else None
+    with refusing_tokens():
+        digest, last_change, hour, *names = read_token(token)
+        after = token_moment(hour)
         auth_id, resource_id, model_id = (_text(part) for part in names)
-    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError, binascii.Error):
-        raise InvalidPageToken from None
     if not isinstance(last_change, int) or not 0 <= last_change < _BIGINT_END:
         raise InvalidPageToken
-    if digest != wanted.digest() or after is None:
+    if digest != wanted.digest():
         raise InvalidPageToken
     return _Place(last_change, RollupKey(after, auth_id, resource_id, model_id))
 

@@ -1,4 +1,4 @@
-"""Reports: what rollups add up to, by hour, day, customer, resource and model."""
+"""Reports: what rollups add up to, by hour, day, month, customer, resource, model, user, group and API."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,15 @@ from rater_service.bills.rollups import (
 )
 from rater_service.database.database import Pool
 from rater_service.database.long_statements import STATEMENT_TIMEOUT_S
+from rater_service.prices.pricebook import FINE_TUNE_PREFIX
+from rater_service.statements import Bound
 
 
 class Grouping(StrEnum):
     """What a report can be broken down by."""
 
+    MONTH = "month"
+    """Months of UTC."""
     DAY = "day"
     """Days of UTC."""
     HOUR = "hour"
@@ -30,6 +34,14 @@ class Grouping(StrEnum):
     """Who pays: the auth_id."""
     RESOURCE = "resource"
     MODEL = "model"
+    USER = "user"
+    """On whose behalf, as the edge stated it. Like the two that follow only events know it."""
+    GROUP = "group"
+    API = "api"
+
+
+BY_EVENT = frozenset({Grouping.USER, Grouping.GROUP, Grouping.API})
+"""What is not in rollups: a report by one of these reads events, and takes as long as there are any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +59,15 @@ class BillSums:
 
 @dataclass(frozen=True, slots=True)
 class ReportRow:
-    """The sums of the rollups that share these names and times."""
+    """The sums of what shares these names and times; None: the events state none.
 
-    names: Mapping[Grouping, str | datetime]
+    events_known: False for rollups whose events are not all there, or came since: nobody knows whose they
+    are. A rollup whose events are of several counts in the row of each.
+    """
+
+    names: Mapping[Grouping, str | datetime | None]
     sums: BillSums
+    events_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +95,29 @@ async def make_report(
     """
     async with reading(pool) as connection:
         past = None if as_of is None else await find_as_of(connection, as_of)
-        records = await connection.fetch(
-            *over_rollups("bills/report", selection, past, by=list(by)), timeout=STATEMENT_TIMEOUT_S
-        )
+        records = await connection.fetch(*_statement(selection, by, past), timeout=STATEMENT_TIMEOUT_S)
         holes = await find_holes(connection, selection, past, now)
     (total,) = (_sums(record) for record in records if record["is_total"])
     rows = [_row(record, by) for record in records if not record["is_total"]]
-    rows.sort(key=lambda row: tuple(row.names.values()))
+    rows.sort(key=_order)
     return Report(selection, tuple(by), past, tuple(rows), total, holes)
 
 
+def _statement(selection: Selection, by: Sequence[Grouping], as_of: AsOf | None) -> Bound:
+    if BY_EVENT.isdisjoint(by):
+        return over_rollups("bills/report", selection, as_of, by=list(by))
+    prefix = FINE_TUNE_PREFIX
+    return over_rollups("bills/report_by_event", selection, as_of, by=list(by), fine_tune_prefix=prefix)
+
+
 def _row(record: asyncpg.Record, by: Sequence[Grouping]) -> ReportRow:
-    return ReportRow({grouping: record[grouping] for grouping in by}, _sums(record))
+    names = {grouping: record[grouping] for grouping in by}
+    return ReportRow(names, _sums(record), BY_EVENT.isdisjoint(by) or record["events_known"])
+
+
+def _order(row: ReportRow) -> tuple[object, ...]:
+    """Put what has no name behind what has, and what nobody knows behind that."""
+    return tuple((not row.events_known, name is None, name) for name in row.names.values())
 
 
 def _sums(record: asyncpg.Record) -> BillSums:

@@ -15,10 +15,12 @@ import typer
 from rater_service.cli import installation as cli_installation
 from rater_service.cli import producers as cli_producers
 from rater_service.cli import rejected as cli_rejected
+from rater_service.cli import runs as cli_runs
 from rater_service.cli import sums as cli_sums
 from rater_service.cli import token as cli_token
 from rater_service.cli.audit import show_audit
 from rater_service.cli.embedded import embedded
+from rater_service.cli.event import event
 from rater_service.cli.explain import explain
 from rater_service.cli.export import export
 from rater_service.cli.forget import forget
@@ -238,12 +240,14 @@ app.command()(prune)
 app.command()(forget)
 app.command()(report)
 app.command()(explain)
+app.command()(event)
 app.command()(export)
 app.add_typer(cli_prices.app, name="prices")
 app.add_typer(cli_token.app, name="token")
 app.add_typer(cli_producers.app, name="producers")
 app.add_typer(cli_installation.app, name="installation")
 app.add_typer(cli_rejected.app, name="rejected")
+app.add_typer(cli_runs.app, name="runs")
 app.add_typer(cli_sums.app, name="sums")
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from rater_service.bills.holes import find_running_hour, running_hour_in_words
 from rater_service.cli.options import (
     DATA_DIR_DEFAULT,
     LATE_DAYS_DEFAULT,
@@ -161,7 +162,7 @@ def rate(  # noqa: PLR0913 - one parameter per option
         )
     )
     with reported_progress("rating") as on_part:
-        results = asyncio.run(_rate(parts, price_file, database_url, data, on_part))
+        results, left_out = asyncio.run(_rate(parts, price_file, database_url, data, on_part))
     every_run = [run for result in results for run in result.all_runs()]
     if as_json:
         runs = [run_json(request, result) for result in results]
@@ -172,6 +173,8 @@ def rate(  # noqa: PLR0913 - one parameter per option
             write(f"late usage was rated, too: {summary([late], dry_run=dry_run)}")
         for run in every_run:
             show_findings(run, bills=dry_run or request.mode is Mode.BACKFILL, dry_run=dry_run)
+    if left_out:
+        complain(left_out)
     if any(run.anomalies for run in every_run):
         raise AnomaliesFound
 
@@ -207,7 +210,8 @@ async def _rate(
     database_url: str | None,
     data_dir: Path,
     on_part: OnPart,
-) -> list[RateResult]:
+) -> tuple[list[RateResult], str | None]:
+    """Rate, and say what newcomers should know of the running hour; see `_left_out`."""
     results: list[RateResult] = []
     async with open_store(database_url, data_dir, writes=True) as pool:
         if price_file is not None:
@@ -222,7 +226,20 @@ async def _rate(
             if len(parts) > 1:
                 done = summary(results[-1:], dry_run=part.dry_run)
                 complain(f"{len(results)} of {len(parts)}: {done}")
-    return results
+        left_out = await _left_out(pool, results)
+    return results, left_out
+
+
+async def _left_out(pool: Pool, results: list[RateResult]) -> str | None:
+    """Say that the running hour is left out, where nothing was billed so far and the hour has events.
+
+    Whoever tries Phoebe has just sent their first requests. Later it is the usual case.
+    """
+    if any(result.events_in_window for result in results):
+        return None
+    async with pool.acquire() as connection:
+        hour, events = await find_running_hour(connection, datetime.now(UTC))
+    return running_hour_in_words(hour, events) if events else None
 
 
 def _not_rated(part: RateRequest, error: Exception) -> str:

@@ -47,8 +47,8 @@ def report(  # noqa: PLR0913 - one parameter per option
         typer.Option(
             metavar="NAMES",
             show_default=False,
-            help="What to break it down by: hour, day, customer, resource, model, or several with commas; "
-            "the first orders the rows. Default: customer.",
+            help="What to break it down by: month, day, hour, customer, resource, model, user, group, api, "
+            "or several with commas; the first orders the rows. Default: customer.",
         ),
     ] = None,
     auth: Customer = None,
@@ -56,15 +56,26 @@ def report(  # noqa: PLR0913 - one parameter per option
     model: Model = None,
     as_of: AsOfMoment = None,
     strict: Strict = False,
+    cents: Annotated[
+        bool,
+        typer.Option(
+            "--cents",
+            help="Also give each row in cents, as invoices state it: rounded once, half-up; their sum is the "
+            "total in cents.",
+        ),
+    ] = False,
     form: Annotated[_Format, typer.Option("--format", help="How to write it.")] = _Format.TABLE,
     database_url: DatabaseUrl = None,
     data: DataDir = DATA_DIR_DEFAULT,
     as_json: AsJson = False,
 ) -> None:
-    """Add up what was billed, in USD, by customer, day, hour, resource and model.
+    """Add up what was billed, in USD, by customer, month, day, hour, resource, model, user, group and API.
 
-    Reads what the rating runs wrote, to the last digit; what no run has rated yet is not in it. Days and
-    hours are UTC. The parts add up to the total, which stands in the last line; CSV has no such line.
+    Reads what the rating runs wrote, to the last digit; what no run has rated yet is not in it. Months, days
+    and hours are UTC. The parts add up to the total, which stands in the last line; CSV has no such line.
+
+    Users, groups and APIs are not in the bills: by them each rollup is divided by its events. Of rollups
+    whose events were pruned, or changed since, nobody knows it; they are in a row of their own.
 
     With --as-of: what the bills said at that moment, and which run had said it.
 
@@ -81,11 +92,13 @@ def report(  # noqa: PLR0913 - one parameter per option
     if strict and result.holes.hours:
         raise BillHasHolesError(result.holes.in_words())
     if as_json or form is _Format.JSON:
-        write_json(report_json(result))
+        write_json(report_json(result, cents=cents))
     elif form is _Format.CSV:
-        write_report_csv(result)
+        write_report_csv(result, cents=cents)
     else:
-        show_report(result)
+        show_report(result, cents=cents)
+    if running := result.holes.running_in_words():
+        complain(running)
     if result.holes.hours:
         complain(result.holes.in_words())
         raise BillHasHoles

@@ -38,7 +38,8 @@ def new(
             "--rights",
             parser=_rights,
             metavar="RIGHT[,RIGHT]",
-            help="What it allows: produce (send events), rate (rate windows), read (prices, bills, audits).",
+            help="What it allows: produce (send events), rate (rate windows), read (prices, bills, runs, "
+            "audits), events (single events, which name users).",
         ),
     ],
     out: Annotated[

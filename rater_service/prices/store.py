@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rater_service.database.database import Connection
 from rater_service.errors import OperatorError
+from rater_service.prices.file import LoadedPriceFile
 from rater_service.prices.history import BookInForce, PriceHistory
 from rater_service.prices.loadings import Loading, Timeline, in_turn
 from rater_service.prices.parsed_books import PARSED_BOOKS
@@ -49,12 +50,17 @@ async def priced_among(
 
 async def load_book(connection: Connection, content_hash: str) -> PriceBook:
     """Load a price book that is kept; what this process has parsed before is not read again."""
+    return (await load_kept_file(connection, content_hash)).book
+
+
+async def load_kept_file(connection: Connection, content_hash: str) -> LoadedPriceFile:
+    """Load the price file of a book that is kept, with the lines on which models stand; see `load_book`."""
     known = PARSED_BOOKS.get(content_hash)
     if known is None:
         row = await connection.fetchrow(*bound("prices/book", content_hash=content_hash))
         assert row is not None
         known = await PARSED_BOOKS.parse(row["content"], row["source"])
-    return known.book
+    return known
 
 
 async def read_timeline(connection: Connection) -> Timeline:

@@ -40,6 +40,8 @@ class Right(StrEnum):
     PRODUCE = "produce"
     RATE = "rate"
     READ = "read"
+    EVENTS = "events"
+    """Events one by one: they name users and carry what engines reported of single requests."""
 
 
 @dataclass(frozen=True, slots=True)

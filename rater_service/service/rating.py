@@ -1,7 +1,9 @@
 """The gRPC service that rates windows, quotes prices and lists rated usage."""
 
 import asyncio
+import re
 from datetime import UTC, datetime
+from uuid import UUID
 
 import asyncpg
 import grpc
@@ -10,10 +12,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from phoebe_proto.v1 import rating_pb2 as pb
 from phoebe_proto.v1.rating_pb2_grpc import RatingServiceServicer
 from rater_service.audit.audit import audit
-from rater_service.bills.rated_usage import InvalidPageToken, RatedUsageFilter, list_rated_usage
+from rater_service.bills.event import NoSuchEventError, account_for
+from rater_service.bills.events import EventFilter, list_stored_events
+from rater_service.bills.page_tokens import InvalidPageToken
+from rater_service.bills.rated_usage import RatedUsageFilter, list_rated_usage
+from rater_service.bills.runs import list_runs
 from rater_service.database.database import Pool
 from rater_service.errors import NoPriceBookError
-from rater_service.events.validation import TEXT_LENGTH_MAX
+from rater_service.events.validation import TEXT_LENGTH_MAX, UUID_FORM
 from rater_service.hours import InvalidWindow
 from rater_service.money import TOKENS_MAX, TokenCounts, cost, decimal_text
 from rater_service.prices.history import Quote
@@ -21,6 +27,7 @@ from rater_service.prices.resolution import NoPrice
 from rater_service.prices.shared_history import SharedHistory
 from rater_service.service.audit_response import audit_request, audit_response
 from rater_service.service.call_guard import caller_name
+from rater_service.service.event_response import account_message, event_message, run_message
 from rater_service.service.rating_queue import RatingQueue
 from rater_service.service.rating_response import rate_request, rate_response
 from rater_service.service.rpc_errors import RpcError, answering_errors, invalid
@@ -28,6 +35,7 @@ from rater_service.wire_time import to_datetime, to_timestamp
 
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1000
+_RUN_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class RatingService(RatingServiceServicer):
@@ -50,8 +58,7 @@ class RatingService(RatingServiceServicer):
         try:
             return rate_response(await self._runs.rate(rate_request(request, caller_name())))
         except InvalidWindow as error:
-            code = grpc.StatusCode.INVALID_ARGUMENT
-            raise RpcError(code, "INVALID_WINDOW", str(error), error.field) from error
+            raise _invalid_window(error) from error
 
     @answering_errors
     async def ResolvePrice(  # noqa: N802 - the name in the contract
@@ -81,14 +88,11 @@ class RatingService(RatingServiceServicer):
         _context: grpc.aio.ServicerContext[pb.ListRatedUsageRequest, pb.ListRatedUsageResponse],
     ) -> pb.ListRatedUsageResponse:
         """List a page of rollups."""
-        if not 0 <= request.page_size <= PAGE_SIZE_MAX:
-            raise invalid("page_size", f"must be 0 to {PAGE_SIZE_MAX}")
-        page_size = request.page_size or PAGE_SIZE_DEFAULT
+        page_size = _page_size(request.page_size)
         try:
             page = await list_rated_usage(self._pool, _filter(request), page_size, request.page_token or None)
         except InvalidPageToken:
-            fault = "does not come from a call with the same filters"
-            raise invalid("page_token", fault, reason="INVALID_PAGE_TOKEN") from None
+            raise _invalid_page_token() from None
         return pb.ListRatedUsageResponse(
             rated_usage=[_rated_usage(row) for row in page.rows],
             next_page_token=page.next_page_token or "",
@@ -106,8 +110,91 @@ class RatingService(RatingServiceServicer):
             async with self._one_audit:
                 return audit_response(await audit(self._pool, wanted, datetime.now(UTC)))
         except InvalidWindow as error:
-            code = grpc.StatusCode.INVALID_ARGUMENT
-            raise RpcError(code, "INVALID_WINDOW", str(error), error.field) from error
+            raise _invalid_window(error) from error
+
+    @answering_errors
+    async def GetEvent(  # noqa: N802 - the name in the contract
+        self,
+        request: pb.GetEventRequest,
+        _context: grpc.aio.ServicerContext[pb.GetEventRequest, pb.GetEventResponse],
+    ) -> pb.GetEventResponse:
+        """Account for one event."""
+        if not UUID_FORM.fullmatch(request.request_id):
+            raise invalid("request_id", "must be a UUID, of 36 characters")
+        try:
+            return account_message(await account_for(self._pool, UUID(request.request_id)))
+        except NoSuchEventError as error:
+            raise RpcError(grpc.StatusCode.NOT_FOUND, "NO_SUCH_EVENT", str(error)) from error
+
+    @answering_errors
+    async def ListEvents(  # noqa: N802 - the name in the contract
+        self,
+        request: pb.ListEventsRequest,
+        _context: grpc.aio.ServicerContext[pb.ListEventsRequest, pb.ListEventsResponse],
+    ) -> pb.ListEventsResponse:
+        """List a page of events."""
+        size, token = _page_size(request.page_size), request.page_token or None
+        try:
+            page = await list_stored_events(self._pool, _event_filter(request), size, token)
+        except InvalidWindow as error:
+            raise _invalid_window(error) from error
+        except InvalidPageToken:
+            raise _invalid_page_token() from None
+        return pb.ListEventsResponse(
+            events=[event_message(event) for event in page.events],
+            next_page_token=page.next_page_token or "",
+        )
+
+    @answering_errors
+    async def ListRuns(  # noqa: N802 - the name in the contract
+        self,
+        request: pb.ListRunsRequest,
+        _context: grpc.aio.ServicerContext[pb.ListRunsRequest, pb.ListRunsResponse],
+    ) -> pb.ListRunsResponse:
+        """List a page of runs."""
+        size, before = _page_size(request.page_size), request.page_token or None
+        if before is not None and not _RUN_NUMBER.fullmatch(before):
+            raise invalid("page_token", "was not given out by this method", reason="INVALID_PAGE_TOKEN")
+        page = await list_runs(
+            self._pool,
+            size,
+            before=None if before is None else int(before),
+            dry_runs=not request.no_dry_runs,
+        )
+        return pb.ListRunsResponse(
+            runs=[run_message(run) for run in page.runs],
+            next_page_token=str(page.runs[-1].id) if page.has_more else "",
+        )
+
+
+def _page_size(wanted: int) -> int:
+    if not 0 <= wanted <= PAGE_SIZE_MAX:
+        raise invalid("page_size", f"must be 0 to {PAGE_SIZE_MAX}")
+    return wanted or PAGE_SIZE_DEFAULT
+
+
+def _invalid_window(error: InvalidWindow) -> RpcError:
+    return RpcError(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_WINDOW", str(error), error.field)
+
+
+def _invalid_page_token() -> RpcError:
+    return invalid(
+        "page_token", "does not come from a call with the same filters", reason="INVALID_PAGE_TOKEN"
+    )
+
+
+def _event_filter(request: pb.ListEventsRequest) -> EventFilter:
+    for field in ("window_start", "window_end"):
+        if not request.HasField(field):
+            raise InvalidWindow(field, "is required")
+    names = ("auth_id", "user_id", "group_id", "resource_id", "model_id", "client_request_id")
+    for name in names:
+        _check_text(name, getattr(request, name))
+    return EventFilter(
+        _bound(request.window_start, "window_start"),
+        _bound(request.window_end, "window_end"),
+        **{name: getattr(request, name) or None for name in names},
+    )
 
 
 def _check_text(field: str, text: str) -> None:

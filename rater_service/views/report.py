@@ -6,18 +6,22 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from rater_service.bills.report import BillSums, Grouping, Report, ReportRow
+from rater_service.bills.report import BY_EVENT, BillSums, Grouping, Report, ReportRow
 from rater_service.bills.rollups import AsOf, Selection
 from rater_service.hours import utc_text
-from rater_service.money import decimal_text
+from rater_service.money import decimal_text, exact_sum, in_cents
 from rater_service.views.terminal import write, write_table
 
 COLUMNS = {
+    Grouping.MONTH: "month",
     Grouping.DAY: "day",
     Grouping.HOUR: "hour",
     Grouping.CUSTOMER: "auth_id",
     Grouping.RESOURCE: "resource_id",
     Grouping.MODEL: "model_id",
+    Grouping.USER: "user_id",
+    Grouping.GROUP: "group_id",
+    Grouping.API: "api",
 }
 
 _SUMS = (
@@ -27,11 +31,13 @@ _SUMS = (
 
 _HEADINGS = ("rollups", "events", "prompt", "cached", "billable", "completion", "USD")
 
+_UNKNOWN = "(not known)"
+
 type Cell = str | int | Decimal | None
 
 
-def show_report(result: Report) -> None:
-    """Show the sums as a table, with the total in the last line."""
+def show_report(result: Report, *, cents: bool = False) -> None:
+    """Show the sums as a table, with the total in the last line. cents: also rounded; see `rounded_total`."""
     if not result.rows:
         write(f"{window_text(result.selection)}{as_of_text(result.as_of)}: nothing was billed")
         _show_not_billed(result)
@@ -39,12 +45,35 @@ def show_report(result: Report) -> None:
     if result.as_of is not None:
         write(as_of_text(result.as_of).removeprefix(", "))
     total = ("total", *[None] * (len(result.by) - 1), *_sum_cells(result.total))
+    rows = [*map(_cells, result.rows), total]
+    if cents:
+        each = [in_cents(row.sums.cost) for row in result.rows]
+        rows = [(*row, rounded) for row, rounded in zip(rows, (*each, rounded_total(result)), strict=True)]
     write_table(
         window_text(result.selection),
-        (*(COLUMNS[grouping] for grouping in result.by), *_HEADINGS),
-        [*map(_cells, result.rows), total],
+        (*(COLUMNS[grouping] for grouping in result.by), *_HEADINGS, *(["in cents"] if cents else [])),
+        rows,
     )
+    if cents:
+        difference = exact_sum((rounded_total(result), -result.total.cost))
+        write(
+            "in cents: each row is rounded once, half-up, and the total is the sum of the rounded rows; it "
+            f"differs from the exact total by {decimal_text(difference)} USD"
+        )
+    if not all(row.events_known for row in result.rows):
+        write(
+            f"{_UNKNOWN}: of rollups whose events were pruned, or changed since they were rated, nobody "
+            "knows whose they are"
+        )
     _show_not_billed(result)
+
+
+def rounded_total(result: Report) -> Decimal:
+    """Add up what invoices of the rows would state in cents, USD.
+
+    Each row is rounded once, half-up; the total is the sum of the rounded rows: invoices add up to it.
+    """
+    return exact_sum(in_cents(row.sums.cost) for row in result.rows)
 
 
 def _show_not_billed(result: Report) -> None:
@@ -56,16 +85,31 @@ def _show_not_billed(result: Report) -> None:
         )
 
 
-def write_report_csv(result: Report) -> None:
+def report_table(result: Report, *, cents: bool = False) -> tuple[tuple[str, ...], list[tuple[Cell, ...]]]:
+    """Give the names of the columns and the rows of a report for programs, without a total."""
+    by_event = not BY_EVENT.isdisjoint(result.by)
+    names = (*(COLUMNS[grouping] for grouping in result.by), *_SUMS)
+    more = (*(["events_known"] if by_event else []), *(["cost_in_cents"] if cents else []))
+    rows = []
+    for row in result.rows:
+        known = [str(row.events_known).lower()] if by_event else []
+        rounded = [in_cents(row.sums.cost)] if cents else []
+        rows.append((*_name_cells(row), *_sum_cells(row.sums), *known, *rounded))
+    return (*names, *more), rows
+
+
+def write_report_csv(result: Report, *, cents: bool = False) -> None:
     """Write the sums to standard output as CSV, without a total."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([*(COLUMNS[grouping] for grouping in result.by), *_SUMS])
-    for row in result.rows:
-        writer.writerow(decimal_text(cell) if isinstance(cell, Decimal) else cell for cell in _cells(row))
+    names, rows = report_table(result, cents=cents)
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow(decimal_text(cell) if isinstance(cell, Decimal) else cell for cell in row)
 
 
-def report_json(result: Report) -> dict[str, object]:
+def report_json(result: Report, *, cents: bool = False) -> dict[str, object]:
     """Return what is written of the sums as JSON."""
+    by_event = not BY_EVENT.isdisjoint(result.by)
     return {
         "window_start": result.selection.window_start,
         "window_end": result.selection.window_end,
@@ -77,12 +121,16 @@ def report_json(result: Report) -> dict[str, object]:
         "rows": [
             {COLUMNS[grouping]: _name(grouping, value) for grouping, value in row.names.items()}
             | asdict(row.sums)
+            | ({"events_known": row.events_known} if by_event else {})
+            | ({"cost_in_cents": in_cents(row.sums.cost)} if cents else {})
             for row in result.rows
         ],
-        "total": asdict(result.total),
+        "total": asdict(result.total) | ({"cost_in_cents": rounded_total(result)} if cents else {}),
         "window_open": result.holes.window_open,
         "unrated_hours": result.holes.hours,
         "unrated_events": result.holes.unrated_events,
+        "running_hour": result.holes.running_hour,
+        "running_events": result.holes.running_events,
         "not_billed": [asdict(one) for one in result.holes.not_billed],
     }
 
@@ -116,13 +164,24 @@ def as_of_json(as_of: AsOf | None) -> dict[str, object]:
 
 
 def _cells(row: ReportRow) -> tuple[Cell, ...]:
-    return (*(_name(grouping, value) for grouping, value in row.names.items()), *_sum_cells(row.sums))
+    names = _name_cells(row)
+    if not row.events_known:
+        pairs = zip(row.names, names, strict=True)
+        names = tuple(_UNKNOWN if grouping in BY_EVENT else name for grouping, name in pairs)
+    return (*names, *_sum_cells(row.sums))
 
 
-def _name(grouping: Grouping, value: str | datetime) -> str:
-    if isinstance(value, str):
+def _name_cells(row: ReportRow) -> tuple[str | None, ...]:
+    return tuple(_name(grouping, value) for grouping, value in row.names.items())
+
+
+def _name(grouping: Grouping, value: str | datetime | None) -> str | None:
+    if value is None or isinstance(value, str):
         return value
-    return value.astimezone(UTC).date().isoformat() if grouping is Grouping.DAY else utc_text(value)
+    if grouping is Grouping.HOUR:
+        return utc_text(value)
+    day = value.astimezone(UTC).date().isoformat()
+    return day if grouping is Grouping.DAY else day[: len("2026-12")]
 
 
 def _sum_cells(sums: BillSums) -> tuple[int | Decimal, ...]:

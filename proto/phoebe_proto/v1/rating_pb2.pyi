@@ -29,6 +29,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from phoebe_proto.v1 import metering_pb2 as _metering_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -91,6 +92,38 @@ PRICE_SOURCE_OWN_RATE: PriceSource.ValueType  # 2
 PRICE_SOURCE_DERIVED: PriceSource.ValueType  # 3
 """The model is a fine-tune; its price is its base model's and the premium."""
 Global___PriceSource: _TypeAlias = PriceSource  # noqa: Y015
+
+class _EventStanding:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EventStandingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventStanding.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EVENT_STANDING_UNSPECIFIED: _EventStanding.ValueType  # 0
+    """Never sent."""
+    EVENT_STANDING_BILLED: _EventStanding.ValueType  # 1
+    """It is a part of a rollup."""
+    EVENT_STANDING_NOT_RATED: _EventStanding.ValueType  # 2
+    """It can be priced, and no run has seen it yet: the amount is an estimate."""
+    EVENT_STANDING_NOT_BILLED: _EventStanding.ValueType  # 3
+    """It is on no bill, for a reason that needs a human."""
+    EVENT_STANDING_FREE: _EventStanding.ValueType  # 4
+    """The exchange did not complete, and there was no usage: rightly free."""
+
+class EventStanding(_EventStanding, metaclass=_EventStandingEnumTypeWrapper):
+    """What became of an event."""
+
+EVENT_STANDING_UNSPECIFIED: EventStanding.ValueType  # 0
+"""Never sent."""
+EVENT_STANDING_BILLED: EventStanding.ValueType  # 1
+"""It is a part of a rollup."""
+EVENT_STANDING_NOT_RATED: EventStanding.ValueType  # 2
+"""It can be priced, and no run has seen it yet: the amount is an estimate."""
+EVENT_STANDING_NOT_BILLED: EventStanding.ValueType  # 3
+"""It is on no bill, for a reason that needs a human."""
+EVENT_STANDING_FREE: EventStanding.ValueType  # 4
+"""The exchange did not complete, and there was no usage: rightly free."""
+Global___EventStanding: _TypeAlias = EventStanding  # noqa: Y015
 
 @_typing.final
 class RateWindowRequest(_message.Message):
@@ -1171,3 +1204,425 @@ class AuditDifferenceCount(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuditDifferenceCount: _TypeAlias = AuditDifferenceCount  # noqa: Y015
+
+@_typing.final
+class StoredEvent(_message.Message):
+    """An event as it is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    STORED_AT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def event(self) -> _metering_pb2.MeteringEvent:
+        """What the sender said."""
+
+    @_builtins.property
+    def stored_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was stored, by the rater's clock."""
+
+    def __init__(
+        self,
+        *,
+        event: _metering_pb2.MeteringEvent | None = ...,
+        stored_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "stored_at", b"stored_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "stored_at", b"stored_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoredEvent: _TypeAlias = StoredEvent  # noqa: Y015
+
+@_typing.final
+class GetEventRequest(_message.Message):
+    """Asks for one event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The event's id, a UUID: clients and engines have it as X-Request-Id. Required."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEventRequest: _TypeAlias = GetEventRequest  # noqa: Y015
+
+@_typing.final
+class GetEventResponse(_message.Message):
+    """An event and its money."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
+    WINDOW_START_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    CHARGES_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    ROLLUP_FIELD_NUMBER: _builtins.int
+    ROLLUP_COST_FIELD_NUMBER: _builtins.int
+    RUN_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    standing: Global___EventStanding.ValueType
+    """What became of it."""
+    reason: _builtins.str
+    """Why it is on no bill: a reason as in Anomaly, or "NOT_SUMMED" (the hourly sums lack it). Empty for an event that is
+    billed or free.
+    """
+    advice: _builtins.str
+    """What to do about it, with the command to run next. Empty: nothing."""
+    amount: _builtins.str
+    """USD: what it is charged, or (NOT_RATED) would be. Empty: nobody knows."""
+    rollup: _builtins.int
+    """Number of the rollup of its key and hour, which has it if it is BILLED. 0: there is none."""
+    rollup_cost: _builtins.str
+    """Cost of that rollup, USD. Empty: there is none."""
+    run: _builtins.int
+    """The run that wrote that rollup. 0: there is none."""
+    @_builtins.property
+    def event(self) -> Global___StoredEvent:
+        """The event."""
+
+    @_builtins.property
+    def window_start(self) -> _timestamp_pb2.Timestamp:
+        """Start of the hour that it is billed in."""
+
+    @_builtins.property
+    def charges(self) -> _containers.RepeatedCompositeFieldContainer[Global___Charge]:
+        """What the amount is made of. Empty: there is no price."""
+
+    @_builtins.property
+    def price(self) -> Global___EventPrice:
+        """By what it is charged, or would be. Absent: there is no price."""
+
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The events of further models that the exchange used."""
+
+    def __init__(
+        self,
+        *,
+        event: Global___StoredEvent | None = ...,
+        standing: Global___EventStanding.ValueType = ...,
+        reason: _builtins.str = ...,
+        advice: _builtins.str = ...,
+        window_start: _timestamp_pb2.Timestamp | None = ...,
+        amount: _builtins.str = ...,
+        charges: _abc.Iterable[Global___Charge] | None = ...,
+        price: Global___EventPrice | None = ...,
+        rollup: _builtins.int = ...,
+        rollup_cost: _builtins.str = ...,
+        run: _builtins.int = ...,
+        parts: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "price", b"price", "window_start", b"window_start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "amount", b"amount", "charges", b"charges", "event", b"event", "parts", b"parts", "price", b"price", "reason", b"reason", "rollup", b"rollup", "rollup_cost", b"rollup_cost", "run", b"run", "standing", b"standing", "window_start", b"window_start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEventResponse: _TypeAlias = GetEventResponse  # noqa: Y015
+
+@_typing.final
+class Charge(_message.Message):
+    """What the tokens of one kind cost. amount = tokens * rate, exactly."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """"prompt" (those that did not come from the cache), "cached" or "completion". Others may be added."""
+    tokens: _builtins.int
+    """How many tokens."""
+    rate: _builtins.str
+    """USD per token."""
+    amount: _builtins.str
+    """USD."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        tokens: _builtins.int = ...,
+        rate: _builtins.str = ...,
+        amount: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "kind", b"kind", "rate", b"rate", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Charge: _TypeAlias = Charge  # noqa: Y015
+
+@_typing.final
+class EventPrice(_message.Message):
+    """A price, and where it stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRICE_BOOK_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    DERIVED_FROM_FIELD_NUMBER: _builtins.int
+    PREMIUM_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    price_book: _builtins.str
+    """Content hash of the price book."""
+    source: Global___PriceSource.ValueType
+    """Where the rates come from."""
+    derived_from: _builtins.str
+    """For a derived price: the base model whose rates were taken."""
+    premium: _builtins.str
+    """For a derived price: the premium, as in ResolvePriceResponse."""
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriceLine]:
+        """The lines of the price file that name the model or its base."""
+
+    def __init__(
+        self,
+        *,
+        price_book: _builtins.str = ...,
+        source: Global___PriceSource.ValueType = ...,
+        derived_from: _builtins.str = ...,
+        premium: _builtins.str = ...,
+        lines: _abc.Iterable[Global___PriceLine] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["derived_from", b"derived_from", "lines", b"lines", "premium", b"premium", "price_book", b"price_book", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventPrice: _TypeAlias = EventPrice  # noqa: Y015
+
+@_typing.final
+class PriceLine(_message.Message):
+    """A line of a price file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    line: _builtins.int
+    """Its number, from 1."""
+    text: _builtins.str
+    """What stands there, without the blanks around it; at most 400 characters."""
+    def __init__(
+        self,
+        *,
+        line: _builtins.int = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["line", b"line", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PriceLine: _TypeAlias = PriceLine  # noqa: Y015
+
+@_typing.final
+class ListEventsRequest(_message.Message):
+    """Asks for a page of events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_START_FIELD_NUMBER: _builtins.int
+    WINDOW_END_FIELD_NUMBER: _builtins.int
+    AUTH_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    GROUP_ID_FIELD_NUMBER: _builtins.int
+    RESOURCE_ID_FIELD_NUMBER: _builtins.int
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    auth_id: _builtins.str
+    """Only of this auth_id. Empty: all. The same holds for those that follow."""
+    user_id: _builtins.str
+    """Only of this user_id."""
+    group_id: _builtins.str
+    """Only of this group_id."""
+    resource_id: _builtins.str
+    """Only of this resource_id."""
+    model_id: _builtins.str
+    """Only of this model_id."""
+    client_request_id: _builtins.str
+    """Only with this client_request_id."""
+    page_size: _builtins.int
+    """How many events at most, 1 to 1,000; 0 means 100."""
+    page_token: _builtins.str
+    """next_page_token of the previous page. Empty: the first page."""
+    @_builtins.property
+    def window_start(self) -> _timestamp_pb2.Timestamp:
+        """Only events whose event_time is this or later. Required."""
+
+    @_builtins.property
+    def window_end(self) -> _timestamp_pb2.Timestamp:
+        """Only events whose event_time is before this, at most a day after window_start. Required."""
+
+    def __init__(
+        self,
+        *,
+        window_start: _timestamp_pb2.Timestamp | None = ...,
+        window_end: _timestamp_pb2.Timestamp | None = ...,
+        auth_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        group_id: _builtins.str = ...,
+        resource_id: _builtins.str = ...,
+        model_id: _builtins.str = ...,
+        client_request_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_id", b"auth_id", "client_request_id", b"client_request_id", "group_id", b"group_id", "model_id", b"model_id", "page_size", b"page_size", "page_token", b"page_token", "resource_id", b"resource_id", "user_id", b"user_id", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEventsRequest: _TypeAlias = ListEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListEventsResponse(_message.Message):
+    """A page of events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty when this was the last one."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoredEvent]:
+        """The events."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___StoredEvent] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEventsResponse: _TypeAlias = ListEventsResponse  # noqa: Y015
+
+@_typing.final
+class ListRunsRequest(_message.Message):
+    """Asks for a page of runs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    NO_DRY_RUNS_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many runs at most, 1 to 1,000; 0 means 100."""
+    page_token: _builtins.str
+    """next_page_token of the previous page. Empty: the first page, which begins with the last run."""
+    no_dry_runs: _builtins.bool
+    """Leave out runs that changed nothing because they were not to."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        no_dry_runs: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["no_dry_runs", b"no_dry_runs", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRunsRequest: _TypeAlias = ListRunsRequest  # noqa: Y015
+
+@_typing.final
+class ListRunsResponse(_message.Message):
+    """A page of runs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty when this was the last one."""
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Run]:
+        """The runs."""
+
+    def __init__(
+        self,
+        *,
+        runs: _abc.Iterable[Global___Run] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "runs", b"runs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRunsResponse: _TypeAlias = ListRunsResponse  # noqa: Y015
+
+@_typing.final
+class Run(_message.Message):
+    """A run as it is kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODE_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    REPRICE_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    mode: Global___RateMode.ValueType
+    """Why it was started."""
+    dry_run: _builtins.bool
+    """It was to change nothing."""
+    reprice: _builtins.bool
+    """It applied the prices in force also to what was rated before."""
+    @_builtins.property
+    def started_at(self) -> _timestamp_pb2.Timestamp:
+        """When it started, by the rater's clock."""
+
+    @_builtins.property
+    def answer(self) -> Global___RateWindowResponse:
+        """What it answered, but for what is not kept there: change, changes_by_auth, changed_auth_count and late_runs, which
+        are runs of their own.
+        """
+
+    def __init__(
+        self,
+        *,
+        mode: Global___RateMode.ValueType = ...,
+        dry_run: _builtins.bool = ...,
+        reprice: _builtins.bool = ...,
+        started_at: _timestamp_pb2.Timestamp | None = ...,
+        answer: Global___RateWindowResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "started_at", b"started_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "dry_run", b"dry_run", "mode", b"mode", "reprice", b"reprice", "started_at", b"started_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Run: _TypeAlias = Run  # noqa: Y015

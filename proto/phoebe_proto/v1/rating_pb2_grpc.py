@@ -55,6 +55,21 @@ class RatingServiceStub:
                 request_serializer=phoebe__proto_dot_v1_dot_rating__pb2.AuditRequest.SerializeToString,
                 response_deserializer=phoebe__proto_dot_v1_dot_rating__pb2.AuditResponse.FromString,
                 _registered_method=True)
+        self.GetEvent = channel.unary_unary(
+                '/phoebe.v1.RatingService/GetEvent',
+                request_serializer=phoebe__proto_dot_v1_dot_rating__pb2.GetEventRequest.SerializeToString,
+                response_deserializer=phoebe__proto_dot_v1_dot_rating__pb2.GetEventResponse.FromString,
+                _registered_method=True)
+        self.ListEvents = channel.unary_unary(
+                '/phoebe.v1.RatingService/ListEvents',
+                request_serializer=phoebe__proto_dot_v1_dot_rating__pb2.ListEventsRequest.SerializeToString,
+                response_deserializer=phoebe__proto_dot_v1_dot_rating__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
+        self.ListRuns = channel.unary_unary(
+                '/phoebe.v1.RatingService/ListRuns',
+                request_serializer=phoebe__proto_dot_v1_dot_rating__pb2.ListRunsRequest.SerializeToString,
+                response_deserializer=phoebe__proto_dot_v1_dot_rating__pb2.ListRunsResponse.FromString,
+                _registered_method=True)
 
 
 class RatingServiceServicer:
@@ -113,6 +128,39 @@ class RatingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetEvent(self, request, context):
+        """Says what became of one event: the rollup that has it, the price and its lines in the price file, and what it is
+        charged or would be. The amounts of all events of a rollup add up to its cost.
+
+        Errors: NOT_FOUND, reason NO_SUCH_EVENT: no event with this id is stored; it may have been pruned, or wait in the
+        spool of a producer. INVALID_ARGUMENT, reason INVALID_REQUEST: request_id is not a UUID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEvents(self, request, context):
+        """Pages through the events of a window, ordered by event_time and request_id. Events that are stored meanwhile may
+        come on a later page.
+
+        Errors: INVALID_ARGUMENT, reason INVALID_WINDOW: a bound is missing, or the window is empty or longer than a day,
+        because its events are read one by one; reason INVALID_REQUEST: page_size is out of range, or a text is longer than
+        an event's can be; reason INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRuns(self, request, context):
+        """Pages through the runs, the last one first.
+
+        Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: page_size is out of range; reason INVALID_PAGE_TOKEN: page_token
+        was not given out by this method.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RatingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -135,6 +183,21 @@ def add_RatingServiceServicer_to_server(servicer, server):
                     servicer.Audit,
                     request_deserializer=phoebe__proto_dot_v1_dot_rating__pb2.AuditRequest.FromString,
                     response_serializer=phoebe__proto_dot_v1_dot_rating__pb2.AuditResponse.SerializeToString,
+            ),
+            'GetEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEvent,
+                    request_deserializer=phoebe__proto_dot_v1_dot_rating__pb2.GetEventRequest.FromString,
+                    response_serializer=phoebe__proto_dot_v1_dot_rating__pb2.GetEventResponse.SerializeToString,
+            ),
+            'ListEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvents,
+                    request_deserializer=phoebe__proto_dot_v1_dot_rating__pb2.ListEventsRequest.FromString,
+                    response_serializer=phoebe__proto_dot_v1_dot_rating__pb2.ListEventsResponse.SerializeToString,
+            ),
+            'ListRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRuns,
+                    request_deserializer=phoebe__proto_dot_v1_dot_rating__pb2.ListRunsRequest.FromString,
+                    response_serializer=phoebe__proto_dot_v1_dot_rating__pb2.ListRunsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -246,6 +309,87 @@ class RatingService:
             '/phoebe.v1.RatingService/Audit',
             phoebe__proto_dot_v1_dot_rating__pb2.AuditRequest.SerializeToString,
             phoebe__proto_dot_v1_dot_rating__pb2.AuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/phoebe.v1.RatingService/GetEvent',
+            phoebe__proto_dot_v1_dot_rating__pb2.GetEventRequest.SerializeToString,
+            phoebe__proto_dot_v1_dot_rating__pb2.GetEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/phoebe.v1.RatingService/ListEvents',
+            phoebe__proto_dot_v1_dot_rating__pb2.ListEventsRequest.SerializeToString,
+            phoebe__proto_dot_v1_dot_rating__pb2.ListEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/phoebe.v1.RatingService/ListRuns',
+            phoebe__proto_dot_v1_dot_rating__pb2.ListRunsRequest.SerializeToString,
+            phoebe__proto_dot_v1_dot_rating__pb2.ListRunsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -89,6 +89,27 @@ class RatingServiceStub:
     Errors: INVALID_ARGUMENT, reason INVALID_WINDOW: a bound is not a whole UTC hour, or start is not before end;
     reason INVALID_REQUEST: producer_id is not a possible one.
     """
+    GetEvent: _grpc.UnaryUnaryMultiCallable[_rating_pb2.GetEventRequest, _rating_pb2.GetEventResponse]
+    """Says what became of one event: the rollup that has it, the price and its lines in the price file, and what it is
+    charged or would be. The amounts of all events of a rollup add up to its cost.
+
+    Errors: NOT_FOUND, reason NO_SUCH_EVENT: no event with this id is stored; it may have been pruned, or wait in the
+    spool of a producer. INVALID_ARGUMENT, reason INVALID_REQUEST: request_id is not a UUID.
+    """
+    ListEvents: _grpc.UnaryUnaryMultiCallable[_rating_pb2.ListEventsRequest, _rating_pb2.ListEventsResponse]
+    """Pages through the events of a window, ordered by event_time and request_id. Events that are stored meanwhile may
+    come on a later page.
+
+    Errors: INVALID_ARGUMENT, reason INVALID_WINDOW: a bound is missing, or the window is empty or longer than a day,
+    because its events are read one by one; reason INVALID_REQUEST: page_size is out of range, or a text is longer than
+    an event's can be; reason INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
+    """
+    ListRuns: _grpc.UnaryUnaryMultiCallable[_rating_pb2.ListRunsRequest, _rating_pb2.ListRunsResponse]
+    """Pages through the runs, the last one first.
+
+    Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: page_size is out of range; reason INVALID_PAGE_TOKEN: page_token
+    was not given out by this method.
+    """
 
 @_typing.type_check_only
 class RatingServiceAsyncStub(RatingServiceStub):
@@ -130,6 +151,27 @@ class RatingServiceAsyncStub(RatingServiceStub):
 
     Errors: INVALID_ARGUMENT, reason INVALID_WINDOW: a bound is not a whole UTC hour, or start is not before end;
     reason INVALID_REQUEST: producer_id is not a possible one.
+    """
+    GetEvent: _aio.UnaryUnaryMultiCallable[_rating_pb2.GetEventRequest, _rating_pb2.GetEventResponse]  # type: ignore[assignment]
+    """Says what became of one event: the rollup that has it, the price and its lines in the price file, and what it is
+    charged or would be. The amounts of all events of a rollup add up to its cost.
+
+    Errors: NOT_FOUND, reason NO_SUCH_EVENT: no event with this id is stored; it may have been pruned, or wait in the
+    spool of a producer. INVALID_ARGUMENT, reason INVALID_REQUEST: request_id is not a UUID.
+    """
+    ListEvents: _aio.UnaryUnaryMultiCallable[_rating_pb2.ListEventsRequest, _rating_pb2.ListEventsResponse]  # type: ignore[assignment]
+    """Pages through the events of a window, ordered by event_time and request_id. Events that are stored meanwhile may
+    come on a later page.
+
+    Errors: INVALID_ARGUMENT, reason INVALID_WINDOW: a bound is missing, or the window is empty or longer than a day,
+    because its events are read one by one; reason INVALID_REQUEST: page_size is out of range, or a text is longer than
+    an event's can be; reason INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
+    """
+    ListRuns: _aio.UnaryUnaryMultiCallable[_rating_pb2.ListRunsRequest, _rating_pb2.ListRunsResponse]  # type: ignore[assignment]
+    """Pages through the runs, the last one first.
+
+    Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: page_size is out of range; reason INVALID_PAGE_TOKEN: page_token
+    was not given out by this method.
     """
 
 class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -193,6 +235,45 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT, reason INVALID_WINDOW: a bound is not a whole UTC hour, or start is not before end;
         reason INVALID_REQUEST: producer_id is not a possible one.
+        """
+
+    @_abc_1.abstractmethod
+    def GetEvent(
+        self,
+        request: _rating_pb2.GetEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rating_pb2.GetEventResponse, _abc.Awaitable[_rating_pb2.GetEventResponse]]:
+        """Says what became of one event: the rollup that has it, the price and its lines in the price file, and what it is
+        charged or would be. The amounts of all events of a rollup add up to its cost.
+
+        Errors: NOT_FOUND, reason NO_SUCH_EVENT: no event with this id is stored; it may have been pruned, or wait in the
+        spool of a producer. INVALID_ARGUMENT, reason INVALID_REQUEST: request_id is not a UUID.
+        """
+
+    @_abc_1.abstractmethod
+    def ListEvents(
+        self,
+        request: _rating_pb2.ListEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rating_pb2.ListEventsResponse, _abc.Awaitable[_rating_pb2.ListEventsResponse]]:
+        """Pages through the events of a window, ordered by event_time and request_id. Events that are stored meanwhile may
+        come on a later page.
+
+        Errors: INVALID_ARGUMENT, reason INVALID_WINDOW: a bound is missing, or the window is empty or longer than a day,
+        because its events are read one by one; reason INVALID_REQUEST: page_size is out of range, or a text is longer than
+        an event's can be; reason INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRuns(
+        self,
+        request: _rating_pb2.ListRunsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rating_pb2.ListRunsResponse, _abc.Awaitable[_rating_pb2.ListRunsResponse]]:
+        """Pages through the runs, the last one first.
+
+        Errors: INVALID_ARGUMENT, reason INVALID_REQUEST: page_size is out of range; reason INVALID_PAGE_TOKEN: page_token
+        was not given out by this method.
         """
 
 def add_RatingServiceServicer_to_server(servicer: RatingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

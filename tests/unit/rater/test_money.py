@@ -2,7 +2,16 @@ from decimal import Decimal, Inexact
 
 import pytest
 
-from rater_service.money import NANO, Rates, TokenCounts, billed_rate, cost, decimal_text, rounds_badly
+from rater_service.money import (
+    NANO,
+    Rates,
+    TokenCounts,
+    billed_rate,
+    cost,
+    decimal_text,
+    in_cents,
+    rounds_badly,
+)
 
 FREE = Decimal(0)
 
@@ -77,3 +86,11 @@ def test_decimals_are_written_plainly_and_zero_is_one_digit(value: str, text: st
 )
 def test_only_a_rounding_of_more_than_a_thousandth_is_bad(exact: str, badly: bool) -> None:
     assert rounds_badly(Decimal(exact)) is badly
+
+
+@pytest.mark.parametrize(
+    ("amount", "cents"),
+    [("0.004999999", "0.00"), ("0.005", "0.01"), ("0.015", "0.02"), ("1E+30", "1E+30"), ("0", "0.00")],
+)
+def test_cents_are_rounded_half_up(amount: str, cents: str) -> None:
+    assert in_cents(Decimal(amount)) == Decimal(cents)

@@ -30,6 +30,8 @@ PARTS = {
     "sequence": "rating_run_id_seq",
     "categories": source("rating/categories"),
     "columns": "request_id, stored_at",
+    "event": "request_id, event_time",
+    "run": "id, started_at",
     "arrays": ":request_id::uuid[], :stored_at::timestamptz[]",
 }
 _FILLED = re.compile(rf"\{{({'|'.join(PARTS)})\}}")

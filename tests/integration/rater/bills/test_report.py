@@ -5,7 +5,8 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import combinations
 
@@ -13,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rater_service.bills.report import BillSums, Grouping, Report, make_report
+from rater_service.bills.report import BY_EVENT, BillSums, Grouping, Report, make_report
 from rater_service.bills.rollups import Selection
 from rater_service.cli import main
 from rater_service.database.database import Pool
+from rater_service.hours import hour_of, utc_text
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 
 pytestmark = pytest.mark.one_postgres
@@ -25,7 +27,7 @@ type Capture = pytest.CaptureFixture[str]
 
 EVERYTHING = Selection(HOUR - 100 * ONE_HOUR, HOUR + 100 * ONE_HOUR)
 NOW = HOUR + 300 * ONE_HOUR
-GROUPINGS = [choice for count in range(1, 6) for choice in combinations(Grouping, count)]
+GROUPINGS = [*(choice for count in (1, 2) for choice in combinations(Grouping, count)), tuple(Grouping)]
 REPRICED = b"""
 version: 1
 base_models:
@@ -142,6 +144,9 @@ def test_parts_add_up_to_the_whole_in_every_grouping(
         prompt_tokens=tokens,
         cached_tokens=tokens,
         completion_tokens=tokens,
+        user_id=st.sampled_from(["u", "v", None]),
+        group_id=st.sampled_from(["g", None]),
+        api=st.sampled_from(["openai.chat", None]),
     )
 
     async def check(batch: list[object], cut_h: int) -> None:
@@ -153,9 +158,15 @@ def test_parts_add_up_to_the_whole_in_every_grouping(
         for by in GROUPINGS:
             for as_of in (None, await database_time(pool)):
                 found = await report(pool, *by, as_of=as_of)
-                assert add_up([row.sums for row in found.rows]) == found.total
+                parts = add_up([row.sums for row in found.rows])
+                if not BY_EVENT.isdisjoint(by):
+                    # A rollup with events of several users counts in the row of each.
+                    assert parts.rollups >= found.total.rollups
+                    parts = replace(parts, rollups=found.total.rollups)
+                assert parts == found.total
                 assert int(found.total.cost.scaleb(9)) == whole
-                assert len({tuple(row.names.items()) for row in found.rows}) == len(found.rows)
+                names = {(row.events_known, *row.names.items()) for row in found.rows}
+                assert len(names) == len(found.rows)
         cut = HOUR + cut_h * ONE_HOUR
         halves = [
             await report(pool, selection=Selection(start, end))
@@ -169,6 +180,99 @@ def test_parts_add_up_to_the_whole_in_every_grouping(
         oracle_runner.run(check(batch, cut_h))
 
     agree()
+
+
+async def test_a_rollup_is_divided_by_its_events_only_if_they_make_it(ledger: Ledger) -> None:
+    by_user = (Grouping.USER, Grouping.API)
+    await ledger.store(
+        make_event(user_id="ann"),
+        make_event(user_id="ann", prompt_tokens=10, cached_tokens=30),
+        make_event(user_id="ben", api=None),
+        make_event(auth_id="late", user_id="cat"),
+        make_event(auth_id="gone", user_id="dan"),
+        # Never billed, and in no part.
+        make_event(user_id="eve", usage_found=False),
+        make_event(user_id="eve", model_untrusted=True),
+    )
+    await ledger.rate()
+    await ledger.store(make_event(auth_id="late", user_id="cat"))
+    await ledger.pool.execute("DELETE FROM billing_event WHERE auth_id = 'gone'")
+    found = await report(ledger.pool, *by_user)
+    one = Decimal("0.000023000")
+    assert [(*row.names.values(), row.events_known, row.sums.cost) for row in found.rows] == [
+        ("ann", "openai.chat", True, one + Decimal("0.000006500")),
+        ("ben", None, True, one),
+        (None, None, False, 2 * one),
+    ]
+    assert found.total.cost == 4 * one + Decimal("0.000006500")
+
+
+async def test_events_of_a_fine_tune_with_another_base_are_in_no_part_of_its_rollup(ledger: Ledger) -> None:
+    tuned = {"model_id": "ft:x", "base_model": "meta/base-a"}
+    await ledger.store(make_event(user_id="ann", **tuned), make_event(user_id="ben", model_id="ft:x"))
+    await ledger.rate()
+    (row,) = (await report(ledger.pool, Grouping.USER)).rows
+    assert (row.names, row.events_known, row.sums.events) == ({Grouping.USER: "ann"}, True, 1)
+
+
+async def test_months_are_those_of_utc(ledger: Ledger, database_url: str, capsys: Capture) -> None:
+    last, first = datetime.fromisoformat("2026-11-30T23:00Z"), datetime.fromisoformat("2026-12-01T00:00Z")
+    await ledger.store(make_event(last), make_event(first))
+    await ledger.rate(last, last + 2 * ONE_HOUR, now=first + 20 * ONE_HOUR)
+    await ledger.pool.execute("ALTER ROLE CURRENT_USER SET timezone = 'Pacific/Auckland'")
+    try:
+        window = "2026-11-30T00:00Z/2026-12-02T00:00Z"
+        assert await phoebe(database_url, "report", window, "--by", "month", "--json") == 0
+        assert [row["month"] for row in json.loads(capsys.readouterr().out)["rows"]] == ["2026-11", "2026-12"]
+    finally:
+        await ledger.pool.execute("ALTER ROLE CURRENT_USER RESET timezone")
+
+
+async def test_in_cents_each_row_is_rounded_once_and_their_sum_is_the_total(
+    ledger: Ledger, database_url: str, capsys: Capture
+) -> None:
+    # 0.004999800, 0.005000000 and 0.015000000 USD.
+    for name, tokens in (("a", 24_999), ("b", 25_000), ("c", 75_000)):
+        counts = {"prompt_tokens": tokens, "cached_tokens": 0, "completion_tokens": 0}
+        await ledger.store(make_event(auth_id=name, **counts))
+    await ledger.rate()
+    arguments = ("report", "2026-11-20", "--cents")
+    assert await phoebe(database_url, *arguments, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["cost_in_cents"] for row in found["rows"]] == ["0", "0.01", "0.02"]
+    assert (found["total"]["cost"], found["total"]["cost_in_cents"]) == ("0.024999800", "0.03")
+    assert await phoebe(database_url, *arguments, "--format", "csv") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out, newline="")))
+    assert [row["cost_in_cents"] for row in rows] == ["0", "0.01", "0.02"]
+    assert await phoebe(database_url, *arguments) == 0
+    assert "differs from the exact total by 0.005000200 USD" in capsys.readouterr().out
+
+
+async def test_the_command_says_that_the_running_hour_is_left_out_and_how_to_include_it(
+    ledger: Ledger, database_url: str, capsys: Capture
+) -> None:
+    assert await phoebe(database_url, "report") == 0
+    assert capsys.readouterr().err == ""
+    hour = hour_of(datetime.now(UTC))
+    await ledger.store(make_event(hour, auth_id="alice"), make_event(hour, auth_id="bob"))
+    for command, events in ((("rate",), 2), (("report",), 2), (("report", "--auth", "bob"), 1)):
+        assert await phoebe(database_url, *command) == 0
+        start, end = utc_text(hour), utc_text(hour + ONE_HOUR)
+        said = (
+            f"the running hour, {start} to {end}, is left out until it ends; it has {events} events so far. "
+        )
+        assert (
+            f"{said}To include them now: phoebe rate --since {start} --until {end}\n"
+            in capsys.readouterr().err
+        )
+    assert await phoebe(database_url, "report", "--auth", "nobody") == 0
+    assert "running hour" not in capsys.readouterr().err
+    assert (
+        await phoebe(database_url, "rate", "--since", utc_text(hour), "--until", utc_text(hour + ONE_HOUR))
+        == 0
+    )
+    assert await phoebe(database_url, "report") == 0
+    assert "running hour" not in capsys.readouterr().err
 
 
 async def test_the_command_shows_a_table_with_a_total(
@@ -230,7 +334,7 @@ async def test_the_command_says_that_nothing_was_billed(database_url: str, capsy
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
-        (("--by", "moon"), "'moon' is none of day, hour, customer, resource, model"),
+        (("--by", "moon"), "'moon' is none of month, day, hour, customer, resource, model, user, group, api"),
         (("2026-13",), "is not a window"),
         (("2026-11", "--since", "2026-11-20"), "give WINDOW, or --since and --until"),
         (("--until", "2026-11-20"), "--until needs --since"),

@@ -94,6 +94,20 @@ async def audit(channel: grpc.aio.Channel, metadata: Metadata) -> object:
     return await RatingServiceStub(channel).Audit(request, metadata=metadata)
 
 
+async def list_runs(channel: grpc.aio.Channel, metadata: Metadata) -> object:
+    request = rating_pb2.ListRunsRequest(page_size=-1)
+    return await RatingServiceStub(channel).ListRuns(request, metadata=metadata)
+
+
+async def list_events(channel: grpc.aio.Channel, metadata: Metadata) -> object:
+    request = rating_pb2.ListEventsRequest()
+    return await RatingServiceStub(channel).ListEvents(request, metadata=metadata)
+
+
+async def get_event(channel: grpc.aio.Channel, metadata: Metadata) -> object:
+    return await RatingServiceStub(channel).GetEvent(rating_pb2.GetEventRequest(), metadata=metadata)
+
+
 async def watch_health(channel: grpc.aio.Channel, metadata: Metadata) -> object:
     watch = HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), metadata=metadata)
     try:
@@ -118,6 +132,9 @@ NEEDS: dict[Call, set[Right]] = {
     resolve_price: {Right.READ},
     list_rated_usage: {Right.READ},
     audit: {Right.READ},
+    list_runs: {Right.READ},
+    list_events: {Right.EVENTS},
+    get_event: {Right.EVENTS},
     watch_health: set(Right),
     reflect: set(Right),
 }
@@ -164,7 +181,7 @@ async def connection_refused(rater: GuardedRater, ca: bytes | None, shown: Certi
 async def test_each_right_opens_its_own_methods_and_no_others(pool: Pool, tokens: TokensFile) -> None:
     holders = {
         rights: tokens.let_in(*rights)
-        for rights in [(Right.PRODUCE,), (Right.RATE,), (Right.READ,), (Right.RATE, Right.READ), tuple(Right)]
+        for rights in [*((right,) for right in Right), (Right.RATE, Right.READ), tuple(Right)]
     }
     async with (
         guarded_rater(pool, ProtectionFiles(tokens=tokens.path)) as rater,

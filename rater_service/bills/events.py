@@ -1,0 +1,92 @@
+"""Lists events, page by page, oldest first."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from rater_service.bills.event import StoredEvent, over_events, stored_event
+from rater_service.bills.page_tokens import (
+    InvalidPageToken,
+    filter_digest,
+    make_token,
+    read_token,
+    refusing_tokens,
+    token_moment,
+)
+from rater_service.bills.rollups import reading
+from rater_service.database.database import Pool
+from rater_service.events.validation import EventRow
+from rater_service.hours import InvalidWindow
+
+WINDOW_MAX = timedelta(days=1)
+"""The events of a longer window can be too many to look through for those of somebody."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events: of [window_start, window_end), UTC-aware, a day at most; None: no such condition."""
+
+    window_start: datetime
+    window_end: datetime
+    auth_id: str | None = None
+    user_id: str | None = None
+    group_id: str | None = None
+    resource_id: str | None = None
+    model_id: str | None = None
+    client_request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The place of the last event that was listed."""
+
+    event_time: datetime
+    request_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEventPage:
+    """Some events, and the token for the page after them; None: it was the last one."""
+
+    events: tuple[StoredEvent, ...]
+    next_page_token: str | None
+
+
+async def list_stored_events(
+    pool: Pool, wanted: EventFilter, page_size: int, page_token: str | None
+) -> StoredEventPage:
+    """Read a page of at most `page_size` events. Those that are stored meanwhile may come on a later page.
+
+    Raises InvalidWindow for a window of more than a day, or an empty one, and InvalidPageToken.
+    """
+    if wanted.window_start >= wanted.window_end:
+        raise InvalidWindow("window_end", "must be after window_start")
+    if wanted.window_end - wanted.window_start > WINDOW_MAX:
+        raise InvalidWindow("window_end", "must be at most a day after window_start")
+    after = None if page_token is None else _read_token(page_token, wanted)
+    async with reading(pool) as connection:
+        records = await connection.fetch(
+            *over_events(
+                "bills/events",
+                **asdict(wanted),
+                after_time=None if after is None else after.event_time,
+                after_id=None if after is None else after.request_id,
+                limit=page_size + 1,
+            )
+        )
+    events = tuple(map(stored_event, records[:page_size]))
+    last = events[-1].row if len(records) > page_size else None
+    return StoredEventPage(events, None if last is None else _make_token(last, wanted))
+
+
+def _make_token(last: EventRow, wanted: EventFilter) -> str:
+    return make_token([filter_digest(asdict(wanted)), last.event_time, str(last.request_id)])
+
+
+def _read_token(token: str, wanted: EventFilter) -> _Place:
+    with refusing_tokens():
+        digest, moment, request_id = read_token(token)
+        place = _Place(token_moment(moment), UUID(request_id))
+    if digest != filter_digest(asdict(wanted)):
+        raise InvalidPageToken
+    return place
