@@ -1,5 +1,6 @@
 """Watching an event stream on its way to the client."""
 
+from phoebe_addon.answer.chunk_shape import ChunkShape, data_in, events_of, shape_of, without_usage
 from phoebe_addon.answer.document import WHOLE_BYTES_MAX, Gathering
 from phoebe_addon.answer.reader import AnswerReader, ChunkUsage
 from phoebe_addon.answer.removal import Removal, data_of, edited, edited_at, with_data, without_last
@@ -10,6 +11,8 @@ from phoebe_addon.formats.sse import SseParser, SsePiece
 # as it is. The bound is above what clients can cause: an engine can be made to repeat a whole request, and
 # escapes make it longer.
 HELD_BACK_BYTES_MAX = 64 * 1024 * 1024
+# So many shapes of events are looked for in vain. In some streams no two events share one.
+_SHAPES_TRIED_MAX = 16
 
 
 class EventStreamBody:
@@ -27,12 +30,50 @@ class EventStreamBody:
         self._edits = removal.edits() if removal else {}
         self._parser = SseParser(WHOLE_BYTES_MAX)
         self._long_event: _LongEvent | None = None
+        self._shape: ChunkShape | None = None
+        self._takes_usage_out = False  # of events that have the shape
+        self._shapes_tried = 0
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; return those to pass on, which may be none."""
-        if self._parser.is_between_events() and _is_plain_event(chunk) and self._reader.is_irrelevant(chunk):
-            return chunk  # nearly every chunk is one event of nothing but text
+        # Nearly every chunk is one event, of nothing but text, or of text and running usage.
+        if not self._parser.is_between_events():
+            return self._feed(chunk)
+        if self._shape is not None:
+            passed = self._pass_on_shaped(chunk, self._shape)
+            return self._feed_shaped(chunk, self._shape) if passed is None else passed
+        if _is_plain_event(chunk) and self._reader.is_irrelevant(chunk):
+            return chunk
+        return self._feed(chunk)
+
+    def _feed_shaped(self, chunk: bytes, shape: ChunkShape) -> bytes:
+        """Take bytes that begin an event, where the first events may have the shape."""
+        passed: list[bytes] = []
+        position = 0
+        for event in events_of(chunk):
+            shaped = self._pass_on_shaped(event, shape)
+            if shaped is None:
+                break
+            passed.append(shaped)
+            position += len(event)
+        rest = chunk[position:]
+        if not (_is_plain_event(rest) and self._reader.is_irrelevant(rest)):
+            rest = self._feed(rest)
+        return b"".join([*passed, rest])
+
+    def _pass_on_shaped(self, event: bytes, shape: ChunkShape) -> bytes | None:
+        """Take an event and return the bytes to pass on. None: it does not have the shape."""
+        usage_start = shape.usage_start(event)
+        if usage_start is None or len(event) > WHOLE_BYTES_MAX:
+            return None
+        self._shapes_tried = 0
+        self._reader.read_later(data_in(event))
+        return without_usage(event, usage_start) if self._takes_usage_out else event
+
+    def _feed(self, chunk: bytes) -> bytes:
         passed = [self._pass_on(piece) for piece in self._parser.feed(chunk)]
+        if self._shape is not None and not self._reader.may_read_later:
+            self._shape = None  # what was read may have ended the answer
         return b"".join(passed) if self._removal else chunk
 
     def finish(self) -> bytes:
@@ -64,12 +105,27 @@ class EventStreamBody:
         if piece.data is None:
             return piece.raw
         usage = self._reader.read_chunk(piece.data)
-        if not self._removal:
-            return piece.raw
+        passed = self._left_of(piece.raw, piece.data, usage) if self._removal else piece.raw
+        if usage in _WITH_CHOICES and self._reader.may_read_later:
+            self._find_shape(piece.raw, passed)
+        return passed
+
+    def _left_of(self, event: bytes, data: bytes, usage: ChunkUsage) -> bytes:
         if self._removal.drops(usage):
             return b""
-        data = self._edited(piece.data, usage)
-        return piece.raw if data == piece.data else with_data(piece.raw, data, piece.data)
+        changed = self._edited(data, usage)
+        return event if changed == data else with_data(event, changed, data)
+
+    def _find_shape(self, event: bytes, passed: bytes) -> None:
+        """Find the shape of an event that was read and passed on, for those that come next."""
+        if self._shapes_tried >= _SHAPES_TRIED_MAX:
+            return
+        self._shapes_tried += 1
+        shape = shape_of(event)
+        start = shape.usage_start(event) if shape else None
+        if start is not None and passed in (event, without_usage(event, start)):
+            self._shape = shape
+            self._takes_usage_out = passed != event
 
     def _edited(self, data: bytes, usage: ChunkUsage) -> bytes:
         edit = self._edits[usage]
@@ -137,6 +193,9 @@ class _LongEvent:
         held = bytes(self._held)
         self._held.clear()
         return held
+
+
+_WITH_CHOICES = frozenset({ChunkUsage.PLACEHOLDER, ChunkUsage.RUNNING})
 
 
 def _is_plain_event(chunk: bytes) -> bool:

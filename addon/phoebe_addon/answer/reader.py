@@ -92,6 +92,7 @@ class AnswerReader:
         self._unreadable = False
         self._garbled = False
         self._in_results = False  # some of a document's results are read, and the document is not whole
+        self._unread: bytes | None = None
 
     @property
     def is_over(self) -> bool:
@@ -115,6 +116,7 @@ class AnswerReader:
 
     def read_document(self, content: bytes) -> bool:
         """Read the whole answer of a request that was not streamed. Returns whether it is JSON."""
+        self._read_what_is_left()
         document = parse(content)
         if document is None:
             return False
@@ -126,6 +128,7 @@ class AnswerReader:
 
     def read_results(self, results: list[Result]) -> None:
         """Read results of a document. They count once `read_document` has read the rest of it."""
+        self._read_what_is_left()
         for result in results:
             self._in_results = True
             document = parse(result.text)
@@ -135,6 +138,7 @@ class AnswerReader:
 
     def read_chunk(self, data: bytes) -> ChunkUsage:
         """Read the data of one event of a stream, or one line, and say what usage it carries."""
+        self._read_what_is_left()
         if len(data) < _DONE_BYTES_MAX and data.strip() == DONE:
             self._done = True
             return ChunkUsage.NONE
@@ -146,6 +150,27 @@ class AnswerReader:
             return ChunkUsage.NONE
         usages = [reader.read_chunk(document) for reader in self._readers]
         return next((usage for usage in usages if usage is not ChunkUsage.NONE), ChunkUsage.NONE)
+
+    @property
+    def may_read_later(self) -> bool:
+        """Whether nothing counts of the last chunk once one follows that differs in text and counts alone.
+
+        True as long as no chunk has ended the answer, where each states the running usage of one result.
+        """
+        return len(self._readers) == 1 and self._readers[0].is_steady
+
+    def read_later(self, data: bytes) -> None:
+        """Take a chunk that differs from one that was read in text and counts alone, while `may_read_later`.
+
+        It is read when something else comes, or somebody wants to know what is known. If another such chunk
+        comes first, it need not be read.
+        """
+        self._unread = data
+
+    def _read_what_is_left(self) -> None:
+        unread, self._unread = self._unread, None
+        if unread is not None:
+            self.read_chunk(unread)
 
     def _skim_chunk(self, data: bytes) -> Document | None:
         short = skimmed(data, self.wanted_in_chunks).document()
@@ -172,6 +197,7 @@ class AnswerReader:
 
     def answer(self) -> Answer:
         """Return what is known so far."""
+        self._read_what_is_left()
         if self._in_results:
             return Answer(failed=self._failed, unreadable=self._unreadable, garbled=self._garbled)
         answers = [reader.answer() for reader in self._readers]
@@ -213,6 +239,19 @@ class _FormatReader:
         self.is_finished = False
         self._said_last_words = False
         self.failed = False
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether a chunk leaves nothing behind but the usage that it states of the one result there is."""
+        form = self._format
+        asks_more = form.ends or form.last_words or form.first_words or form.handover or form.unnamed_usage
+        return (
+            form.fold is Fold.CHOICES
+            and not asks_more
+            and self._asked.prompts == self._asked.samples == 1
+            and self.model is not None
+            and not (self.has_last_words or self.failed)
+        )
 
     @property
     def has_last_words(self) -> bool:
