@@ -6,16 +6,16 @@ make a sum for ever, and every run over the hour would read them all.
 
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
-from datetime import datetime
-from uuid import UUID
+from datetime import datetime, timedelta
 
 from rater_service.database.database import Connection
-from rater_service.events.validation import EventRow
-from rater_service.hours import hour_of, utc_text
+from rater_service.events.columns import EventColumns
+from rater_service.hours import HOUR, utc_text
 from rater_service.other_models import OTHER_MODELS
 from rater_service.statements import bound
+from rater_service.wire_time import EPOCH
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,9 @@ type ModelUse = tuple[str, str | None, datetime]
 """A model, the base model that was stated with it, and the hour in which it was used (UTC-aware)."""
 type FindPriced = Callable[[Connection, Collection[ModelUse]], Awaitable[Collection[ModelUse]]]
 """Says which of some models have a price in their hours."""
-type _Bill = tuple[str | None, datetime]
+type _Bill = tuple[str, int]
+# A customer ("": none), and an hour by its number since 1970.
+_MICROS_PER_HOUR = HOUR // timedelta(microseconds=1)
 
 
 @dataclass(slots=True)
@@ -64,29 +66,31 @@ class ModelNames:
         self._by_bill: OrderedDict[_Bill, _Names] = OrderedDict()
         self._remembered = 0
 
-    async def find_others(self, connection: Connection, rows: Sequence[EventRow]) -> frozenset[UUID]:
-        """Return the ids of the events that are to be summed as those of other models.
+    async def find_others(self, connection: Connection, events: EventColumns) -> frozenset[int]:
+        """Return the places of the events that are to be summed as those of other models.
 
         To be called in the transaction that stores them.
         """
+        hours = [moment // _MICROS_PER_HOUR for moment in events.times]
+        uses = list(zip(events.texts("auth_id"), hours, events.texts("model_id"), strict=True))
         new: dict[_Bill, set[str]] = {}
-        for auth_id, hour, model_id in {(row.auth_id, hour_of(row.event_time), row.model_id) for row in rows}:
+        for auth_id, hour, model_id in {*uses}:
             bill = (auth_id, hour)
-            if model_id is not None and not self._is_known(bill, model_id):
+            if model_id and not self._is_known(bill, model_id):
                 new.setdefault(bill, set()).add(model_id)
         beyond = {bill: await self._admit(connection, bill, names) for bill, names in new.items()}
         if not any(beyond.values()):
             return frozenset()
-        uses = {
-            row.request_id: (row.model_id, row.base_model, bill[1])
-            for row in rows
-            if row.model_id is not None
-            and row.model_id in beyond.get(bill := (row.auth_id, hour_of(row.event_time)), ())
+        base_models = events.texts("base_model")
+        others = {
+            place: (model_id, base_models[place] or None, _moment_of(hour))
+            for place, (auth_id, hour, model_id) in enumerate(uses)
+            if model_id in beyond.get((auth_id, hour), ())
         }
-        priced = await self._find_priced(connection, set(uses.values()))
-        others = frozenset(request_id for request_id, use in uses.items() if use not in priced)
-        self._count_others(len(others))
-        return others
+        priced = await self._find_priced(connection, {*others.values()})
+        unpriced = frozenset(place for place, use in others.items() if use not in priced)
+        self._count_others(len(unpriced))
+        return unpriced
 
     def _is_known(self, bill: _Bill, model_id: str) -> bool:
         names = self._by_bill.get(bill)
@@ -115,8 +119,8 @@ class ModelNames:
         rows = await connection.fetch(
             *bound(
                 "events/summed_models",
-                window_start=hour,
-                auth_id=auth_id,
+                window_start=_moment_of(hour),
+                auth_id=auth_id or None,
                 other_models=OTHER_MODELS,
                 limit=self._names_max,
             )
@@ -138,6 +142,10 @@ class ModelNames:
             "is summed as %s. Probably a client invents names; every run over the hour says TOO_MANY_MODELS",
             auth_id,
             self._names_max,
-            utc_text(hour),
+            utc_text(_moment_of(hour)),
             OTHER_MODELS,
         )
+
+
+def _moment_of(hour: int) -> datetime:
+    return EPOCH + hour * HOUR

@@ -1,23 +1,23 @@
 """Stores batches of metering events: each event once, and none dropped."""
 
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from operator import attrgetter
-from typing import get_args, get_type_hints
 from uuid import UUID
 
 import asyncpg
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database.database import Connection, Pool
+from rater_service.events.columns import EventColumns, check
+from rater_service.events.copy_format import COLUMNS, TYPES, pieces
 from rater_service.events.model_names import ModelNames
 from rater_service.events.personal import forgotten_among, row_without_person, without_person
 from rater_service.events.producer_status import StatusRow
 from rater_service.events.producers import keep_status
 from rater_service.events.pruned import were_stored
-from rater_service.events.validation import PRODUCER_SEQ_MAX, EventRow, InvalidEvent, validate
+from rater_service.events.validation import PRODUCER_SEQ_MAX, EventRow, InvalidEvent, row_of
 from rater_service.statements import bound, statement
 
 
@@ -51,22 +51,14 @@ TOO_LATE = Result(
 # Four times what a valid producer_id may have, so that one that is cut is never taken for another.
 INDEXED_LENGTH_MAX = 256
 
-# The columns of an event with their types; the database has one more, which says whether the event is summed
-# under its model's name.
-_TYPE_NAMES = {UUID: "uuid", str: "text", int: "bigint", bool: "boolean", datetime: "timestamptz"}
-_TYPES = {
-    name: next(_TYPE_NAMES[kind] for kind in (*get_args(hint), hint) if kind in _TYPE_NAMES)
-    for name, hint in get_type_hints(EventRow).items()
-} | {"stored_at": "timestamptz"}
-_STORED_TYPES = _TYPES | {"summed_as_other": "boolean"}
-_COLUMNS = tuple(_STORED_TYPES)
 _STORE = statement(
     "events/store_events",
-    columns=", ".join(_COLUMNS),
-    arrays=", ".join(f":{name}::{type_name}[]" for name, type_name in _STORED_TYPES.items()),
+    columns=", ".join(COLUMNS),
+    arrays=", ".join(f":{name}::{TYPES[name]}[]" for name in COLUMNS),
 )
-_FIRST_STORED = statement("events/first_stored", columns=", ".join(_TYPES))
-_request_id = attrgetter("request_id")
+_FIRST_STORED = statement(
+    "events/first_stored", columns=", ".join(name for name in COLUMNS if name != "summed_as_other")
+)
 
 # The database's errors that blame a single event. All others mean that the database is in trouble.
 _REFUSALS = (
@@ -76,23 +68,28 @@ _REFUSALS = (
 )
 
 
-type _StoreRows = Callable[
-    [Connection, Sequence[EventRow], datetime, Container[UUID]], Awaitable[list[Result]]
-]
+type _StoreValid = Callable[[Connection, "_Batch", Container[int]], Awaitable[list[Result]]]
 _NONE: frozenset[UUID] = frozenset()
+_NO_PLACES: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Events and what was made of them, one for one; the status that came with them; when they came; which
-    models have sums of their own (None: all).
+    """Events; those that are valid, once more as columns; why the others are not, by their places; the status
+    that came with them; when they came; which models have sums of their own (None: all).
     """
 
     events: Sequence[MeteringEvent]
-    checked: Sequence[EventRow | InvalidEvent]
+    valid: Sequence[MeteringEvent]
+    columns: EventColumns
+    invalid: Mapping[int, InvalidEvent]
     status: StatusRow | None
     now: datetime
     names: ModelNames | None
+
+    def rows(self, places: Iterable[int]) -> list[EventRow]:
+        """Return the rows of valid events at some places among them."""
+        return [row_of(self.valid[place]) for place in places]
 
 
 async def store_events(  # noqa: PLR0913 - one for each thing that is known of a batch
@@ -111,21 +108,31 @@ async def store_events(  # noqa: PLR0913 - one for each thing that is known of a
     own; None: all. Returns one result for each event, in order. Of several events with one id the first wins.
     Database errors are raised as asyncpg raises them; then nothing of the batch is stored.
     """
-    batch = _Batch(events, [validate(event) for event in events], status, now, names)
-    ways = (_copy_unknown,) if perhaps_sent_before else (_copy, _copy_unknown)
+    batch = _checked(events, now, status, names)
+    ways = (_copy_unknown,) if perhaps_sent_before else (_copy_all, _copy_unknown)
     async with pool.acquire() as connection:
         try:
             results = await _try_to_copy(connection, batch, ways)
-            return await _store(connection, batch, store_rows) if results is None else results
+            return await _store(connection, batch, _insert_all) if results is None else results
         except asyncpg.InternalServerError:
             # Distributed databases and forks say this of an event that is there.
             if not await _are_some_stored(connection, batch):
                 raise
-            return await _store(connection, batch, store_rows)
+            return await _store(connection, batch, _insert_all)
+
+
+def _checked(
+    events: Sequence[MeteringEvent], now: datetime, status: StatusRow | None, names: ModelNames | None
+) -> _Batch:
+    # Each time an event is taken from a message, it is made anew.
+    events = list(events)
+    columns, invalid = check(events)
+    valid = [event for place, event in enumerate(events) if place not in invalid] if invalid else events
+    return _Batch(events, valid, columns, invalid, status, now, names)
 
 
 async def _try_to_copy(
-    connection: Connection, batch: _Batch, ways: Sequence[_StoreRows]
+    connection: Connection, batch: _Batch, ways: Sequence[_StoreValid]
 ) -> list[Result] | None:
     """Store a batch in the first way that goes; None: it has to be stored event by event."""
     for copy in ways:
@@ -139,20 +146,21 @@ async def _try_to_copy(
 
 
 async def _are_some_stored(connection: Connection, batch: _Batch) -> bool:
-    ids = [row.request_id for row in batch.checked if isinstance(row, EventRow)]
+    ids = [event.request_id for event in batch.valid]
     return bool(await connection.fetch(*_FIRST_STORED.bind({"request_ids": ids})))
 
 
-async def _store(connection: Connection, batch: _Batch, store: _StoreRows) -> list[Result]:
+async def _store(connection: Connection, batch: _Batch, store: _StoreValid) -> list[Result]:
     """Store what belongs to a batch in one transaction, its valid events in this way."""
-    rows = [row for row in batch.checked if isinstance(row, EventRow)]
     async with connection.transaction():
-        others = await batch.names.find_others(connection, rows) if batch.names else _NONE
-        row_results = iter(await store(connection, rows, batch.now, others))
-        results = [
-            Result(Fate.REJECTED, row.reason) if isinstance(row, InvalidEvent) else next(row_results)
-            for row in batch.checked
-        ]
+        others = await batch.names.find_others(connection, batch.columns) if batch.names else _NO_PLACES
+        results = await store(connection, batch, others)
+        if batch.invalid:
+            stored = iter(results)
+            results = [
+                Result(Fate.REJECTED, batch.invalid[place].reason) if place in batch.invalid else next(stored)
+                for place in range(len(batch.events))
+            ]
         await _keep_refused(connection, batch.events, results, batch.now)
         if batch.status is not None:
             # Last, as the row is shared by all batches of the producer and stays locked until the commit.
@@ -160,35 +168,51 @@ async def _store(connection: Connection, batch: _Batch, store: _StoreRows) -> li
     return results
 
 
-async def _copy(
-    connection: Connection, rows: Sequence[EventRow], now: datetime, others: Container[UUID]
-) -> list[Result]:
-    """Store rows that are all new, as nearly all are, in less time than INSERT takes.
+async def _copy_all(connection: Connection, batch: _Batch, others: Container[int]) -> list[Result]:
+    """Store events that are all new, as nearly all are, in less time than INSERT takes.
 
-    Raises one of _REFUSALS if one is not new, or if the database refuses it; the transaction is lost then. In
-    the order of the ids, as in `store_rows`.
+    Raises one of _REFUSALS if one is not new, or if the database refuses it; the transaction is lost then.
     """
-    if rows:
-        records = ((*row, now, row.request_id in others) for row in sorted(rows, key=_request_id))
-        await connection.copy_records_to_table("billing_event", columns=_COLUMNS, records=records)
-    return [STORED] * len(rows)
+    await _copy(connection, batch, range(batch.columns.count), others)
+    return [STORED] * batch.columns.count
 
 
-async def _copy_unknown(
-    connection: Connection, rows: Sequence[EventRow], now: datetime, others: Container[UUID]
-) -> list[Result]:
-    """Store rows of which some are there already, as after a connection was lost; those are left out, and
+async def _copy_unknown(connection: Connection, batch: _Batch, others: Container[int]) -> list[Result]:
+    """Store events of which some are there already, as after a connection was lost; those are left out, and
     told what they are. To look for them takes less time than INSERT, and much less than a COPY that fails.
 
-    Raises what `_copy` raises, also if another batch stores one of them meanwhile.
+    Raises what `_copy_all` raises, also if another batch stores one of them meanwhile.
     """
-    ids = [row.request_id for row in rows]
-    there = await connection.fetch(*bound("events/stored_ids", request_ids=ids))
-    stored = {record["request_id"] for record in there}
-    new = iter(await _copy(connection, [row for row in rows if row.request_id not in stored], now, others))
-    known = [row for row in rows if row.request_id in stored]
-    found = iter(await _look_up(connection, known) if known else ())
-    return [next(found if row.request_id in stored else new) for row in rows]
+    request_ids = [event.request_id for event in batch.valid]
+    there = await connection.fetch(*bound("events/stored_ids", request_ids=request_ids))
+    stored = {record["request_id"].bytes for record in there}
+    is_known = [request_id in stored for request_id in batch.columns.ids]
+    await _copy(connection, batch, [place for place, known in enumerate(is_known) if not known], others)
+    known = [place for place, known in enumerate(is_known) if known]
+    found = iter(await _look_up(connection, batch.rows(known)) if known else ())
+    return [next(found) if known else STORED for known in is_known]
+
+
+async def _copy(connection: Connection, batch: _Batch, places: Sequence[int], others: Container[int]) -> None:
+    """Store the valid events at some places. In the order of the ids, as in `store_rows`."""
+    if not places:
+        return
+    in_order: Sequence[int] = sorted(places, key=batch.columns.ids.__getitem__)
+    if in_order == [*places]:
+        in_order = places  # as nearly always; of a range columns are cut, which takes less time
+    source = _each(pieces(batch.columns, in_order, batch.now, others))
+    await connection.copy_to_table("billing_event", source=source, columns=COLUMNS, format="binary")
+
+
+async def _each(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+async def _insert_all(connection: Connection, batch: _Batch, others: Container[int]) -> list[Result]:
+    rows = batch.rows(range(batch.columns.count))
+    other_ids = {row.request_id for place, row in enumerate(rows) if place in others}
+    return await store_rows(connection, rows, batch.now, other_ids)
 
 
 async def store_rows(
@@ -223,7 +247,7 @@ async def _insert(
     connection: Connection, rows: Sequence[EventRow], now: datetime, others: Container[UUID]
 ) -> list[Result]:
     values = zip(*((*row, now, row.request_id in others) for row in rows), strict=True)
-    sent = _STORE.bind(dict(zip(_COLUMNS, values, strict=True)))
+    sent = _STORE.bind(dict(zip(COLUMNS, values, strict=True)))
     inserted: set[UUID] = {record["request_id"] for record in await connection.fetch(*sent)}
     results: list[Result | None] = []
     for row in rows:
@@ -270,6 +294,8 @@ def _is_known(row: EventRow, first: asyncpg.Record, forgotten: Container[str]) -
 async def _keep_refused(
     connection: Connection, events: Sequence[MeteringEvent], results: Sequence[Result], now: datetime
 ) -> None:
+    if results.count(STORED) == len(results):
+        return
     kept_aside = [
         (event, result)
         for event, result in zip(events, results, strict=True)

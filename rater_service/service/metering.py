@@ -14,7 +14,7 @@ from rater_service.database.database import Pool
 from rater_service.database.installation import read_installation
 from rater_service.events.model_names import MODEL_NAMES_MAX, ModelNames
 from rater_service.events.producer_status import InvalidStatus, StatusRow, validate_status
-from rater_service.events.store import Fate, Result, store_events
+from rater_service.events.store import STORED, Fate, Result, store_events
 from rater_service.prices.store import priced_among
 from rater_service.service.batch_reader import BatchReader
 from rater_service.service.batch_room import BatchRoom
@@ -31,6 +31,7 @@ BATCH_ID_LENGTH_MAX = 64
 _LOGGED_ID_LENGTH = 64
 _OUTCOMES = {fate: EventOutcome.Value(f"EVENT_OUTCOME_{fate}") for fate in Fate}
 
+_STORED = _OUTCOMES[Fate.STORED]
 _SENT_BEFORE = frozenset({Fate.DUPLICATE, Fate.CONFLICT})
 
 type _Context = grpc.aio.ServicerContext[StreamEventsRequest, StreamEventsResponse]
@@ -54,7 +55,9 @@ class _Stream:
     def note(self, results: Sequence[Result]) -> None:
         """Note what became of a batch."""
         if results:
-            self.perhaps_sent_before = any(result.fate in _SENT_BEFORE for result in results)
+            self.perhaps_sent_before = results.count(STORED) < len(results) and any(
+                result.fate in _SENT_BEFORE for result in results
+            )
 
 
 class MeteringService(MeteringServiceServicer):
@@ -120,12 +123,7 @@ class MeteringService(MeteringServiceServicer):
         stream.note(results)
         self._metrics.count_events(results)
         _log_refused(request, results)
-        response = StreamEventsResponse(batch_id=request.batch_id)
-        for event, result in zip(request.events, results, strict=True):
-            response.results.add(
-                request_id=event.request_id, outcome=_OUTCOMES[result.fate], reason=result.reason
-            )
-        return response
+        return _response(request, results)
 
     def _status(self, request: StreamEventsRequest, received_at: datetime) -> StatusRow | None:
         """Read the status. One that is wrong must not hold up events: without it hours get incomplete."""
@@ -137,6 +135,18 @@ class MeteringService(MeteringServiceServicer):
             logger.error("the status of a producer is left out: %s", status.reason)
             return None
         return status
+
+
+def _response(request: StreamEventsRequest, results: Sequence[Result]) -> StreamEventsResponse:
+    response = StreamEventsResponse(batch_id=request.batch_id)
+    add = response.results.add
+    for event, result in zip(request.events, results, strict=True):
+        if result is STORED:
+            # As nearly all are; to look up what it is called and that there is no reason takes as long again.
+            add(request_id=event.request_id, outcome=_STORED)
+        else:
+            add(request_id=event.request_id, outcome=_OUTCOMES[result.fate], reason=result.reason)
+    return response
 
 
 def _log_refused(request: StreamEventsRequest, results: Sequence[Result]) -> None:

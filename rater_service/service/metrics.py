@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from rater_service.database.clock import machine_skew
 from rater_service.database.database import OPERATOR_ERRORS, Pool
 from rater_service.database.sessions import reason
 from rater_service.errors import OperatorError
-from rater_service.events.store import Result
+from rater_service.events.store import Fate, Result
 from rater_service.hours import InvalidWindow
 from rater_service.operator_port import Answer
 from rater_service.rating.outside import find_outside
@@ -209,8 +208,10 @@ class Metrics:
 
     def count_events(self, results: Sequence[Result]) -> None:
         """Count what became of a batch's events."""
-        for fate, count in Tally(result.fate for result in results).items():
-            self._events.labels(fate.lower()).inc(count)
+        fates = [result.fate for result in results]
+        for fate in Fate:
+            if count := fates.count(fate):
+                self._events.labels(fate.lower()).inc(count)
 
     @contextmanager
     def run(self, mode: Mode) -> Iterator[None]:

@@ -10,6 +10,7 @@ import pytest
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database.database import Connection, Pool
+from rater_service.events.copy_format import TYPES
 from rater_service.events.producer_status import StatusRow
 from rater_service.events.store import Fate, store_events, store_rows
 from rater_service.events.validation import EventRow, validate
@@ -55,6 +56,32 @@ async def test_an_event_is_stored_in_all_its_fields(pool: Pool) -> None:
     assert isinstance(expected, EventRow)
     assert dict(stored) == expected.stored(NOW) | {"summed_as_other": False}
     assert stored["stored_at"] == NOW
+
+
+async def test_columns_have_the_types_in_which_they_are_written(pool: Pool) -> None:
+    types = await pool.fetch(
+        "SELECT attname, format_type(atttypid, NULL) AS type FROM pg_attribute"
+        " WHERE attrelid = 'billing_event'::regclass AND attnum > 0 AND NOT attisdropped"
+    )
+    names = {"timestamptz": "timestamp with time zone"}
+    assert {row["attname"]: row["type"] for row in types} == {
+        name: names.get(type_name, type_name) for name, type_name in TYPES.items()
+    }
+
+
+async def test_events_in_any_order_with_bad_ones_among_them_are_stored_as_they_are(pool: Pool) -> None:
+    events = [make_event(user_id=f"user-{number}", streamed=number % 3 == 0) for number in range(250)]
+    for number in (3, 77, 78, 249):
+        events[number].outcome = "lost"
+    random.Random(3).shuffle(events)
+    expected = {row.request_id: row for event in events if isinstance(row := validate(event), EventRow)}
+    assert await fates(pool, *events) == [
+        Fate.REJECTED if event.outcome == "lost" else Fate.STORED for event in events
+    ]
+    stored = await pool.fetch("SELECT * FROM billing_event")
+    assert {row["request_id"]: dict(row) for row in stored} == {
+        request_id: row.stored(NOW) | {"summed_as_other": False} for request_id, row in expected.items()
+    }
 
 
 async def test_a_part_says_of_which_event_it_is_one(pool: Pool) -> None:

@@ -1,4 +1,4 @@
-"""An event is a row exactly if it keeps every rule, however the rules are looked at."""
+"""An event is a row exactly if it keeps every rule, however the rules are looked at: alone or in columns."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from rater_service.events.columns import EventColumns, check, columns_of, read_columns
 from rater_service.events.validation import (
     COUNTS,
     IDS,
@@ -171,3 +172,28 @@ def test_an_event_is_a_row_with_its_values_exactly_if_it_keeps_all_rules(event: 
     else:
         assert isinstance(checked, InvalidEvent)
         assert checked.reason
+
+
+@settings(max_examples=300)
+@given(st.lists(events(), min_size=1, max_size=5))
+def test_events_are_columns_exactly_if_each_is_a_row_and_hold_the_same(sent: list[MeteringEvent]) -> None:
+    rows = [row for event in sent if isinstance(row := validate(event), EventRow)]
+    columns = read_columns(sent)
+    assert (columns is not None) == (len(rows) == len(sent))
+    if columns is not None:
+        assert as_lists(columns) == as_lists(columns_of(rows))
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(events(), st.integers(1, 20)), max_size=8))
+def test_a_batch_is_checked_as_its_events_are_one_by_one(runs: list[tuple[MeteringEvent, int]]) -> None:
+    sent = [event for event, count in runs for _ in range(count)]
+    checked = [validate(event) for event in sent]
+    columns, invalid = check(sent)
+    assert invalid == {place: one for place, one in enumerate(checked) if isinstance(one, InvalidEvent)}
+    assert as_lists(columns) == as_lists(columns_of([one for one in checked if isinstance(one, EventRow)]))
+
+
+def as_lists(columns: EventColumns) -> dict[str, list[object]]:
+    assert {len(column) for column in columns.by_name.values()} == {columns.count}
+    return {name: list(column) for name, column in columns.by_name.items()}

@@ -7,6 +7,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from rater_service.events.columns import columns_of, read_columns
 from rater_service.events.validation import IDS, EventRow, InvalidEvent, validate
 from rater_service.wire_time import to_timestamp
 from tests.harness.identity_examples import EXAMPLES
@@ -24,13 +25,23 @@ COUNTS = ("prompt_tokens", "completion_tokens", *PARTS)
 
 def reasons(**fields: object) -> list[str]:
     """What is wrong with an event, one text per fault."""
-    checked = validate(make_event(**fields))
+    checked = checked_twice(make_event(**fields))
     return checked.reason.split("; ") if isinstance(checked, InvalidEvent) else []
 
 
 def row(**fields: object) -> EventRow:
-    checked = validate(make_event(**fields))
+    checked = checked_twice(make_event(**fields))
     assert isinstance(checked, EventRow), checked
+    return checked
+
+
+def checked_twice(event: MeteringEvent) -> EventRow | InvalidEvent:
+    """An event that is looked at alone, and in columns, which have to agree."""
+    checked = validate(event)
+    columns = read_columns([event])
+    assert (columns is not None) == isinstance(checked, EventRow)
+    if columns is not None and isinstance(checked, EventRow):
+        assert {name: [*column] for name, column in columns.by_name.items()} == columns_of([checked]).by_name
     return checked
 
 
@@ -106,7 +117,7 @@ def test_every_bad_field_is_named_at_once() -> None:
 
 
 def test_an_empty_message_is_refused_with_all_that_is_missing() -> None:
-    checked = validate(MeteringEvent())
+    checked = checked_twice(MeteringEvent())
     assert isinstance(checked, InvalidEvent)
     assert [fault.partition(":")[0] for fault in checked.reason.split("; ")] == [
         "request_id",
@@ -117,7 +128,7 @@ def test_an_empty_message_is_refused_with_all_that_is_missing() -> None:
 
 def test_an_event_needs_no_more_than_an_id_an_outcome_and_a_time() -> None:
     least = MeteringEvent(request_id=str(UUID(int=1)), outcome="aborted", event_time=to_timestamp(HOUR))
-    checked = validate(least)
+    checked = checked_twice(least)
     assert isinstance(checked, EventRow)
     assert [name for name, value in checked._asdict().items() if value is not None] == [
         "request_id",

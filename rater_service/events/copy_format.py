@@ -1,0 +1,99 @@
+"""Events in the binary format of PostgreSQL's COPY, column by column.
+
+asyncpg writes a row at a time and a value at a time, and sends nothing until half a megabyte is there. Here
+loops in C write a column at a time, what repeats is written once, and the first rows are sent while the next
+ones are written: the server stores them meanwhile.
+
+The format: https://www.postgresql.org/docs/current/sql-copy.html ("Binary Format"). A value is its length in
+bytes and these bytes, all numbers big-endian; -1 stands for NULL.
+"""
+
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import repeat
+from struct import Struct
+from typing import Any
+
+from rater_service.events.columns import FLAGS, TEXTS, EventColumns, Value
+from rater_service.events.validation import EventRow
+from rater_service.wire_time import EPOCH
+
+COLUMNS = (*EventRow._fields, "stored_at", "summed_as_other")
+"""The columns of `billing_event`, in the order in which they are written."""
+
+TYPES: Mapping[str, str] = {
+    **dict.fromkeys(COLUMNS, "bigint"),
+    **dict.fromkeys(TEXTS, "text"),
+    **dict.fromkeys((*FLAGS, "summed_as_other"), "boolean"),
+    **dict.fromkeys(("request_id", "part_of"), "uuid"),
+    **dict.fromkeys(("status_code", "part_count"), "smallint"),
+    **dict.fromkeys(("event_time", "start_time", "first_byte_time", "stored_at"), "timestamptz"),
+}
+"""The type that each of them has in the database."""
+
+# Some 50 KB: the first are sent soon, and none is small for the network.
+_ROWS_OF_A_PIECE = 100
+
+_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_END = b"\xff\xff"
+_FIELD_COUNT = len(COLUMNS).to_bytes(2)
+_NULL = b"\xff\xff\xff\xff"
+_LENGTH = Struct(">i").pack
+_BIGINT = Struct(">iq").pack
+_SMALLINT = Struct(">ih").pack
+_FALSE, _TRUE = b"\0\0\0\x01\0", b"\0\0\0\x01\x01"
+_UUID_LENGTH = b"\0\0\0\x10"
+# PostgreSQL counts from the year 2000.
+_MICROSECOND = timedelta(microseconds=1)
+_ITS_EPOCH = (datetime(2000, 1, 1, tzinfo=UTC) - EPOCH) // _MICROSECOND
+
+
+def pieces(
+    events: EventColumns, places: Sequence[int], stored_at: datetime, others: Container[int]
+) -> Iterator[bytes]:
+    """Write the events at these places, in their order, as what COPY takes; piece by piece, each when it is
+    asked for.
+
+    stored_at: UTC-aware; others: the places of those that are summed as events of other models.
+    """
+    yield _HEADER
+    texts = _Texts()
+    stored = _BIGINT(8, (stored_at - EPOCH) // _MICROSECOND - _ITS_EPOCH)
+    for start in range(0, len(places), _ROWS_OF_A_PIECE):
+        some = places[start : start + _ROWS_OF_A_PIECE]
+        columns = [
+            _write(name, [events.by_name[name][place] for place in some], texts) for name in EventRow._fields
+        ]
+        summed_as_other = [_TRUE if place in others else _FALSE for place in some]
+        yield b"".join(map(b"".join, zip(repeat(_FIELD_COUNT), *columns, repeat(stored), summed_as_other)))
+    yield _END
+
+
+def _taken(column: Sequence[Value], places: Sequence[int]) -> Sequence[Value]:
+    if isinstance(places, range):
+        return column[places.start : places.stop]
+    return [column[place] for place in places]
+
+
+class _Texts(dict[str, bytes]):
+    """Texts as they are written, each once: most are the same in many events."""
+
+    def __missing__(self, text: str) -> bytes:
+        encoded = text.encode()
+        self[text] = written = _LENGTH(len(encoded)) + encoded if encoded else _NULL
+        return written
+
+
+def _write(name: str, values: Sequence[Any], texts: _Texts) -> Iterable[bytes]:
+    match TYPES[name]:
+        case "text":
+            return map(texts.__getitem__, values)
+        case "bigint":
+            return [_NULL if value is None else _BIGINT(8, value) for value in values]
+        case "timestamptz":
+            return [_NULL if value is None else _BIGINT(8, value - _ITS_EPOCH) for value in values]
+        case "boolean":
+            return [_TRUE if value else _FALSE for value in values]
+        case "smallint":
+            return [_NULL if value is None else _SMALLINT(2, value) for value in values]
+    return [_NULL if value is None else _UUID_LENGTH + value for value in values]
