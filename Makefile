@@ -10,7 +10,7 @@ WITNESSES := .venv-witnesses
 WITNESSES_STAMP := $(WITNESSES)/.installed
 FOCUS_STAMP := $(FOCUS)/.installed
 
-.PHONY: help demo check check-tests test test-engine test-focus test-scale test-witnesses bench bench-quick chaos insides \
+.PHONY: help demo check check-tests test test-clients test-engine test-focus test-scale test-witnesses bench bench-quick chaos insides \
 	insides-diff lint format proto lock clean
 
 help: ## list the targets
@@ -70,6 +70,9 @@ $(FOCUS_STAMP): tests/focus/requirements.txt | $(STAMP)
 
 test-focus: $(STAMP) $(FOCUS_STAMP) ## validate exports in the format FOCUS with its official validator
 	@exec $(BIN)/python -m pytest -m focus tests/focus $(ARGS)
+
+test-clients: $(STAMP) ## run the examples of docs/calling.md in Node and Go, as far as they are installed
+	@exec $(BIN)/python -m pytest -m clients tests/clients $(ARGS)
 
 test-scale: $(STAMP) ## test what many events do to a database: a migration of a million of them while more are stored
 	@exec $(BIN)/python -m pytest -m scale tests/scale $(ARGS)

@@ -9,7 +9,10 @@ import pytest
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("folder", ["addon/phoebe_addon", "rater_service", "conformance/phoebe_conformance"])
+@pytest.mark.parametrize(
+    "folder",
+    ["addon/phoebe_addon", "client/phoebe_client", "rater_service", "conformance/phoebe_conformance"],
+)
 @pytest.mark.parametrize("spelling", ["create_task", "ensure_future"])
 def test_a_bare_task_fails_the_lint(folder: str, spelling: str) -> None:
     code = f'"""Doc."""\n\nimport asyncio\n\nkept = asyncio.{spelling}(asyncio.sleep(1))\n'
