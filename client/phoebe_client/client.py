@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Self, Unpack
+from typing import Any, Self, Unpack
 
 import grpc
+from google.protobuf.message import Message
 
 from phoebe_client import requests
 from phoebe_client.connection import CHANNEL_OPTIONS, Connection, ConnectionOptions
 from phoebe_client.errors import error_of
+from phoebe_client.events import EventBill, StoredEvent
 from phoebe_client.messages import read
-from phoebe_client.results import Audit, Price, RatedUsage, RateMode, Run
+from phoebe_client.requests import EventFilters
+from phoebe_client.results import Audit, KeptRun, Price, RatedUsage, RateMode, Run
 from phoebe_proto.v1 import rating_pb2_grpc
 
 
@@ -91,13 +94,34 @@ class Client:
         the way. None: no bound. timeout_s: for each page.
         """
         request = requests.rated_usage(window_start, window_end, auth_id, resource_id)
-        while True:
-            page = self._call(self._service.ListRatedUsage, request, timeout_s)
-            for message in page.rated_usage:
-                yield read(RatedUsage, message)
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
+        for message in self._rows(self._service.ListRatedUsage, request, "rated_usage", timeout_s):
+            yield read(RatedUsage, message)
+
+    def get_event(self, request_id: str, *, timeout_s: float = requests.QUOTE_TIMEOUT_S) -> EventBill:
+        """Lead from a request's id to its money. Raises NoSuchEventError."""
+        request = requests.get_event(request_id)
+        return read(EventBill, self._call(self._service.GetEvent, request, timeout_s))
+
+    def list_events(
+        self,
+        window_start: datetime,
+        window_end: datetime,
+        *,
+        timeout_s: float = requests.PAGE_TIMEOUT_S,
+        **filters: Unpack[EventFilters],
+    ) -> Iterator[StoredEvent]:
+        """Go through the events of at most a day that fit. timeout_s: for each page."""
+        request = requests.list_events(window_start, window_end, filters)
+        for message in self._rows(self._service.ListEvents, request, "events", timeout_s):
+            yield read(StoredEvent, message)
+
+    def list_runs(
+        self, *, no_dry_runs: bool = False, timeout_s: float = requests.PAGE_TIMEOUT_S
+    ) -> Iterator[KeptRun]:
+        """Go through the runs, the last one first. timeout_s: for each page."""
+        request = requests.list_runs(no_dry_runs=no_dry_runs)
+        for message in self._rows(self._service.ListRuns, request, "runs", timeout_s):
+            yield read(KeptRun, message)
 
     def audit(
         self,
@@ -110,6 +134,17 @@ class Client:
         """Prove that what was admitted was stored and what was stored was billed; None: over all there is."""
         request = requests.audit(window_start, window_end, producer_id)
         return read(Audit, self._call(self._service.Audit, request, timeout_s))
+
+    def _rows(
+        self, method: Callable[..., Any], request: Any, name: str, timeout_s: float
+    ) -> Iterator[Message]:
+        """Go through the rows of all pages, which are in the field of this name."""
+        while True:
+            page = self._call(method, request, timeout_s)
+            yield from getattr(page, name)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
 
     def _call[Request, Response](
         self, method: Callable[..., Response], request: Request, timeout_s: float

@@ -47,6 +47,10 @@ class NoPriceError(PhoebeError):
     """The model has no price at that moment: reason NO_PRICE, FINE_TUNE_WITHOUT_BASE or BASE_NOT_PRICED."""
 
 
+class NoSuchEventError(PhoebeError):
+    """No event with this id is stored: it may have been pruned, or wait in the spool of a producer."""
+
+
 class NoPriceBookError(PhoebeError):
     """No price file was ever loaded into the rater."""
 
@@ -76,6 +80,7 @@ _BY_REASON: Mapping[str, type[PhoebeError]] = {
     "FINE_TUNE_WITHOUT_BASE": NoPriceError,
     "BASE_NOT_PRICED": NoPriceError,
     "NO_PRICE_BOOK": NoPriceBookError,
+    "NO_SUCH_EVENT": NoSuchEventError,
     "OPERATOR_NEEDED": OperatorNeededError,
     "DATABASE_RIGHT_MISSING": OperatorNeededError,
 }

@@ -48,8 +48,9 @@ def _reader(wanted: Any) -> Callable[[Message, str], object]:
 
 
 def _is_there(message: Message, name: str) -> bool:
-    value = getattr(message, name)
-    return message.HasField(name) if isinstance(value, Message) else value != ""
+    if message.DESCRIPTOR.fields_by_name[name].has_presence:
+        return message.HasField(name)
+    return bool(getattr(message, name) != "")
 
 
 def _converter(wanted: Any) -> Callable[[Any], object]:

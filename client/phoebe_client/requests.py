@@ -5,6 +5,7 @@ which field breaks which rule.
 """
 
 from datetime import datetime
+from typing import TypedDict
 
 from phoebe_client.messages import timestamp
 from phoebe_client.results import RateMode
@@ -15,6 +16,17 @@ PAGE_SIZE = 1_000
 QUOTE_TIMEOUT_S = 5.0
 PAGE_TIMEOUT_S = 30.0
 RUN_TIMEOUT_S = 3_600.0
+
+
+class EventFilters(TypedDict, total=False):
+    """Which events are wanted: only those with these words. None: all."""
+
+    auth_id: str | None
+    user_id: str | None
+    group_id: str | None
+    resource_id: str | None
+    model_id: str | None
+    client_request_id: str | None
 
 
 def rate_window(
@@ -61,6 +73,31 @@ def rated_usage(
         resource_id=resource_id or "",
         page_size=PAGE_SIZE,
     )
+
+
+def get_event(request_id: str) -> pb.GetEventRequest:
+    """Make the request for one event."""
+    return pb.GetEventRequest(request_id=request_id)
+
+
+def list_events(window_start: datetime, window_end: datetime, filters: EventFilters) -> pb.ListEventsRequest:
+    """Make the request for the first page of events. filters: by the names of the request's fields."""
+    return pb.ListEventsRequest(
+        window_start=timestamp("window_start", window_start),
+        window_end=timestamp("window_end", window_end),
+        page_size=PAGE_SIZE,
+        auth_id=filters.get("auth_id") or "",
+        user_id=filters.get("user_id") or "",
+        group_id=filters.get("group_id") or "",
+        resource_id=filters.get("resource_id") or "",
+        model_id=filters.get("model_id") or "",
+        client_request_id=filters.get("client_request_id") or "",
+    )
+
+
+def list_runs(*, no_dry_runs: bool) -> pb.ListRunsRequest:
+    """Make the request for the first page of runs."""
+    return pb.ListRunsRequest(page_size=PAGE_SIZE, no_dry_runs=no_dry_runs)
 
 
 def audit(

@@ -9,26 +9,32 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import IntEnum
+from typing import Self
 
 
-class RateMode(IntEnum):
+class Word(IntEnum):
+    """A word of the contract. What a service says that is newer than this client becomes UNKNOWN."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self:
+        return cls(0)
+
+
+class RateMode(Word):
     """Why a run was started; ROUTINE: over recent hours, as a scheduler does."""
 
+    UNKNOWN = 0
     ROUTINE = 1
     BACKFILL = 2
 
 
-class PriceSource(IntEnum):
-    """Where a price comes from. UNKNOWN: the service is newer than this client."""
+class PriceSource(Word):
+    """Where a price comes from."""
 
     UNKNOWN = 0
     BASE_MODEL = 1
     OWN_RATE = 2
     DERIVED = 3
-
-    @classmethod
-    def _missing_(cls, value: object) -> "PriceSource":
-        return cls.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,17 @@ class Run:
     unbilled_output_bytes: int
     unbilled_output_by_auth: tuple[UnbilledOutput, ...]
     unbilled_output_auth_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRun:
+    """A run as it is kept: what it was asked, and what it answered but for what is not kept there."""
+
+    mode: RateMode
+    dry_run: bool
+    reprice: bool
+    started_at: datetime
+    answer: Run
 
 
 @dataclass(frozen=True, slots=True)

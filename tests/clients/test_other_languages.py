@@ -15,7 +15,7 @@ from tests.harness.rater import Rater
 
 pytestmark = [pytest.mark.clients, pytest.mark.one_postgres]
 
-# Where distributions keep the sources of Go's libraries (Debian: golang-google-grpc-dev, golang-google-protobuf-dev).
+# Where distributions keep the sources of Go's libraries.
 GO_PATH = Path("/usr/share/gocode")
 NODE_LIBRARIES = ("@grpc/grpc-js@1.14.7", "@grpc/proto-loader@0.8.1")
 SAYS = "would cost 0.001000000 USD\n"
@@ -73,7 +73,7 @@ def go_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "src").mkdir()
     subprocess.run(
         ["protoc", "-I", "proto", f"--go_out={folder / 'src'}", f"--go-grpc_out={folder / 'src'}",
-         "proto/phoebe/v1/rating.proto"], cwd=PROJECT, check=True
+         "proto/phoebe/v1/metering.proto", "proto/phoebe/v1/rating.proto"], cwd=PROJECT, check=True
     )  # fmt: skip
     return folder
 

@@ -7,8 +7,9 @@ from decimal import Decimal
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from phoebe_client import messages, results
+from phoebe_client import events, messages, results
 from phoebe_client.results import Audit, Price, PriceSource, RatedUsage, RateMode, Run
+from phoebe_proto.v1 import metering_pb2
 from phoebe_proto.v1 import rating_pb2 as pb
 
 AT = datetime(2026, 11, 29, 10, tzinfo=UTC)
@@ -25,6 +26,13 @@ KINDS = {
     results.AuditDifference: pb.AuditDifference,
     results.AuditDifferenceCount: pb.AuditDifferenceCount,
     Audit: pb.AuditResponse,
+    results.KeptRun: pb.Run,
+    events.Event: metering_pb2.MeteringEvent,
+    events.StoredEvent: pb.StoredEvent,
+    events.Charge: pb.Charge,
+    events.PriceLine: pb.PriceLine,
+    events.EventPrice: pb.EventPrice,
+    events.EventBill: pb.GetEventResponse,
 }
 
 
@@ -35,13 +43,18 @@ def test_a_result_has_every_field_of_its_message(kind: type, message: type) -> N
 
 
 def test_every_result_is_one_of_these() -> None:
-    assert {each for each in vars(results).values() if dataclasses.is_dataclass(each)} == KINDS.keys()
+    named = {**vars(results), **vars(events)}.values()
+    assert {each for each in named if dataclasses.is_dataclass(each)} == KINDS.keys()
 
 
-@pytest.mark.parametrize(("here", "wire"), [(RateMode, pb.RateMode), (PriceSource, pb.PriceSource)], ids=str)
-def test_the_words_are_those_of_the_wire(here: type[RateMode | PriceSource], wire: object) -> None:
+@pytest.mark.parametrize(
+    ("here", "wire"),
+    [(RateMode, pb.RateMode), (PriceSource, pb.PriceSource), (events.EventStanding, pb.EventStanding)],
+    ids=str,
+)
+def test_the_words_are_those_of_the_wire(here: type[results.Word], wire: object) -> None:
     numbers = {value.number for value in wire.DESCRIPTOR.values}  # type: ignore[attr-defined]
-    assert {int(each) for each in here} | {0} == numbers
+    assert {int(each) for each in here} == numbers
 
 
 def test_a_price_source_of_a_later_service_is_unknown() -> None:

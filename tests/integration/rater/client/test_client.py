@@ -14,11 +14,14 @@ import pytest
 from phoebe_client import (
     AsyncClient,
     Client,
+    EventStanding,
     InvalidRequestError,
     NoPriceBookError,
     NoPriceError,
+    NoSuchEventError,
     NotAllowedError,
     PriceSource,
+    RateMode,
     Run,
     UnavailableError,
 )
@@ -60,12 +63,13 @@ class calling:  # noqa: N801 - a context manager
 
     async def call(self, name: str, *arguments: Any, **named: Any) -> Any:
         method = getattr(self.client, name)
+        many = name in {"rated_usage", "list_events", "list_runs"}
         if isinstance(self.client, Client):
-            if name == "rated_usage":
+            if many:
                 return await asyncio.to_thread(lambda: list(method(*arguments, **named)))
             return await asyncio.to_thread(method, *arguments, **named)
-        if name == "rated_usage":
-            return [rollup async for rollup in method(*arguments, **named)]
+        if many:
+            return [row async for row in method(*arguments, **named)]
         return await method(*arguments, **named)
 
 
@@ -107,6 +111,35 @@ async def test_rollups_come_over_several_pages(
     await client("rate_window", HOUR, HOUR + ONE_HOUR)
     monkeypatch.setattr(client_requests, "PAGE_SIZE", 2)
     assert [rollup.auth_id for rollup in await client("rated_usage")] == names
+
+
+async def test_a_request_leads_to_its_money(client: Call, ledger: Ledger) -> None:
+    event, free = make_event(user_id="u-1"), make_event(usage_found=False, outcome="aborted")
+    await ledger.store(event, free)
+    run = await client("rate_window", HOUR, HOUR + ONE_HOUR)
+    bill = await client("get_event", event.request_id)
+    assert (bill.standing, bill.amount, bill.run) == (EventStanding.BILLED, run.total_cost, run.run_id)
+    assert sum(charge.amount for charge in bill.charges) == bill.amount
+    assert (bill.event.event.user_id, bill.event.event.reasoning_tokens) == ("u-1", None)
+    assert (await client("get_event", free.request_id)).standing is EventStanding.FREE
+    with pytest.raises(NoSuchEventError):
+        await client("get_event", "00000000-0000-7000-8000-000000000000")
+
+
+async def test_events_and_runs_come_over_several_pages(
+    client: Call, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_requests, "PAGE_SIZE", 2)
+    events = [make_event(user_id="u-1") for _ in range(5)]
+    await ledger.store(*events, make_event(user_id="u-2"))
+    found = await client("list_events", HOUR, HOUR + ONE_HOUR, user_id="u-1", group_id=None)
+    assert [row.event.request_id for row in found] == [event.request_id for event in events]
+    for dry_run in (False, True, False, False):
+        await client("rate_window", HOUR, HOUR + ONE_HOUR, dry_run=dry_run)
+    runs = await client("list_runs", no_dry_runs=True)
+    assert [(row.answer.run_id, row.mode) for row in runs] == [
+        (number, RateMode.ROUTINE) for number in (4, 3, 1)
+    ]
 
 
 @pytest.mark.usefixtures("ledger")
