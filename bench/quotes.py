@@ -41,7 +41,8 @@ def result_of(asked: Sequence[Asked]) -> Result:
     note = (
         f"higher is better; {len(asked)} rounds of {ROUND_TURNS * TURN_CALLS} calls to each side, "
         f"{CONCURRENCY} at once over one connection; {BOOKS} price books are kept, each of which was in "
-        "force for an hour; each quote is of a fine-tune, with its cost, by what is loaded at that moment"
+        "force for an hour; each quote is of a fine-tune, with its cost, by what was loaded until a tenth of "
+        "a second before"
     )
     return Result(NAMES[0], ratio_of(rates), REFERENCE, "calls/s", note)
 

@@ -38,6 +38,10 @@ class Quote:
     effective_until: datetime | None
 
 
+# Quotes that are remembered. Whoever asks can name what they like; each takes some hundred bytes.
+REMEMBERED_MAX = 10_000
+
+
 class PriceHistory:
     """Which book prices what when.
 
@@ -49,6 +53,8 @@ class PriceHistory:
         self._entries = in_turn(entries)
         self._starts = tuple(entry.start for entry in self._entries)
         self._since = since
+        # By the place of the book in force: who asks for the same again gets the same object.
+        self._remembered: dict[tuple[int, str, str | None], Quote | NoPrice] = {}
 
     def __bool__(self) -> bool:
         """Say whether there is any book."""
@@ -63,6 +69,15 @@ class PriceHistory:
         if self._since is not None and at < self._since:
             raise ValueError(f"{at} is before {self._since}, from which on this history can tell")
         in_force = max(bisect_right(self._starts, at) - 1, 0)
+        key = (in_force, model_id, base_model)
+        found = self._remembered.get(key)
+        if found is None:
+            if len(self._remembered) >= REMEMBERED_MAX:
+                self._remembered.clear()
+            found = self._remembered[key] = self._find(in_force, model_id, base_model)
+        return found
+
+    def _find(self, in_force: int, model_id: str, base_model: str | None) -> Quote | NoPrice:
         missing = NoPrice(NoPriceReason.NO_PRICE)
         for index in range(in_force, len(self._entries)):
             price = resolve(self._entries[index].book, model_id, base_model)

@@ -1,8 +1,9 @@
 """The price history for many who ask at once: they share a look at the loadings that are kept.
 
 A look serves whoever asks while it is under way or within FRESH_S, so that thousands of quotes a second cost
-the database some hundred looks. One that finds loadings as they were costs the same however many books are
-kept. What this process itself loads or withdraws is seen by whoever asks afterwards.
+the database some ten looks, and few who ask wait for one. A look that finds loadings as they were costs the
+same however many books are kept. What this process itself loads or withdraws is seen by whoever asks
+afterwards.
 """
 
 import asyncio
@@ -20,8 +21,9 @@ from rater_service.prices.history import PriceHistory
 from rater_service.prices.store import load_history
 from rater_service.statements import bound
 
-# Whoever asks may hear what was loaded so long ago, by another process.
-FRESH_S = 0.01
+# Whoever asks may miss what another process has loaded within this time. Nearly all of it is in force from
+# the next hour at the earliest.
+FRESH_S = 0.1
 
 type Clock = Callable[[], datetime]
 

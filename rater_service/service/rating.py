@@ -3,6 +3,7 @@
 import asyncio
 import re
 from datetime import UTC, datetime
+from typing import Literal
 from uuid import UUID
 
 import asyncpg
@@ -21,13 +22,13 @@ from rater_service.database.database import Pool
 from rater_service.errors import NoPriceBookError
 from rater_service.events.validation import TEXT_LENGTH_MAX, UUID_FORM
 from rater_service.hours import InvalidWindow
-from rater_service.money import TOKENS_MAX, TokenCounts, cost, decimal_text
-from rater_service.prices.history import Quote
+from rater_service.money import TOKENS_MAX, TokenCounts, decimal_text
 from rater_service.prices.resolution import NoPrice
 from rater_service.prices.shared_history import SharedHistory
 from rater_service.service.audit_response import audit_request, audit_response
 from rater_service.service.call_guard import caller_name
 from rater_service.service.event_response import account_message, event_message, run_message
+from rater_service.service.quote_response import QuoteResponses
 from rater_service.service.rating_queue import RatingQueue
 from rater_service.service.rating_response import rate_request, rate_response
 from rater_service.service.rpc_errors import RpcError, answering_errors, invalid
@@ -35,16 +36,24 @@ from rater_service.wire_time import to_datetime, to_timestamp
 
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1000
+_COUNTS: tuple[Literal["prompt_tokens", "cached_tokens", "completion_tokens"], ...] = (
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+)
 _RUN_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class RatingService(RatingServiceServicer):
-    """Answers with what the modules behind it compute. Its only state is a lock: one audit at a time."""
+    """Answers with what the modules behind it compute. Its only state is a lock, for one audit at a time, and
+    what need not be computed again.
+    """
 
     def __init__(self, pool: Pool, runs: RatingQueue) -> None:
         self._pool = pool
         self._runs = runs
         self._prices = SharedHistory(pool)
+        self._responses = QuoteResponses()
         # An audit reads everything; several at once would only take longer, and keep others from the disk.
         self._one_audit = asyncio.Lock()
 
@@ -79,7 +88,7 @@ class RatingService(RatingServiceServicer):
         quote = history.resolve(request.model_id, request.base_model or None, at)
         if isinstance(quote, NoPrice):
             raise RpcError(grpc.StatusCode.NOT_FOUND, quote.reason, quote.reason.explain(request.model_id))
-        return _quote_response(quote, counts)
+        return self._responses.of(quote, counts)
 
     @answering_errors
     async def ListRatedUsage(  # noqa: N802 - the name in the contract
@@ -212,40 +221,11 @@ def _bound(wire: Timestamp, field: str) -> datetime:
 
 
 def _token_counts(request: pb.ResolvePriceRequest) -> TokenCounts | None:
-    given = {
-        "prompt_tokens": request.HasField("prompt_tokens"),
-        "cached_tokens": request.HasField("cached_tokens"),
-        "completion_tokens": request.HasField("completion_tokens"),
-    }
-    for field in given:
-        if not 0 <= getattr(request, field) <= TOKENS_MAX:
+    counts = (request.prompt_tokens, request.cached_tokens, request.completion_tokens)
+    for field, count in zip(_COUNTS, counts, strict=True):
+        if not 0 <= count <= TOKENS_MAX:
             raise invalid(field, "must be 0 to 2^53")
-    if not any(given.values()):
-        return None
-    return TokenCounts(request.prompt_tokens, request.cached_tokens, request.completion_tokens)
-
-
-def _quote_response(quote: Quote, counts: TokenCounts | None) -> pb.ResolvePriceResponse:
-    price = quote.price
-    return pb.ResolvePriceResponse(
-        prompt_rate=decimal_text(price.billed.prompt),
-        cached_rate=decimal_text(price.billed.cached),
-        completion_rate=decimal_text(price.billed.completion),
-        source=pb.PriceSource.Value(f"PRICE_SOURCE_{price.source}"),
-        derived_from=price.derived_from or "",
-        price_book=quote.book.content_hash,
-        effective_from=_optional_timestamp(quote.effective_from),
-        effective_until=_optional_timestamp(quote.effective_until),
-        cost="" if counts is None else decimal_text(cost(counts, price.billed)),
-        exact_prompt_rate=decimal_text(price.exact.prompt),
-        exact_cached_rate=decimal_text(price.exact.cached),
-        exact_completion_rate=decimal_text(price.exact.completion),
-        premium=price.premium.describe() if price.premium else "",
-    )
-
-
-def _optional_timestamp(moment: datetime | None) -> Timestamp | None:
-    return None if moment is None else to_timestamp(moment)
+    return TokenCounts(*counts) if any(counts) or any(map(request.HasField, _COUNTS)) else None
 
 
 def _filter(request: pb.ListRatedUsageRequest) -> RatedUsageFilter:

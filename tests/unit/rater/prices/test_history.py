@@ -108,3 +108,17 @@ def test_a_history_from_a_moment_on_tells_nothing_of_earlier_ones() -> None:
     assert quoted(history, "a", NOON) == quoted(HISTORY, "a", NOON)
     with pytest.raises(ValueError, match="before"):
         history.resolve("a", None, NOON - SECOND)
+
+
+def test_who_asks_again_gets_the_same_quote_until_too_many_are_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rater_service.prices.history.REMEMBERED_MAX", 3)
+    history = PriceHistory([FIRST, SECOND_BOOK])
+    first = quoted(history, "a", NOON)
+    assert quoted(history, "a", NOON + HOUR) is first
+    assert quoted(history, "a", NOON - HOUR) is not first
+    missing = history.resolve("b ", None, NOON)
+    assert history.resolve("b ", None, NOON) is missing
+    assert history.resolve("b ", "a", NOON) == missing
+    assert quoted(history, "a", NOON) == first
