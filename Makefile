@@ -7,11 +7,13 @@ ENGINE := .venv-engine
 ENGINE_STAMP := $(ENGINE)/.installed
 FOCUS := .venv-focus
 WITNESSES := .venv-witnesses
+DEPLOY := .venv-deploy
+DEPLOY_STAMP := $(DEPLOY)/.installed
 WITNESSES_STAMP := $(WITNESSES)/.installed
 FOCUS_STAMP := $(FOCUS)/.installed
 
-.PHONY: help demo check check-tests test test-clients test-engine test-focus test-scale test-witnesses bench bench-quick chaos insides \
-	insides-diff lint format proto lock clean
+.PHONY: help demo check check-tests test test-clients test-engine test-focus test-scale test-witnesses test-deploy manifests \
+	images pin-base bench bench-quick chaos insides insides-diff lint format proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -53,6 +55,25 @@ $(WITNESSES_STAMP): requirements/witnesses.txt | $(STAMP)
 
 test-witnesses: $(STAMP) $(WITNESSES_STAMP) ## test what reaches engines on other HTTP servers: httptools, aiohttp, Node, cpp-httplib
 	@WITNESSES=$(CURDIR)/$(WITNESSES) exec $(BIN)/python -m pytest tests/e2e/test_witnesses.py $(ARGS)
+
+$(DEPLOY_STAMP): requirements/deploy.txt | $(STAMP)
+	@echo "Installing requirements/deploy.txt into $(DEPLOY)" >&2
+	@$(BIN)/python -m venv --clear --without-pip $(DEPLOY)
+	@$(BIN)/python -m pip --python $(DEPLOY)/bin/python --disable-pip-version-check install --quiet \
+		--no-deps --require-hashes -r $<
+	@touch $@
+
+test-deploy: $(STAMP) $(DEPLOY_STAMP) ## test what is deployed: images, chart, manifests, compose, units, the edge
+	@exec $(BIN)/python -m pytest -m deploy tests/deploy $(ARGS)
+
+manifests: $(STAMP) $(DEPLOY_STAMP) ## render the chart into deploy/manifests
+	@$(DEPLOY)/bin/python scripts/render-chart
+
+images: ## build both images, and lists of what is in them; DOCKER=podman for another engine
+	@sh scripts/images
+
+pin-base: ## write the digest of the images' base into both Dockerfiles; needs docker and an image registry
+	@sh scripts/pin-base
 
 lint: $(STAMP) ## formatting, lint, types, import directions, wire contract
 	$(BIN)/ruff format --check .
@@ -103,4 +124,4 @@ lock: $(STAMP) ## pin the newest allowed versions (LOCK_ARGS=--upgrade) in requi
 	@sh scripts/lock $(LOCK_ARGS)
 
 clean: ## remove everything that was made in this folder
-	rm -rf .venv $(ENGINE) $(FOCUS) $(WITNESSES) .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist *.egg-info
+	rm -rf .venv $(ENGINE) $(FOCUS) $(WITNESSES) $(DEPLOY) .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist *.egg-info

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -11,14 +12,9 @@ import pytest
 from tests.harness.build_context import copy_context
 
 PROJECT = Path(__file__).parents[3]
+SETUPTOOLS = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]
 # Where each package stands in the tree.
-PACKAGES = {
-    "phoebe_addon": "addon/phoebe_addon",
-    "phoebe_conformance": "conformance/phoebe_conformance",
-    "phoebe_proto": "proto/phoebe_proto",
-    "rater_service/migrations": "migrations",
-    "rater_service": "rater_service",
-}
+PACKAGES = {name.replace(".", "/"): folder for name, folder in SETUPTOOLS["package-dir"].items()}
 
 
 @pytest.fixture(scope="module")
@@ -60,5 +56,5 @@ def test_it_has_no_other_package_and_none_called_phoebe(wheel: zipfile.ZipFile) 
     tops = {name.partition("/")[0] for name in wheel.namelist()}
 
     assert {top for top in tops if not top.endswith(".dist-info")} == {
-        *("phoebe_addon", "phoebe_conformance", "phoebe_proto", "rater_service"),
+        name.partition("/")[0] for name in PACKAGES
     }

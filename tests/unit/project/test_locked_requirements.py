@@ -9,8 +9,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[3]
 FILES = sorted((ROOT / "requirements").glob("*.txt"))
-# The engine of the tests and its witnesses have environments of their own.
-OTHERS = {ROOT / "requirements" / "engine.txt", ROOT / "requirements" / "witnesses.txt"}
+# The engine of the tests, its witnesses and tools have environments of their own.
+OTHERS = {ROOT / "requirements" / f"{name}.txt" for name in ("deploy", "engine", "sbom", "witnesses")}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 BASE = PROJECT["project"]["dependencies"]
 EXTRAS = PROJECT["project"]["optional-dependencies"]
@@ -21,7 +21,7 @@ EVERYTHING = [
 ]
 NEEDED = {
     "addon.txt": [*BASE, *EXTRAS["addon"]],
-    "rater.txt": [*BASE, *EXTRAS["rater"]],
+    "rater.txt": [*BASE, *EXTRAS["rater"], *EXTRAS["conformance"], *EXTRAS["export"]],
     "rater-embedded.txt": [*BASE, *EXTRAS["rater"], *EXTRAS["embedded"]],
     "dev.txt": EVERYTHING,
 }
