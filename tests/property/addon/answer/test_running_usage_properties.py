@@ -154,9 +154,9 @@ TEXTS = (
     *('"a\\"},"usage":{"prompt_tokens":5}}', '"\n\ndata: x"', '"\r\r"', '"\u2028"', f'"{"x" * 70_000}"'),
 )
 ODD: dict[str, tuple[str, ...]] = {
-    "name": ("text", "reasoning_content", "role", "finish_reason", "usage", 'a\\"content', "error"),
+    "name": ("text", "arguments", "role", "finish_reason", "usage", 'a\\"content', "error"),
     "index": ("1", "null", '"0"', "-1", "10"),
-    "reason": ('"stop"', '""', "false", "7"),
+    "reason": ('"stop"', '"ok"', '""', "false", "7"),
     "before": (
         '"error":{"content":"x"},',
         '"error":"",',
@@ -172,10 +172,14 @@ ODD: dict[str, tuple[str, ...]] = {
         ',"timings":{"prompt_n":3,"predicted_n":4}',
         ',"choices":[]',
         ',"choices":[{"index":1}]',
+        ',"choices":[{"index":2}]',
         ',"choices":"text"',
         ',"x":{"y":1',
     ),
-    "after": ("", " ", ',"x":1', ',"usage":null', ',"usage":{"prompt_tokens":8}', "}", ',"choices":[]'),
+    "after": (
+        *("", " ", ',"x":1', ',"usage":null', ',"usage":{"prompt_tokens":8}', "}", ',"choices":[]'),
+        *(',"choices":[{"index":1}]', ',"choices":[{"index":2}]'),
+    ),
     "space": (" ", "  ", "\n", ""),
     "line_end": ("\r\n", "\r", "\n\n", ""),
 }
@@ -272,6 +276,38 @@ STEADY = counting(5, 6, 7)
 @example(Played(stream_of(*STEADY, Chunk(text='"a","usage":{},"b":"c"', usage=STEADY[0].usage))))
 def test_nobody_can_tell_which_chunks_were_read(played: Played) -> None:
     assert_nobody_can_tell(played)
+
+
+def unlike() -> list[Chunk]:
+    """Return chunks of which each differs from a plain one in one thing."""
+    chunks = [replace(Chunk(), text=text) for text in TEXTS if len(text) < 1000]
+    for counts in (*((count, "11", "2", "7") for count in (*WHOLE_NUMBERS, *OTHER_COUNTS)), ("0",) * 4):
+        chunks.append(replace(Chunk(), usage=usage_of(counts, USAGES[0])))
+    chunks += [replace(Chunk(), usage=usage_of(("9", "11", "2", "7"), usage)) for usage in USAGES]
+    return chunks + [replace(Chunk(), **{part: value}) for part, values in ODD.items() for value in values]
+
+
+@pytest.mark.parametrize("removal", [REMOVALS[0], REMOVALS[-1]], ids=["nothing", "both"])
+def test_nobody_can_tell_whatever_follows_on_whatever(removal: Removal) -> None:
+    plain = Chunk(usage=usage_of(("9", "11", "2"), USAGES[0]))
+    start = plain.written()
+    written = [chunk.written() for chunk in unlike()]
+    for first in written:
+        assert_nobody_can_tell(Played([start, start, first, first], removal))
+        assert_nobody_can_tell(Played([start + first + start], removal))
+        for second in written:
+            assert_nobody_can_tell(Played([start, first, second, first], removal))
+
+
+@pytest.mark.parametrize("text", ['""', '"a"'])
+def test_behind_its_last_word_a_stream_is_read_chunk_by_chunk(text: str) -> None:
+    end = replace(STEADY[0], reason='"stop"')
+    behind = replace(STEADY[0], text=text)
+    assert_nobody_can_tell(Played(stream_of(*STEADY, end, behind, behind)))
+    reader = CountingReader((CHAT.answer,), RequestFacts())
+    seen(reader, Played(stream_of(end, *STEADY)))
+
+    assert reader.put_off == 0
 
 
 @each_choices_format
