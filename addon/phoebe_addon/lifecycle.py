@@ -15,7 +15,7 @@ from mitmproxy import addonmanager, ctx, exceptions
 from phoebe_addon.followed_files import Followed
 from phoebe_addon.gate.upstreams import Upstreams
 from phoebe_addon.meter import Meter
-from phoebe_addon.proxy import flow_lines, guard, lean, modes, startup_errors
+from phoebe_addon.proxy import flow_lines, guard, lean, modes, read_size, startup_errors
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.open_files import ClientLimits, possible
 from phoebe_addon.proxy.stopping import Stopping, drain
@@ -85,6 +85,7 @@ class Lifecycle:
             return
         if self._settings.lean:
             lean.install(ctx.master.addons)
+            read_size.install()
             logger.info(
                 "phoebe: lean: addons are asked only for the hooks they have (phoebe_lean=false: for all)"
             )

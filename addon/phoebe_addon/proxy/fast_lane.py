@@ -28,14 +28,13 @@ from mitmproxy.proxy.layers import http as http_layers
 
 from phoebe_addon.proxy.backpressure import HELD_BYTES_MAX, PacedConnectionHandler, http_layer_of, reading
 from phoebe_addon.proxy.http1 import BoundedHttp1Client, BoundedHttp1Server, framed
+from phoebe_addon.proxy.read_size import READ_BYTES_MAX
 from phoebe_addon.proxy.silence import TimedHttpStream
 from phoebe_addon.proxy.watched_answer import AnswerWatch
 
 type Pieces = tuple[list[bytes], int]
 """Pieces of a body that are whole, and how many bytes of what came they were, with their framing."""
 
-# mitmproxy reads no more at a time, so that the answers on one connection do not hold up all others.
-_READ_BYTES_MAX = 64 * 1024
 # Chunks with extensions, and very long ones, are left to mitmproxy.
 _CHUNK_HEAD = re.compile(rb"([0-9A-Fa-f]{1,4})\r\n")
 
@@ -111,7 +110,7 @@ class FastLane(asyncio.Protocol):
     def _is_open(self, data: bytes) -> bool:
         response = self._stream.flow.response
         return (
-            len(data) <= _READ_BYTES_MAX
+            len(data) <= READ_BYTES_MAX
             and _passes_on(self._stream)
             and response is not None
             and response.stream is self._watch
@@ -171,7 +170,7 @@ def _passes_on(stream: TimedHttpStream) -> bool:
     return (
         not stream._paused
         and stream.server_state == stream.state_stream_response_body
-        and not stream.context.options.store_streamed_bodies
+        and stream.context.options._options["store_streamed_bodies"].value is not True
     )
 
 
@@ -219,10 +218,11 @@ def _whole_chunks(data: bytes) -> Pieces:
     pieces: list[bytes] = []
     taken = 0
     while head := _CHUNK_HEAD.match(data, taken):
-        end = head.end() + int(head[1], 16)
-        if end == head.end() or data[end : end + 2] != b"\r\n":
+        start = head.end()
+        end = start + int(head[1], 16)
+        if end == start or not data.startswith(b"\r\n", end):
             break
-        pieces.append(data[head.end() : end])
+        pieces.append(data[start:end])
         taken = end + 2
     return pieces, taken
 

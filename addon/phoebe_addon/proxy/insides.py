@@ -405,6 +405,12 @@ INSIDES: tuple[Inside, ...] = (
         Kind.READ,
         "mitmproxy.optmanager:OptManager",
         deferred="What was given for options that nobody declared: ours takes what was meant for it.",
+        _options="The options by name: the fast lane looks at one for every chunk, and must not copy it.",
+    ),
+    *_all(
+        Kind.READ,
+        "mitmproxy.optmanager:_Option",
+        value="What an option was set to, if it was.",
     ),
     *_all(
         Kind.READ,

@@ -206,7 +206,7 @@ OPTIONS = (
         bool,
         True,
         "Whether mitmproxy's hooks are spared the addons that do not take part in them, and the middle of a "
-        "stream mitmproxy's layers; `false` leaves both to mitmproxy.",
+        "stream mitmproxy's layers, and reads are small; `false` leaves all of it to mitmproxy.",
     ),
     Option(
         "phoebe_drain_timeout",
