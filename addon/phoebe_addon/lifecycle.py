@@ -92,7 +92,10 @@ class Lifecycle:
         ctx.options.update(mode=modes.reversed_modes(ctx.options.mode))
         self._follow_files(self._meter)
         self._stopping = Stopping(ctx.master, self._drain)
-        logger.info("phoebe: metering; spool %s, rater %s", self._settings.spool, self._settings.rater)
+        logger.info(
+            "phoebe: metering as %s; spool %s, rater %s",
+            *(self._settings.name, self._settings.spool, self._settings.rater),
+        )
 
     def done(self) -> None:
         """End what is open and close the spool. What is not delivered stays in it for the next start."""

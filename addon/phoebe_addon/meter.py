@@ -63,7 +63,7 @@ class Meter:
             spool_damaged=lambda: self._spool.damaged_files,
         )
         self._resources = ResourceWatch()
-        self._delivery = self._delivery_of(self._spool)
+        self._delivery = self._delivery_of(self._spool, settings.name)
         self.background = Background(self.metrics.note_task)
         disk = DiskWatch(self._spool)
         self._readiness = Readiness(self._spool, disk, self._delivery, lambda: self.background.down)
@@ -180,9 +180,9 @@ class Meter:
             self._spool.close()
             raise
 
-    def _delivery_of(self, spool: Spool) -> Delivery:
+    def _delivery_of(self, spool: Spool, name: str = "") -> Delivery:
         settings = self._settings
-        return Delivery(spool, settings.rater, self._count_delivered, settings.rater_credentials)
+        return Delivery(spool, settings.rater, self._count_delivered, settings.rater_credentials, name)
 
     def _write_event(self, exchange: Exchange, ending: Ending) -> Future[None] | None:
         now = datetime.now(UTC)

@@ -5,11 +5,11 @@ out of service for it would make an outage of the rater one of every customer.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import timedelta
 
 from mitmproxy.utils import human
 
 from phoebe_addon.delivery.delivery import Delivery
+from phoebe_addon.durations import in_words
 from phoebe_addon.probes import Condition
 from phoebe_addon.spool.disk_watch import DiskWatch
 from phoebe_addon.spool.spool import Spool
@@ -64,12 +64,3 @@ class Readiness:
         for name in sorted(self._tasks_down()):
             words = f"the task {name} is down, and is being started again: the log says why"
             yield Condition(False, words, counts=False)
-
-
-def in_words(span: timedelta) -> str:
-    """Say how long something lasts: `7 minutes`."""
-    seconds = round(span.total_seconds())
-    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length} {unit}s"
-    return f"{seconds} second{'' if seconds == 1 else 's'}"

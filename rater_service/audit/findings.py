@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from rater_service.events.proxy_names import proxy_in_words
 from rater_service.hours import LATE_MAX
 
 # Of each kind: enough to see what is going on; the counts tell how bad it is.
@@ -106,6 +107,12 @@ class AuditedProducer:
     stopped: bool = False
     retired: bool = False
     pruned: int = 0
+    name: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """Who it is, in words."""
+        return proxy_in_words(self.producer_id, self.name)
 
 
 @dataclass(slots=True)

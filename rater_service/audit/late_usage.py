@@ -4,6 +4,7 @@ from datetime import datetime
 
 from rater_service.audit.findings import Finding, Findings
 from rater_service.database.database import Connection
+from rater_service.events.proxy_names import proxy_in_words
 from rater_service.hours import HOUR, utc_text
 from rater_service.rating.late_usage import LateHour
 from rater_service.rating.outside import find_outside
@@ -20,7 +21,7 @@ async def audit_late_usage(
     if outside.strays:
         examples = [
             (
-                f"producer {stray.producer_id or 'unknown'}",
+                proxy_in_words(stray.producer_id or "unknown", stray.name),
                 f"{stray.events} events in the hour {utc_text(stray.hour)}, "
                 + ("which has not come" if stray.is_ahead else "long before it was first heard of"),
             )

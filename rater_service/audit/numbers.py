@@ -82,12 +82,13 @@ async def audit_producer(
         last_seen=said["last_seen"],
         stopped=bool(said["stopped"]),
         retired=bool(said["retired"]),
+        name=said["name"],
     )
     findings.add_producer(producer)
     await _note_lost(connection, producer, known, findings)
     if producer.repeated:
         ranges = await _ranges(connection, "audit/repeated", producer_id, first, producer.last_seq)
-        findings.differ(Finding.REPEATED_NUMBERS, _subjects(producer_id, ranges), producer.repeated)
+        findings.differ(Finding.REPEATED_NUMBERS, _subjects(producer, ranges), producer.repeated)
     _note_what_it_said(producer, complete_until, findings)
 
 
@@ -154,9 +155,7 @@ async def _note_lost(
         return
     ranges = await _ranges(connection, "audit/gaps", producer.producer_id, known.first, known.last)
     kind = Finding.UNEXPLAINED_GAP if producer.last_seen is None else Finding.LOST_EVENTS
-    findings.differ(
-        kind, _subjects(producer.producer_id, _first_numbers(ranges, producer.lost)), producer.lost
-    )
+    findings.differ(kind, _subjects(producer, _first_numbers(ranges, producer.lost)), producer.lost)
 
 
 async def _ranges(
@@ -179,9 +178,9 @@ def _first_numbers(ranges: Sequence[tuple[int, int]], count: int) -> list[tuple[
     return cut
 
 
-def _subjects(producer_id: str, ranges: Sequence[tuple[int, int]]) -> list[tuple[str, str]]:
+def _subjects(producer: AuditedProducer, ranges: Sequence[tuple[int, int]]) -> list[tuple[str, str]]:
     return [
-        (f"producer {producer_id}", f"number {first}" if first == last else f"numbers {first} to {last}")
+        (producer.subject, f"number {first}" if first == last else f"numbers {first} to {last}")
         for first, last in ranges
     ]
 
@@ -189,7 +188,7 @@ def _subjects(producer_id: str, ranges: Sequence[tuple[int, int]]) -> list[tuple
 def _note_what_it_said(
     producer: AuditedProducer, complete_until: datetime | None, findings: Findings
 ) -> None:
-    subject = f"producer {producer.producer_id}"
+    subject = producer.subject
     if producer.lost_rows:
         detail = f"its spool can't read {producer.lost_rows} events any more"
         findings.differ(Finding.LOST_SPOOL_ROWS, [(subject, detail)], producer.lost_rows)

@@ -33,6 +33,7 @@ ADDON_VARIABLES = frozenset(
         "PHOEBE_LEAN",
         "PHOEBE_METRICS",
         "PHOEBE_MODELS",
+        "PHOEBE_NAME",
         "PHOEBE_RATER",
         "PHOEBE_RATER_ALLOW_PLAINTEXT",
         "PHOEBE_RATER_CA",

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from rater_service.database.clock import SKEW_WARNED
 from rater_service.database.database import Connection
+from rater_service.events.proxy_names import proxy_in_words
 from rater_service.statements import bound
 
 # Events get into the wrong hour, and hours look incomplete.
@@ -46,4 +47,7 @@ async def skewed_producers(connection: Connection, now: datetime) -> list[Skew]:
             limit=_LISTED_MAX,
         )
     )
-    return [Skew(f"the clock of producer {row['producer_id']}", row["clock_skew"]) for row in rows]
+    return [
+        Skew(f"the clock of {proxy_in_words(row['producer_id'], row['name'])}", row["clock_skew"])
+        for row in rows
+    ]

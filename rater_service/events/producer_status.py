@@ -11,6 +11,7 @@ from phoebe_proto.v1.metering_pb2 import ProducerStatus
 from rater_service.events.validation import PRODUCER_SEQ_MAX, TEXT_LENGTH_MAX, TIME_END, TIME_MIN
 from rater_service.wire_time import to_datetime
 
+NAME_LENGTH_MAX = 64
 COUNTS = ("last_seq", "spooled_events", "open_exchanges", "lost_rows")
 TIMES: tuple[Literal["complete_until", "sent_at"], ...] = ("complete_until", "sent_at")
 
@@ -20,7 +21,8 @@ class StatusRow:
     """A valid status: how a spool stood when it was sent.
 
     last_seq: the highest number given so far, 0 for none. complete_until is UTC-aware; None: it can't say.
-    clock_skew: the producer's clock less the rater's; None: it did not say what its clock says.
+    clock_skew: the producer's clock less the rater's; None: it did not say what its clock says. name: what
+    people call the proxy; None: it did not say.
     """
 
     producer_id: str
@@ -31,6 +33,7 @@ class StatusRow:
     stopped: bool
     lost_rows: int
     clock_skew: timedelta | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ def validate_status(status: ProducerStatus, received_at: datetime) -> StatusRow 
         stopped=status.stopped,
         lost_rows=status.lost_rows,
         clock_skew=to_datetime(status.sent_at) - received_at if status.HasField("sent_at") else None,
+        name=status.name or None,
     )
 
 
@@ -66,6 +70,8 @@ def _faults(status: ProducerStatus) -> Iterator[str]:
         yield f"producer_id: must be 1 to {length_max} characters"
     if "\0" in status.producer_id:
         yield "producer_id: must not contain the character NUL"
+    if len(status.name) > NAME_LENGTH_MAX or not status.name.isascii() or not status.name.isprintable():
+        yield f"name: must be at most {NAME_LENGTH_MAX} printable ASCII characters"
     for field in COUNTS:
         if not 0 <= getattr(status, field) <= PRODUCER_SEQ_MAX:
             yield f"{field}: must be 0 to 2^53"

@@ -8,7 +8,9 @@ import asyncpg
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database.database import Connection, Pool
+from rater_service.durations import in_words
 from rater_service.events.producer_status import StatusRow
+from rater_service.events.proxy_names import proxy_in_words
 from rater_service.hours import hour_of
 from rater_service.statements import bound
 
@@ -16,6 +18,8 @@ INCOMPLETE_MAX = 100
 # Producers report every 10 seconds, and their clocks are not the rater's: an hour that ended just now is not
 # yet called incomplete.
 SETTLING = timedelta(minutes=1)
+# One that has not reported for so long has missed several times.
+SILENT_AFTER = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class Producer:
     spooled_events: events it had that are not here. complete_until: every event before this is here, by the
     producer's own clock; None: it can't say. retired: an operator said that it will never come back;
     retired_at and retired_by tell of the last time one did. clock_skew: its clock less the rater's; None: not
-    known.
+    known. name: what people call its proxy; None: it never said.
     """
 
     producer_id: str
@@ -41,6 +45,12 @@ class Producer:
     retired_at: datetime | None
     retired_by: str | None
     clock_skew: timedelta | None
+    name: str | None
+
+    def silent_for(self, now: datetime) -> timedelta | None:
+        """How long it has not been heard of, if it should have been; None: it should not, or was."""
+        silent = now - self.last_seen
+        return None if self.stopped or self.retired or silent < SILENT_AFTER else silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,14 @@ class IncompleteProducer:
     spooled_events: int
     open_exchanges: int
     last_seen: datetime
+    name: str | None = None
+
+    def in_words(self, now: datetime) -> str:
+        """Say who it is, since when it has been silent, and what it still has."""
+        silent = now - self.last_seen
+        heard = f"silent for {in_words(silent)}" if silent >= SILENT_AFTER else "heard of just now"
+        has = f"{self.spooled_events} events in its spool, {self.open_exchanges} exchanges under way"
+        return f"{proxy_in_words(self.producer_id, self.name)}: {heard}; {has}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +102,7 @@ async def keep_status(
             stopped=status.stopped,
             lost_rows=status.lost_rows,
             clock_skew=status.clock_skew,
+            name=status.name,
         )
     )
 
@@ -131,4 +150,5 @@ def _incomplete(row: asyncpg.Record) -> IncompleteProducer:
         spooled_events=row["spooled_events"],
         open_exchanges=row["open_exchanges"],
         last_seen=row["last_seen"],
+        name=row["name"],
     )

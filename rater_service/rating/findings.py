@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 # As many as a human looks through; how many there are is told.
 BILL_CHANGES_MAX = 100
 UNBILLED_MAX = 100
+_INCOMPLETE_OFFENDERS_MAX = 10
 
 
 async def find_anomalies(
@@ -59,7 +60,7 @@ async def find_anomalies(
     ]
     anomalies = await with_names_counted(connection, found, request.window_start, request.window_end)
     if incomplete.count:
-        anomalies.append(_incomplete(request, incomplete))
+        anomalies.append(_incomplete(request, incomplete, datetime.now(UTC)))
     if outside.late:
         anomalies.append(await late_usage(connection, outside.late))
     if outside.strays:
@@ -125,14 +126,17 @@ def _clock_skew(request: RateRequest, clocks: Sequence[Skew]) -> Anomaly:
     )
 
 
-def _incomplete(request: RateRequest, incomplete: IncompleteProducers) -> Anomaly:
+def _incomplete(request: RateRequest, incomplete: IncompleteProducers, now: datetime) -> Anomaly:
     start, end = request.window_start, request.window_end
     return Anomaly(
         reason=INCOMPLETE_HOURS,
         events=incomplete.events,
         tokens=0,
         money_at_risk=None,
-        offenders=(),
+        offenders=tuple(
+            Offender(None, None, None, None, each.spooled_events, 0, None, each.in_words(now))
+            for each in incomplete.first[:_INCOMPLETE_OFFENDERS_MAX]
+        ),
         hours=(end - start) // HOUR,
         first_hour=start,
         last_hour=end - HOUR,

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from rater_service.database.database import Connection
 from rater_service.database.long_statements import fetch
+from rater_service.events.proxy_names import proxy_in_words
 from rater_service.hours import HOUR, LATE_MAX, hour_of, utc_text
 from rater_service.rating.advice import advice
 from rater_service.rating.late_usage import LateHour, find_late_hours, late_before
@@ -23,12 +24,15 @@ _OFFENDERS_MAX = 10
 class Stray:
     """Events of an hour, of one producer (None: it did not say), whose times can't be right.
 
+    name: what people call the producer's proxy; None: it never said.
+
     is_ahead: they are more than an hour ahead of the rater's clock; otherwise they are older than anything
     the producer can have seen.
     """
 
     hour: datetime
     producer_id: str | None
+    name: str | None
     events: int
     tokens: int
     is_ahead: bool
@@ -112,6 +116,7 @@ def out_of_time(strays: Sequence[Stray]) -> Anomaly:
 
 
 def _offender(stray: Stray) -> Offender:
+    whose = proxy_in_words(stray.producer_id or "unknown", stray.name)
     how = "has not come" if stray.is_ahead else "is long before the producer was first heard of"
     return Offender(
         auth_id=None,
@@ -121,5 +126,5 @@ def _offender(stray: Stray) -> Offender:
         events=stray.events,
         tokens=min(stray.tokens, TOKENS_MAX),
         money_at_risk=None,
-        detail=f"producer {stray.producer_id or 'unknown'}: the hour {utc_text(stray.hour)} {how}",
+        detail=f"{whose}: the hour {utc_text(stray.hour)} {how}",
     )

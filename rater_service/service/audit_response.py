@@ -91,6 +91,7 @@ def _producer(producer: AuditedProducer) -> pb.AuditedProducer:
         stopped=producer.stopped,
         retired=producer.retired,
         pruned=producer.pruned,
+        name=producer.name or "",
     )
 
 

@@ -5,6 +5,7 @@ import logging
 from rater_service.database.clock import SKEW_WARNED
 from rater_service.events.clocks import Skew
 from rater_service.events.producer_status import StatusRow
+from rater_service.events.proxy_names import proxy_in_words
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,9 @@ class ClockWatch:
         """Look at what a producer's clock said."""
         if status.clock_skew is None or abs(status.clock_skew) <= SKEW_WARNED:
             return
-        skew = Skew(f"the clock of producer {status.producer_id!r}", status.clock_skew)
+        skew = Skew(
+            f"the clock of {proxy_in_words(repr(status.producer_id), status.name)}", status.clock_skew
+        )
         level = logging.ERROR if skew.is_named else logging.WARNING
         if self._said.get(status.producer_id, 0) >= level or len(self._said) >= _PRODUCERS_MAX:
             return

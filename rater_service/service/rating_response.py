@@ -123,6 +123,7 @@ def _incomplete_producer(producer: IncompleteProducer) -> pb.IncompleteProducer:
         spooled_events=producer.spooled_events,
         open_exchanges=producer.open_exchanges,
         last_seen=to_timestamp(producer.last_seen),
+        name=producer.name or "",
     )
 
 

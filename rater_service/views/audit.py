@@ -29,7 +29,18 @@ def show_findings(result: AuditResult) -> None:
         f"{found.producer_count} producers: admitted = stored + rejected + spooled + lost, by number; "
         "and what is still running",
         (
-            *("producer_id", "state", "from", "to", "admitted", "stored", "rejected", "spooled", "lost"),
+            *(
+                "proxy",
+                "producer_id",
+                "state",
+                "from",
+                "to",
+                "admitted",
+                "stored",
+                "rejected",
+                "spooled",
+                "lost",
+            ),
             *("pruned", "repeated", "running", "complete until"),
         ),
         map(_producer_row, found.producers),
@@ -53,6 +64,7 @@ def _advice(examples: list[Difference]) -> str:
 def _producer_row(producer: AuditedProducer) -> tuple[str | int | None, ...]:
     until = producer.complete_until
     return (
+        producer.name,
         producer.producer_id,
         _state(producer),
         producer.first_seq,

@@ -106,7 +106,7 @@ def _show_incomplete(result: RateResult) -> None:
     write_table(
         f"{INCOMPLETE_HOURS}: the first {len(result.incomplete_producers)} of "
         f"{result.incomplete_producer_count} producers, furthest behind first",
-        ("producer_id", "complete until", "spooled", "open", "last seen"),
+        ("proxy", "producer_id", "complete until", "spooled", "open", "last seen"),
         (_incomplete_row(producer) for producer in result.incomplete_producers),
     )
 
@@ -114,6 +114,7 @@ def _show_incomplete(result: RateResult) -> None:
 def _incomplete_row(producer: IncompleteProducer) -> tuple[str | int | None, ...]:
     until = producer.complete_until
     return (
+        producer.name,
         producer.producer_id,
         "never said" if until is None else utc_text(until),
         producer.spooled_events,

@@ -57,15 +57,22 @@ class Delivery:
 
     on_results: told for every batch how many events had which outcome ("stored", "duplicate", …).
     credentials: what connections are made with; a new connection is made when they change. target: host:port
-    of the rater. troubled: whether the last attempt failed. misdirected: whether it failed because the rater
-    is of another installation.
+    of the rater. name: what people call the proxy that writes to the spool; empty: that is another one's.
+    troubled: whether the last attempt failed. misdirected: whether it failed because the rater is of another
+    installation.
     """
 
     def __init__(
-        self, spool: Spool, target: str, on_results: OnResults, credentials: Followed[Credentials]
+        self,
+        spool: Spool,
+        target: str,
+        on_results: OnResults,
+        credentials: Followed[Credentials],
+        name: str = "",
     ) -> None:
         self._spool = spool
         self.target = target
+        self._name = name
         self._on_results = on_results
         self._credentials = credentials
         self._trouble = DeliveryTrouble(target)
@@ -180,7 +187,7 @@ class Delivery:
                 await asyncio.wait_for(self._wake.wait(), IDLE_WAIT_S)
                 return True
             state = await asyncio.to_thread(self._spool.state)
-        await self._send(stream, [], _status(state, stopped=stopped))
+        await self._send(stream, [], _status(state, self._name, stopped=stopped))
         if stopped:
             self._spool.note_stopped(stopped=True)
         return not stopped
@@ -188,13 +195,13 @@ class Delivery:
     async def _say_departed(self, stream: _Stream) -> None:
         """Tell that producers whose file was damaged will send nothing more."""
         for row_id, state in await asyncio.to_thread(self._spool.departed):
-            await self._send(stream, [], _status(state, stopped=True))
+            await self._send(stream, [], _status(state, "", stopped=True))
             await self._spool.forget_departed(row_id)
 
     async def _deliver(self, stream: _Stream, batch: Sequence[SpooledEvent]) -> None:
         messages = [message for spooled in batch if (message := self._message(spooled))]
         state = await asyncio.to_thread(self._spool.state, batch[-1].id)
-        self._report(await self._send(stream, messages, _status(state)))
+        self._report(await self._send(stream, messages, _status(state, self._name)))
         self.troubled = False
         await self._spool.forget(batch)
 
@@ -272,7 +279,7 @@ def _checked(installation: str) -> str:
         raise DeliveryError(f"the rater names an installation that is no UUID: {installation:.64}") from None
 
 
-def _status(state: ProducerState, *, stopped: bool = False) -> metering_pb2.ProducerStatus:
+def _status(state: ProducerState, name: str, *, stopped: bool = False) -> metering_pb2.ProducerStatus:
     status = metering_pb2.ProducerStatus(
         producer_id=state.producer_id,
         last_seq=state.last_seq,
@@ -280,6 +287,7 @@ def _status(state: ProducerState, *, stopped: bool = False) -> metering_pb2.Prod
         open_exchanges=state.open_exchanges,
         stopped=stopped,
         lost_rows=state.lost_rows,
+        name=name,
     )
     status.complete_until.FromDatetime(state.complete_until)
     return status

@@ -49,6 +49,13 @@ OPTIONS = (
         "Path of a YAML file with more routes that are metered, free or refused, which is read again when it "
         "changes. Default: the built-in ones.",
     ),
+    Option(
+        "phoebe_name",
+        str | None,
+        None,
+        "What people call this proxy: in logs, in the rater's tables and in what runs say. Up to 64 "
+        "printable ASCII characters. Default: the name of the host, which in Kubernetes is the pod's.",
+    ),
     Option("phoebe_rater", str, "127.0.0.1:50051", "host:port of the rater that takes the events."),
     Option("phoebe_rater_tls", bool, False, "Whether the connection to the rater is encrypted."),
     Option(

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ type Address = tuple[str, int]
 
 _COUNT_MAX = 1_000_000
 _NO_ORIGIN = "none"
+_NAME_LENGTH_MAX = 64
+_NOT_PRINTABLE = re.compile(r"[^ -~]")
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -56,6 +59,7 @@ class Settings:
     take to come; 0: for ever. belonging: to which installation events belong. spool_trusts_group: whether
     members of the spool folder's group are trusted. forwarding: of requests' headers. routes: as the file has
     them now; those of `rules` are as they were when it was read.
+    name: what people call the proxy.
     """
 
     upstreams: Followed[Upstreams] | None
@@ -80,6 +84,7 @@ class Settings:
     exchanges_per_auth_max: int = 1000
     declared: Declared = UNSAID
     abort: AbortRules = DEFAULT_RULES
+    name: str = ""
 
 
 def read_settings(
@@ -128,6 +133,7 @@ def read_settings(
         routes=routes,
         belonging=reader.belonging(),
         spool_trusts_group=options.phoebe_spool_trust_group,
+        name=reader.name(),
     )
     if reader.faults:
         raise SettingsError("; ".join(reader.faults))
@@ -135,6 +141,7 @@ def read_settings(
 
 
 _NEEDS_RESTART = {
+    "phoebe_name": "name",
     "phoebe_rater": "rater",
     "phoebe_rater_tls and what goes with it": "rater_files",
     "phoebe_spool": "spool",
@@ -213,6 +220,16 @@ class _Reader:
         except UNUSABLE as error:
             self.faults.append(f"{name}: {error}")
             return None
+
+    def name(self) -> str:
+        given = self.optional("phoebe_name")
+        if given is None:
+            return _NOT_PRINTABLE.sub("?", socket.gethostname())[:_NAME_LENGTH_MAX]
+        if len(given) > _NAME_LENGTH_MAX or _NOT_PRINTABLE.search(given):
+            self.faults.append(
+                f"phoebe_name: {given!a} is not up to {_NAME_LENGTH_MAX} printable ASCII characters"
+            )
+        return given
 
     def rater(self) -> str:
         target = self.text("phoebe_rater")

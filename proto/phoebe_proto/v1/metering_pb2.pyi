@@ -133,6 +133,7 @@ class ProducerStatus(_message.Message):
     STOPPED_FIELD_NUMBER: _builtins.int
     LOST_ROWS_FIELD_NUMBER: _builtins.int
     SENT_AT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
     producer_id: _builtins.str
     """The spool, as in the producer_id of its events. Required, up to 64 characters."""
     last_seq: _builtins.int
@@ -149,6 +150,10 @@ class ProducerStatus(_message.Message):
     """
     lost_rows: _builtins.int
     """How many events the spool had and can't read any more (its file was damaged); they will never be sent."""
+    name: _builtins.str
+    """What people call the proxy, up to 64 printable ASCII characters; several processes may have one name. Empty: the
+    name that was said before stays, as of a spool that another process delivers.
+    """
     @_builtins.property
     def complete_until(self) -> _timestamp_pb2.Timestamp:
         """Every event of this producer with an event_time before this has been answered for in an earlier message or
@@ -170,10 +175,11 @@ class ProducerStatus(_message.Message):
         stopped: _builtins.bool = ...,
         lost_rows: _builtins.int = ...,
         sent_at: _timestamp_pb2.Timestamp | None = ...,
+        name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "sent_at", b"sent_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "last_seq", b"last_seq", "lost_rows", b"lost_rows", "open_exchanges", b"open_exchanges", "producer_id", b"producer_id", "sent_at", b"sent_at", "spooled_events", b"spooled_events", "stopped", b"stopped"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "last_seq", b"last_seq", "lost_rows", b"lost_rows", "name", b"name", "open_exchanges", b"open_exchanges", "producer_id", b"producer_id", "sent_at", b"sent_at", "spooled_events", b"spooled_events", "stopped", b"stopped"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -438,12 +438,15 @@ class IncompleteProducer(_message.Message):
     SPOOLED_EVENTS_FIELD_NUMBER: _builtins.int
     OPEN_EXCHANGES_FIELD_NUMBER: _builtins.int
     LAST_SEEN_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
     producer_id: _builtins.str
     """The addon's spool."""
     spooled_events: _builtins.int
     """How many events it still had when it was last heard of."""
     open_exchanges: _builtins.int
     """How many exchanges were running when it was last heard of."""
+    name: _builtins.str
+    """What people call the proxy. Empty: it never said."""
     @_builtins.property
     def complete_until(self) -> _timestamp_pb2.Timestamp:
         """Its events before this are all here, by its own clock. Absent: it never said so."""
@@ -460,10 +463,11 @@ class IncompleteProducer(_message.Message):
         spooled_events: _builtins.int = ...,
         open_exchanges: _builtins.int = ...,
         last_seen: _timestamp_pb2.Timestamp | None = ...,
+        name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "last_seen", b"last_seen"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "last_seen", b"last_seen", "open_exchanges", b"open_exchanges", "producer_id", b"producer_id", "spooled_events", b"spooled_events"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "last_seen", b"last_seen", "name", b"name", "open_exchanges", b"open_exchanges", "producer_id", b"producer_id", "spooled_events", b"spooled_events"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1077,6 +1081,7 @@ class AuditedProducer(_message.Message):
     STOPPED_FIELD_NUMBER: _builtins.int
     RETIRED_FIELD_NUMBER: _builtins.int
     PRUNED_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
     producer_id: _builtins.str
     """The addon's spool."""
     first_seq: _builtins.int
@@ -1107,6 +1112,8 @@ class AuditedProducer(_message.Message):
     """An operator said that it will never come back."""
     pruned: _builtins.int
     """Of the numbers of events that are stored, those of events that were pruned since."""
+    name: _builtins.str
+    """What people call the proxy. Empty: it never said."""
     @_builtins.property
     def complete_until(self) -> _timestamp_pb2.Timestamp:
         """Its events before this are all here, by its own clock. Absent: it never said so."""
@@ -1133,10 +1140,11 @@ class AuditedProducer(_message.Message):
         stopped: _builtins.bool = ...,
         retired: _builtins.bool = ...,
         pruned: _builtins.int = ...,
+        name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "last_seen", b"last_seen"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "first_seq", b"first_seq", "last_seen", b"last_seen", "last_seq", b"last_seq", "lost", b"lost", "lost_rows", b"lost_rows", "open_exchanges", b"open_exchanges", "producer_id", b"producer_id", "pruned", b"pruned", "rejected", b"rejected", "repeated", b"repeated", "retired", b"retired", "spooled", b"spooled", "stopped", b"stopped", "stored", b"stored"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "first_seq", b"first_seq", "last_seen", b"last_seen", "last_seq", b"last_seq", "lost", b"lost", "lost_rows", b"lost_rows", "name", b"name", "open_exchanges", b"open_exchanges", "producer_id", b"producer_id", "pruned", b"pruned", "rejected", b"rejected", "repeated", b"repeated", "retired", b"retired", "spooled", b"spooled", "stopped", b"stopped", "stored", b"stored"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2,7 +2,7 @@
 -- there are and how many events and exchanges these are known to have.
 -- :before: the time, :limit: how many rows.
 SELECT
-    producer_id, complete_until, spooled_events, open_exchanges, last_seen,
+    producer_id, complete_until, spooled_events, open_exchanges, last_seen, name,
     count(*) OVER () AS producers,
     -- Producers may claim what they like: no sum of it may keep a window from being rated.
     least(sum(spooled_events::numeric + open_exchanges) OVER (), 9223372036854775807)::bigint AS events

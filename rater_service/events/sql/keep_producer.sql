@@ -1,7 +1,8 @@
 -- Keeps what a producer says of itself: one row for each producer, so that producers never wait for each other.
 -- :producer_id: which producer; :first_seen and :last_seen: now; :last_seq: the last number it gave; :spooled_events:
 -- events still in its spool after the batch this came with; :open_exchanges, :complete_until, :stopped: as it says;
--- :lost_rows: rows its spool lost; :clock_skew: its clock less the rater's.
+-- :lost_rows: rows its spool lost; :clock_skew: its clock less the rater's; :name: what people call
+-- its proxy, NULL: what they called it before.
 --
 -- A producer that reconnects can be overtaken by itself: a batch it gave up may be committed after later ones. What
 -- is older than what is known is left out, unless nothing newer came for longer than a batch can take; then the
@@ -10,10 +11,10 @@
 -- have overtaken it, its next status, in seconds, says so.
 INSERT INTO producer AS known
     (producer_id, first_seen, last_seen, last_seq, spooled_events, open_exchanges, complete_until, stopped, lost_rows,
-     clock_skew)
+     clock_skew, name)
 VALUES
     (:producer_id, :first_seen, :last_seen, :last_seq, :spooled_events, :open_exchanges, :complete_until, :stopped,
-     :lost_rows, :clock_skew)
+     :lost_rows, :clock_skew, :name)
 ON CONFLICT (producer_id) DO UPDATE
 SET last_seen = greatest(known.last_seen, EXCLUDED.last_seen),
     last_seq = EXCLUDED.last_seq,
@@ -23,6 +24,7 @@ SET last_seen = greatest(known.last_seen, EXCLUDED.last_seen),
     stopped = EXCLUDED.stopped,
     lost_rows = EXCLUDED.lost_rows,
     clock_skew = EXCLUDED.clock_skew,
+    name = coalesce(EXCLUDED.name, known.name),
     retired = false
 WHERE (EXCLUDED.last_seq, coalesce(EXCLUDED.complete_until, '-infinity'))
         >= (known.last_seq, coalesce(known.complete_until, '-infinity'))

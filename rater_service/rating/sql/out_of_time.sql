@@ -4,7 +4,7 @@
 -- clocks of raters say; :is_rated: whether there was a run at all, without which it is all of them; :ahead_of: the time;
 -- :age: how long before.
 SELECT
-    hour.window_start AS hour, producer_id,
+    hour.window_start AS hour, producer_id, producer.name,
     count(*)::bigint AS events,
     sum(coalesce(prompt_tokens, 0)::numeric + coalesce(completion_tokens, 0)) AS tokens,
     event_time > :ahead_of AS is_ahead
@@ -26,5 +26,5 @@ CROSS JOIN LATERAL (
 ) AS event
 LEFT JOIN producer USING (producer_id)
 WHERE event_time > :ahead_of OR event_time < producer.first_seen - :age::interval
-GROUP BY hour.window_start, producer_id, event_time > :ahead_of
+GROUP BY hour.window_start, producer_id, producer.name, event_time > :ahead_of
 ORDER BY events DESC, hour.window_start, producer_id

@@ -1,7 +1,6 @@
 """Whether a proxy says that it can take work, on a real spool."""
 
 from collections.abc import Collection, Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from phoebe_addon.delivery import delivery as delivery_module
 from phoebe_addon.delivery.credentials import PLAINTEXT
 from phoebe_addon.delivery.delivery import Delivery
 from phoebe_addon.probes import ready_answer
-from phoebe_addon.readiness import Readiness, in_words
+from phoebe_addon.readiness import Readiness
 from phoebe_addon.spool import disk_watch
 from phoebe_addon.spool.disk_watch import DiskWatch
 from phoebe_addon.spool.spool import Spool
@@ -123,11 +122,3 @@ def test_a_task_that_is_down_is_said_and_does_not_count(tmp_path: Path) -> None:
         "does not count: the task delivery is down, and is being started again: the log says why",
     )
     stand.spool.close()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(1, "1 second"), (119, "119 seconds"), (425, "7 minutes"), (7200, "2 hours"), (200_000, "2 days")],
-)
-def test_how_long_is_said_in_words(seconds: int, words: str) -> None:
-    assert in_words(timedelta(seconds=seconds)) == words

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[3]
 # context; the addon's options may name no file, and can name another one while it runs.
 DIFFERENT = {
     "background.py": {"Background"},
+    "durations.py": set[str](),
     "followed_files.py": {"Followed", "UnusableFileError", "follow", "_Looking"},
     "near_names.py": set[str](),
     "operator_port.py": set[str](),

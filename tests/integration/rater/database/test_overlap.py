@@ -43,7 +43,7 @@ from tests.harness.later_revisions import EXPAND_EVERYTHING, write_revision
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.old_events import BEFORE, NOW, bills_of, events_of, judge, prune_all
 
-KNOWN = len(known_revisions().known)
+KNOWN = int(known_revisions().known[-1].id)
 HEAD, EXPANDED, CONTRACTED = (f"{KNOWN + more:04}" for more in range(3))
 RATER = Path(rater_service.__file__).parent
 PARTS = {

@@ -1,6 +1,8 @@
 """What producers say of themselves: kept with their events, and which hours it makes incomplete."""
 
 import json
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -60,7 +62,40 @@ async def test_a_status_without_events_is_kept(pool: Pool) -> None:
         retired_at=None,
         retired_by=None,
         clock_skew=None,
+        name=None,
     )
+
+
+async def test_a_name_stays_when_another_process_delivers_what_is_left(pool: Pool) -> None:
+    await report(pool, replace(status(last_seq=1), name="gateway-0"))
+    await report(pool, status(last_seq=2))
+    assert (await the_producer(pool)).name == "gateway-0"
+    await report(pool, replace(status(last_seq=3), name="gateway-1"))
+    assert (await the_producer(pool)).name == "gateway-1"
+
+
+async def test_runs_and_audits_call_a_proxy_by_its_name_and_say_since_when_it_is_silent(
+    ledger: Ledger, database_url: str, caplog: pytest.LogCaptureFixture, capsys: Capture
+) -> None:
+    seen = datetime.now(UTC) - timedelta(minutes=7, seconds=20)
+    silent = replace(
+        status(complete_until=HOUR, spooled=2), name="gateway-0", clock_skew=timedelta(seconds=90)
+    )
+    await report(ledger.pool, silent, now=seen)
+    result = await ledger.rate(mode=Mode.ROUTINE)
+    words = {anomaly.reason: anomaly.offenders[0].detail for anomaly in result.anomalies}
+    assert words["INCOMPLETE_HOURS"] == (
+        "gateway-0 (producer spool-1): silent for 7 minutes; 2 events in its spool, 0 exchanges under way"
+    )
+    assert str(words["CLOCK_SKEW"]).startswith(
+        "the clock of gateway-0 (producer spool-1) is 90.0 s ahead of "
+    )
+    assert result.incomplete_producers[0].name == "gateway-0"
+    assert "silent for 7 minutes" in caplog.text
+    assert await phoebe(database_url, "producers", "list") == 0
+    assert re.search(r"gateway-0 .*silent for 7 minutes", capsys.readouterr().out)
+    assert await phoebe(database_url, "audit") == 2
+    assert "gateway-0 (producer spool-1)" in capsys.readouterr().out
 
 
 async def test_events_that_come_with_a_status_are_no_longer_in_the_spool(pool: Pool) -> None:

@@ -1,3 +1,4 @@
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,16 @@ def test_the_engine_timeout_is_a_number_of_seconds(text: str, seconds: float) ->
 )
 def test_a_timeout_that_is_no_number_of_seconds_is_named(text: str) -> None:
     assert "is not a number of seconds" in faults(phoebe_engine_timeout=text)
+
+
+def test_a_proxy_is_called_as_its_host_unless_it_has_a_name() -> None:
+    assert settings_with(phoebe_name="gateway 0").name == "gateway 0"
+    assert settings_with().name == socket.gethostname()[:64]
+
+
+@pytest.mark.parametrize("name", ["a\tb", "n" * 65, "Zürich"])
+def test_a_name_that_logs_could_not_show_is_refused(name: str) -> None:
+    assert "is not up to 64 printable ASCII characters" in faults(phoebe_name=name)
 
 
 @pytest.mark.parametrize("count", [0, -1, 1_000_001])
