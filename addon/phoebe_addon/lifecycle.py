@@ -18,19 +18,31 @@ from phoebe_addon.meter import Meter
 from phoebe_addon.proxy import flow_lines, guard, lean, modes, read_size, startup_errors
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.open_files import ClientLimits, possible
+from phoebe_addon.proxy.retiring import until_left
 from phoebe_addon.proxy.stopping import Stopping, drain
 from phoebe_addon.settings.options import OPTIONS, add_options, left_over, take_given
 from phoebe_addon.settings.settings import Settings, SettingsError, read_settings, refuse_late_changes
+from phoebe_addon.spool.seat import Seat
 from phoebe_addon.spool.spool import SpoolError
 from phoebe_addon.turns import Turns
 
 logger = logging.getLogger(__name__)
 
+_METRICS_OF_WORKER = (
+    "phoebe_metrics can't be given to workers, which would all take the same address: "
+    "give `phoebe proxy --metrics HOST:PORT`, which has the metrics of all of them"
+)
+
 
 class Lifecycle:
-    """What the addon works with: its settings, and the meter while it is running."""
+    """What the addon works with: its settings, and the meter while it is running.
 
-    def __init__(self) -> None:
+    seat: of the process, if it is a worker of `phoebe proxy`.
+    """
+
+    def __init__(self, seat: Seat | None = None) -> None:
+        self._seat = seat
+        self._retiring = False
         self._start_faults: list[str] = []
         self._settings: Settings | None = None
         self._upstreams = Followed.fixed(Upstreams({}))
@@ -55,6 +67,8 @@ class Lifecycle:
             if modes.without_http3(ctx.options.mode):
                 logger.info("phoebe: HTTP/3 is turned off: no UDP is listened on")
             settings = read_settings(ctx.options, self._settings, faults)
+            if self._seat and settings.metrics:
+                raise SettingsError(_METRICS_OF_WORKER)
             upstreams = settings.upstreams or Followed.fixed(
                 modes.upstreams_of(ctx.options.mode, settings.declared)
             )
@@ -79,7 +93,7 @@ class Lifecycle:
         startup_errors.tolerate(ctx.master.addons)
         flow_lines.without_queries(ctx.master.addons)
         try:
-            self._meter = Meter(self._settings)
+            self._meter = Meter(self._settings, self._seat)
         except (SpoolError, OSError) as error:
             logger.error("phoebe: %s", error)
             return
@@ -106,6 +120,25 @@ class Lifecycle:
             self._meter.close()
             self._meter = None
 
+    @property
+    def meter(self) -> Meter | None:
+        """What keeps the books; None: not metering."""
+        return self._meter
+
+    async def retire(self, timeout_s: float) -> None:
+        """Let all clients go over to another process, within so many seconds, and stop.
+
+        Whoever is still there then is treated as when the process is told to stop.
+        """
+        if self._settings is None or self._stopping is None:
+            ctx.master.shutdown()
+            return
+        self._retiring = True
+        self._use(self._settings)
+        await until_left(ctx.master.addons.get("proxyserver"), timeout_s)
+        if not self._stopping.begun:
+            ctx.master.shutdown()
+
     def _warn(self, warnings: list[str]) -> None:
         """Log the warnings that did not hold at the last look: options are read often."""
         for warning in warnings:
@@ -121,6 +154,7 @@ class Lifecycle:
             engine_timeout_s=settings.engine_timeout_s,
             request_timeout_s=settings.request_timeout_s,
             abort=settings.abort,
+            last_answers=self._retiring,
         )
 
     def _follow_files(self, meter: Meter) -> None:

@@ -23,6 +23,7 @@ from phoebe_addon.probes import Condition, probe_pages
 from phoebe_addon.readiness import Readiness
 from phoebe_addon.settings.settings import Settings
 from phoebe_addon.spool.disk_watch import DiskWatch
+from phoebe_addon.spool.seat import Seat
 from phoebe_addon.spool.spool import Spool, SpoolError
 from phoebe_addon.spool.spools import open_own
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
@@ -39,20 +40,22 @@ class Meter:
     """Opens the spool and delivers from it. Needs a running event loop.
 
     under_way: the exchanges that were begun and have not ended. background: the tasks that go on as long as
-    it is open.
+    it is open. seat: of the process, if it is a worker of `phoebe proxy`.
 
     Raises SpoolError when the spool can't be opened, OSError when the metrics can't be served.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, seat: Seat | None = None) -> None:
         self._spool = open_own(
             *(settings.spool, settings.spool_bytes_max, settings.belonging),
             trust_group=settings.spool_trusts_group,
+            seat=seat,
         )
         self._settings = settings
         self._adoption = Adoption(
             *(settings.spool, settings.spool_bytes_max, self._delivery_of, settings.belonging),
             trust_group=settings.spool_trusts_group,
+            seat=seat,
         )
         self.under_way = UnderWay()
         self.metrics = Metrics(

@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = plain.find(words[0]) if words else None
     if command is not None:
-        return command(words[1:])
+        return plain.call(words[0], command, words[1:])
     try:
         # Slow, and not needed by who imports one command.
         from rater_service.cli.program import run  # noqa: PLC0415

@@ -1,7 +1,8 @@
-"""Commands that need no more than Python: the entry points of the group `phoebe.plain_commands`.
+"""Commands that need nothing of the rater's: the entry points of the group `phoebe.plain_commands`.
 
 Each is a function of the command's arguments that returns its exit code; its docstring begins with what it is
-for. They work where only the addon's half is installed, so this module needs none of the rater's libraries.
+for. It raises ModuleNotFoundError if it needs an extra, which its entry names, and that is not installed.
+They work where only the addon's half is installed, so this module needs none of the rater's libraries.
 """
 
 import sys
@@ -25,6 +26,19 @@ def find(name: str) -> PlainCommand | None:
     """Give the function behind a name; None: it is none of them."""
     entry: EntryPoint | None = next(iter(entry_points(group=GROUP, name=name)), None)
     return None if entry is None else cast(PlainCommand, entry.load())
+
+
+def call(name: str, command: PlainCommand, arguments: Sequence[str]) -> int:
+    """Call one of them by its name and return its exit code; say what to install if it lacks something."""
+    try:
+        return command(arguments)
+    except ModuleNotFoundError as missing:
+        (entry,) = entry_points(group=GROUP, name=name)
+        if missing.name is None or not entry.extras:
+            raise
+        install = how_to_install(entry.extras)
+        sys.stderr.write(f"phoebe: `phoebe {name}` needs {missing.name}, which is not installed: {install}\n")
+        return 1
 
 
 def purpose(command: PlainCommand) -> str:

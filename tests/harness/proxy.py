@@ -1,4 +1,4 @@
-"""A real mitmdump with the addon, as a process of its own."""
+"""A real mitmdump with the addon, as a process of its own, or several of them behind one port."""
 
 import os
 import signal
@@ -11,15 +11,17 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rig.ports import accepts, reserve_port
 from rig.processes import start
-from rig.programs import ADDON, PROJECT, mitmdump
+from rig.programs import ADDON, PROJECT, mitmdump, phoebe
 
 READY = "phoebe: metering"
+WORKERS_READY = "workers serve on"
 
 
 class Proxy:
     """mitmdump -s SCRIPT, listening on a free port of 127.0.0.1.
 
-    options: values for --set. ready: what the log says once the proxy serves; None: don't wait.
+    options: values for --set. ready: what the log says once the proxy serves; None: don't wait. workers: run
+    so many by `phoebe proxy`; None: none of that.
     """
 
     def __init__(
@@ -30,26 +32,35 @@ class Proxy:
         script: Path = ADDON,
         environment: Mapping[str, str] | None = None,
         ready: str | None = READY,
+        workers: int | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = reserve_port()
         self.metrics_port = reserve_port()
         settings = {
             "phoebe_spool": str(folder / "spool"),
-            "phoebe_metrics": f"127.0.0.1:{self.metrics_port}",
             "confdir": str(folder / "confdir"),
             "phoebe_drain_timeout": "5",
             **(options or {}),
         }
+        metrics = f"127.0.0.1:{self.metrics_port}"
+        if workers is None:
+            settings = {"phoebe_metrics": metrics, **settings}
+            command = mitmdump(self.port, settings, "-s", str(script), *arguments)
+        else:
+            behind = mitmdump(self.port, settings, *arguments)[1:]
+            command = phoebe("proxy", "--workers", str(workers), "--metrics", metrics, "--", *behind)
         self._running = start(
             "mitmdump",
-            mitmdump(self.port, settings, "-s", str(script), *arguments),
+            command,
             folder / "mitmdump.log",
             folder=PROJECT,
             environment={**os.environ, **(environment or {})},
             keep_log=True,
         )
-        if ready:
+        if ready and workers is not None:
+            self.wait_for_log(WORKERS_READY)
+        elif ready:
             self.wait_for_log(ready)
             # The server is bound anew when the addon makes it a reverse proxy.
             self.wait_for_log("reverse proxy to")

@@ -39,7 +39,7 @@ def post(
 class RawClient:
     """One connection to a proxy.
 
-    receive_buffer_bytes: how much the kernel takes in that nobody has read yet.
+    receive_buffer_bytes: how much the kernel takes in that nobody has read yet. port: its own.
     """
 
     def __init__(self, proxy: Proxy, receive_buffer_bytes: int | None = None, timeout_s: float = 20) -> None:
@@ -48,6 +48,7 @@ class RawClient:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         self._socket.settimeout(timeout_s)
         self._socket.connect(("127.0.0.1", proxy.port))
+        self.port: int = self._socket.getsockname()[1]
         self._buffer = b""
 
     def send(self, data: bytes) -> None:

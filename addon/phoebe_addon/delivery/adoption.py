@@ -7,6 +7,7 @@ One that belongs to another installation is named, again and again, and left.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import NoReturn
 from phoebe_addon.delivery.delivery import Delivery
 from phoebe_addon.delivery.trouble import WrongInstallationError, explain
 from phoebe_addon.spool.folder import is_left
+from phoebe_addon.spool.seat import Seat
 from phoebe_addon.spool.spool import Spool, SpoolError
 from phoebe_addon.spool.spools import ANY_INSTALLATION, Belonging, adopt
 
@@ -22,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 # The events of a process that crashed wait no longer than this for a living one to look.
 LOOK_EVERY_S = 10.0
+# A worker that died is started again in seconds, and takes its spool with the producer.
+SPARED_S = 60.0
 # An operator may have brought the rater of another installation to the same address.
 ASK_AGAIN_S = 60.0
 
@@ -30,10 +34,11 @@ class Adoption:
     """Looks for spools that nobody has, for as long as `run` runs.
 
     deliver: makes the delivery of a spool. belonging: to which installation spools belong.
-    trust_group: whether members of the folder's group are trusted like this user.
+    trust_group: whether members of the folder's group are trusted like this user. seat: of this process, if
+    it is a worker: what workers of other numbers left is for their next start, and adopted if none comes.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what there is to say of a folder
         self,
         folder: Path,
         bytes_max: int,
@@ -41,7 +46,10 @@ class Adoption:
         belonging: Belonging = ANY_INSTALLATION,
         *,
         trust_group: bool = False,
+        seat: Seat | None = None,
     ) -> None:
+        self._seat = seat
+        self._seen_free: dict[Path, tuple[float, float]] = {}  # first and last, in monotonic time
         self._belonging = belonging
         self._trust_group = trust_group
         self._folder = folder
@@ -87,12 +95,13 @@ class Adoption:
     async def _find(self) -> Spool | None:
         # No task: it can't be cancelled, and what it finds must be closed.
         loop = asyncio.get_running_loop()
-        left = [path for path, until_s in self._left.items() if loop.time() < until_s]
+        left = {path for path, until_s in self._left.items() if loop.time() < until_s}
         finding = loop.run_in_executor(
             None,
             partial(
                 adopt,
-                *(self._folder, self._bytes_max, self._belonging, left),
+                *(self._folder, self._bytes_max, self._belonging),
+                without=lambda path: path in left or self._is_spared(path),
                 trust_group=self._trust_group,
             ),
         )
@@ -107,6 +116,17 @@ class Adoption:
                 *(self._spool.producer_id, self._spool.depth(), self._spool.recovered),
             )
         return self._spool
+
+    def _is_spared(self, path: Path) -> bool:
+        """Whether a spool that nobody has is for the worker of its number, which is about to start again."""
+        if self._seat is None or not self._seat.is_of_another(path):
+            return False
+        now_s = time.monotonic()
+        first_s, last_s = self._seen_free.get(path, (now_s, now_s))
+        if now_s - last_s > 2 * LOOK_EVERY_S:
+            first_s = now_s  # its worker may have had it in between
+        self._seen_free[path] = (first_s, now_s)
+        return now_s - first_s < SPARED_S
 
     async def _deliver_or_leave(self, spool: Spool) -> None:
         try:

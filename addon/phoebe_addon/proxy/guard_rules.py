@@ -18,7 +18,8 @@ class GuardRules:
     body_bytes_max: of a request's body, in bytes. routes: they tell what the errors of a path look like.
     engine_timeout_s: for how long an engine that owes an answer may send nothing, in seconds; 0: for ever.
     request_timeout_s: how long a request may take from its beginning to its end, in seconds; 0: for ever.
-    abort: what becomes of answers whose clients go away.
+    abort: what becomes of answers whose clients go away. last_answers: whether each answer of HTTP/1 is the
+    last on its connection.
     in_force: the rules of this process. An option that changes puts others in their place.
     """
 
@@ -27,6 +28,7 @@ class GuardRules:
     engine_timeout_s: float
     request_timeout_s: float
     abort: AbortRules
+    last_answers: bool = False
 
     in_force: ClassVar["GuardRules"]
 

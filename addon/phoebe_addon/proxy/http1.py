@@ -58,6 +58,8 @@ class BoundedHttp1Server(_http1.Http1Server):
             yield commands.SendData(self.conn, framed(event.data))
             return
         if isinstance(event, ResponseHeaders):
+            if GuardRules.in_force.last_answers:
+                event.response.headers["Connection"] = "close"
             coding = event.response.headers.get("transfer-encoding", "")
             self.answer_is_chunked = "chunked" in coding.lower()
         yield from super().send(event)

@@ -467,6 +467,29 @@ INSIDES: tuple[Inside, ...] = (
         Kind.READ,
         "mitmproxy.addons.proxyserver:Proxyserver",
         connections="The handlers of all clients' connections.",
+        servers="What it listens with. A worker is ready once all of them are set up.",
+    ),
+    # Listening, in workers of `phoebe proxy`.
+    *_all(
+        Kind.REPLACED,
+        "mitmproxy.proxy.mode_servers:AsyncioServerInstance",
+        listen="It binds an address. In a worker ours listens on sockets that it is given.",
+    ),
+    *_all(
+        Kind.CALLED,
+        "mitmproxy.proxy.mode_servers:ServerInstance",
+        handle_stream="It serves a connection that was accepted.",
+    ),
+    *_all(
+        Kind.READ,
+        "mitmproxy.proxy.mode_servers:ServerInstance",
+        mode="What it was made for.",
+        last_exception="Why it could not be set up.",
+    ),
+    *_all(
+        Kind.READ,
+        "mitmproxy.proxy.mode_servers:AsyncioServerInstance",
+        is_running="Whether it has something to listen with, be it without a socket yet.",
     ),
     *_all(
         Kind.READ,

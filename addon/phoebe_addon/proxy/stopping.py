@@ -104,13 +104,13 @@ async def until_quiet(servers: proxyserver.Proxyserver, deadline_s: float) -> bo
 def cut_off(servers: proxyserver.Proxyserver) -> None:
     """Break off the connections of all clients that wait for something."""
     for handler in list(_busy(servers)):
-        if writer := _writer(handler):
+        if writer := writer_of(handler):
             writer.transport.abort()
 
 
 def _busy(servers: proxyserver.Proxyserver) -> Iterator[server.ConnectionHandler]:
     for handler in list(servers.connections.values()):
-        writer = _writer(handler)
+        writer = writer_of(handler)
         if any(_answers_owed(handler)) or (writer and writer.transport.get_write_buffer_size()):
             yield handler
 
@@ -124,6 +124,7 @@ def _answers_owed(handler: server.ConnectionHandler) -> Iterator[http_layers.Htt
                     yield stream
 
 
-def _writer(handler: server.ConnectionHandler) -> asyncio.StreamWriter | None:
+def writer_of(handler: server.ConnectionHandler) -> asyncio.StreamWriter | None:
+    """Return what writes to a client; None: it is gone."""
     io = handler.transports.get(handler.client)
     return io.writer if io and isinstance(io.writer, asyncio.StreamWriter) else None

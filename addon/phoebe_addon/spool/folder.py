@@ -8,7 +8,7 @@ or to bring what is in it to the rater. Only files that nobody else can have mad
 import fcntl
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +18,7 @@ import uuid_utils
 from phoebe_addon.spool.file import SpoolError, SpoolFile
 from phoebe_addon.spool.opening import is_there, kept_beside, open_file, remove_file, set_aside
 from phoebe_addon.spool.safety import UnsafeError, check_file, check_folder, make_folder
+from phoebe_addon.spool.seat import Seat
 
 logger = logging.getLogger(__name__)
 
@@ -54,28 +55,36 @@ class Claim:
         os.close(self._descriptor)
 
 
-def take(folder: Path, *, trust_group: bool = False) -> Iterator[Claim]:
+def take(folder: Path, *, trust_group: bool = False, seat: Seat | None = None) -> Iterator[Claim]:
     """Claim spool files for a process to have as its own, the oldest first, in the end a new one.
 
-    The caller takes the first it can open. trust_group: see `free`. Raises SpoolError when the folder can't
-    be used.
+    The caller takes the first it can open. trust_group: see `free`. seat: of the process, if it is a worker:
+    it takes files of its number only. Raises SpoolError when the folder can't be used.
     """
-    yield from free(folder, trust_group=trust_group)
+    yield from free(folder, trust_group=trust_group, wanted=seat.has if seat else _any)
+    prefix = seat.prefix if seat else "spool-"
     claim = None
     try:
         # Whoever looks for spools at this moment may take the new lock for one that was left, and remove it.
         while claim is None:
-            claim = _claim(folder / f"spool-{uuid_utils.uuid7()}.sqlite3")
+            claim = _claim(folder / f"{prefix}{uuid_utils.uuid7()}.sqlite3")
     except OSError as error:
         raise SpoolError(f"the spool folder {folder} can't be used: {error}") from error
     yield claim
 
 
-def free(folder: Path, *, trust_group: bool = False) -> Iterator[Claim]:
+def _any(_: Path) -> bool:
+    return True
+
+
+def free(
+    folder: Path, *, trust_group: bool = False, wanted: Callable[[Path], bool] = _any
+) -> Iterator[Claim]:
     """Claim, one by one, the spool files that no process has.
 
-    trust_group: whether members of the folder's group are trusted like this user. Raises SpoolError, also for
-    a folder to which others may write. A file that others may have made or changed is named and left alone.
+    trust_group: whether members of the folder's group are trusted like this user. wanted: says of which files
+    the claim is wanted; the others are not touched. Raises SpoolError, also for a folder to which others may
+    write. A file that others may have made or changed is named and left alone.
     """
     try:
         make_folder(folder)
@@ -83,6 +92,8 @@ def free(folder: Path, *, trust_group: bool = False) -> Iterator[Claim]:
         # A file that was brought here by hand has no lock; of a damaged one nothing but its log may be left.
         names = {path.name.removesuffix(_LOCK) for path in folder.glob(f"{_PATTERN}{_LOCK}")}
         for name in sorted(names | {path.name for path in folder.glob(_PATTERN)}):
+            if not wanted(folder / name):
+                continue
             claim = _safe_claim(folder / name, trust_group=trust_group)
             if claim and is_there(claim.path):
                 yield claim

@@ -1,13 +1,14 @@
 """The spools of a folder: which of them a process may have, and to which installation they belong."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from phoebe_addon.spool.file import SpoolBusyError, SpoolError, UnknownFormatError
 from phoebe_addon.spool.folder import Claim, free, take
+from phoebe_addon.spool.seat import Seat
 from phoebe_addon.spool.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -46,14 +47,20 @@ ANY_INSTALLATION = Belonging()
 
 
 def open_own(
-    folder: Path, bytes_max: int, belonging: Belonging = ANY_INSTALLATION, *, trust_group: bool = False
+    folder: Path,
+    bytes_max: int,
+    belonging: Belonging = ANY_INSTALLATION,
+    *,
+    trust_group: bool = False,
+    seat: Seat | None = None,
 ) -> Spool:
     """Open a spool for this process to write to: one in the folder that nobody has, or a new one.
 
-    trust_group: whether members of the folder's group are trusted like this user. Raises SpoolError, also for
-    a folder to which others may write.
+    trust_group: whether members of the folder's group are trusted like this user. seat: of the process, if it
+    is a worker: its spools are those of its number. Raises SpoolError, also for a folder to which others may
+    write.
     """
-    for claim in take(folder, trust_group=trust_group):
+    for claim in take(folder, trust_group=trust_group, seat=seat):
         try:
             spool = Spool(claim, bytes_max)
         except SpoolBusyError:
@@ -75,17 +82,17 @@ def adopt(
     folder: Path,
     bytes_max: int,
     belonging: Belonging = ANY_INSTALLATION,
-    without: Collection[Path] = (),
+    without: Callable[[Path], bool] = lambda _: False,
     *,
     trust_group: bool = False,
 ) -> Spool | None:
     """Open a spool in the folder that nobody has and that holds something.
 
-    One that can't be had is named, and the next one is tried. without: files to leave alone. trust_group: see
-    `open_own`. Raises SpoolError when the folder can't be used.
+    One that can't be had is named, and the next one is tried. without: asked of each file that nobody has,
+    whether to leave it alone. trust_group: see `open_own`. Raises SpoolError when the folder can't be used.
     """
     for claim in free(folder, trust_group=trust_group):
-        if claim.path in without:
+        if without(claim.path):
             claim.release()
             continue
         try:

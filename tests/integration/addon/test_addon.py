@@ -13,6 +13,7 @@ from phoebe_addon.exchange.exchange import Stage
 from phoebe_addon.gate.refusal import INTERNAL_ERROR
 from phoebe_addon.meter import Meter
 from phoebe_addon.proxy.guard_rules import GuardRules
+from phoebe_addon.spool.seat import Seat
 from phoebe_addon.spool.spools import open_own
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rig.ports import reserve_port
@@ -92,6 +93,23 @@ def test_what_options_let_happen_is_warned_of_once_until_they_change(
         assert configure(2000) == []
         assert configure(100) == said
         assert configure(90) == [said[0].replace("100", "90")]
+
+
+@pytest.mark.usefixtures("guard_in_place")
+def test_a_worker_of_several_takes_no_port_for_metrics(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with taddons.context(made := PhoebeAddon(Seat(1, 2))) as context:
+        context.configure(
+            made,
+            phoebe_upstream="http://engine:8000",
+            phoebe_spool=str(tmp_path),
+            phoebe_metrics="127.0.0.1:9090",
+        )
+
+    assert "phoebe_metrics can't be given to workers" in caplog.text
+    assert "give `phoebe proxy --metrics HOST:PORT`" in caplog.text
+    assert made._settings is None
 
 
 async def test_an_exchange_is_admitted_asked_answered_and_ended(addon: PhoebeAddon, tmp_path: Path) -> None:

@@ -28,3 +28,23 @@ def test_the_path_of_the_addon_is_shown_without_any_library() -> None:
 
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.endswith("/phoebe_addon/loaded/phoebe.py\n")
+
+
+def test_the_proxy_says_what_to_install_where_it_is_missing_and_needs_nothing_of_the_raters() -> None:
+    without = WITHOUT + "sys.modules['mitmproxy'] = None; "
+    ran = run_python(
+        without + "from rater_service.cli import main; sys.exit(main(['proxy', '--workers', '2']))"
+    )
+
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("phoebe: `phoebe proxy` needs mitmproxy, which is not installed: ")
+    assert "phoebe-metering[addon]" in ran.stderr
+
+
+def test_the_proxy_runs_where_the_raters_half_is_missing() -> None:
+    ran = run_python(
+        WITHOUT + "from rater_service.cli import main; sys.exit(main(['proxy', '--workers', '0']))"
+    )
+
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("phoebe proxy: argument --workers: must be a whole number from 1")

@@ -1,0 +1,220 @@
+"""The command line of `phoebe proxy`."""
+
+import argparse
+import asyncio
+import logging
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from phoebe_addon.background import Background
+from phoebe_addon.operator_port import Answer, OperatorPort
+from phoebe_addon.probes import probe_pages
+from phoebe_addon.workers.cores import cores
+from phoebe_addon.workers.merged_metrics import Merged, Snapshot
+from phoebe_addon.workers.supervisor import GivenUpError, Supervisor
+
+logger = logging.getLogger(__name__)
+
+WORKERS_MAX = 256
+RETIRE_S_DEFAULT = 300.0
+# As the log of mitmdump, which is beside it.
+_LOG_FORMAT = "[%(asctime)s.%(msecs)03d] phoebe proxy: %(message)s"
+_ADDRESS = re.compile(r"(?P<host>\[[^\]]+\]|[^:\[\]]+):(?P<port>[0-9]{1,5})")
+_OWN_SCRIPT = re.compile(r"(.*/)?phoebe\.py")
+
+DESCRIPTION = """\
+Run several mitmdump processes with the addon behind one address, because one of them uses one core. One that
+dies is started again; meanwhile the others take its connections.
+
+What stands behind -- goes to each mitmdump, as in `mitmdump -s addon/phoebe.py`; the addon itself need not be
+named. Options of the addon are read from the environment (PHOEBE_UPSTREAM, ...) as well. Limits, such as
+phoebe_connections_max and phoebe_spool_limit, hold for each worker.
+"""
+EPILOG = """\
+examples:
+  phoebe proxy -- --mode reverse:http://127.0.0.1:8000 --listen-port 8080
+  phoebe proxy --workers 4 --metrics 127.0.0.1:9090 -- --set phoebe_upstream=upstreams.yaml -p 8080
+
+signals:
+  SIGTERM, SIGINT  all workers drain and end; a second one: what is under way is cut off
+  SIGHUP           workers are replaced one after the other, and no request is refused
+
+exit codes: 0 stopped when told to; 1 it could not start, or wrong usage
+"""
+
+
+class UsageError(Exception):
+    """The command line can't be followed. The message says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the command line says. metrics: host and port. retire_s: what an old worker has at a reload."""
+
+    workers: int
+    metrics: tuple[str, int] | None
+    retire_s: float
+    arguments: tuple[str, ...]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise UsageError(message)
+
+
+def read(words: Sequence[str], environment: Mapping[str, str], default_workers: int) -> Order:
+    """Read a command line. Raises UsageError."""
+    own, arguments = _split(words)
+    given, others = _parser(environment, default_workers).parse_known_args(own)
+    if others:
+        raise UsageError(f"there is no option {others[0]!r} here: mitmdump's arguments stand behind --")
+    for script in _scripts(arguments):
+        if _OWN_SCRIPT.fullmatch(script):
+            raise UsageError(f"leave `-s {script}` out: `phoebe proxy` brings the addon itself")
+    return Order(given.workers, given.metrics, given.reload_timeout, arguments)
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    logging.basicConfig(format=_LOG_FORMAT, datefmt="%H:%M:%S", level=logging.INFO, stream=sys.stderr)
+    try:
+        order = read(words, os.environ, cores())
+        _check_platform(order.workers)
+        asyncio.run(_run(order))
+    except UsageError as error:
+        sys.stderr.write(f"phoebe proxy: {error}. `phoebe proxy --help` says more.\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"phoebe proxy: metrics can't be served: {error}\n")
+        return 1
+    except GivenUpError as error:
+        logger.error("%s", error)
+        return 1
+    return 0
+
+
+async def _run(order: Order) -> None:
+    supervisor = Supervisor(order.workers, order.arguments, order.retire_s)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, supervisor.stop)
+    loop.add_signal_handler(signal.SIGHUP, supervisor.reload)
+
+    async def page(headers: Mapping[str, str]) -> Answer:
+        snapshot = [*await supervisor.metrics(), *_own_metrics(supervisor)]
+        registry = CollectorRegistry()
+        registry.register(Merged(lambda: snapshot))
+        encode, content_type = choose_encoder(headers.get("accept", ""))
+        return Answer(encode(registry), content_type)
+
+    pages = {"/metrics": page, **probe_pages(supervisor.conditions)}
+    port = OperatorPort(*order.metrics, pages) if order.metrics else None
+    background = Background(lambda _name, _is_up: None)
+    if port:
+        background.start("metrics endpoint", port.run, "metrics can't be read")
+        background.start("reports", supervisor.follow_reports, "probes hear of the workers' trouble late")
+    try:
+        await supervisor.run()
+    finally:
+        background.cancel()
+        if port:
+            port.close()
+
+
+def _own_metrics(supervisor: Supervisor) -> Snapshot:
+    return [
+        (name, kind, text, [(name + ("_total" if kind == "counter" else ""), {}, float(value))])
+        for name, kind, text, value in (
+            ("phoebe_workers", "gauge", "Workers that take new connections.", supervisor.serving),
+            ("phoebe_workers_wanted", "gauge", "Workers that there are to be.", supervisor.count),
+            (
+                "phoebe_workers_died",
+                "counter",
+                "Workers that ended although nobody told them to.",
+                supervisor.died,
+            ),
+        )
+    ]
+
+
+def _split(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    own = list(words)
+    if "--" not in own:
+        return own, ()
+    at = own.index("--")
+    return own[:at], tuple(own[at + 1 :])
+
+
+def _parser(environment: Mapping[str, str], default_workers: int) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="phoebe proxy",
+        usage="phoebe proxy [--workers N] [--metrics HOST:PORT] [--reload-timeout SECONDS] -- "
+        "[mitmdump's arguments]",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--workers",
+        type=_workers,
+        default=default_workers,
+        metavar="N",
+        help=f"how many processes; default: the cores that this one may use, here {default_workers}",
+    )
+    parser.add_argument(
+        "--metrics",
+        type=_address,
+        default=environment.get("PHOEBE_METRICS") or None,
+        metavar="HOST:PORT",
+        help="where Prometheus can read the metrics of all workers, added up, and probes ask (/livez, "
+        "/readyz); default: PHOEBE_METRICS, or nowhere",
+    )
+    parser.add_argument(
+        "--reload-timeout",
+        type=_seconds,
+        default=RETIRE_S_DEFAULT,
+        metavar="SECONDS",
+        help="how long an old worker may go on with what it has under way at a reload, before it is told to "
+        f"stop; default: {RETIRE_S_DEFAULT:g}",
+    )
+    return parser
+
+
+def _workers(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= WORKERS_MAX:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {WORKERS_MAX}, not {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?", text):
+        raise argparse.ArgumentTypeError(f"must be seconds, 0 or more, not {text!r}")
+    return float(text)
+
+
+def _address(text: str) -> tuple[str, int]:
+    found = _ADDRESS.fullmatch(text)
+    if not found or int(found["port"]) > 65535:
+        raise argparse.ArgumentTypeError(f"must be HOST:PORT, not {text!r}")
+    return found["host"].strip("[]"), int(found["port"])
+
+
+def _scripts(arguments: Sequence[str]) -> list[str]:
+    """Find the scripts that mitmdump is told to load."""
+    found = [after for word, after in pairwise(arguments) if word in {"-s", "--scripts"}]
+    return found + [word.partition("=")[2] for word in arguments if word.startswith("--scripts=")]
+
+
+def _check_platform(workers: int) -> None:
+    if workers > 1 and not hasattr(socket, "SO_REUSEPORT"):
+        raise UsageError("this system can't share a port between processes (SO_REUSEPORT): give --workers 1")

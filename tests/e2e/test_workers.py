@@ -1,0 +1,266 @@
+"""`phoebe proxy`: several real mitmdump behind one port."""
+
+import json
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from phoebe_addon.spool.seat import Seat
+from phoebe_addon.spool.spools import open_own
+from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from rig.processes import start
+from rig.programs import PROJECT, phoebe
+from tests.e2e.conftest import IDENTITY
+from tests.harness.engine import LAST_CHUNK, Engine, EngineRequest, Line
+from tests.harness.engine_streams import DONE, VLLM, VLLM_USAGE
+from tests.harness.events import EventRecorder
+from tests.harness.proxy import Proxy
+from tests.harness.raw_client import CutOffError, RawClient, post
+from tests.harness.spool_folder import depth_of
+from tests.harness.spooled import NOW
+from tests.harness.waiting import wait_until
+
+CHAT = "/v1/chat/completions"
+STREAM = b'{"model":"m","stream":true,"stream_options":{"include_usage":true}}'
+ANSWER = json.dumps({"model": "m", "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}})
+LEFT = "left by worker 7"
+
+
+class Stand:
+    """Two workers, their engine, which holds streams until `go_on`, and their rater."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.spool = folder / "spool"
+        self.go_on = threading.Event()
+        self.engine = Engine()
+        self.engine.script = self._answer
+        self.rater = EventRecorder()
+        self._leave_spool_of_worker_7()
+        self._proxy: Proxy | None = None
+
+    @property
+    def proxy(self) -> Proxy:
+        """The proxy, started anew if a test has ended it."""
+        if self._proxy is None or self._proxy.process.poll() is not None:
+            self._proxy = Proxy(
+                self._folder,
+                *("--mode", f"reverse:{self.engine.url}"),
+                options={
+                    "phoebe_rater": f"127.0.0.1:{self.rater.port}",
+                    "phoebe_drain_timeout": "20",
+                    "flow_detail": "0",
+                },
+                workers=2,
+            )
+        return self._proxy
+
+    def _answer(self, request: EngineRequest, line: Line) -> None:
+        if b'"stream"' not in request.body:
+            line.send(f"HTTP/1.1 200 OK\r\nContent-Length: {len(ANSWER)}\r\n\r\n{ANSWER}".encode())
+            return
+        line.send_stream_head()
+        line.send_chunk(VLLM)
+        if self.go_on.wait(30):
+            line.send_chunk(VLLM_USAGE + DONE)
+            line.send(LAST_CHUNK)
+
+    def _leave_spool_of_worker_7(self) -> None:
+        """As after a run with seven workers that could not deliver everything."""
+        spool = open_own(self.spool, 10**9, seat=Seat(7, 7))
+        event = MeteringEvent(request_id="0199", client_request_id=LEFT, outcome="completed")
+        event.event_time.FromDatetime(NOW)
+        spool.finish(event.request_id, [event.SerializeToString()], NOW).result()
+        spool.close()
+
+    def workers(self) -> list[int]:
+        """The processes of the workers."""
+        return [child.pid for child in psutil.Process(self.proxy.process.pid).children()]
+
+    def worker_of(self, client: RawClient) -> int:
+        """The process that a client is connected to."""
+        for pid in self.workers():
+            connections = psutil.Process(pid).net_connections("tcp")
+            if any(each.raddr and each.raddr.port == client.port for each in connections):
+                return pid
+        raise AssertionError("no worker has the connection")
+
+    def begin_stream(self, client: RawClient, tag: str) -> bytes:
+        """Ask for a stream and read the half of it that comes; return it."""
+        client.send(post(CHAT, {**IDENTITY, "X-Request-Id": tag}, STREAM))
+        assert client.read_head()[0] == 200
+        return client.read_chunk()
+
+    def files_of(self, number: int) -> set[str]:
+        return {path.name for path in self.spool.glob(f"spool-worker-{number}-*.sqlite3")}
+
+    def close(self) -> None:
+        self.go_on.set()
+        if self._proxy:
+            self._proxy.process.kill()
+        self.engine.close()
+        self.rater.close()
+
+
+class Load:
+    """Clients that keep their connections and ask all the time, until `end`; what they got is counted."""
+
+    def __init__(self, proxy: Proxy, tag: str, clients: int = 6) -> None:
+        self._proxy = proxy
+        self._tag = tag
+        self._stop = threading.Event()
+        self.seen: Counter[str] = Counter()
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, number: int) -> None:
+        client: RawClient | None = None
+        while not self._stop.is_set():
+            try:
+                client = client or RawClient(self._proxy)
+                client.send(post(CHAT, {**IDENTITY, "X-Request-Id": f"{self._tag} {number}"}))
+                answer = client.read_answer()
+                self.seen[str(answer.status)] += 1
+                is_last = answer.headers.get("connection") == "close"
+            except (CutOffError, OSError) as error:
+                self.seen[type(error).__name__] += 1
+                is_last = True
+            if is_last and client:
+                client.close()
+                client = None
+        if client:
+            client.close()
+
+    def until_more(self, count: int = 50) -> None:
+        """Wait until so many more requests were answered."""
+        before = self.seen["200"]
+        wait_until(lambda: self.seen["200"] >= before + count)
+
+    def end(self) -> Counter[str]:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        return self.seen
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    made = Stand(tmp_path_factory.mktemp("workers"))
+    yield made
+    made.close()
+
+
+def test_what_a_worker_left_whose_number_there_is_no_more_is_delivered(stand: Stand) -> None:
+    assert stand.proxy
+    assert stand.rater.tagged(LEFT).outcome == "completed"
+    wait_until(lambda: not stand.files_of(7))
+
+
+def test_all_workers_serve_and_their_metrics_add_up(stand: Stand) -> None:
+    proxy = stand.proxy
+    before = proxy.metric("phoebe_exchanges_ended_total", outcome="completed")
+    load = Load(proxy, "adding up", clients=12)
+    load.until_more()
+    seen = load.end()
+
+    events = stand.rater.wait_for_all(
+        lambda event: event.client_request_id.startswith("adding up"), seen["200"]
+    )
+
+    assert seen.keys() == {"200"}
+    assert len({event.producer_id for event in events}) == 2
+    assert proxy.metric("phoebe_exchanges_ended_total", outcome="completed") - before == seen["200"]
+    assert (proxy.metric("phoebe_workers"), proxy.metric("phoebe_workers_wanted")) == (2, 2)
+    assert proxy.metric("phoebe_task_up", task="delivery") == 1
+
+
+def test_a_worker_that_is_killed_under_load_is_replaced_and_its_exchanges_are_settled(stand: Stand) -> None:
+    proxy = stand.proxy
+    died = proxy.metric("phoebe_workers_died_total")
+    load = Load(proxy, "around a kill")
+    with RawClient(proxy) as client:
+        stand.begin_stream(client, "killed")
+        killed = stand.worker_of(client)
+        load.until_more()
+        admitted = proxy.metric("phoebe_exchanges_admitted_total")
+        os.kill(killed, signal.SIGKILL)
+        load.until_more()  # by the other one
+        wait_until(lambda: proxy.metric("phoebe_workers") == 2)
+        load.until_more()
+        with pytest.raises(CutOffError):
+            client.read_chunk()
+    seen = load.end()
+
+    event = stand.rater.tagged("killed")
+    assert event.outcome == "proxy_error"
+    # Taken up by the worker of the same number, not by the other one: the producer goes on.
+    wait_until(lambda: not stand.rater.last_status(event.producer_id).open_exchanges)
+    assert not stand.rater.last_status(event.producer_id).stopped
+    assert proxy.metric("phoebe_exchanges_admitted_total") > admitted
+    assert proxy.metric("phoebe_workers_died_total") == died + 1
+    # Nobody was refused, and only who was connected to the killed one was cut off.
+    assert seen["CutOffError"] <= 6
+    assert seen.keys() <= {"200", "CutOffError"}
+
+
+def test_a_reload_under_load_refuses_nothing_and_streams_go_on(stand: Stand) -> None:
+    proxy = stand.proxy
+    before = set(stand.workers())
+    stand.go_on.clear()
+    load = Load(proxy, "around a reload")
+    with RawClient(proxy) as client, RawClient(proxy) as idle:
+        received = stand.begin_stream(client, "over a reload")
+        idle.send(post(CHAT, IDENTITY))
+        idle.read_answer()
+        load.until_more()
+
+        proxy.process.send_signal(signal.SIGHUP)
+        proxy.wait_for_log("phoebe proxy: reloaded")
+        load.until_more()
+        idle.send(post(CHAT, IDENTITY))
+        last = idle.read_answer()
+        stand.go_on.set()
+        received += b"".join(iter(client.read_chunk, b""))
+
+    assert load.end().keys() == {"200"}
+    assert received == VLLM + VLLM_USAGE + DONE
+    assert (last.status, last.headers["connection"]) == (200, "close")
+    assert stand.rater.tagged("over a reload").outcome == "completed"
+    wait_until(lambda: len(stand.workers()) == 2)
+    assert not before & set(stand.workers())
+
+
+def test_told_to_stop_it_ends_once_what_is_under_way_has_and_all_is_delivered(stand: Stand) -> None:
+    proxy = stand.proxy
+    stand.go_on.clear()
+    with RawClient(proxy) as client:
+        received = stand.begin_stream(client, "over the end")
+        proxy.process.send_signal(signal.SIGTERM)
+        proxy.wait_for_log("phoebe: stopping: what is under way", proxy.log().count("serve on") * 2)
+        assert proxy.process.poll() is None
+
+        stand.go_on.set()
+        received += b"".join(iter(client.read_chunk, b""))
+
+    assert proxy.process.wait(timeout=30) == 0
+    assert received == VLLM + VLLM_USAGE + DONE
+    assert stand.rater.tagged("over the end").outcome == "completed"
+    assert depth_of(stand.spool) == 0
+    assert "Traceback" not in proxy.log()
+
+
+def test_what_a_worker_says_at_its_start_is_the_reason_to_give_up(tmp_path: Path) -> None:
+    command = phoebe("proxy", "--workers", "2", "--", "--mode", "transparent", "--set", f"confdir={tmp_path}")
+    running = start("proxy", command, tmp_path / "log", folder=PROJECT)
+
+    assert running.process.wait(timeout=60) == 1
+    assert "--mode transparent can't be metered" in running.said
+    assert "worker 1 ended with status 1 before it served. What it said is above" in running.said
+    assert "worker 2" not in running.said
