@@ -7,8 +7,10 @@ The usage chunk comes whether it was asked for or not, so that Phoebe and the re
 
 import asyncio
 import json
+import time
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import override
 
@@ -53,11 +55,16 @@ def stream_writes(tokens: int, *, running: bool = False) -> tuple[bytes, ...]:
 
 @dataclass(slots=True)
 class _Stream:
-    """A streamed answer under way. unseen: events its client must have seen, and has not yet."""
+    """A streamed answer under way.
+
+    unseen: events its client must have seen, and has not yet. written_s: when each of them was written, as
+    far as that is known.
+    """
 
     transport: asyncio.Transport
     writes: Iterator[bytes]
     unseen: int = 0
+    written_s: deque[float] = field(default_factory=deque)
 
 
 class Steps:
@@ -75,18 +82,27 @@ class Steps:
         self._next: asyncio.TimerHandle | None = None
         self._due = 0.0
 
-    def begin(self, number: int, transport: asyncio.Transport, writes: Iterator[bytes]) -> None:
-        """Lets a stream take part from the next step on."""
+    def begin(
+        self, number: int, transport: asyncio.Transport, writes: Iterator[bytes], *, written: int = 0
+    ) -> None:
+        """Lets a stream take part from the next step on. written: so many of its events were just now."""
         if self._next is None:
             self._due = asyncio.get_running_loop().time()
             self._plan()
-        self._streams[number] = _Stream(transport, writes)
+        self._streams[number] = _Stream(transport, writes, written, deque([time.perf_counter()] * written))
 
-    def seen(self, number: int, events: int) -> None:
-        """A stream's client has seen so many more events."""
+    def seen(self, number: int, events: int) -> list[float]:
+        """A stream's client has seen so many more events; gives how many seconds each was on its way.
+
+        What only one side's clients see is not among them.
+        """
         stream = self._streams.get(number)
-        if stream:
-            stream.unseen -= events
+        if stream is None:
+            return []
+        stream.unseen -= events
+        now = time.perf_counter()
+        known = min(events, len(stream.written_s))
+        return [now - stream.written_s.popleft() for _ in range(known)]
 
     def leave(self, transport: asyncio.Transport) -> None:
         """Forgets the stream on a connection that is gone."""
@@ -108,7 +124,9 @@ class Steps:
                 del self._streams[number]
                 continue
             # What nobody asked for may be taken out on the way.
-            stream.unseen += b'"choices":[]' not in chunk
+            if b'"choices":[]' not in chunk:
+                stream.unseen += 1
+                stream.written_s.append(time.perf_counter())
             stream.transport.write(chunk)
         if self._streams:
             self._plan()
@@ -145,9 +163,10 @@ class EngineConnection(asyncio.Protocol):
     def _answer(self, request: dict[str, int]) -> None:
         assert self._transport
         if request.get("stream"):
-            self._transport.write(STREAM_HEAD)
-            writes = stream_writes(request["max_tokens"], running=self._running)
-            self._steps.begin(request["seed"], self._transport, iter(writes))
+            first, *writes = stream_writes(request["max_tokens"], running=self._running)
+            # Together, because mitmproxy may wait with the head for the first of the body.
+            self._transport.write(STREAM_HEAD + first)
+            self._steps.begin(request["seed"], self._transport, iter(writes), written=1)
         else:
             self._transport.write(plain_answer(request["max_tokens"]))
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass
+from statistics import median
 from typing import override
 
 from bench.engine import MODEL, Steps
@@ -20,15 +21,17 @@ _EVENT_END = b"\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What to send through each side: plain requests for so many seconds, or one stream on every connection.
+    """What to send through each side: plain requests for so many seconds, or streams on every connection.
 
-    tokens: what every answer shall have. running: the engine says the usage so far in every chunk.
+    tokens: what every answer shall have. running: the engine says the usage so far in every chunk. streams:
+    on every connection, one after the other.
     """
 
     connections: int
     tokens: int
     seconds: float | None
     running: bool = False
+    streams: int = 1
 
     @property
     def streamed(self) -> bool:
@@ -40,13 +43,17 @@ class Work:
 class Seen:
     """What came back: answers with status 200, server-sent events in them, reads of a socket.
 
-    elapsed_s: how long it was this side's turn.
+    elapsed_s: how long it was this side's turn. first_s: from a request to the first of its answer, an
+    event or all of it, the median. chunk_s: from the engine's write of a chunk to the client's read, what 99
+    of 100 stay below; 0: there were no streams.
     """
 
     answers: int
     events: int
     reads: int
     elapsed_s: float
+    first_s: float
+    chunk_s: float
 
 
 def request_bytes(work: Work, number: int) -> bytes:
@@ -119,18 +126,23 @@ class Load:
         self._deadline = 0.0
         self._under_way = 0
         self._idle: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting: list[Connection] = []
         self._answers = self._events = self._reads = 0
         self._elapsed_s = 0.0
+        self._first_bytes_s: list[float] = []
+        self._chunks_s: list[float] = []
 
     @property
     def seen(self) -> Seen:
         """What came back so far."""
-        return Seen(self._answers, self._events, self._reads, self._elapsed_s)
+        first_s = median(self._first_bytes_s) if self._first_bytes_s else 0.0
+        chunk_s = sorted(self._chunks_s)[len(self._chunks_s) * 99 // 100] if self._chunks_s else 0.0
+        return Seen(self._answers, self._events, self._reads, self._elapsed_s, first_s, chunk_s)
 
     def is_complete(self) -> bool:
         """Whether all of the work is done."""
         if self._work.seconds is None:
-            return self._answers == self._work.connections
+            return self._answers == self._work.connections * self._work.streams
         return self._elapsed_s >= self._work.seconds
 
     async def open(self, port: int) -> None:
@@ -150,8 +162,10 @@ class Load:
         self._steps.turn = self._numbers
         if not self._under_way:
             self._idle = asyncio.get_running_loop().create_future()
-            for connection in self._connections:
-                self._send(connection)
+        waiting = self._waiting or ([] if self._under_way else self._connections)
+        self._waiting = []
+        for connection in waiting:
+            self._send(connection)
         timeout_s = seconds if self._work.streamed else ANSWER_TIMEOUT_S
         done, _ = await asyncio.wait({self._idle}, timeout=timeout_s)
         if done:
@@ -164,15 +178,22 @@ class Load:
         """A connection has read something, with so many events in it."""
         self._reads += 1
         self._events += events
-        self._steps.seen(number, events)
+        self._chunks_s += self._steps.seen(number, events)
+
+    def began(self, seconds: float) -> None:
+        """The first of an answer has come, so long after its request."""
+        self._first_bytes_s.append(seconds)
 
     def answered(self, connection: "Connection") -> None:
         """A connection has its answer."""
         self._answers += 1
         self._under_way -= 1
-        if not self._work.streamed and time.perf_counter() < self._deadline:
+        goes_on = not self._work.streamed or connection.answers < self._work.streams
+        if goes_on and time.perf_counter() < self._deadline:
             self._send(connection)
-        elif not self._under_way and not self._idle.done():
+        elif goes_on and self._work.streamed:
+            self._waiting.append(connection)
+        if not self._under_way and not self._idle.done():
             self._idle.set_result(None)
 
     def failed(self, error: BenchError) -> None:
@@ -196,7 +217,7 @@ class Load:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection, with one request on its way at a time."""
+    """One keep-alive connection, with one request on its way at a time. answers: how many it has got."""
 
     def __init__(self, load: Load, number: int, request: bytes) -> None:
         self._load = load
@@ -205,6 +226,8 @@ class Connection(asyncio.Protocol):
         self._answer = AnswerReader()
         self._transport: asyncio.Transport | None = None
         self._closing = False
+        self._sent_s: float | None = None  # None: the first of the answer is here
+        self.answers = 0
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -219,9 +242,13 @@ class Connection(asyncio.Protocol):
         except BenchError as error:
             self._load.failed(error)
             return
+        if self._sent_s is not None and (complete or self._answer.events):
+            self._load.began(time.perf_counter() - self._sent_s)
+            self._sent_s = None
         self._load.read(self._number, self._answer.events - events_before)
         if complete:
             self._answer = AnswerReader()
+            self.answers += 1
             self._load.answered(self)
 
     @override
@@ -232,6 +259,7 @@ class Connection(asyncio.Protocol):
     def send(self) -> None:
         """Sends the connection's request."""
         assert self._transport
+        self._sent_s = time.perf_counter()
         self._transport.write(self._request)
 
     def close(self) -> None:

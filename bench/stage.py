@@ -144,6 +144,13 @@ class Stage:
         arguments = arguments_of(work, self._engine_port, [side.port for side in sides])
         return [Seen(**json.loads(line)) for line in await self._run_module("traffic", arguments)]
 
+    async def run_traffic_to_engine(self, work: Work) -> Seen:
+        """Has a process of its own send a piece of work straight to the engine. BenchError if it fails."""
+        (line,) = await self._run_module(
+            "traffic", arguments_of(work, self._engine_port, [self._engine_port])
+        )
+        return Seen(**json.loads(line))
+
     async def stop(self) -> list[str]:
         """Stops every part, the proxies first. Gives what went wrong, in words."""
         if self._rater:

@@ -1,4 +1,4 @@
-"""Streamed chat requests: CPU for each chunk, with many streams at once.
+"""Streamed chat requests, many at once: CPU for each chunk, and how long chunks are on their way.
 
 Once as most engines stream, with the usage in a chunk at the end; once with the usage so far in every chunk,
 which Phoebe asks engines for that it knows, and takes out of every chunk again.
@@ -15,7 +15,7 @@ from bench.ratio import Pair, ratio_of
 from bench.result import Result
 from bench.stage import Stage
 
-NAMES = ("proxy_stream_cpu",)
+NAMES = ("proxy_stream_cpu", "proxy_chunk_delay")
 RUNNING_NAMES = ("proxy_stream_running_cpu",)
 WORK = Work(connections=100, tokens=128, seconds=None)
 REFERENCE = "mitmdump -q, reverse mode, connection_strategy=lazy, stream_large_bodies=1"
@@ -24,23 +24,23 @@ CHUNKS = WORK.connections * (WORK.tokens + CHUNKS_AROUND)
 
 
 async def run(stage: Stage, rounds: int) -> list[Result]:
-    """Measures CPU per chunk."""
-    return [await _run(NAMES[0], WORK, {}, stage, rounds)]
+    """Measures both from the same rounds."""
+    measured = await _run(WORK, {}, stage, rounds)
+    return [result_of(NAMES[0], measured), delay_of(NAMES[1], measured)]
 
 
 async def run_with_running_usage(stage: Stage, rounds: int) -> list[Result]:
     """Measures CPU per chunk where every chunk has the usage so far."""
-    return [
-        await _run(RUNNING_NAMES[0], replace(WORK, running=True), {"phoebe_engine": "vllm"}, stage, rounds)
-    ]
+    measured = await _run(replace(WORK, running=True), {"phoebe_engine": "vllm"}, stage, rounds)
+    return [result_of(RUNNING_NAMES[0], measured)]
 
 
-async def _run(name: str, work: Work, options: Mapping[str, str], stage: Stage, rounds: int) -> Result:
+async def _run(work: Work, options: Mapping[str, str], stage: Stage, rounds: int) -> Sequence[Pair[Measured]]:
     async with stage.proxies({"stream_large_bodies": "1"}, options) as sides:
         contest = Contest(stage, sides)
         measured = await contest.run("running" if work.running else "stream ", work, rounds)
         await contest.check()
-    return result_of(name, measured)
+    return measured
 
 
 def result_of(name: str, measured: Sequence[Pair[Measured]]) -> Result:
@@ -58,6 +58,16 @@ def result_of(name: str, measured: Sequence[Pair[Measured]]) -> Result:
         f"{_per_read([pair.reference for pair in measured]):.2f} (reference)"
     )
     return Result(name, ratio_of(cpu_us), REFERENCE, "us CPU/chunk", note)
+
+
+def delay_of(name: str, measured: Sequence[Pair[Measured]]) -> Result:
+    """The result of the rounds for how long chunks are on their way."""
+    chunks_us = [Pair(pair.phoebe.seen.chunk_s * 1e6, pair.reference.seen.chunk_s * 1e6) for pair in measured]
+    note = (
+        f"lower is better; {len(measured)} rounds; what 99 of 100 chunks stay below, from the engine's write "
+        f"to the client's read, when {WORK.connections} streams get a chunk each at the same time"
+    )
+    return Result(name, ratio_of(chunks_us), REFERENCE, "us", note)
 
 
 def _check_events(name: str, measured: Measured, expected: int) -> None:

@@ -24,6 +24,7 @@ WORK_TIMEOUT_S = 80.0
 def arguments_of(work: Work, engine_port: int, proxy_ports: Sequence[int]) -> list[str]:
     """The arguments that make `python -m bench.traffic` do a piece of work."""
     words = [f"--engine-port={engine_port}", f"--connections={work.connections}", f"--tokens={work.tokens}"]
+    words.append(f"--streams={work.streams}")
     if work.seconds is not None:
         words.append(f"--seconds={work.seconds}")
     if work.running:
@@ -59,10 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in ("engine-port", "connections", "tokens"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--seconds", type=float, help="of plain requests, on each side; without it: streams")
+    parser.add_argument("--streams", type=int, default=1, help="on every connection, one after the other")
     parser.add_argument("--running", action="store_true", help="the engine says the usage in every chunk")
     parser.add_argument("proxy_ports", type=int, nargs="+", metavar="PORT", help="of a proxy")
     given = parser.parse_args(arguments)
-    work = Work(given.connections, given.tokens, given.seconds, given.running)
+    work = Work(given.connections, given.tokens, given.seconds, given.running, given.streams)
     try:
         sides = asyncio.run(do_work(work, given.engine_port, given.proxy_ports))
     except (BenchError, OSError) as error:

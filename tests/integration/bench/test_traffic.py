@@ -80,6 +80,16 @@ async def test_every_event_of_a_stream_is_counted_and_read_by_itself() -> None:
     assert load.seen.elapsed_s >= (STEPS - 1) * STEP_S
 
 
+async def test_streams_follow_on_each_other_only_in_their_sides_turn() -> None:
+    work = replace(STREAMED, streams=3)
+    async with loads(work) as (load,):
+        while not load.is_complete():
+            await load.take_turn(1.5 * STEP_S)
+    assert (load.seen.answers, load.seen.events) == (3 * 4, 3 * STREAMED.connections * STEPS)
+    assert load.seen.first_s > 0
+    assert load.seen.chunk_s > 0
+
+
 @pytest.mark.parametrize("work", [PLAIN, STREAMED])
 async def test_a_turn_after_the_work_is_done_sends_nothing(work: Work) -> None:
     async with loads(work) as (load,):

@@ -64,3 +64,18 @@ async def test_a_stream_whose_connection_is_gone_is_written_no_more() -> None:
     steps.leave(gone)
     await other.changed.wait()
     assert gone.writes == []
+
+
+async def test_of_each_event_that_a_client_sees_it_is_known_how_long_it_was_on_its_way() -> None:
+    steps = Steps()
+    steps.turn = range(1, 2)
+    line = Written()
+    steps.begin(1, line, iter([b'"choices":[]', b"b"]), written=1)
+    first = steps.seen(1, 1)
+    while len(line.writes) < 2:
+        line.changed.clear()
+        await line.changed.wait()
+    second = steps.seen(1, 2)  # what may have been taken out on the way, and the last
+    assert [len(first), len(second)] == [1, 1]
+    assert min(first + second) >= 0
+    assert steps.seen(2, 1) == []

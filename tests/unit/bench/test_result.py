@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import ingest, plain, quotes, rating, stream
+from bench import first_byte, ingest, plain, quotes, rating, stream
 from bench.asker import Asked
 from bench.catalogue import all_names, choose
 from bench.contest import Measured
@@ -28,8 +28,16 @@ RESULT = Result(
 STREAMS = stream.WORK.connections
 
 
-def measured(answers: int = 1000, events: int = 0, elapsed_s: float = 2.0, cpu_s: float = 1.0) -> Measured:
-    return Measured(Seen(answers, events, reads=events + 100, elapsed_s=elapsed_s), cpu_s)
+def measured(
+    answers: int = 1000,
+    events: int = 0,
+    elapsed_s: float = 2.0,
+    cpu_s: float = 1.0,
+    *,
+    first_s: float = 0.01,
+    chunk_s: float = 0.005,
+) -> Measured:
+    return Measured(Seen(answers, events, events + 100, elapsed_s, first_s, chunk_s), cpu_s)
 
 
 def test_the_file_is_a_list_with_the_fields_that_readers_rely_on(tmp_path: Path) -> None:
@@ -90,9 +98,23 @@ def test_streams_with_other_chunks_than_there_should_be_are_no_result(
         stream.result_of("stream", [Pair(measured(STREAMS, phoebe), measured(STREAMS, reference))])
 
 
+def test_the_delay_of_chunks_is_that_of_the_slowest_but_one_in_a_hundred() -> None:
+    pair = Pair(measured(chunk_s=0.002), measured(chunk_s=0.004))
+    result = stream.delay_of("delay", [pair])
+    assert (result.ratio.phoebe, result.ratio.reference, result.ratio.median) == (2000.0, 4000.0, 0.5)
+
+
+def test_of_the_time_to_the_first_event_only_what_a_proxy_adds_counts() -> None:
+    result = first_byte.result_of([Pair(measured(first_s=0.003), measured(first_s=0.005))], direct_s=0.001)
+    assert (result.ratio.phoebe, result.ratio.reference, result.ratio.median) == pytest.approx(
+        (2000, 4000, 0.5)
+    )
+
+
 def test_one_benchmark_is_chosen_by_the_name_of_any_of_its_results() -> None:
     assert [benchmark.names for benchmark in choose(["proxy_plain_rps"])] == [plain.NAMES]
-    every = [plain.NAMES, stream.NAMES, stream.RUNNING_NAMES, ingest.NAMES, quotes.NAMES, rating.NAMES]
+    streams = [stream.NAMES, stream.RUNNING_NAMES, first_byte.NAMES]
+    every = [plain.NAMES, *streams, ingest.NAMES, quotes.NAMES, rating.NAMES]
     assert [benchmark.names for benchmark in choose([])] == every
 
 
