@@ -6,6 +6,8 @@ STAMP := .venv/.installed
 ENGINE := .venv-engine
 ENGINE_STAMP := $(ENGINE)/.installed
 FOCUS := .venv-focus
+DOCS := .venv-docs
+DOCS_STAMP := $(DOCS)/.installed
 WITNESSES := .venv-witnesses
 DEPLOY := .venv-deploy
 DEPLOY_STAMP := $(DEPLOY)/.installed
@@ -13,7 +15,7 @@ WITNESSES_STAMP := $(WITNESSES)/.installed
 FOCUS_STAMP := $(FOCUS)/.installed
 
 .PHONY: help demo check check-tests test test-clients test-engine test-focus test-scale test-witnesses test-deploy manifests \
-	images pin-base bench bench-quick chaos insides insides-diff lint format proto lock clean
+	images pin-base docs bench bench-quick chaos insides insides-diff lint format proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -98,6 +100,18 @@ test-clients: $(STAMP) ## run the examples of docs/calling.md in Node and Go, as
 test-scale: $(STAMP) ## test what many events do to a database: a migration of a million of them while more are stored
 	@exec $(BIN)/python -m pytest -m scale tests/scale $(ARGS)
 
+$(DOCS_STAMP): requirements/docs.txt | $(STAMP)
+	@echo "Installing requirements/docs.txt into $(DOCS)" >&2
+	@$(BIN)/python -m venv --clear --without-pip $(DOCS)
+	@$(BIN)/python -m pip --python $(DOCS)/bin/python --disable-pip-version-check install --quiet \
+		--no-deps --require-hashes -r $<
+	@touch $@
+
+docs: $(STAMP) $(DOCS_STAMP) ## build the documentation as a site in .phoebe/site; a link that leads nowhere is an error
+	@$(BIN)/python -m docs_site.reference .phoebe/reference
+	@NO_MKDOCS_2_WARNING=1 exec $(DOCS)/bin/mkdocs build --quiet --strict $(ARGS)
+	@echo "Open .phoebe/site/index.html"
+
 bench: $(STAMP) ## compare Phoebe with bare mitmproxy; ARGS="--only NAME" to choose
 	@exec $(BIN)/python -m bench $(ARGS)
 
@@ -124,4 +138,4 @@ lock: $(STAMP) ## pin the newest allowed versions (LOCK_ARGS=--upgrade) in requi
 	@sh scripts/lock $(LOCK_ARGS)
 
 clean: ## remove everything that was made in this folder
-	rm -rf .venv $(ENGINE) $(FOCUS) $(WITNESSES) $(DEPLOY) .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist *.egg-info
+	rm -rf .venv $(ENGINE) $(FOCUS) $(WITNESSES) $(DEPLOY) $(DOCS) .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist *.egg-info

@@ -1,0 +1,46 @@
+"""The reference of the addon's options, out of their definitions."""
+
+from collections.abc import Sequence
+
+from phoebe_addon.settings.option import Option, Value
+from phoebe_addon.settings.options import OPTIONS
+
+_KINDS = {bool: "true, false", int: "whole number", str: "text"}
+
+
+def page() -> str:
+    """Write the page."""
+    return "\n".join(
+        [
+            "# Options of the addon",
+            "",
+            "Each is given to `mitmdump` as `--set name=value`, or by the environment variable of its name "
+            "in capitals: `PHOEBE_RATER` for `phoebe_rater`. `--set` wins. A misspelt name is refused at the "
+            "start.",
+            "",
+            "| option | values | default | |",
+            "|---|---|---|---|",
+            *(_row(option) for option in OPTIONS),
+            "",
+        ]
+    )
+
+
+def _row(option: Option) -> str:
+    values = ", ".join(f"`{choice}`" for choice in option.choices or ()) or _kind(option)
+    text = " ".join(option.help.split()).replace("|", "&#124;")
+    return f"| `{option.name}` | {values} | {_default(option.default)} | {text} |"
+
+
+def _kind(option: Option) -> str:
+    if option.kind == Sequence[str]:
+        return "texts"
+    return _KINDS.get(option.kind, "text")
+
+
+def _default(value: Value) -> str:
+    if value is None or value in ((), ""):
+        return ""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value}`"
