@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import override
 
 import pytest
 
@@ -11,7 +12,8 @@ from tests.harness.engine import LAST_CHUNK, Engine, EngineRequest, Line
 from tests.harness.engine_streams import DONE, VLLM, VLLM_USAGE
 from tests.harness.events import EventRecorder
 from tests.harness.proxy import Proxy
-from tests.harness.raw_client import RawClient, post
+from tests.harness.raw_client import CutOffError, RawClient, post
+from tests.harness.tls_client import TlsRawClient
 
 SCRIPT = PROJECT / "tests/harness/lane_script.py"
 EVENTS = [event + b"\n\n" for event in (VLLM + VLLM_USAGE + DONE).split(b"\n\n") if event]
@@ -34,14 +36,21 @@ class OneByOne:
 
 
 @pytest.mark.parametrize(
-    ("options", "in_lane"),
+    ("options", "connect", "in_lane"),
     [
-        pytest.param({}, True, id="as it is set"),
-        pytest.param({"store_streamed_bodies": "true"}, False, id="while answers are kept"),
+        pytest.param({}, RawClient, True, id="as it is set"),
+        pytest.param({}, TlsRawClient, True, id="to a client with TLS"),
+        pytest.param({"store_streamed_bodies": "true"}, RawClient, False, id="while answers are kept"),
     ],
 )
 def test_each_chunk_of_a_stream_leaves_when_it_comes(
-    tmp_path: Path, rater: EventRecorder, engine: Engine, options: dict[str, str], in_lane: bool
+    tmp_path: Path,
+    rater: EventRecorder,
+    engine: Engine,
+    *,
+    options: dict[str, str],
+    connect: type[RawClient],
+    in_lane: bool,
 ) -> None:
     script = engine.script = OneByOne()
     lane_file = tmp_path / "lane"
@@ -57,8 +66,8 @@ def test_each_chunk_of_a_stream_leaves_when_it_comes(
         },
         environment={"LANE_FILE": str(lane_file)},
     )
-    tag = f"one-by-one-{in_lane}-{len(options)}"
-    with RawClient(proxy) as client:
+    tag = f"one-by-one-{in_lane}-{connect.__name__}"
+    with connect(proxy) as client:
         client.send(
             post("/v1/chat/completions", {**IDENTITY, "X-Request-Id": tag}, b'{"model":"m","stream":true}')
         )
@@ -73,3 +82,44 @@ def test_each_chunk_of_a_stream_leaves_when_it_comes(
     assert proxy.stop() == 0
     # All but the first, which tells whether the body is to be read in turns; and the end of the answer.
     assert int(lane_file.read_text()) == (len(EVENTS) if in_lane else 0)
+
+
+class Breaking(OneByOne):
+    """The same engine, whose connection breaks after some events."""
+
+    @override
+    def __call__(self, _request: EngineRequest, line: Line) -> None:
+        line.send_stream_head()
+        for event in EVENTS[:3]:
+            assert self.has_it.acquire(timeout=WITHIN_S)
+            line.send_chunk(event)
+        assert self.has_it.acquire(timeout=WITHIN_S)
+        raise ConnectionAbortedError  # the engine's server closes the connection
+
+
+@pytest.mark.parametrize("breaks", [True, False], ids=["the engine breaks off", "the client leaves"])
+def test_a_stream_to_a_client_with_tls_ends_as_one_without(
+    proxy: Proxy, rater: EventRecorder, engine: Engine, *, breaks: bool
+) -> None:
+    ended: list[tuple[object, ...]] = []
+    connects: tuple[type[RawClient], ...] = (RawClient, TlsRawClient)
+    for connect in connects:
+        script = engine.script = Breaking() if breaks else OneByOne()
+        tag = f"ends-{breaks}-{connect.__name__}"
+        head = {**IDENTITY, "X-Request-Id": tag}
+        with connect(proxy) as client:
+            client.send(post("/v1/chat/completions", head, b'{"model":"m","stream":true}'))
+            client.read_head()
+            for event in EVENTS[:3]:
+                script.has_it.release()
+                assert client.read_chunk() == event
+            if breaks:
+                script.has_it.release()
+                with pytest.raises(CutOffError):
+                    client.read_chunk()
+        script.has_it.release(len(EVENTS))
+        metered = rater.wait_for(lambda each: each.client_request_id == tag)  # noqa: B023
+        ended.append((metered.outcome, metered.status_code, metered.answer_bytes, metered.usage_found))
+
+    assert ended[0] == ended[1]
+    assert ended[0][0] == ("upstream_error" if breaks else "aborted")

@@ -11,8 +11,8 @@ does not take what is there, or has left. Then the layers are as if they had see
 past them they keep nothing but how much of a body of a known length is to come. So every answer begins and
 ends in mitmproxy, with its flow, its hooks, its limits and its errors.
 
-The lane is open between HTTP/1 and HTTP/1 without TLS, for answers that nobody else watches or keeps, and
-that are not read in turns.
+The lane is open from engines of HTTP/1 without TLS to clients of HTTP/1, for answers that nobody else watches
+or keeps, and that are not read in turns.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ from mitmproxy.proxy.layers import http as http_layers
 from phoebe_addon.proxy.backpressure import HELD_BYTES_MAX, PacedConnectionHandler, http_layer_of, reading
 from phoebe_addon.proxy.http1 import BoundedHttp1Client, BoundedHttp1Server, framed
 from phoebe_addon.proxy.read_size import READ_BYTES_MAX
+from phoebe_addon.proxy.sealed_line import SealedLine, line_to_client
 from phoebe_addon.proxy.silence import TimedHttpStream
 from phoebe_addon.proxy.watched_answer import AnswerWatch
 
@@ -41,10 +42,10 @@ _CHUNK_HEAD = re.compile(rb"([0-9A-Fa-f]{1,4})\r\n")
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """The transports of the connections that an answer goes through."""
+    """What an answer goes through: the transport of the engine's connection, and the line to the client."""
 
     engine: asyncio.Transport
-    client: asyncio.Transport
+    client: asyncio.Transport | SealedLine
 
 
 class FastLane(asyncio.Protocol):
@@ -137,12 +138,12 @@ class FastConnectionHandler(PacedConnectionHandler):
     def _open_lane(self, engine: Connection) -> None:
         http = http_layer_of(self)
         stream = _streaming(http, engine) if http else None
-        ends = self._ends(engine) if stream else None
+        ends = self._ends(engine, http) if http and stream else None
         if stream and ends and (lane := lane_of(stream, ends, self.timeout_watchdog.register_activity)):
             lane.enter()
 
-    def _ends(self, engine: Connection) -> Ends | None:
-        """Return the transports to an engine and to its client, if all that has come was read."""
+    def _ends(self, engine: Connection, http: http_layers.HttpLayer) -> Ends | None:
+        """Return what an answer goes through, if all that has come from its engine was read."""
         source, client = (self.transports.get(each) for each in (engine, self.client))
         if source is None or not isinstance(source.reader, asyncio.StreamReader):
             return None
@@ -151,7 +152,10 @@ class FastConnectionHandler(PacedConnectionHandler):
         writers = (source.writer, client.writer if client else None)
         transports = [each.transport for each in writers if isinstance(each, asyncio.StreamWriter)]
         ends = [each for each in transports if isinstance(each, asyncio.Transport)]
-        return Ends(*ends) if len(ends) == len(writers) else None
+        if len(ends) < len(writers):
+            return None
+        line = line_to_client(http.context, ends[1])
+        return Ends(ends[0], line) if line else None
 
 
 def lane_of(stream: TimedHttpStream, ends: Ends, spoke: Callable[[], None]) -> FastLane | None:
@@ -175,9 +179,9 @@ def _passes_on(stream: TimedHttpStream) -> bool:
 
 
 def _streaming(http: http_layers.HttpLayer, engine: Connection) -> TimedHttpStream | None:
-    """Return the stream of an answer that comes from an engine, from HTTP/1 to HTTP/1 and without TLS."""
+    """Return the stream of an answer that comes from an engine without TLS, from HTTP/1 to HTTP/1."""
     client = http.connections.get(http.context.client)
-    if not isinstance(client, BoundedHttp1Server) or http.context.client.tls or engine.tls:
+    if not isinstance(client, BoundedHttp1Server) or engine.tls:
         return None
     stream = http.streams.get(client.stream_id)
     return (

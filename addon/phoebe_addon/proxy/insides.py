@@ -331,7 +331,29 @@ INSIDES: tuple[Inside, ...] = (
         recv_buffer="What has come of the client's first message.",
         client_hello_parsed="Whether it is whole.",
     ),
-    *_all(Kind.READ, f"{_TLS}:TLSLayer", tls="None: there is no TLS to decrypt with."),
+    *_all(
+        Kind.CALLED,
+        f"{_TLS}:TLSLayer",
+        send_data="The fast lane encrypts as it does, with the same state of TLS, and goes past it.",
+        tls_interact="It sends what is encrypted: the fast lane does so at once, too.",
+    ),
+    *_all(
+        Kind.READ,
+        f"{_TLS}:TLSLayer",
+        tls="None: there is no TLS to decrypt with. The fast lane encrypts with it.",
+        is_dtls="Whether it is TLS over UDP: no fast lane.",
+    ),
+    *_all(
+        Kind.READ,
+        "mitmproxy.proxy.tunnel:TunnelLayer",
+        tunnel_connection="Whose connection it wraps: the fast lane knows one way to wrap a client's.",
+        tunnel_state="Whether what is sent now can be encrypted.",
+    ),
+    *_all(
+        Kind.READ,
+        "mitmproxy.proxy.tunnel:TunnelState",
+        OPEN="The handshake is done, and nobody has ended it.",
+    ),
     # The sockets, timers and limits of a client's connection.
     *_all(
         Kind.REPLACED,

@@ -38,6 +38,8 @@ NOT_INNARDS = {
     *("mitmproxy.proxy.server:TimeoutWatchdog", "mitmproxy.proxy.layers.http:HttpLayer"),
     *("mitmproxy.proxy.layers.http._base:HttpEvent", "mitmproxy.proxy.layers.http._base:ReceiveHttp"),
     "mitmproxy.proxy.layers.http._http1:TBodyReader",
+    *("mitmproxy.proxy.layers.tls:TLSLayer", "mitmproxy.proxy.tunnel:TunnelLayer"),
+    "mitmproxy.proxy.tunnel:TunnelState",
     *("h11._readers:ChunkedReader", "h11._receivebuffer:ReceiveBuffer"),
 }
 
