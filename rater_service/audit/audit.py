@@ -65,11 +65,12 @@ async def _audit(
     end = min(request.window_end or extent["last_hour"] + HOUR, extent["last_hour"] + HOUR)
     history = await load_history(connection, start)
     bills = BillAudit(connection, history, AuditTimes.at(now), findings)
-    day = start
-    while day < end:
+    # By the hours that hold something: one event with a wrong time may be decades from the others.
+    day = await _next_hour(connection, start)
+    while day is not None and day < end:
         on_progress(f"checking bills of {utc_text(day)}, up to {utc_text(end)}")
         await bills.audit_part(day, min(day + DAY, end))
-        day += DAY
+        day = await _next_hour(connection, day + DAY)
     findings.pruned_events = (
         await fetch_one(connection, "audit/pruned", window_start=start, window_end=end)
     )["events"]
@@ -81,6 +82,11 @@ async def _audit(
     return AuditResult(
         audited_at, request.window_start or start, request.window_end or max(end, start), findings
     )
+
+
+async def _next_hour(connection: Connection, start: datetime) -> datetime | None:
+    hour: datetime | None = (await fetch_one(connection, "audit/next_hour", window_start=start))["hour"]
+    return hour
 
 
 async def _audit_producers(

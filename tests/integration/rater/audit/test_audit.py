@@ -447,6 +447,39 @@ async def test_a_window_leaves_out_what_is_outside(billed: Ledger) -> None:
     assert (beyond.proven, beyond.findings.events, beyond.findings.rollups) == (True, 0, 0)
 
 
+IN_2099 = HOUR.replace(year=2099)
+
+
+@pytest.mark.parametrize(
+    ("kept", "found"),
+    [
+        ("billing_event", Finding.SUMS_DIFFER),
+        ("hourly_usage", Finding.SUMS_DIFFER),
+        ("rated_usage", Finding.ROLLUP_WITHOUT_EVENTS),
+    ],
+)
+async def test_what_is_decades_away_is_audited_and_the_days_between_are_not_looked_at(
+    billed: Ledger, kept: str, found: Finding
+) -> None:
+    await store_events(billed.pool, numbered(19, at=IN_2099), NEXT_DAY)
+    await billed.rate(IN_2099, IN_2099 + ONE_HOUR, now=IN_2099 + 2 * ONE_HOUR)
+    for table, column in (
+        ("billing_event", "event_time"),
+        ("hourly_usage", "window_start"),
+        ("rated_usage", "window_start"),
+    ):
+        if table != kept:
+            await billed.force(f"DELETE FROM {table} WHERE {column} > '2099-01-01'")
+    said: list[str] = []
+
+    result = await audit(billed.pool, AuditRequest(), NEXT_DAY, said.append)
+
+    assert [words[:27] for words in said if words.startswith("checking bills of ")] == [
+        f"checking bills of {day}" for day in ("2026-11-2", "2099-11-2")
+    ], said
+    assert found in counts(result)
+
+
 @pytest.mark.parametrize(
     ("start", "end", "field"),
     [
