@@ -13,6 +13,8 @@ DEPLOY := .venv-deploy
 DEPLOY_STAMP := $(DEPLOY)/.installed
 WITNESSES_STAMP := $(WITNESSES)/.installed
 FOCUS_STAMP := $(FOCUS)/.installed
+# Python keeps what it compiles, whatever the environment says: else every program that tests start compiles it all.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo check check-tests test test-clients test-engine test-focus test-scale test-witnesses test-deploy manifests \
 	images pin-base docs bench bench-quick chaos insides insides-diff lint format proto lock clean
@@ -33,7 +35,7 @@ check: $(STAMP) ## lint, unit and property tests at once, and the coverage of wh
 	@$(MAKE) --no-print-directory --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync) lint check-tests
 
 check-tests: $(STAMP)
-	@exec $(BIN)/python -m tests.pure_coverage --quiet --dist worksteal --numprocesses auto --maxprocesses 4 $(ARGS)
+	@exec $(BIN)/python -m tests.pure_coverage --quiet --dist worksteal --numprocesses logical --maxprocesses 4 $(ARGS)
 
 test: $(STAMP) ## run all tests, on up to four cores; ARGS="-k words" to choose, ARGS=-n0 for one core
 	@exec $(BIN)/python -m pytest --dist worksteal --numprocesses auto --maxprocesses 4 $(ARGS)
@@ -139,3 +141,4 @@ lock: $(STAMP) ## pin the newest allowed versions (LOCK_ARGS=--upgrade) in requi
 
 clean: ## remove everything that was made in this folder
 	rm -rf .venv $(ENGINE) $(FOCUS) $(WITNESSES) $(DEPLOY) $(DOCS) .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -72,7 +72,7 @@ def test_a_stream_under_way_comes_whole_and_its_event_is_delivered(
         slow.go_on.set()
         received += b"".join(iter(client.read_chunk, b""))
 
-    assert proxy.process.wait(timeout=20) == 0
+    assert proxy.ended() == 0
     assert received == VLLM + VLLM_USAGE + DONE
     event = rater.tagged(tag)
     assert (event.outcome, event.completion_tokens) == ("completed", 3)
@@ -104,7 +104,7 @@ def test_new_requests_are_refused_meanwhile_and_told_when_to_come_back(
     assert (refused.headers["connection"], again.headers["connection"]) == ("close", "close")
     assert again.status == 503
     assert asked == 1
-    assert proxy.process.wait(timeout=20) == 0
+    assert proxy.ended() == 0
 
 
 def test_what_does_not_end_in_time_is_cut_off_with_its_last_counts(
@@ -123,7 +123,7 @@ def test_what_does_not_end_in_time_is_cut_off_with_its_last_counts(
         with pytest.raises(CutOffError):
             client.read_chunk()
 
-    assert proxy.process.wait(timeout=20) == 0
+    assert proxy.ended() == 0
     # On a busy machine half a second is too short to deliver it as well; then the next start does.
     again = start(folder, engine, rater.port) if depth_of(folder / "spool") else None
     event = rater.tagged("drain-cut")
@@ -178,4 +178,4 @@ def test_an_answer_that_its_client_is_slow_to_take_comes_whole(
         answer = client.read_answer()
 
     assert len(answer.body) > len(padding)
-    assert proxy.process.wait(timeout=20) == 0
+    assert proxy.ended() == 0

@@ -182,7 +182,7 @@ def test_a_proxy_whose_secrets_can_not_be_used_does_not_start(tmp_path: Path, co
         path.write_bytes(content)
     options = {"phoebe_edge_secret_file": str(path), "phoebe_upstream": "http://127.0.0.1:1"}
     proxy = Proxy(tmp_path, options=options, ready=None)
-    assert proxy.process.wait(timeout=30) == 1
+    assert proxy.ended() == 1
     assert "Traceback" not in proxy.log()
     if content is None:
         assert "phoebe_edge_secret_file" in proxy.log()

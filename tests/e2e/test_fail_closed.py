@@ -170,7 +170,7 @@ def test_options_that_cannot_be_used_end_mitmdump_with_a_message(
     tmp_path: Path, arguments: list[str], options: dict[str, str], message: str
 ) -> None:
     proxy = Proxy(tmp_path, *arguments, options=options, ready=None)
-    assert proxy.process.wait(timeout=20) == 1
+    assert proxy.ended() == 1
     assert message in proxy.log()
 
 
@@ -196,7 +196,7 @@ def test_a_mitmproxy_that_can_not_be_guarded_ends_before_it_listens(
     arguments = ("-s", str(PROJECT / "addon" / "phoebe.py"), "--mode", f"reverse:{engine.url}")
     proxy = Proxy(tmp_path, *arguments, script=changer, ready=None)
 
-    assert proxy.process.wait(timeout=30) == 1
+    assert proxy.ended() == 1
     assert f"phoebe: this mitmproxy can't be guarded: {said}" in proxy.log()
     assert "Supported are mitmproxy 12.2" in proxy.log()
     assert "listening" not in proxy.log()

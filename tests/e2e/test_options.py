@@ -146,7 +146,7 @@ def test_names_that_are_not_known_end_the_start(tmp_path: Path, engine: Engine) 
     }
     proxy = Proxy(tmp_path, "--mode", f"reverse:{engine.url}", options=options, ready=None)
 
-    assert proxy.process.wait(timeout=30) == 1
+    assert proxy.ended() == 1
     assert "phoebe_allow_unbillable: unknown: bytes_olny; known: adapter, background, " in proxy.log()
     assert "phoebe_engine: the engine 'sglagn' is not one of those that are known; did you mean SGLang?" in (
         proxy.log()
@@ -169,7 +169,7 @@ def test_whatever_is_misspelt_or_of_another_type_ends_the_start_and_all_of_it_is
         tmp_path, "--mode", f"reverse:{engine.url}", options=options, environment=environment, ready=None
     )
 
-    assert proxy.process.wait(timeout=30) == 1
+    assert proxy.ended() == 1
     for said in (
         "there is no option phoebe_edge_secrets_file; did you mean phoebe_edge_secret_file?",
         "there is no option phoebe_trusted_edge; did you mean phoebe_trusted_edges?",
@@ -197,6 +197,6 @@ def test_a_gate_that_would_be_open_by_mistake_ends_the_start(
 ) -> None:
     proxy = Proxy(tmp_path, "--mode", f"reverse:{engine.url}", options=options, ready=None)
 
-    assert proxy.process.wait(timeout=30) == 1
+    assert proxy.ended() == 1
     assert said in proxy.log()
     assert "phoebe: metering" not in proxy.log()

@@ -37,7 +37,7 @@ def test_a_signal_is_heard_by_an_event_loop_that_is_woken_all_the_time(folder: P
         )
         try:
             proxy.wait_for_log("flooded")
-            assert proxy.process.wait(timeout=20) == 0
+            assert proxy.ended() == 0
         finally:
             proxy.process.kill()
         assert "told again to stop" not in proxy.log()

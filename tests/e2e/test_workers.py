@@ -249,7 +249,7 @@ def test_told_to_stop_it_ends_once_what_is_under_way_has_and_all_is_delivered(st
         stand.go_on.set()
         received += b"".join(iter(client.read_chunk, b""))
 
-    assert proxy.process.wait(timeout=30) == 0
+    assert proxy.ended() == 0
     assert received == VLLM + VLLM_USAGE + DONE
     assert stand.rater.tagged("over the end").outcome == "completed"
     assert depth_of(stand.spool) == 0

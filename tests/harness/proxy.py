@@ -10,7 +10,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from rig.ports import accepts, reserve_port
-from rig.processes import start
+from rig.processes import READY_TIMEOUT_S, start
 from rig.programs import ADDON, PROJECT, mitmdump, phoebe
 
 READY = "phoebe: metering"
@@ -91,8 +91,12 @@ class Proxy:
             if sample.name == name and labels.items() <= sample.labels.items()
         )
 
+    def ended(self) -> int:
+        """Wait until the process has ended, on a busy machine as long as for its start; return its status."""
+        return self.process.wait(timeout=READY_TIMEOUT_S)
+
     def stop(self, signal_number: int = signal.SIGTERM) -> int:
         """Stop the process and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal_number)
-        return self.process.wait(timeout=30)
+        return self.ended()
