@@ -29,6 +29,9 @@ environment:
   UPSTREAM_API_KEY   sent to it as a bearer token
   DEMO_DATABASE_URL  a PostgreSQL (15 or newer) in the place of the embedded one; the demo migrates it and
                      writes its price file and events into it, so name one made for this purpose.
+  DEMO_EDGE, DEMO_RATER, DEMO_METRICS
+                     an edge (http://host:port), a rater and the metrics of a proxy (host:port) that run
+                     already, as in compose.yaml; no part is started then
                      DATABASE_URL and PHOEBE_* are ignored.
 """
 
@@ -50,7 +53,9 @@ async def _run(console: Console, folder: Path, *, kept: bool) -> int:
         demo.show_logs()
     if result is not None and not problems:
         bills = folder / "data" if kept and not os.environ.get("DEMO_DATABASE_URL") else None
-        console.print(report.next_steps(bills), markup=False, soft_wrap=True)
+        console.print(
+            report.next_steps(bills, composed="DEMO_EDGE" in os.environ), markup=False, soft_wrap=True
+        )
     return _conclude(console, result, problems, interrupted)
 
 

@@ -126,9 +126,9 @@ class Rater:
         return Quote(model_id, base_model, price)
 
 
-async def count_admitted(metrics_port: int) -> int:
+async def count_admitted(metrics: str) -> int:
     """How many exchanges the addon let through, from its metrics endpoint. DemoError if it can't be read."""
-    url = f"http://127.0.0.1:{metrics_port}/metrics"
+    url = f"http://{metrics}/metrics"
     try:
         async with httpx.AsyncClient(trust_env=False) as client:
             response = await client.get(url)

@@ -10,6 +10,7 @@ from rich.console import Console
 from demo import bill, report, traffic, upstream
 from demo.errors import DemoError
 from demo.parts import Parts, Proxy
+from demo.running import read_running
 from demo.scenario import TOY, Scenario, real_scenario
 from rig.orphans import stop_orphaned_database
 from rig.processes import Processes
@@ -33,18 +34,21 @@ class Demo:
 
     async def run(self) -> bill.Bill:
         """Starts the parts, sends the traffic, rates and shows it. DemoError for whatever does not add up."""
-        scenario = await self._choose_scenario()
+        there = read_running(self._environment)
+        scenario = await self._choose_scenario() if there is None else TOY
         started = datetime.now(UTC)
-        address = await self._parts.start_rater(
-            scenario.prices, self._environment.get("DEMO_DATABASE_URL") or None
-        )
+        if there is None:
+            address = await self._parts.start_rater(
+                scenario.prices, self._environment.get("DEMO_DATABASE_URL") or None
+            )
+        else:
+            self._say(f"edge    {there.proxy.url}, rater {there.rater}: they run already")
+            address = there.rater
         rater = bill.Rater(address, started)
         try:
             if (await rater.rate(dry_run=True)).events_in_window:
                 raise DemoError("the database has events of this hour already; the demo needs one without")
-            proxy = await self._parts.start_proxy(
-                scenario.engine_url or await self._parts.start_engine(), address
-            )
+            proxy = there.proxy if there else await self._start_proxy(scenario, address)
             answers = await self._send(proxy, scenario)
             return await self._settle(rater, proxy, scenario, answers)
         except grpc.aio.AioRpcError as error:
@@ -65,6 +69,10 @@ class Demo:
             for line in running.last_lines(LOG_LINES):
                 self._say(f"  {line}")
 
+    async def _start_proxy(self, scenario: Scenario, rater: str) -> Proxy:
+        engine = scenario.engine_url or await self._parts.start_engine()
+        return await self._parts.start_proxy(engine, rater)
+
     async def _choose_scenario(self) -> Scenario:
         real = upstream.read_upstream(self._environment)
         if real is None:
@@ -79,7 +87,7 @@ class Demo:
 
     async def _send(self, proxy: Proxy, scenario: Scenario) -> list[traffic.Seen]:
         self._say(f"client  sending {len(scenario.script)} requests with the openai client")
-        async with traffic.open_client(f"{proxy.url}/v1", scenario.api_key) as client:
+        async with traffic.open_client(f"{proxy.url}/v1", scenario.api_key, by_key=proxy.is_edge) as client:
             answers = await traffic.send_all(client, scenario.script)
         self._console.print("", report.traffic_table(answers))
         for seen in answers:
@@ -93,7 +101,7 @@ class Demo:
     async def _settle(
         self, rater: bill.Rater, proxy: Proxy, scenario: Scenario, answers: Sequence[traffic.Seen]
     ) -> bill.Bill:
-        admitted = await bill.count_admitted(proxy.metrics_port)
+        admitted = await bill.count_admitted(proxy.metrics)
         await rater.until_stored(admitted)
         self._say(f"\nrater   {admitted} events stored; calling RateWindow, ListRatedUsage and ResolvePrice")
         run = await rater.rate(dry_run=False)

@@ -183,9 +183,10 @@ def main() -> None:
         prog="python -m demo.engine", description="A toy OpenAI-compatible engine."
     )
     parser.add_argument("--port", type=int, default=0, help="0 (default) takes a free one, named in the log")
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
     arguments = parser.parse_args()
     # Streams of clients that hang are cut after 2 s, so that stopping the demo is quick.
-    uvicorn.run(create_app(), host="127.0.0.1", port=arguments.port, timeout_graceful_shutdown=2)
+    uvicorn.run(create_app(), host=arguments.host, port=arguments.port, timeout_graceful_shutdown=2)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,14 @@ from rig.programs import ADDON, LISTENING, mitmdump, module, phoebe, serve
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Where clients send requests, and where the addon's metrics are read."""
+    """Where clients send requests, and where the addon's metrics are read.
+
+    is_edge: an edge is in between, which knows customers by their keys and sets the identity itself.
+    """
 
     url: str
-    metrics_port: int
+    metrics: str
+    is_edge: bool = False
 
 
 class Parts:
@@ -65,4 +69,4 @@ class Parts:
         await proxy.until_answers(port)
         await proxy.until_answers(metrics_port)
         self._say(f"proxy   ready: http://127.0.0.1:{port}, metrics on port {metrics_port}")
-        return Proxy(f"http://127.0.0.1:{port}", metrics_port)
+        return Proxy(f"http://127.0.0.1:{port}", f"127.0.0.1:{metrics_port}")

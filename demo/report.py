@@ -136,8 +136,16 @@ def conservation_line(bill: Bill) -> str:
     return f"{bill.admitted} admitted = {bill.stored} stored = {sum_of_parts}"
 
 
-def next_steps(bills: Path | None) -> str:
-    """Three things to try next. bills: the data of the embedded PostgreSQL, where it is kept."""
+def next_steps(bills: Path | None, *, composed: bool = False) -> str:
+    """Three things to try next. bills: the data of the embedded PostgreSQL, where it is kept. composed: the
+    parts are those of compose.yaml, and go on running.
+    """
+    if composed:
+        return _steps(
+            ("docker compose exec rater phoebe report --by customer,model", "what was billed"),
+            ("docker compose exec rater phoebe explain 1", "why it says so"),
+            ("http://127.0.0.1:3000 and http://127.0.0.1:9090", "Grafana and Prometheus"),
+        )
     if bills is None:
         read = ("make demo ARGS=--keep", "the same, and its bills stay to be read")
     else:
@@ -145,11 +153,14 @@ def next_steps(bills: Path | None) -> str:
             f".venv/bin/phoebe report --by customer,model --data {os.path.relpath(bills)}",
             "what was billed; `explain 1` says why",
         )
-    steps = (
+    return _steps(
         read,
         ("UPSTREAM=http://127.0.0.1:8000 make demo", "in front of your own model server"),
         (".venv/bin/phoebe prices check prices/example.yaml", "a price file to start your own from"),
     )
+
+
+def _steps(*steps: tuple[str, str]) -> str:
     width = max(len(command) for command, _ in steps)
     return "Try next:\n" + "".join(f"  {command:<{width}}  {what}\n" for command, what in steps)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import httpx
 from openai import APIError, APIStatusError, AsyncOpenAI, AsyncStream, DefaultAsyncHttpxClient, Omit, omit
 from openai.types import Completion, CompletionUsage
 from openai.types.chat import (
@@ -53,14 +54,19 @@ class Seen:
     problem: str | None = None
 
 
-def open_client(base_url: str, api_key: str | None) -> AsyncOpenAI:
-    """An `openai` client that sends each request once and only to `base_url`, whatever proxies are set."""
+def open_client(base_url: str, api_key: str | None, *, by_key: bool = False) -> AsyncOpenAI:
+    """An `openai` client that sends each request once and only to `base_url`, whatever proxies are set.
+
+    by_key: as a customer of an edge, with a key and the name of a deployment in place of the identity.
+    """
     return AsyncOpenAI(
         base_url=base_url,
         api_key=api_key or "none",
         max_retries=0,
         timeout=120,
-        http_client=DefaultAsyncHttpxClient(trust_env=False),
+        http_client=DefaultAsyncHttpxClient(
+            trust_env=False, event_hooks={"request": [_as_customer] if by_key else []}
+        ),
     )
 
 
@@ -152,6 +158,13 @@ def _messages(request: Request) -> list[ChatCompletionMessageParam]:
         {"role": "system", "content": SYSTEM_PROMPT},
         {"role": "user", "content": f"Say something about this: {request.title}"},
     ]
+
+
+async def _as_customer(request: httpx.Request) -> None:
+    headers = request.headers
+    headers["Authorization"] = f"Bearer demo-{headers.pop('X-Saturn-Auth-Id')}"
+    headers["X-Deployment"] = headers.pop("X-Saturn-Resource-Id", "")
+    headers.pop("X-Saturn-Base-Model", None)
 
 
 def _identity(request: Request) -> dict[str, str]:

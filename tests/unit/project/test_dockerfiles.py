@@ -31,8 +31,8 @@ def test_all_its_stages_stand_on_one_base_that_make_pins(name: str) -> None:
     assert re.fullmatch(r"python:3\.13-slim-bookworm(@sha256:[0-9a-f]{64})?", arguments["BASE"])
 
 
-def test_both_stand_on_the_same_base() -> None:
-    assert final_stage("addon")[0]["BASE"] == final_stage("rater")[0]["BASE"]
+def test_all_stand_on_the_same_base() -> None:
+    assert len({final_stage(name)[0]["BASE"] for name in (*NAMES, "demo")}) == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
