@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from bench import first_byte, ingest, plain, quotes, rating, stream
+from bench import first_byte, ingest, plain, quotes, rating, stream, workers
 from bench.errors import BenchError
 from bench.result import Result
 from bench.stage import Stage
@@ -26,6 +26,7 @@ BENCHMARKS = (
     Benchmark(stream.NAMES, stream.run),
     Benchmark(stream.RUNNING_NAMES, stream.run_with_running_usage, is_quick=False),
     Benchmark(first_byte.NAMES, first_byte.run, is_quick=False),
+    Benchmark(workers.NAMES, workers.run, is_quick=False),
     Benchmark(ingest.NAMES, ingest.run),
     Benchmark(quotes.NAMES, quotes.run, is_quick=False),
     Benchmark(rating.NAMES, rating.run, is_quick=False),

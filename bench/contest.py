@@ -16,19 +16,20 @@ WARM_UP_TOKENS = 8
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one side made of one round's work. cpu_s: user and system time of its process."""
+    """What one side made of one round's work. cpu_s: user and system time of its processes."""
 
     seen: Seen
     cpu_s: float
 
 
 class Contest:
-    """One pair of proxies."""
+    """One pair of proxies. reference_is_metered: whether the reference, too, is one of Phoebe's."""
 
-    def __init__(self, stage: Stage, sides: Pair[Side]) -> None:
+    def __init__(self, stage: Stage, sides: Pair[Side], *, reference_is_metered: bool = False) -> None:
         self._stage = stage
         self._sides = sides
-        self._metered_answers = 0
+        self._metered = [sides.phoebe, sides.reference] if reference_is_metered else [sides.phoebe]
+        self._metered_answers = dict.fromkeys(self._metered, 0)
 
     async def run(self, title: str, work: Work, rounds: int) -> list[Pair[Measured]]:
         """Does the work once on each side in every round, after a warm-up. BenchError if a side fails.
@@ -44,12 +45,13 @@ class Contest:
         return pairs
 
     async def check(self) -> None:
-        """Checks that every answer of Phoebe's side is an event, stored and rated. BenchError if not."""
+        """Checks that every answer that was metered is an event, stored and rated. BenchError if not."""
         account = await self._stage.account()
-        port = self._sides.phoebe.metrics_port
-        assert port is not None
-        metrics = await read_metrics_when_spool_is_empty(port)
-        problems = check_metrics(metrics, self._metered_answers) + await account.rate()
+        problems = []
+        for side, answers in self._metered_answers.items():
+            assert side.metrics_port is not None
+            problems += check_metrics(await read_metrics_when_spool_is_empty(side.metrics_port), answers)
+        problems += await account.rate()
         if problems:
             raise BenchError("metering was not complete: " + "; ".join(problems))
 
@@ -62,9 +64,10 @@ class Contest:
         else:
             phoebe, reference = await self._stage.run_traffic(work, sides)
         account = await self._stage.account()
-        account.events += phoebe.answers
-        account.completion_tokens += phoebe.answers * work.tokens
-        self._metered_answers += phoebe.answers
+        for side, seen in zip(self._metered, (phoebe, reference), strict=False):
+            account.events += seen.answers
+            account.completion_tokens += seen.answers * work.tokens
+            self._metered_answers[side] += seen.answers
         await account.until_stored()
         after_s = self._cpu_s()
         return Pair(
@@ -73,4 +76,7 @@ class Contest:
         )
 
     def _cpu_s(self) -> Pair[float]:
-        return Pair(cpu_time_s(self._sides.phoebe.pid), cpu_time_s(self._sides.reference.pid))
+        return Pair(
+            cpu_time_s(self._sides.phoebe.pid, with_children=True),
+            cpu_time_s(self._sides.reference.pid, with_children=True),
+        )

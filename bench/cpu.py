@@ -23,16 +23,18 @@ class CpuSplit:
         return self.proxy | self.others
 
 
-def cpu_time_s(pid: int) -> float:
-    """User and system time that a process has used so far, all its threads, without its children.
+def cpu_time_s(pid: int, *, with_children: bool = False) -> float:
+    """User and system time that a process has used so far, all its threads, and maybe all its children.
 
-    The resolution is a clock tick, usually 10 ms. BenchError if the process is gone.
+    The resolution is a clock tick, usually 10 ms. BenchError if one of them is gone.
     """
     try:
-        times = psutil.Process(pid).cpu_times()
-    except psutil.NoSuchProcess:
-        raise BenchError(f"process {pid} has ended while it was measured") from None
-    return float(times.user + times.system)
+        process = psutil.Process(pid)
+        children = process.children(recursive=True) if with_children else []
+        times = [each.cpu_times() for each in (process, *children)]
+    except psutil.NoSuchProcess as gone:
+        raise BenchError(f"process {gone.pid} has ended while it was measured") from None
+    return float(sum(each.user + each.system for each in times))
 
 
 def split_cpus(available: frozenset[int]) -> CpuSplit | None:

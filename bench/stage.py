@@ -24,6 +24,7 @@ from rig.processes import Processes, Running
 from rig.programs import ADDON, LISTENING, PRICES, mitmdump, module, phoebe, serve
 
 LOG_LINES = 15
+WORKERS_SERVE = r"(\d+) of \d+ workers serve"
 # The same for both sides: no engine is connected to before it is asked, nothing is printed about flows.
 _COMMON_OPTIONS = {"connection_strategy": "lazy", "flow_detail": "0"}
 
@@ -56,6 +57,11 @@ class Stage:
         self._engine_port = reserve_port()
         self._pairs = 0
         self.say = say
+
+    @property
+    def cpu_count(self) -> int:
+        """On how many CPUs everything runs together."""
+        return len(self._split.all) if self._split else 1
 
     async def account(self) -> Account:
         """What the rater must have got so far; starts the rater. RigError if it does not start."""
@@ -99,6 +105,22 @@ class Stage:
             Side(bare_port, bare.process.pid),
         )
         await self._stop_proxies(phoebe, bare)
+
+    @asynccontextmanager
+    async def workers(self, *counts: int) -> AsyncIterator[Pair[Side]]:
+        """Two proxies by `phoebe proxy`, with so many workers each, on any CPU, as long as the context lasts.
+
+        BenchError if one does not end well.
+        """
+        await self.account()
+        started = [self._start_workers(count) for count in counts]
+        for running, side in started:
+            await running.until_says(WORKERS_SERVE)
+            assert side.metrics_port
+            await running.until_answers(side.metrics_port)
+        (_, phoebe), (_, reference) = started
+        yield Pair(phoebe, reference)
+        await self._stop_proxies(*(running for running, _ in started))
 
     @asynccontextmanager
     async def database(self) -> AsyncIterator[str]:
@@ -184,6 +206,23 @@ class Stage:
         command = mitmdump(port, {**confdir, **_COMMON_OPTIONS, **options}, "-q", *script, *mode)
         with pinned_to(self._split.proxy if self._split else None):
             return self._processes.start(name, command), port
+
+    def _start_workers(self, count: int) -> tuple[Running, Side]:
+        name = f"phoebe-proxy-of-{count}"
+        port, metrics_port = reserve_port(), reserve_port()
+        options = {
+            **_COMMON_OPTIONS,
+            "confdir": str(self._folder / f"{name}-confdir"),
+            "phoebe_rater": self._rater_address,
+            "phoebe_spool": str(self._folder / f"{name}-spool"),
+        }
+        mode = ("--mode", f"reverse:http://127.0.0.1:{self._engine_port}")
+        behind = mitmdump(port, options, "-q", *mode)[1:]
+        metrics = f"127.0.0.1:{metrics_port}"
+        command = phoebe("proxy", "--workers", str(count), "--metrics", metrics, "--", *behind)
+        with pinned_to(self._split.all if self._split else None):
+            running = self._processes.start(name, command)
+        return running, Side(port, running.process.pid, metrics_port)
 
     async def _stop_proxies(self, *proxies: Running) -> None:
         problems = [problem for proxy in proxies if (problem := await proxy.stop()) is not None]
