@@ -20,6 +20,7 @@ from phoebe_addon.exchange.admission import admission_of
 from phoebe_addon.exchange.event import Ending
 from phoebe_addon.exchange.exchange import Exchange, Stage
 from phoebe_addon.gate import gate
+from phoebe_addon.gate.identity import HeaderNames
 from phoebe_addon.gate.preflight import Preflight
 from phoebe_addon.gate.refusal import (
     AUTH_BUSY,
@@ -33,7 +34,7 @@ from phoebe_addon.gate.refusal import (
 from phoebe_addon.gate.request_body import RequestBody
 from phoebe_addon.lifecycle import Lifecycle
 from phoebe_addon.meter import Meter
-from phoebe_addon.proxy import flows
+from phoebe_addon.proxy import flows, log_output
 from phoebe_addon.proxy.guard import exchange_of, response_of
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.unasked import Unasked
@@ -196,14 +197,13 @@ class PhoebeAddon(Lifecycle):
         try:
             # Last, because the guard lets pass what is admitted.
             await self._meter.admit(exchange, admission)
-        except SpoolError as error:
-            logger.error("phoebe: not admitted: %s", error)
-            return NOT_DURABLE
+        except SpoolError:
+            return NOT_DURABLE  # the spool says why, when that begins and when it ends
         return None
 
     async def _end(self, flow: http.HTTPFlow, exchange: Exchange, ending: Ending) -> None:
         if exchange.refusal and exchange.stage is not Stage.ENDED:
-            self._count_refusal(exchange.refusal)
+            self._count_refusal(flow, exchange.refusal)
         if self._meter and not await self._meter.end(exchange, ending) and flow.killable:
             flow.kill()
 
@@ -218,7 +218,8 @@ class PhoebeAddon(Lifecycle):
         if refusal is STOPPING and not flow.request.is_http2:
             flow.response.headers["Connection"] = "close"
 
-    def _count_refusal(self, refusal: Refusal) -> None:
-        logger.info("phoebe: refused %d %s: %s", refusal.status, refusal.reason.value, refusal.message)
+    def _count_refusal(self, flow: http.HTTPFlow, refusal: Refusal) -> None:
+        names = self._settings.rules.header_names if self._settings else HeaderNames()
+        log_output.log_refusal(flow, refusal, names)
         if self._meter:
             self._meter.metrics.refused.labels(refusal.reason.value).inc()

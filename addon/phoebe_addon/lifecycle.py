@@ -15,13 +15,19 @@ from mitmproxy import addonmanager, ctx, exceptions
 from phoebe_addon.followed_files import Followed
 from phoebe_addon.gate.upstreams import Upstreams
 from phoebe_addon.meter import Meter
-from phoebe_addon.proxy import flow_lines, guard, lean, modes, read_size, startup_errors
+from phoebe_addon.proxy import flow_lines, guard, lean, log_output, modes, read_size, startup_errors
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.open_files import ClientLimits, possible
 from phoebe_addon.proxy.retiring import until_left
 from phoebe_addon.proxy.stopping import Stopping, drain
 from phoebe_addon.settings.options import OPTIONS, add_options, left_over, take_given
-from phoebe_addon.settings.settings import Settings, SettingsError, read_settings, refuse_late_changes
+from phoebe_addon.settings.settings import (
+    Settings,
+    SettingsError,
+    proxy_name,
+    read_settings,
+    refuse_late_changes,
+)
 from phoebe_addon.spool.seat import Seat
 from phoebe_addon.spool.spool import SpoolError
 from phoebe_addon.turns import Turns
@@ -51,6 +57,7 @@ class Lifecycle:
         self._client_limits = ClientLimits(1, 1)
         self._warnings: list[str] = []
         self._turns = Turns()
+        self._log = log_output.LogOutput()
 
     def load(self, loader: addonmanager.Loader) -> None:
         """Declare the options and put the guard in place, before anything can be served."""
@@ -59,6 +66,7 @@ class Lifecycle:
 
     def configure(self, updated: set[str]) -> None:
         """Read the options, at the start and whenever one changes."""
+        self._log.use(ctx.master.addons, ctx.options, proxy_name(ctx.options.phoebe_name))
         faults = [*self._start_faults, *take_given(ctx.options.deferred)]
         if not faults and not updated.intersection({option.name for option in OPTIONS} | {"mode"}):
             return
@@ -119,6 +127,7 @@ class Lifecycle:
         if self._meter:
             self._meter.close()
             self._meter = None
+        self._log.end()
 
     @property
     def meter(self) -> Meter | None:

@@ -17,6 +17,7 @@ from phoebe_addon.exchange.exchange import Exchange, Stage
 from phoebe_addon.exchange.metering import Metering
 from phoebe_addon.exchange.under_way import UnderWay
 from phoebe_addon.followed_files import Followed, follow
+from phoebe_addon.log_lines import told
 from phoebe_addon.metrics import Metrics
 from phoebe_addon.operator_port import OperatorPort
 from phoebe_addon.probes import Condition, probe_pages
@@ -132,7 +133,9 @@ class Meter:
             async with asyncio.timeout(DURABLE_TIMEOUT_S):
                 await self._spool.until_durable(written)
         except (TimeoutError, SpoolError):
-            logger.error("phoebe: event %s is not in the spool", metering.admission.request_id)
+            request_id = metering.admission.request_id
+            said = told("not in the spool", request_id=request_id)
+            logger.error("phoebe: event %s is not in the spool", request_id, extra=said)
             return False
         self._delivery.wake()
         return True

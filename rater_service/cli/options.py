@@ -13,6 +13,7 @@ import typer
 from rater_service.database.database import Pool, open_database, open_pool
 from rater_service.errors import OperatorError
 from rater_service.hours import LATE_MAX, InvalidWindow
+from rater_service.log_lines import LogFormat
 from rater_service.prices.pricebook import Allowed
 
 DATA_DIR_DEFAULT = Path(".phoebe/data")
@@ -38,6 +39,16 @@ WindowStart = Annotated[
 ]
 WindowEnd = Annotated[
     datetime | None, moment_option("--until", "End of the window, exclusive: a whole hour, UTC.")
+]
+
+
+LogStyle = Annotated[
+    LogFormat,
+    typer.Option(
+        "--log-format",
+        envvar="PHOEBE_LOG_FORMAT",
+        help="How the log on standard error is written: for people, or an object of JSON a line.",
+    ),
 ]
 
 

@@ -33,6 +33,7 @@ from rater_service.cli.options import (
     DatabaseUrl,
     DataDir,
     LateDays,
+    LogStyle,
     allowed_prices,
 )
 from rater_service.cli.plugins import PluggableGroup
@@ -48,6 +49,7 @@ from rater_service.database.sessions import reason
 from rater_service.distribution import installed_version
 from rater_service.errors import NeedsAttention, OperatorError, ProgramEnded
 from rater_service.events.model_names import MODEL_NAMES_MAX
+from rater_service.log_lines import LogFormat
 from rater_service.prices.faults import PriceFileError
 from rater_service.rating.schedule import DELAY_DEFAULT_S, RatingSchedule, parse_every
 from rater_service.views.terminal import complain, log_to_stderr, write
@@ -197,7 +199,10 @@ def serve(  # noqa: PLR0913 - one parameter per option
             "without a price is summed under one name, and runs say so.",
         ),
     ] = MODEL_NAMES_MAX,
-    log_level: Annotated[_LogLevel, typer.Option(help="What to log to standard error.")] = _LogLevel.INFO,
+    log_level: Annotated[
+        _LogLevel, typer.Option(envvar="PHOEBE_LOG_LEVEL", help="What to log to standard error.")
+    ] = _LogLevel.INFO,
+    log_format: LogStyle = LogFormat.HUMAN,
 ) -> None:
     """Run the gRPC service: store events, rate windows, quote prices.
 
@@ -212,7 +217,7 @@ def serve(  # noqa: PLR0913 - one parameter per option
     from rater_service.service.server import ServerSettings  # noqa: PLC0415 - slow to import
     from rater_service.service.server import serve as run  # noqa: PLC0415 - slow to import
 
-    log_to_stderr(log_level.upper())
+    log_to_stderr(log_level.upper(), log_format)
     settings = ServerSettings(
         listen,
         prices,
@@ -256,6 +261,8 @@ def run(arguments: Sequence[str] | None) -> int:
     # Must be set before gRPC is imported. Its fork handlers make one in some thousand child processes crash
     # before it runs its program, and the embedded PostgreSQL is started and stopped by child processes.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+    # Its own lines are in a form of their own, and whoever breaks off a handshake can make them.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     command = typer.main.get_command(app)
     try:
         # Help is given all the same: it says which variables there are.

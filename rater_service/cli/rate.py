@@ -20,6 +20,7 @@ from rater_service.cli.options import (
     DatabaseUrl,
     DataDir,
     LateDays,
+    LogStyle,
     WindowStart,
     allowed_prices,
     explained_windows,
@@ -29,6 +30,7 @@ from rater_service.cli.options import (
 from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.hours import trailing_window, utc_text
+from rater_service.log_lines import LogFormat
 from rater_service.prices.load import load_price_file
 from rater_service.prices.pricebook import Allowed
 from rater_service.prices.store import read_price_file
@@ -128,6 +130,7 @@ def rate(  # noqa: PLR0913 - one parameter per option
     database_url: DatabaseUrl = None,
     data: DataDir = DATA_DIR_DEFAULT,
     as_json: AsJson = False,
+    log_format: LogStyle = LogFormat.HUMAN,
 ) -> None:
     """Rate the metered events of a window into bills.
 
@@ -141,7 +144,7 @@ def rate(  # noqa: PLR0913 - one parameter per option
     those after it); 2 rated, but something needs a human.
     """
     # What needs a human, as one line each; tables are the result.
-    log_to_stderr()
+    log_to_stderr(style=log_format)
     now = datetime.now(UTC)
     chosen = Mode.ROUTINE if since is None else Mode.BACKFILL
     request = RateRequest(

@@ -31,6 +31,8 @@ ADDON_VARIABLES = frozenset(
         "PHOEBE_GROUP_ID_HEADER",
         "PHOEBE_INSTALLATION",
         "PHOEBE_LEAN",
+        "PHOEBE_LOG_FORMAT",
+        "PHOEBE_LOG_LEVEL",
         "PHOEBE_METRICS",
         "PHOEBE_MODELS",
         "PHOEBE_NAME",

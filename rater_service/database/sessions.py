@@ -211,4 +211,6 @@ def reason(error: Exception) -> str:
     """Say in a few words what went wrong."""
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return f"{error}; docs/roles.md says which role may do what"
+    if isinstance(error, asyncpg.DiskFullError):
+        return f"{error}; that is the disk of the PostgreSQL server, not the rater's"
     return str(error) or type(error).__name__

@@ -13,6 +13,7 @@ from typing import cast
 import grpc
 
 from rater_service.limits import FIRST_MESSAGE_TIMEOUT_S
+from rater_service.log_lines import told
 from rater_service.service.access_list import AccessList, Caller, Right
 from rater_service.service.messages import Messages
 from rater_service.service.rpc_errors import RpcError, abort
@@ -219,6 +220,10 @@ class _RefusalLog:
             self._left_out += 1
             return
         more = f" ({self._left_out} more since the last such line)" if self._left_out else ""
-        logger.warning("refused %s, calling %s: %s: %s%s", peer, method, error.reason, error.message, more)
+        logger.warning(
+            "refused %s, calling %s: %s: %s%s",
+            *(peer, method, error.reason, error.message, more),
+            extra=told(("refused", error.reason), reason=error.reason, method=method),
+        )
         self._quiet_until_s = now_s + _REFUSAL_LOG_PAUSE_S
         self._left_out = 0

@@ -9,6 +9,7 @@ from typing import NoReturn
 from rater_service.database.database import OPERATOR_ERRORS, Pool
 from rater_service.database.sessions import ServerState, reason
 from rater_service.errors import OperatorError
+from rater_service.troubles import Trouble
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class DatabaseWatch:
         self._pool = pool
         self._note_up = note_up
         self._note_setting = note_setting
-        self._trouble: str | None = None
+        self._trouble = Trouble(logger, "the database can be used again")
         self._warned_at_s: dict[str, float] = {}
 
     async def keep_watching(self) -> NoReturn:
@@ -58,11 +59,10 @@ class DatabaseWatch:
             self._tell_settings(state)
 
     def _tell_up(self, trouble: str | None) -> None:
-        if trouble and trouble != self._trouble:
-            logger.error("the database can't be used: %s", trouble)
-        if self._trouble and not trouble:
-            logger.warning("the database can be used again")
-        self._trouble = trouble
+        if trouble:
+            self._trouble.met(f"the database can't be used: {trouble}")
+        else:
+            self._trouble.is_over()
         self._note_up(trouble)
 
     def _tell_settings(self, state: ServerState) -> None:

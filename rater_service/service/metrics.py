@@ -17,6 +17,7 @@ from rater_service.database.sessions import reason
 from rater_service.errors import OperatorError
 from rater_service.events.store import Fate, Result
 from rater_service.hours import InvalidWindow
+from rater_service.log_lines import told
 from rater_service.operator_port import Answer
 from rater_service.rating.outside import find_outside
 from rater_service.rating.run import Mode, RateRequest, RateResult
@@ -254,7 +255,8 @@ class Metrics:
                 self._outside_due_s = time.monotonic() + OUTSIDE_REFRESH_S
         except (OperatorError, *OPERATOR_ERRORS) as error:
             self._gauges_fresh.set(0)
-            logger.warning("the gauges can't be read from the database: %s", reason(error))
+            said = told("gauges")
+            logger.warning("the gauges can't be read from the database: %s", reason(error), extra=said)
             return
         self._gauges_fresh.set(1)
 

@@ -16,6 +16,7 @@ from grpc_status import rpc_status
 from rater_service.database.database import UNAVAILABLE_ERRORS
 from rater_service.database.sessions import reason
 from rater_service.errors import NoPriceBookError, OperatorError
+from rater_service.log_lines import told
 
 logger = logging.getLogger(__name__)
 
@@ -74,10 +75,13 @@ def _answer_to(error: Exception, until_mended: grpc.StatusCode) -> RpcError:
             return RpcError(grpc.StatusCode.FAILED_PRECONDITION, "NO_PRICE_BOOK", str(error))
         case asyncpg.InsufficientPrivilegeError():
             lacking = f"the service's role lacks a right in the database: {reason(error)}"
-            logger.error("%s", lacking)
+            logger.error("%s", lacking, extra=told("a right is missing"))
             return RpcError(until_mended, "DATABASE_RIGHT_MISSING", lacking)
         case _ if isinstance(error, UNAVAILABLE_ERRORS):
-            logger.error("the database can't be used: %s", reason(error))
+            # The watch of the database says when that begins and ends.
+            logger.error(
+                "a call failed: the database can't be used: %s", reason(error), extra=told("unavailable")
+            )
             return RpcError(
                 grpc.StatusCode.UNAVAILABLE,
                 "DATABASE_UNAVAILABLE",
@@ -87,7 +91,8 @@ def _answer_to(error: Exception, until_mended: grpc.StatusCode) -> RpcError:
             logger.error("calls can't be answered until this is mended: %s", error)
             return RpcError(until_mended, "OPERATOR_NEEDED", str(error))
         case _:
-            logger.error("a call failed in an unexpected way", exc_info=error)
+            same = (type(error), str(error))
+            logger.error("a call failed in an unexpected way", exc_info=error, extra=told(same))
             return RpcError(
                 grpc.StatusCode.INTERNAL,
                 "INTERNAL",

@@ -18,6 +18,7 @@ from rater_service.hours import utc_text
 from rater_service.prices.loadings import SHORT_HASH_CHARS, Timeline
 from rater_service.prices.store import read_timeline
 from rater_service.service.health import PRICE_BOOK, SCHEMA
+from rater_service.troubles import Trouble
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ _WHAT_THEN = {
     SCHEMA: "nothing is stored or rated until it fits",
     PRICE_BOOK: "events are stored and can't be rated, and quotes find no price",
 }
+_OVER = {SCHEMA: "the database schema fits again", PRICE_BOOK: "prices are in force again"}
 
 type Note = Callable[[str, bool, str], None]
 
@@ -40,7 +42,7 @@ class StandingWatch:
         self._pool = pool
         self._note = note
         self._revisions = revisions or known_revisions()
-        self._amiss: set[str] = set()
+        self._troubles = {name: Trouble(logger, over) for name, over in _OVER.items()}
 
     async def keep_watching(self) -> NoReturn:
         """Look every LOOK_EVERY_S, until cancelled."""
@@ -64,12 +66,10 @@ class StandingWatch:
         self._tell(PRICE_BOOK, *_priced(timeline, now))
 
     def _tell(self, name: str, holds: bool, words: str) -> None:
-        if not holds and name not in self._amiss:
-            self._amiss.add(name)
-            logger.error("%s; %s", words, _WHAT_THEN[name])
-        elif holds and name in self._amiss:
-            self._amiss.remove(name)
-            logger.warning("%s again", words)
+        if holds:
+            self._troubles[name].is_over()
+        else:
+            self._troubles[name].met(f"{words}; {_WHAT_THEN[name]}")
         self._note(name, holds, words)
 
 

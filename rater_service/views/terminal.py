@@ -2,8 +2,8 @@
 
 import json
 import logging
+import socket
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -12,7 +12,9 @@ from decimal import Decimal
 from rich.console import Console
 from rich.table import Table
 
+from rater_service.distribution import installed_version
 from rater_service.hours import utc_text
+from rater_service.log_lines import LogFormat, RepeatGuard, formatter
 from rater_service.money import decimal_text
 
 type OnPart = Callable[[str], None]
@@ -72,17 +74,18 @@ def told_progress(doing: str) -> Iterator[Callable[[str], None]]:
         yield lambda step: status.console.print(printable(step), soft_wrap=True)
 
 
-def log_to_stderr(level: str = "NOTSET") -> None:
+def log_to_stderr(level: str = "NOTSET", style: LogFormat = LogFormat.HUMAN) -> None:
     """Send Phoebe's log records of this level ("INFO") and above to standard error, with UTC times.
 
     Of the libraries' only warnings and errors: theirs tell of their own workings. NOTSET: of Phoebe's, too.
     """
     handler = logging.StreamHandler()
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
+    handler.setFormatter(formatter(style, "phoebe-rater", installed_version(), socket.gethostname()))
+    handler.addFilter(RepeatGuard())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("rater_service").setLevel(level)
+    # It warns with a traceback of each session that can't be opened. The watch of the database says why.
+    logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
 
 
 def printable(text: str) -> str:

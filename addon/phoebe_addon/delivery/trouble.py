@@ -3,9 +3,12 @@
 import logging
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import grpc
 import grpc.aio
+
+from phoebe_addon.durations import in_words
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +33,9 @@ class WrongInstallationError(DeliveryError):
 class DeliveryTrouble:
     """The trouble of one delivery to the rater at `target`.
 
-    What only a human can mend is an error at once; what passes by itself is a warning each time, and an error
-    once it has lasted for `SAY_AGAIN_S` seconds. Errors are said again as often, for as long as it lasts.
+    What only a human can mend is an error at once; what passes by itself is a warning at first, and an error
+    once it has lasted for `SAY_AGAIN_S` seconds. Errors are said again as often, for as long as it lasts; and
+    so is, once, that it is over.
     clock: seconds, of which only differences count.
     """
 
@@ -41,35 +45,38 @@ class DeliveryTrouble:
         self._since_s: float | None = None
         self._said_at_s = 0.0
         self._known = ""
-        self._is_said = False  # as an error
 
     def met(self, error: BaseException | None) -> None:
         """Say what went wrong with an attempt."""
         now_s = self._clock()
+        is_new = self._since_s is None
         if self._since_s is None:
             self._since_s = self._said_at_s = now_s
         is_due = now_s - self._said_at_s >= SAY_AGAIN_S
-        level = self._level_of(error, is_due=is_due)
+        level = self._level_of(error, is_new=is_new, is_due=is_due)
         if level == logging.ERROR:
-            self._said_at_s, self._is_said = now_s, True
+            self._said_at_s = now_s
         rater = f"the rater at {self._target}"
         what = f"{rater} lets no event in" if _is_for_humans(error) else f"events wait in the spool: {rater}"
-        lasting = f", for {now_s - self._since_s:.0f} seconds now" if is_due else ""
+        lasting = f", for {in_words(timedelta(seconds=now_s - self._since_s))} now" if is_due else ""
         logger.log(level, "phoebe: %s%s: %s", what, lasting, explain(error))
 
-    def _level_of(self, error: BaseException | None, *, is_due: bool) -> int:
+    def _level_of(self, error: BaseException | None, *, is_new: bool, is_due: bool) -> int:
         if not _is_for_humans(error):
             if not _ended_while_written(error):
                 self._known = ""
-            return logging.ERROR if is_due else logging.WARNING
+            if is_due:
+                return logging.ERROR
+            return logging.WARNING if is_new else logging.DEBUG
         is_known, self._known = explain(error) == self._known, explain(error)
         return logging.DEBUG if is_known and not is_due else logging.ERROR
 
     def over(self) -> None:
-        """Say so, if an error was said before."""
-        if self._is_said:
-            logger.warning("phoebe: the rater at %s takes events again", self._target)
-        self._since_s, self._known, self._is_said = None, "", False
+        """Say so, if there was any."""
+        if self._since_s is not None:
+            lasted = in_words(timedelta(seconds=self._clock() - self._since_s))
+            logger.warning("phoebe: the rater at %s takes events again, after %s", self._target, lasted)
+        self._since_s, self._known = None, ""
 
 
 def _is_for_humans(error: BaseException | None) -> bool:

@@ -9,6 +9,7 @@ from phoebe_addon.answer.abort import Abort
 from phoebe_addon.gate.edge_secrets import SECRET_HEADER
 from phoebe_addon.gate.identity import HeaderNames
 from phoebe_addon.gate.request_body import Asking
+from phoebe_addon.log_lines import LogFormat
 from phoebe_addon.settings.option import Option, OptionValueError
 from phoebe_addon.settings.unknown_names import misspelt_variables, nameless_options, unknown_options
 
@@ -55,6 +56,21 @@ OPTIONS = (
         None,
         "What people call this proxy: in logs, in the rater's tables and in what runs say. Up to 64 "
         "printable ASCII characters. Default: the name of the host, which in Kubernetes is the pod's.",
+    ),
+    Option(
+        "phoebe_log_format",
+        str,
+        "human",
+        "How mitmdump's log is written: `human`, for people, or `json`, an object a line; flows are then not "
+        "printed.",
+        tuple(map(str, LogFormat)),
+    ),
+    Option(
+        "phoebe_log_level",
+        str,
+        "info",
+        "From which level on Phoebe's own lines are written. With `mitmdump -q`, warnings and errors.",
+        ("debug", "info", "warning", "error"),
     ),
     Option("phoebe_rater", str, "127.0.0.1:50051", "host:port of the rater that takes the events."),
     Option("phoebe_rater_tls", bool, False, "Whether the connection to the rater is encrypted."),

@@ -224,7 +224,7 @@ class _Reader:
     def name(self) -> str:
         given = self.optional("phoebe_name")
         if given is None:
-            return _NOT_PRINTABLE.sub("?", socket.gethostname())[:_NAME_LENGTH_MAX]
+            return proxy_name(None)
         if len(given) > _NAME_LENGTH_MAX or _NOT_PRINTABLE.search(given):
             self.faults.append(
                 f"phoebe_name: {given!a} is not up to {_NAME_LENGTH_MAX} printable ASCII characters"
@@ -424,6 +424,11 @@ class _Reader:
         if secret_header.lower() in {name.lower() for name in identity}:
             self.faults.append(f"phoebe_edge_secret_header: {secret_header} is an identity header")
         return Forwarding(identity, secret_header, forward_identity=self._options.phoebe_forward_identity)
+
+
+def proxy_name(given: str | None) -> str:
+    """Give what people call the proxy: what was given, or else the host's name."""
+    return given or _NOT_PRINTABLE.sub("?", socket.gethostname())[:_NAME_LENGTH_MAX]
 
 
 def _address(text: str) -> Address | None:

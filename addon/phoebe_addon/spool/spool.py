@@ -24,6 +24,7 @@ from phoebe_addon.spool.folder import Claim
 from phoebe_addon.spool.opening import replace_file
 from phoebe_addon.spool.sealed_record import Record, to_time, to_us
 from phoebe_addon.spool.wakes import Wakes
+from phoebe_addon.troubles import Trouble
 
 __all__ = [
     "ProducerState",
@@ -105,6 +106,9 @@ class Spool:
         """Why the last transaction failed; None: it is on disk."""
         self.commits = 0
         """How many transactions have come to disk, only ever more."""
+        self._writing = Trouble(logger, "phoebe: the spool can be written again")
+        self._filled = Trouble(logger, "phoebe: the spool has room again, and requests are admitted")
+        self._whose_disk = f"it is on the disk of this proxy, {claim.path}"
         self._wakes = Wakes()
         self._lock = threading.Lock()
         self._closing = threading.Lock()
@@ -144,7 +148,10 @@ class Spool:
         disk fails.
         """
         if self.is_full:
-            raise SpoolFullError(f"the spool holds more than {self._bytes_max} bytes")
+            words = f"the spool holds more than {self._bytes_max} bytes"
+            self._filled.met(f"phoebe: no request is admitted: {words}, and the rater takes no events")
+            raise SpoolFullError(words)
+        self._filled.is_over()
         entry = Admitted(next(self._admissions), to_us(event_time), event)
         # From now on it counts: `state` may not promise what this exchange could break.
         self._open[request_id] = entry
@@ -344,7 +351,7 @@ class Spool:
                 self._run(changes)
         except (sqlite3.Error, SpoolError) as error:
             self.trouble = str(error)
-            logger.error("phoebe: the spool can't be written: %s", error)
+            self._writing.met(f"phoebe: the spool can't be written: {error}; {self._whose_disk}")
             failed = [change for change in changes if change.urgent or last_chance]
             for change in failed:
                 change.done.set_exception(SpoolError(f"the spool can't be written: {error}"))
@@ -356,6 +363,7 @@ class Spool:
             return self._commit_alone(changes, error, last_chance=last_chance)
         self.trouble = None
         self.commits += 1
+        self._writing.is_over()
         for change in changes:
             change.done.set_result(None)
         return []

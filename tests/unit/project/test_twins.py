@@ -12,9 +12,11 @@ DIFFERENT = {
     "background.py": {"Background"},
     "durations.py": set[str](),
     "followed_files.py": {"Followed", "UnusableFileError", "follow", "_Looking"},
+    "log_lines.py": set[str](),
     "near_names.py": set[str](),
     "operator_port.py": set[str](),
     "probes.py": set[str](),
+    "troubles.py": set[str](),
 }
 
 

@@ -91,7 +91,7 @@ async def test_without_a_price_book_events_are_taken_and_the_rest_is_not_ready(
         await Ledger(pool).load(PRICES)
         await service.until(lambda page: page.startswith("ready\n"))
         assert await service.health() == {"": True, METERING: True, RATING: True}
-    assert any(each.startswith("prices are in force: ") for each in caplog.messages)
+    assert any(each.startswith("prices are in force again, after ") for each in caplog.messages)
 
 
 async def test_a_schema_that_does_not_fit_any_more_is_noticed(ledger: Ledger) -> None:

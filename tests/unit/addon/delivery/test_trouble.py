@@ -57,11 +57,11 @@ def test_what_only_a_human_can_mend_is_an_error_at_once_and_not_at_every_attempt
     assert "rater:1" in caplog.text
 
 
-def test_what_passes_is_a_warning_each_time(trouble: DeliveryTrouble, caplog: Log) -> None:
+def test_what_passes_is_a_warning_at_its_beginning(trouble: DeliveryTrouble, caplog: Log) -> None:
     for error in (AWAY, AWAY, DeliveryError("no answer"), DeliveryError()):
         trouble.met(error)
 
-    assert levels(caplog) == ["WARNING"] * 4
+    assert levels(caplog) == ["WARNING", "DEBUG", "DEBUG", "DEBUG"]
     assert "UNAVAILABLE: because" in caplog.text
     assert "DeliveryError()" in caplog.text
 
@@ -82,7 +82,7 @@ def test_a_stream_that_ended_at_an_unlucky_moment_changes_nothing(
     for error in (UNKNOWN_TOKEN, UNLUCKY, UNKNOWN_TOKEN):
         trouble.met(error)
 
-    assert levels(caplog) == ["ERROR", "WARNING", "DEBUG"]
+    assert levels(caplog) == ["ERROR", "DEBUG", "DEBUG"]
 
 
 def test_the_end_of_an_error_is_said_once_and_the_next_one_is_new(
@@ -97,13 +97,16 @@ def test_the_end_of_an_error_is_said_once_and_the_next_one_is_new(
     assert caplog.text.count("takes events again") == 1
 
 
-def test_without_an_error_nothing_is_over(trouble: DeliveryTrouble, caplog: Log) -> None:
+def test_the_end_of_what_passed_by_itself_is_said_too_and_without_trouble_nothing(
+    trouble: DeliveryTrouble, caplog: Log, clock: Clock
+) -> None:
     trouble.over()
     trouble.met(AWAY)
+    clock.now_s += 30
     trouble.over()
 
-    assert levels(caplog) == ["WARNING"]
-    assert "again" not in caplog.text
+    assert levels(caplog) == ["WARNING", "WARNING"]
+    assert "takes events again, after 30 seconds" in caplog.text
 
 
 @pytest.mark.parametrize("error", [UNKNOWN_TOKEN, WrongInstallationError("another"), AWAY, DeliveryError()])
@@ -115,9 +118,9 @@ def test_as_long_as_it_lasts_an_error_says_so_every_minute_and_for_how_long(
         clock.now_s += SAY_AGAIN_S / 6
 
     said = [record.message for record in caplog.records if record.levelno == logging.ERROR]
-    repeated = [message for message in said if "seconds now" in message]
+    repeated = [message for message in said if message.count(" now")]
     assert ["for 60 seconds" in message for message in repeated] == [True, False, False, False, False]
-    assert "for 300 seconds" in repeated[-1]
+    assert "for 5 minutes now" in repeated[-1]
     assert len(said) - len(repeated) == (0 if error is AWAY or type(error) is DeliveryError else 1)
 
 
@@ -128,10 +131,10 @@ def test_after_it_was_over_a_minute_begins_anew(trouble: DeliveryTrouble, caplog
     trouble.met(AWAY)
     clock.now_s += SAY_AGAIN_S - 1
     trouble.met(AWAY)
-    assert levels(caplog) == ["WARNING"] * 3
+    assert levels(caplog) == ["WARNING", "WARNING", "WARNING", "DEBUG"]
 
     clock.now_s += 1
     trouble.met(AWAY)
     trouble.over()
-    assert levels(caplog)[3:] == ["ERROR", "WARNING"]
-    assert caplog.text.count("takes events again") == 1
+    assert levels(caplog)[4:] == ["ERROR", "WARNING"]
+    assert caplog.text.count("takes events again") == 2

@@ -79,11 +79,15 @@ def test_the_end_of_an_exchange_is_written_again_until_the_disk_takes_it(
     fill_disk(spool)
     with caplog.at_level(logging.ERROR):
         future = spool.finish("a", [event("a", size=BIG)], NOW)
-        wait_until(lambda: caplog.text.count("the spool can't be written") >= 2)
+        wait_until(lambda: "the spool can't be written" in caplog.text)
+        commits = spool.commits
     assert not future.done()
+    assert f"it is on the disk of this proxy, {spool.path}" in caplog.text
     free_disk(spool)
 
     future.result(timeout=10)
+    assert spool.commits > commits
+    wait_until(lambda: "the spool can be written again, after" in caplog.text)
 
     assert waiting(spool) == [(1, "a", "completed")]
 

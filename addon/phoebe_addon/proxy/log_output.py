@@ -1,0 +1,114 @@
+"""How mitmdump writes its log: lines as the rater has them, mitmproxy's own lines too.
+
+mitmproxy's have no date and no level. And `mitmdump -q` leaves out all but errors; that events can't be
+delivered, or that a disk is full, is written all the same.
+"""
+
+import logging
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+from mitmproxy import addonmanager, http, optmanager
+
+from phoebe_addon.gate.identity import HeaderNames
+from phoebe_addon.gate.refusal import Refusal
+from phoebe_addon.log_lines import LogFormat, RepeatGuard, formatter, told
+
+logger = logging.getLogger(__name__)
+
+OURS = "phoebe_addon"
+_TEXT_CHARS_MAX = 64
+
+
+class LeftOutLines(logging.Handler):
+    """Writes what of Phoebe's warnings and errors, or of what was asked for, mitmproxy's handler leaves out.
+
+    own: mitmproxy's handler. level: from which level on Phoebe's lines are asked for.
+    """
+
+    def __init__(self, own: logging.Handler, level: int) -> None:
+        super().__init__()
+        self._own = own
+        self._from = level if level < logging.INFO else max(level, logging.WARNING)
+        self.addFilter(self._is_left_out)
+        self.addFilter(RepeatGuard())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, as mitmproxy's handler does."""
+        sys.stdout.write(self.format(record) + "\n")
+        sys.stdout.flush()
+
+    def _is_left_out(self, record: logging.LogRecord) -> bool:
+        return self._from <= record.levelno < self._own.level and record.name.startswith(OURS)
+
+
+class LogOutput:
+    """The log of a mitmproxy, written as the options say."""
+
+    def __init__(self) -> None:
+        self._asked: tuple[str, ...] = ()
+        self._left_out: LeftOutLines | None = None
+
+    def use(self, addons: addonmanager.AddonManager, options: optmanager.OptManager, name: str) -> None:
+        """Write it as the options say from now on. name: what people call the proxy."""
+        asked = (options.phoebe_log_format, options.phoebe_log_level, name)
+        termlog = addons.get("termlog")
+        if asked == self._asked or termlog is None:
+            return
+        self._asked = asked
+        level = logging.getLevelNamesMapping()[options.phoebe_log_level.upper()]
+        logging.getLogger(OURS).setLevel(level)
+        own: logging.Handler = termlog.logger
+        own.setFormatter(formatter(LogFormat(options.phoebe_log_format), "phoebe-addon", _version(), name))
+        for each in [each for each in own.filters if isinstance(each, RepeatGuard)]:
+            own.removeFilter(each)
+        own.addFilter(RepeatGuard())
+        self.end()
+        self._left_out = LeftOutLines(own, level)
+        self._left_out.setFormatter(own.formatter)
+        logging.getLogger().addHandler(self._left_out)
+        if options.phoebe_log_format == LogFormat.JSON:
+            options.update(flow_detail=0)  # what is printed of flows is no JSON
+
+    def end(self) -> None:
+        """Write no more than mitmproxy does."""
+        if self._left_out:
+            logging.getLogger().removeHandler(self._left_out)
+            self._left_out = None
+
+
+def log_refusal(flow: http.HTTPFlow, refusal: Refusal, names: HeaderNames) -> None:
+    """Say that a request was refused, and why; of one peer and reason at most once a minute."""
+    headers, peer = flow.request.headers, flow.client_conn.peername
+    address = peer[0] if peer else None
+    fields = {
+        "request_id": _clipped(headers.get("X-Request-Id")),
+        "auth_id": _clipped(headers.get(names.auth_id)),
+        "resource_id": _clipped(headers.get(names.resource_id)),
+    }
+    logger.info(
+        "phoebe: refused %d %s: %s",
+        *(refusal.status, refusal.reason.value, refusal.message),
+        extra=told(
+            (address, refusal.reason),
+            reason=refusal.reason.value,
+            **fields,
+            **{
+                "network.peer.address": address,
+                "http.request.method": _clipped(flow.request.method),
+                "url.path": _clipped(flow.request.path.partition("?")[0], 200),
+                "http.response.status_code": refusal.status,
+            },
+        ),
+    )
+
+
+def _clipped(text: str | None, chars_max: int = _TEXT_CHARS_MAX) -> str | None:
+    return None if text is None else text[:chars_max]
+
+
+def _version() -> str:
+    try:
+        return version("phoebe-metering")
+    except PackageNotFoundError:  # mitmdump runs the file of a folder where nothing is installed
+        return ""
