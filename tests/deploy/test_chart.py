@@ -60,6 +60,13 @@ def test_the_manifests_are_what_the_chart_makes(file: Path) -> None:
     assert file.read_text().partition("---\n")[2] == done.stdout.partition("---\n")[2], "make manifests"
 
 
+def test_the_chart_brings_the_rules_and_dashboards_of_the_tree() -> None:
+    deploy = PROJECT / "deploy"
+    there = {path.name: path.read_text() for path in (CHART / "files").rglob("*") if path.is_file()}
+    wanted = [*(deploy / "prometheus").glob("rules.yaml"), *(deploy / "grafana").rglob("*.json")]
+    assert there == {path.name: path.read_text() for path in wanted}, "make manifests"
+
+
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("release", ["1.30", "1.33", "1.37"])
 def test_it_is_valid_for_kubernetes(values: Path, release: str, tmp_path: Path) -> None:
@@ -146,12 +153,12 @@ def test_every_option_of_both_programs_can_be_given() -> None:
     assert own_variables(typer.main.get_command(app))
 
 
-@pytest.mark.parametrize("name", ["phoebe-proxy@.service", "phoebe-rater.service"])
+@pytest.mark.parametrize("name", ["phoebe-proxy.service", "phoebe-rater.service"])
 def test_systemd_takes_the_units(name: str, tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not on this machine")
     text = (PROJECT / "deploy" / "systemd" / name).read_text()
-    unit = tmp_path / name.replace("@", "@8080")
+    unit = tmp_path / name
     unit.write_text(text.replace("/opt/phoebe/bin", str(PROJECT / ".venv" / "bin")))
     done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
     assert done.returncode == 0

@@ -11,7 +11,7 @@ from rater_service.cli.program import app
 from rater_service.cli.variables import ADDON_VARIABLES, own_variables
 
 UNITS = Path(__file__).parents[3] / "deploy" / "systemd"
-NAMES = ("phoebe-proxy@.service", "phoebe-rater.service")
+NAMES = ("phoebe-proxy.service", "phoebe-rater.service")
 
 
 def service(name: str) -> dict[str, str]:
@@ -46,14 +46,15 @@ def test_the_rater_is_started_as_it_can_be() -> None:
 
 
 def test_the_proxy_is_not_killed_before_its_drain_is_over() -> None:
-    unit = service("phoebe-proxy@.service")
-    drain = int(environment("phoebe-proxy@.service")["PHOEBE_DRAIN_TIMEOUT"])
+    unit = service("phoebe-proxy.service")
+    drain = int(environment("phoebe-proxy.service")["PHOEBE_DRAIN_TIMEOUT"])
     assert int(unit["TimeoutStopSec"]) >= drain + 15
 
 
 def test_the_proxy_writes_only_to_folders_that_systemd_makes() -> None:
-    unit = service("phoebe-proxy@.service")
-    assert environment("phoebe-proxy@.service")["PHOEBE_SPOOL"] == f"/var/lib/{unit['StateDirectory']}"
+    unit = service("phoebe-proxy.service")
+    assert environment("phoebe-proxy.service")["PHOEBE_SPOOL"] == f"/var/lib/{unit['StateDirectory']}"
+    assert shlex.split(unit["ExecStart"])[:2] == ["/opt/phoebe/bin/phoebe", "proxy"]
     assert f"confdir=/run/{unit['RuntimeDirectory']}" in unit["ExecStart"]
     assert unit["ProtectSystem"] == "strict"
     assert unit["StateDirectoryMode"] == "0700"
