@@ -278,24 +278,34 @@ def test_nobody_can_tell_which_chunks_were_read(played: Played) -> None:
     assert_nobody_can_tell(played)
 
 
-def unlike() -> list[Chunk]:
-    """Return chunks of which each differs from a plain one in one thing."""
-    chunks = [replace(Chunk(), text=text) for text in TEXTS if len(text) < 1000]
-    for counts in (*((count, "11", "2", "7") for count in (*WHOLE_NUMBERS, *OTHER_COUNTS)), ("0",) * 4):
-        chunks.append(replace(Chunk(), usage=usage_of(counts, USAGES[0])))
-    chunks += [replace(Chunk(), usage=usage_of(("9", "11", "2", "7"), usage)) for usage in USAGES]
-    return chunks + [replace(Chunk(), **{part: value}) for part, values in ODD.items() for value in values]
+def made_unlike() -> list[bytes]:
+    """Write chunks of which each differs from a plain one in one thing but its counts."""
+    plain = Chunk()
+    chunks = [replace(plain, text=text) for text in TEXTS if len(text) < 1000]
+    chunks += [replace(plain, usage=usage_of(("9", "11", "2", "7"), usage)) for usage in USAGES]
+    chunks += [replace(plain, **{part: value}) for part, values in ODD.items() for value in values]
+    return [chunk.written() for chunk in chunks]
+
+
+def counted_unlike() -> list[bytes]:
+    """Write chunks that differ in a count, and one with zeros alone."""
+    counted = [("9", count, count) for count in (*WHOLE_NUMBERS, *OTHER_COUNTS)]
+    return [
+        replace(Chunk(), usage=usage_of(counts, USAGES[0])).written()
+        for counts in (*counted, ("0", "0", "0"))
+    ]
 
 
 @pytest.mark.parametrize("removal", [REMOVALS[0], REMOVALS[-1]], ids=["nothing", "both"])
 def test_nobody_can_tell_whatever_follows_on_whatever(removal: Removal) -> None:
-    plain = Chunk(usage=usage_of(("9", "11", "2"), USAGES[0]))
-    start = plain.written()
-    written = [chunk.written() for chunk in unlike()]
-    for first in written:
+    start = Chunk(usage=usage_of(("9", "11", "2"), USAGES[0])).written()
+    made = made_unlike()
+    for first in (*made, *counted_unlike()):
         assert_nobody_can_tell(Played([start, start, first, first], removal))
         assert_nobody_can_tell(Played([start + first + start], removal))
-        for second in written:
+        assert_nobody_can_tell(Played([start, first], removal, ending="broken off"))
+    for first in made:
+        for second in made:
             assert_nobody_can_tell(Played([start, first, second, first], removal))
 
 
