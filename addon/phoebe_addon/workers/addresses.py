@@ -13,6 +13,8 @@ from contextlib import ExitStack
 type Address = tuple[str, int]
 """Host and port, as mitmdump was told to listen. Host: empty: everywhere. Port 0: any."""
 
+# As the workers have it, who listen on them next.
+_QUEUE_MAX = 1024
 _NOT_HERE = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
@@ -27,6 +29,16 @@ class Addresses:
         """Bind an address, unless it is. Raises OSError."""
         if address not in self._bound:
             self._bound[address] = _bind(*address, self._slots)
+
+    def listen(self) -> None:
+        """Let connections queue at all sockets, from the same moment on.
+
+        If one were listened on before the others, clients that wait for the port would all end up there.
+        """
+        for slots in self._bound.values():
+            for sockets in slots:
+                for each in sockets:
+                    each.listen(_QUEUE_MAX)
 
     def sockets(self, slot: int) -> list[tuple[Address, list[int]]]:
         """Return the open files of a slot, from 1 on, for each address: one, or one for each family."""

@@ -155,6 +155,8 @@ class Supervisor:
             return
         await asyncio.gather(*(self._start(place) for place in others))
         self._is_open = True
+        if not self.is_ending:
+            self._addresses.listen()
         await self._share_out()
         if not self.is_ending:
             logger.info("%d of %d workers serve on %s", self.serving, self.count, self._addresses.shown())

@@ -16,6 +16,7 @@ from phoebe_addon.operator_port import Answer
 from phoebe_addon.probes import ready_answer
 from phoebe_addon.workers import supervisor as supervisors
 from phoebe_addon.workers.supervisor import GivenUpError, Supervisor
+from phoebe_addon.workers.worker_process import WorkerProcess
 from rig.ports import reserve_port
 from tests.harness.waiting import until
 
@@ -138,6 +139,25 @@ async def test_connections_are_spread_over_all_workers(stand: Stand) -> None:
 
         stand.supervisor.stop()
         await task
+
+
+async def test_no_worker_is_given_sockets_before_connections_are_spread_over_all(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listened_on: list[bool] = []
+    take = WorkerProcess.take
+
+    async def looking(worker: WorkerProcess, slot: int) -> None:
+        for each in (1, 2):
+            for _, files in stand.supervisor._addresses.sockets(each):
+                with socket.socket(fileno=socket.dup(files[0])) as found:
+                    listened_on.append(bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)))
+        await take(worker, slot)
+
+    monkeypatch.setattr(WorkerProcess, "take", looking)
+
+    async with running(stand):
+        assert listened_on == [True] * 4
 
 
 async def test_while_a_worker_cannot_start_again_the_other_takes_its_connections(
