@@ -605,9 +605,9 @@ async def test_a_call_with_a_wrong_window_or_producer_is_refused(rater: Rater) -
 async def test_numbers_are_read_from_their_index(ledger: Ledger) -> None:
     await ledger.store(make_event(producer_seq=1), make_event(producer_seq=2, producer_id="spool-2"))
     await ledger.pool.execute(
-        "INSERT INTO billing_event SELECT (jsonb_populate_record(e, jsonb_build_object('request_id',"
-        " gen_random_uuid(), 'producer_seq', n * 2 + e.producer_seq))).*"
-        " FROM billing_event e, generate_series(1, 10000) n"
+        "INSERT INTO billing_event SELECT made.* FROM billing_event e, generate_series(1, 10000) n,"
+        " jsonb_populate_record(e, jsonb_build_object('request_id', gen_random_uuid(),"
+        " 'producer_seq', n * 2 + e.producer_seq)) made"
     )
     await ledger.pool.execute(
         "INSERT INTO rejected_event (request_id, kind, reason, producer_id, producer_seq, event, received_at)"
@@ -643,10 +643,11 @@ async def test_where_an_hours_numbers_begin_costs_the_same_whatever_came_before_
         await ledger.pool.execute("TRUNCATE billing_event")
         await ledger.store(make_event(producer_seq=events))
         await ledger.pool.execute(
-            "INSERT INTO billing_event SELECT (jsonb_populate_record(e, jsonb_build_object('request_id',"
-            " gen_random_uuid(), 'producer_seq', n, 'event_time', e.event_time + sign(n - producer_seq)"
-            " * interval '1 hour' + (n - producer_seq) * interval '1 second'))).*"
-            " FROM billing_event AS e, generate_series(1, 2 * producer_seq) AS n WHERE n <> producer_seq"
+            "INSERT INTO billing_event SELECT made.*"
+            " FROM billing_event AS e, generate_series(1, 2 * e.producer_seq) AS n,"
+            " jsonb_populate_record(e, jsonb_build_object('request_id', gen_random_uuid(), 'producer_seq', n,"
+            " 'event_time', e.event_time + sign(n - e.producer_seq) * interval '1 hour'"
+            " + (n - e.producer_seq) * interval '1 second')) AS made WHERE n <> e.producer_seq"
         )
         await ledger.pool.execute("VACUUM ANALYZE")
         lowest = bound("audit/lowest_number", producer_id="spool-1", moment=HOUR + ONE_HOUR)

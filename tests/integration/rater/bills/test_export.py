@@ -219,9 +219,10 @@ async def test_an_export_is_of_one_snapshot_whatever_happens_meanwhile(
     rated: Ledger, database_url: str
 ) -> None:
     await rated.pool.execute(
-        "INSERT INTO rated_usage OVERRIDING SYSTEM VALUE SELECT (jsonb_populate_record(u, jsonb_build_object("
-        "'id', 1000 + n, 'auth_id', 'auth-' || n))).* FROM rated_usage u, generate_series(1, 6000) n"
-        " WHERE auth_id = 'alice' AND model_id = 'meta/base-a'"
+        "INSERT INTO rated_usage OVERRIDING SYSTEM VALUE SELECT made.*"
+        " FROM rated_usage u, generate_series(1, 6000) n,"
+        " jsonb_populate_record(u, jsonb_build_object('id', 1000 + n, 'auth_id', 'auth-' || n)) made"
+        " WHERE u.auth_id = 'alice' AND u.model_id = 'meta/base-a'"
     )
 
     async def take_all_away() -> None:

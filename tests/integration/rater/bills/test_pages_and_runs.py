@@ -121,19 +121,19 @@ async def busy(ledger: Ledger) -> Ledger:
     await ledger.store(make_event())
     await ledger.rate()
     key = (
-        "'auth_id', 'auth-' || a, 'resource_id', 'resource-' || a % 30,"
+        "'id', 100 + 60 * n + a, 'auth_id', 'auth-' || a, 'resource_id', 'resource-' || a % 30,"
         " 'window_start', u.window_start - n * interval '1 hour'"
     )
     await ledger.pool.execute(
         "INSERT INTO rated_usage OVERRIDING SYSTEM VALUE"
-        f" SELECT (jsonb_populate_record(u, jsonb_build_object('id', 100 + row_number() OVER (), {key},"
-        " 'window_end', u.window_end - n * interval '1 hour'))).*"
-        " FROM rated_usage u, generate_series(1, 200) n, generate_series(1, 60) a"
+        " SELECT made.* FROM rated_usage u, generate_series(1, 200) n, generate_series(1, 60) a,"
+        f" jsonb_populate_record(u, jsonb_build_object({key},"
+        " 'window_end', u.window_end - n * interval '1 hour')) made"
     )
     await ledger.pool.execute(
         "INSERT INTO rated_usage_change OVERRIDING SYSTEM VALUE"
-        f" SELECT (jsonb_populate_record(u, jsonb_build_object('id', 100 + row_number() OVER (), {key}))).*"
-        " FROM rated_usage_change u, generate_series(1, 200) n, generate_series(1, 60) a"
+        " SELECT made.* FROM rated_usage_change u, generate_series(1, 200) n, generate_series(1, 60) a,"
+        f" jsonb_populate_record(u, jsonb_build_object({key})) made"
     )
     await ledger.pool.execute("ANALYZE")
     return ledger

@@ -171,17 +171,17 @@ async def busy(ledger: Ledger) -> Ledger:
     await ledger.store(make_event())
     await ledger.rate()
     await ledger.pool.execute(
-        "INSERT INTO billing_event SELECT (jsonb_populate_record(e, jsonb_build_object('request_id',"
-        " gen_random_uuid(), 'event_time', e.event_time - n * interval '5 minutes'))).*"
-        " FROM billing_event e, generate_series(1, 5000) n"
+        "INSERT INTO billing_event SELECT made.* FROM billing_event e, generate_series(1, 5000) n,"
+        " jsonb_populate_record(e, jsonb_build_object('request_id', gen_random_uuid(),"
+        " 'event_time', e.event_time - n * interval '5 minutes')) made"
     )
     await ledger.pool.execute(
         "INSERT INTO rated_usage OVERRIDING SYSTEM VALUE"
-        " SELECT (jsonb_populate_record(u, jsonb_build_object('id', 100 + row_number() OVER (),"
+        " SELECT made.* FROM rated_usage u, generate_series(1, 100) n, generate_series(1, 60) a,"
+        " jsonb_populate_record(u, jsonb_build_object('id', 100 + 60 * n + a,"
         " 'auth_id', 'auth-' || a, 'resource_id', 'resource-' || a % 30,"
         " 'window_start', u.window_start - n * interval '1 hour',"
-        " 'window_end', u.window_end - n * interval '1 hour'))).*"
-        " FROM rated_usage u, generate_series(1, 100) n, generate_series(1, 60) a"
+        " 'window_end', u.window_end - n * interval '1 hour')) made"
     )
     await ledger.force("DELETE FROM rated_usage_change")
     await ledger.pool.execute(LEDGER_OF_ROLLUPS)
@@ -231,10 +231,10 @@ async def test_what_reads_the_events_of_an_hour_finds_them_in_the_index_of_times
 
 RUNS = """
 INSERT INTO rating_run OVERRIDING SYSTEM VALUE
-SELECT (jsonb_populate_record(run, jsonb_build_object(
+SELECT made.*
+FROM rating_run AS run, generate_series(1, 5000) AS n, jsonb_populate_record(run, jsonb_build_object(
     'id', run.id + n, 'window_start', run.window_start + n * interval '1 hour',
-    'window_end', run.window_end + n * interval '1 hour'))).*
-FROM rating_run AS run, generate_series(1, 5000) AS n
+    'window_end', run.window_end + n * interval '1 hour')) AS made
 """
 
 

@@ -207,9 +207,11 @@ async def test_batches_of_one_hour_do_not_wait_for_each_other_to_mark_it(
 async def test_late_hours_are_found_by_their_marks_and_the_sums_of_these_hours_alone(rated: Ledger) -> None:
     """However many hours and sums there are that nothing touched since they were rated."""
     await rated.force(
-        "INSERT INTO hourly_usage SELECT (jsonb_populate_record(h, jsonb_build_object('window_start',"
-        " window_start - n * interval '1 hour', 'auth_id', a))).* FROM hourly_usage AS h,"
-        " generate_series(1, 400) AS n, generate_series(1, 20) AS a WHERE h.auth_id = 'bob'"
+        "INSERT INTO hourly_usage SELECT made.*"
+        " FROM hourly_usage AS h, generate_series(1, 400) AS n, generate_series(1, 20) AS a,"
+        " jsonb_populate_record(h, jsonb_build_object("
+        "'window_start', h.window_start - n * interval '1 hour', 'auth_id', a)) AS made"
+        " WHERE h.auth_id = 'bob'"
     )
     await rated.pool.execute("ANALYZE hourly_usage")
     asked = bound(
