@@ -16,7 +16,7 @@ FOCUS_STAMP := $(FOCUS)/.installed
 # Python keeps what it compiles, whatever the environment says: else every program that tests start compiles it all.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo check check-tests test test-clients test-engine test-focus test-scale test-witnesses test-deploy manifests \
+.PHONY: help demo check check-tests test test-clients test-console test-engine test-focus test-scale test-witnesses test-deploy manifests \
 	images pin-base docs bench bench-quick chaos insides insides-diff lint format proto lock clean
 
 help: ## list the targets
@@ -98,6 +98,10 @@ test-focus: $(STAMP) $(FOCUS_STAMP) ## validate exports in the format FOCUS with
 
 test-clients: $(STAMP) ## run the examples of docs/calling.md in Node and Go, as far as they are installed
 	@exec $(BIN)/python -m pytest -m clients tests/clients $(ARGS)
+
+test-console: $(STAMP) ## test the console in a real Chromium, which has to be installed: apt-get install chromium
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/browser.txt
+	@exec $(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
 test-scale: $(STAMP) ## test what many events do to a database: a migration of a million of them while more are stored
 	@exec $(BIN)/python -m pytest -m scale tests/scale $(ARGS)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rater_service.audit.bills import AuditTimes, BillAudit, audit_runs
+from rater_service.audit.bills import AuditTimes, BillAudit, audit_day_sums, audit_runs
 from rater_service.audit.findings import AuditResult, Findings
 from rater_service.audit.late_usage import audit_late_usage
 from rater_service.audit.numbers import NumberWindow, audit_producer
@@ -77,6 +77,8 @@ async def _audit(
     on_progress("looking for late usage")
     await audit_late_usage(connection, now, findings, None if request.names_outside else (start, end))
     if start < end:
+        on_progress("checking sums by the day")
+        await audit_day_sums(connection, start, end, findings)
         on_progress("checking runs")
         await audit_runs(connection, start, end, findings)
     return AuditResult(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 import asyncpg
 
@@ -10,8 +11,10 @@ from rater_service.database.database import Connection
 from rater_service.database.long_statements import fetch, fetch_one
 from rater_service.events.hourly_usage import SumsDifference, compare_hour
 from rater_service.hours import HOUR, TRAILING, hour_of, utc_text
+from rater_service.money import decimal_text
 from rater_service.prices.history import PriceHistory, Quote
 from rater_service.prices.pricebook import FINE_TUNE_PREFIX
+from rater_service.rating.day_sums import DAY, compare_days, day_of
 from rater_service.rating.run import RUN_OVERLAP
 
 
@@ -145,6 +148,27 @@ def _rollup(hour: datetime, row: asyncpg.Record) -> str:
 def _sum(sum_: SumsDifference) -> str:
     names = (sum_.auth_id, sum_.resource_id, sum_.model_id, sum_.base_model)
     return f"sum {', '.join(name or '-' for name in names)}, {utc_text(sum_.window_start)}"
+
+
+async def audit_day_sums(connection: Connection, start: datetime, end: datetime, findings: Findings) -> None:
+    """Compare the sums by the day with the rollups, of all days that [start, end) touches."""
+    end_day = day_of(end - HOUR) + DAY
+    count, first = await compare_days(connection, day_of(start), end_day, DIFFERENCES_MAX)
+    if not count:
+        return
+    examples = [
+        (
+            f"sum {one.auth_id}, {one.resource_id}, {one.model_id}, {utc_text(one.day)}",
+            f"the sum has {one.summed_rollups or 0} rollups, {_usd(one.summed_cost)} USD; there are "
+            f"{one.rollups or 0}, {_usd(one.cost)} USD",
+        )
+        for one in first
+    ]
+    findings.differ(Finding.DAY_SUMS_DIFFER, examples, count)
+
+
+def _usd(amount: Decimal | None) -> str:
+    return decimal_text(amount or Decimal(0))
 
 
 async def audit_runs(connection: Connection, start: datetime, end: datetime, findings: Findings) -> None:

@@ -30,6 +30,7 @@ class Finding(StrEnum):
     ROLLUP_DIFFERS_FROM_EVENTS = "ROLLUP_DIFFERS_FROM_EVENTS"
     ROLLUP_WITHOUT_RUN = "ROLLUP_WITHOUT_RUN"
     ROLLUP_MISSING = "ROLLUP_MISSING"
+    DAY_SUMS_DIFFER = "DAY_SUMS_DIFFER"
     RUN_DIFFERS_FROM_ROLLUPS = "RUN_DIFFERS_FROM_ROLLUPS"
     LATE_USAGE = "LATE_USAGE"
     OUT_OF_TIME = "OUT_OF_TIME"
@@ -60,6 +61,7 @@ ADVICE = {
     Finding.ROLLUP_DIFFERS_FROM_EVENTS: _RATE_AGAIN,
     Finding.ROLLUP_WITHOUT_RUN: _TAMPERED,
     Finding.ROLLUP_MISSING: _RATE_AGAIN,
+    Finding.DAY_SUMS_DIFFER: "the console shows wrong sums; bills are right: phoebe sums rebuild-days",
     Finding.RUN_DIFFERS_FROM_ROLLUPS: _TAMPERED,
     Finding.LATE_USAGE: f"rate the hour; a routine run does so by itself up to {LATE_MAX.days} days back",
     Finding.OUT_OF_TIME: "set the clock of that machine right, by NTP; an hour is rated by itself once it "

@@ -248,7 +248,7 @@ class _Accounting:
     async def _was_seen(self) -> bool:
         """Tell whether a run has seen it. What its hour has more than a run saw is what was stored last."""
         hour = self.event.hour
-        late = await find_late_hours(self.connection, hour, hour + HOUR, ahead_from=hour)
+        late = await find_late_hours(self.connection, hour, hour + HOUR)
         if not late:
             return True
         if late[0].run is None:

@@ -38,13 +38,14 @@ class NoSuchRollupError(OperatorError):
     """There is no such rollup, and never was."""
 
 
-async def explain_rollup(pool: Pool, wanted: int | RollupKey) -> Explanation:
+async def explain_rollup(pool: Pool, wanted: int | RollupKey, *, by_sums: bool = False) -> Explanation:
     """Explain a rollup by its number or its key. By its key also one that was deleted.
 
-    Raises NoSuchRollupError.
+    by_sums: compare it with the hourly sums instead of with its events, which takes as long as there are any
+    in its hour. Raises NoSuchRollupError.
     """
     async with reading(pool) as connection:
-        return await _explain(connection, wanted)
+        return await _explain(connection, wanted, by_sums)
 
 
 async def list_events(pool: Pool, key: RollupKey, after: UUID | None, limit: int) -> EventPage:
@@ -56,7 +57,7 @@ async def list_events(pool: Pool, key: RollupKey, after: UUID | None, limit: int
     return EventPage(tuple(records[:limit]), len(records) > limit)
 
 
-async def _explain(connection: Connection, wanted: int | RollupKey) -> Explanation:
+async def _explain(connection: Connection, wanted: int | RollupKey, by_sums: bool) -> Explanation:
     row = await _find(connection, wanted)
     if row is None and isinstance(wanted, int):
         raise NoSuchRollupError(
@@ -81,7 +82,7 @@ async def _explain(connection: Connection, wanted: int | RollupKey) -> Explanati
         run=run,
         origin=None if now is None else await _origin(connection, key, now, run),
         changes=tuple(changes),
-        events=await _events(connection, key),
+        events=await _events(connection, key, by_sums),
     )
 
 
@@ -134,10 +135,10 @@ async def _origin(connection: Connection, key: RollupKey, now: Version, run: Run
     )
 
 
-async def _events(connection: Connection, key: RollupKey) -> EventSums:
+async def _events(connection: Connection, key: RollupKey, by_sums: bool) -> EventSums:
     hour = key.window_start
     pruned = await connection.fetchrow(*bound("bills/explain_pruned", hour=hour))
-    name = "bills/explain_events" if pruned is None else "bills/explain_sums"
+    name = "bills/explain_events" if pruned is None and not by_sums else "bills/explain_sums"
     sums = await connection.fetchrow(*bound(name, **asdict(key)))
     last_run = await connection.fetchrow(*bound("bills/explain_last_run", hour=hour))
     assert sums is not None

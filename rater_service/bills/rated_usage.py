@@ -62,7 +62,7 @@ async def list_rated_usage(
     """
     place = None if page_token is None else _read_token(page_token, wanted)
     async with reading(pool) as connection:
-        last_change = place.last_change if place else await _last_change(connection)
+        last_change = place.last_change if place else await read_last_change(connection)
         rows = await connection.fetch(
             *bound(
                 "bills/list_rated_usage",
@@ -77,7 +77,8 @@ async def list_rated_usage(
     return RatedUsagePage(rows[:page_size], _make_token(rows[page_size - 1], last_change, wanted))
 
 
-async def _last_change(connection: Connection) -> int:
+async def read_last_change(connection: Connection) -> int:
+    """Read the number of the last change that a run made to a rollup; 0 before the first."""
     number = await connection.fetchval(*bound("bills/last_rated_usage_change"))
     assert isinstance(number, int)
     return number

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import asyncpg
 import typer
@@ -53,6 +53,9 @@ from rater_service.log_lines import LogFormat
 from rater_service.prices.faults import PriceFileError
 from rater_service.rating.schedule import DELAY_DEFAULT_S, RatingSchedule, parse_every
 from rater_service.views.terminal import complain, log_to_stderr, write
+
+if TYPE_CHECKING:  # slow to import
+    from rater_service.service.server import Face
 
 EXIT_FAILURE = 1
 EXIT_ANOMALY = 2
@@ -156,6 +159,16 @@ def serve(  # noqa: PLR0913 - one parameter per option
             help="Where Prometheus can read metrics. Without it nowhere.",
         ),
     ] = None,
+    console: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PHOEBE_CONSOLE",
+            metavar="HOST:PORT",
+            show_default=False,
+            help="Where people can read the console in a browser: bills, prices, producers, runs. Without it "
+            "nowhere.",
+        ),
+    ] = None,
     rate_every: Annotated[
         timedelta | None,
         typer.Option(
@@ -233,7 +246,14 @@ def serve(  # noqa: PLR0913 - one parameter per option
         db_connections,
         model_names_max,
     )
-    asyncio.run(run(settings))
+    asyncio.run(run(settings, _console(console, allow_plaintext, allow_anonymous) if console else None))
+
+
+def _console(listen: str, allow_plaintext: bool, allow_anonymous: bool) -> "Face":
+    from rater_service.console.serving import ConsoleAddress, console_endpoint  # noqa: PLC0415 - slow to import
+
+    address = ConsoleAddress(listen, allow_plaintext, allow_anonymous)
+    return lambda serving: console_endpoint(address, serving.url, serving.protection, serving.background)
 
 
 app.command()(migrate)

@@ -99,7 +99,12 @@ class Pool:
 
     @classmethod
     async def open(
-        cls, url: str, *, writes: bool = True, connections_max: int = POOL_CONNECTIONS_MAX
+        cls,
+        url: str,
+        *,
+        writes: bool = True,
+        connections_max: int = POOL_CONNECTIONS_MAX,
+        command_timeout_s: float = COMMAND_TIMEOUT_S,
     ) -> "Pool":
         """Open a first session. Raises what `connect` raises, and OperatorError where sessions are shared."""
         sessions = asyncpg.create_pool(
@@ -108,7 +113,7 @@ class Pool:
             max_size=connections_max,
             connect=cast("Any", partial(connect, writes=writes)),
             connection_class=ConfiguredSession,
-            command_timeout=COMMAND_TIMEOUT_S,
+            command_timeout=command_timeout_s,
             server_settings={"application_name": "phoebe"},
         )
         await sessions
@@ -277,14 +282,21 @@ async def open_database(database_url: str | None, data_dir: Path) -> AsyncIterat
 
 @asynccontextmanager
 async def open_pool(
-    url: str, *, writes: bool = True, connections_max: int = POOL_CONNECTIONS_MAX
+    url: str,
+    *,
+    writes: bool = True,
+    connections_max: int = POOL_CONNECTIONS_MAX,
+    command_timeout_s: float = COMMAND_TIMEOUT_S,
 ) -> AsyncIterator[Pool]:
     """Open a pool of sessions; OperatorError if the database can't be reached with this URL.
 
-    writes: False for what only reads, which a standby can answer too.
+    writes: False for what only reads, which a standby can answer too. command_timeout_s: how long a statement
+    may take that does not say so itself.
     """
     with explained_connection_errors():
-        pool = await Pool.open(url, writes=writes, connections_max=connections_max)
+        pool = await Pool.open(
+            url, writes=writes, connections_max=connections_max, command_timeout_s=command_timeout_s
+        )
     try:
         yield pool
     finally:

@@ -74,7 +74,10 @@ class AccessList:
         """Find whose token this is; takes as long for one that is nearly right as for any other."""
         if not TOKEN_LENGTH_MIN <= len(token) <= TOKEN_LENGTH_MAX:
             return None
-        digest = _digest(token)
+        return self.caller_of_digest(token_digest(token))
+
+    def caller_of_digest(self, digest: bytes) -> Caller | None:
+        """Find whose token has this SHA-256; see `caller_of_token`."""
         found = None
         for known, caller in self.by_token:
             if hmac.compare_digest(known, digest):
@@ -95,7 +98,7 @@ def token_line(name: str, rights: Collection[Right], token: str) -> str:
     """Write the line that lets the token in. Raises ValueError for a name that can't stand in the file."""
     if not _NAME.fullmatch(name):
         raise ValueError("a name is 1 to 64 letters, digits and . _ @ -")
-    return f"{name} {','.join(sorted(rights))} {_TOKEN}{_digest(token).hex()}"
+    return f"{name} {','.join(sorted(rights))} {_TOKEN}{token_digest(token).hex()}"
 
 
 def parse_access_list(text: str, source: str) -> AccessList:
@@ -119,7 +122,8 @@ def _entries(text: str) -> Iterator[tuple[int, str]]:
             yield number, entry
 
 
-def _digest(token: str) -> bytes:
+def token_digest(token: str) -> bytes:
+    """Return what is kept of a token: its SHA-256."""
     return sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 

@@ -38,6 +38,16 @@ class ServerCertificates:
         return f"the certificate {self._files.certificate}"
 
     @property
+    def files(self) -> CertificateFiles:
+        """Which files it is."""
+        return self._files
+
+    @property
+    def current(self) -> grpc.ServerCertificateConfiguration:
+        """What the files hold that is in use; another object once that changes."""
+        return self._followed.value
+
+    @property
     def asks_callers(self) -> bool:
         """Whether callers need a certificate."""
         return self._files.client_ca is not None

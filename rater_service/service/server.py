@@ -4,8 +4,8 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -107,10 +107,24 @@ class ServerSettings:
     model_names_max: int = MODEL_NAMES_MAX
 
 
-async def serve(settings: ServerSettings) -> None:
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What else is served in the process can rely on. url: of the database, perhaps with a password."""
+
+    url: str = field(repr=False)
+    protection: Protection
+    background: Background
+
+
+type Face = Callable[[Serving], AbstractAsyncContextManager[object]]
+"""Serves something else, beside the calls, as long as its context lasts."""
+
+
+async def serve(settings: ServerSettings, face: Face | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is running and stop.
 
-    Raises OperatorError when it can't start. Logs `listening on HOST:PORT` once calls are answered.
+    face: what else is served. Raises OperatorError when it can't start. Logs `listening on HOST:PORT` once
+    calls are answered.
     """
     refuse_exposure(
         settings.listen,
@@ -132,7 +146,7 @@ async def serve(settings: ServerSettings) -> None:
                 async with pool.acquire() as connection:
                     await refuse_numbers_behind(connection)
                 await _introduce(settings, pool)
-                await _serve(settings, pool, protection, stopping)
+                await _serve(settings, pool, url, protection, stopping, face)
 
 
 async def _introduce(settings: ServerSettings, pool: Pool) -> None:
@@ -148,8 +162,13 @@ async def _introduce(settings: ServerSettings, pool: Pool) -> None:
     logger.info("the database is the installation %s", installation.id)
 
 
-async def _serve(
-    settings: ServerSettings, pool: Pool, protection: Protection, stopping: asyncio.Event
+async def _serve(  # noqa: PLR0913, PLR0917 - one parameter per part
+    settings: ServerSettings,
+    pool: Pool,
+    url: str,
+    protection: Protection,
+    stopping: asyncio.Event,
+    face: Face | None,
 ) -> None:
     metrics = Metrics()
     status = HealthService(SERVICES)
@@ -162,6 +181,7 @@ async def _serve(
         await _make_partitions(pool, background)
         async with (
             metrics_endpoint(settings.metrics, metrics, pool, background, status.conditions),
+            nullcontext() if face is None else face(Serving(url, protection, background)),
             running_server(
                 pool,
                 settings.listen,

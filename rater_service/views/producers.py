@@ -34,7 +34,7 @@ def producer_json(producer: Producer) -> dict[str, object]:
     """Return what is written of a producer as JSON."""
     skew, silent = producer.clock_skew, producer.silent_for(datetime.now(UTC))
     return asdict(producer) | {
-        "state": _state(producer),
+        "state": producer_state(producer),
         "silent_s": None if silent is None else round(silent.total_seconds(), 1),
         "clock_skew": None if skew is None else skew.total_seconds(),
     }
@@ -58,10 +58,11 @@ def _row(producer: Producer, now: datetime) -> tuple[str | int | None, ...]:
 
 def _standing(producer: Producer, now: datetime) -> str:
     silent = producer.silent_for(now)
-    return _state(producer) if silent is None else f"silent for {in_words(silent)}"
+    return producer_state(producer) if silent is None else f"silent for {in_words(silent)}"
 
 
-def _state(producer: Producer) -> str:
+def producer_state(producer: Producer) -> str:
+    """Say whether a producer runs, stopped cleanly, or will never come back."""
     if producer.retired:
         return "retired"
     return "stopped" if producer.stopped else "running"

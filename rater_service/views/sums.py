@@ -1,7 +1,11 @@
 """How it is shown where the hourly sums were not those of the events."""
 
+from collections.abc import Iterator
+from decimal import Decimal
+
 from rater_service.events.hourly_usage import Rebuilt, SumsDifference
 from rater_service.hours import utc_text
+from rater_service.rating.day_sums import DaySumDifference, RebuiltDays
 from rater_service.views.terminal import write, write_table
 
 
@@ -17,6 +21,25 @@ def show_rebuilt(rebuilt: Rebuilt, *, dry_run: bool) -> None:
         ("hour", "auth_id", "resource_id", "model_id", "base_model", "kind", "was", "events make"),
         map(_row, rebuilt.differences),
     )
+
+
+def show_rebuilt_days(rebuilt: RebuiltDays, *, dry_run: bool) -> None:
+    """Show which sums by the day differed, and by what."""
+    if not rebuilt.difference_count:
+        write(f"{rebuilt.days} days: all sums are those of the rollups")
+        return
+    fate = "dry run, nothing changed" if dry_run else "made again"
+    write_table(
+        f"{rebuilt.difference_count} sums, of {rebuilt.days_differing} of {rebuilt.days} days: {fate}",
+        ("day", "auth_id", "resource_id", "model_id", "rollups were", "USD was", "rollups", "USD"),
+        (tuple(_cells(difference)) for difference in rebuilt.differences),
+    )
+
+
+def _cells(difference: DaySumDifference) -> Iterator[str | int | Decimal | None]:
+    yield utc_text(difference.day)
+    yield from (difference.auth_id, difference.resource_id, difference.model_id)
+    yield from (difference.summed_rollups, difference.summed_cost, difference.rollups, difference.cost)
 
 
 def _row(difference: SumsDifference) -> tuple[str | None, ...]:

@@ -1163,7 +1163,7 @@ class AuditDifference(_message.Message):
     kind: _builtins.str
     """What it is, in capitals: "LOST_EVENTS", "UNEXPLAINED_GAP", "REPEATED_NUMBERS", "LOST_SPOOL_ROWS",
     "INCOMPLETE_PRODUCER", "COST_NOT_EXPLAINED", "ROLLUP_WITHOUT_EVENTS", "ROLLUP_DIFFERS_FROM_EVENTS",
-    "ROLLUP_WITHOUT_RUN", "ROLLUP_MISSING" or "RUN_DIFFERS_FROM_ROLLUPS". Others may be added.
+    "ROLLUP_WITHOUT_RUN", "ROLLUP_MISSING", "DAY_SUMS_DIFFER" or "RUN_DIFFERS_FROM_ROLLUPS". Others may be added.
     """
     subject: _builtins.str
     """Which one: a producer and its numbers, the key of a rollup, a run."""

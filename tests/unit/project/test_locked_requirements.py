@@ -10,7 +10,10 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[3]
 FILES = sorted((ROOT / "requirements").glob("*.txt"))
 # The engine of the tests, its witnesses and tools have environments of their own.
-OTHERS = {ROOT / "requirements" / f"{name}.txt" for name in ("deploy", "docs", "engine", "sbom", "witnesses")}
+OTHERS = {
+    ROOT / "requirements" / f"{name}.txt"
+    for name in ("browser", "deploy", "docs", "engine", "sbom", "witnesses")
+}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 BASE = PROJECT["project"]["dependencies"]
 EXTRAS = PROJECT["project"]["optional-dependencies"]

@@ -32,6 +32,8 @@ PARTS = {
     "columns": "request_id, stored_at",
     "event": "request_id, event_time",
     "run": "id, started_at",
+    "names": "auth_id AS customer",
+    "groups": "auth_id",
     "arrays": ":request_id::uuid[], :stored_at::timestamptz[]",
 }
 _FILLED = re.compile(rf"\{{({'|'.join(PARTS)})\}}")

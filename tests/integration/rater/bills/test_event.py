@@ -71,7 +71,8 @@ async def test_the_price_of_a_fine_tune_stands_on_its_line_and_on_that_of_its_ba
 
 async def test_what_no_run_has_seen_is_estimated(ledger: Ledger) -> None:
     early, late = make_event(), make_event()
-    await ledger.store(early)
+    # What is not rated of other hours is nothing to it.
+    await ledger.store(early, make_event(HOUR - ONE_HOUR), make_event(HOUR + ONE_HOUR))
     assert (await account(ledger, early)).standing is Standing.NOT_RATED
     await ledger.rate()
     await store_events(ledger.pool, [late], HOUR + ONE_HOUR)

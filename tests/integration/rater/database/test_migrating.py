@@ -28,8 +28,9 @@ from rater_service.events.store import Fate, store_events
 from tests.harness.later_revisions import write_revision
 from tests.harness.ledger import HOUR, make_event
 
-KNOWN = int(known_revisions().known[-1].id)
 COUNT = len(known_revisions().known)
+# Numbers may have gaps.
+KNOWN = int(known_revisions().known[-1].id)
 HEAD, NEXT, AFTER = (f"{KNOWN + more:04}" for more in range(3))
 TABLES = {
     "billing_event",
@@ -42,6 +43,7 @@ TABLES = {
     "rating_run",
     "rated_usage",
     "rated_usage_change",
+    "rated_day",
     "hourly_usage",
     "rated_hour",
     "forgotten_event",

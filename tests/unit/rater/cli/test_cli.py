@@ -7,7 +7,7 @@ import pytest
 from rater_service.cli import main
 from rater_service.service import server
 from rater_service.service.protection import ProtectionFiles
-from rater_service.service.server import ServerSettings
+from rater_service.service.server import Face, ServerSettings
 
 EXAMPLE = str(Path(__file__).parents[4] / "prices" / "example.yaml")
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
@@ -84,11 +84,13 @@ def test_every_setting_of_the_service_can_come_from_the_environment(
 ) -> None:
     received: list[ServerSettings] = []
 
-    async def receive(settings: ServerSettings) -> None:
+    async def receive(settings: ServerSettings, face: Face | None) -> None:
         received.append(settings)
+        assert face is not None
 
     monkeypatch.setattr(server, "serve", receive)
     for name, value in {
+        "PHOEBE_CONSOLE": "127.0.0.1:2",
         "PHOEBE_LISTEN": "0.0.0.0:1",
         "PHOEBE_PRICES": EXAMPLE,
         "DATABASE_URL": "postgresql://elsewhere/phoebe",

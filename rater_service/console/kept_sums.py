@@ -1,0 +1,36 @@
+"""Sums of bills that were added up before, as long as no run has changed a bill since."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from rater_service.bills.rated_usage import read_last_change
+from rater_service.bills.report import AddedUp, Grouping, add_up_days
+from rater_service.bills.rollups import Selection
+from rater_service.database.database import Connection
+
+# Rows of all that is kept: some dozen megabytes.
+ROWS_MAX = 50_000
+
+type _Key = tuple[Selection, tuple[Grouping, ...]]
+
+
+class KeptSums:
+    """Adds bills up, and keeps what it read last."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[_Key, tuple[int, AddedUp]] = OrderedDict()
+
+    async def add_up(self, connection: Connection, selection: Selection, by: Sequence[Grouping]) -> AddedUp:
+        """Add the rollups selected up; see `add_up_days`. In a snapshot, so that what it reads agrees."""
+        last_change = await read_last_change(connection)
+        key = (selection, tuple(by))
+        known = self._kept.get(key)
+        if known is not None and known[0] == last_change:
+            self._kept.move_to_end(key)
+            return known[1]
+        added = await add_up_days(connection, selection, by)
+        self._kept[key] = (last_change, added)
+        self._kept.move_to_end(key)
+        while len(self._kept) > 1 and sum(len(one.rows) + 1 for _, one in self._kept.values()) > ROWS_MAX:
+            self._kept.popitem(last=False)
+        return added

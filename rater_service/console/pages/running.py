@@ -1,0 +1,338 @@
+"""What runs and what is amiss: the running hour, problems, producers, and the rating runs."""
+
+from datetime import timedelta
+
+from rater_service.bills.estimate import EstimatedPart, estimate
+from rater_service.bills.rollups import Selection, reading
+from rater_service.bills.runs import KeptRun, NoSuchRunError, list_runs, read_run, read_run_changes
+from rater_service.console.query import BadParameterError, link, read_number
+from rater_service.console.tables import Cell, Column, Kind, Table, row
+from rater_service.console.view import NotFoundError, Page, View
+from rater_service.events.producers import list_producers
+from rater_service.hours import HOUR, hour_of, utc_text
+from rater_service.rating.not_billed import read_not_billed
+from rater_service.rating.run import Anomaly
+from rater_service.views.kept_runs import conservation_text, how_text
+from rater_service.views.producers import producer_state
+
+_ID_MAX = 2**63 - 1
+# Of a longer window too many sums would have to be compared with rollups.
+_LIVE_MAX = timedelta(hours=3)
+_RUNS_MAX = 50
+
+
+async def now(view: View) -> Page:
+    """What goes on in the running hour?"""
+    hour = hour_of(view.now)
+    query = view.query
+    selection = Selection(hour, hour + HOUR, query.customer, query.resource, query.model)
+    async with reading(view.pool) as connection:
+        running = await estimate(connection, selection, view.now, by_key=True)
+        rated = (await view.sums.add_up(connection, selection, [])).total
+    parts = sorted(running.parts, key=lambda one: (-one.events, one.auth_id or "", one.model_id))
+    shown = [_part_row(view, one) for one in parts[: view.rows_max]]
+    left_out = len(parts) - len(shown)
+    table = Table(
+        name="running",
+        caption=f"Usage of the running hour, {utc_text(hour)}: not rated, an estimate at the prices in force",
+        columns=(
+            Column("auth_id", "customer", Kind.NAME),
+            Column("resource_id", "resource", Kind.NAME),
+            Column("model_id", "model", Kind.NAME),
+            Column("events", "events", Kind.COUNT),
+            Column("prompt_tokens", "prompt tokens", Kind.COUNT),
+            Column("cached_tokens", "of these cached", Kind.COUNT),
+            Column("completion_tokens", "completion tokens", Kind.COUNT),
+            Column("estimate", "estimate, USD", Kind.MONEY),
+        ),
+        rows=shown,
+        total=row(
+            "all",
+            None,
+            None,
+            running.events,
+            sum(one.prompt_tokens for one in parts),
+            sum(one.cached_tokens for one in parts),
+            sum(one.completion_tokens for one in parts),
+            running.cost,
+        ),
+        empty="No usage so far that could be billed.",
+        note=f"{left_out} more rows are in the download."
+        if left_out
+        else "An empty estimate: there is no price.",
+        of_estimates=True,
+    )
+    return Page(
+        title="Now",
+        template="now.html",
+        tables=(table,),
+        shown={"hour": hour, "running": running, "rated": rated, "live": True},
+    )
+
+
+def _part_row(view: View, one: EstimatedPart) -> tuple[Cell, ...]:
+    return row(
+        Cell(one.auth_id, view.query.href("/bill", customer=one.auth_id)),
+        one.resource_id,
+        one.model_id,
+        one.events,
+        one.prompt_tokens,
+        one.cached_tokens,
+        one.completion_tokens,
+        one.cost,
+    )
+
+
+async def problems(view: View) -> Page:
+    """What is not billed, and what is to be done?"""
+    query = view.query
+    last = await list_runs(view.pool, _RUNS_MAX, dry_runs=False)
+    async with reading(view.pool) as connection:
+        unrated = await estimate(connection, query.selection, view.now)
+        tables = [_last_run(last.runs[0] if last.runs else None)]
+        if query.end - query.start <= _LIVE_MAX:
+            names = {"auth_id": query.customer, "resource_id": query.resource, "model_id": query.model}
+            late = frozenset(one.hour for one in (*unrated.unrated, *unrated.late))
+            end = min(query.end, hour_of(view.now))
+            found = (
+                await read_not_billed(connection, query.start, end, late, names) if query.start < end else ()
+            )
+            tables.append(
+                Table(
+                    name="not_billed",
+                    caption="What of the complete hours of the window is on no bill, by reason",
+                    columns=(
+                        Column("reason", "reason"),
+                        Column("events", "events", Kind.COUNT),
+                        Column("tokens", "tokens", Kind.COUNT),
+                        Column("money_at_risk", "USD at risk, where a price can be assumed", Kind.MONEY),
+                    ),
+                    rows=[row(one.reason, one.events, one.tokens, one.money_at_risk) for one in found],
+                    empty="All that can be billed is billed.",
+                )
+            )
+    earlier = [
+        row(
+            Cell(run.id, f"/run?id={run.id}"),
+            run.finished_at,
+            f"{utc_text(run.window_start)} to {utc_text(run.window_end)}",
+            ", ".join(anomaly.reason for anomaly in run.anomalies),
+        )
+        for run in last.runs[1:]
+        if run.anomalies
+    ]
+    tables.append(
+        Table(
+            name="earlier",
+            caption=f"Earlier runs that found something, of the last {_RUNS_MAX}",
+            columns=(
+                Column("run", "run", Kind.COUNT),
+                Column("finished_at", "finished", Kind.TIME),
+                Column("window", "hours"),
+                Column("reasons", "reasons"),
+            ),
+            rows=earlier,
+            empty="None.",
+            note="Windows of runs overlap: the same events may be in several of them.",
+        )
+    )
+    live = query.end - query.start <= _LIVE_MAX
+    return Page(
+        "Problems",
+        tuple(tables),
+        "problems.html",
+        {"unrated": unrated, "live_numbers": live, "windowed": True},
+    )
+
+
+def _last_run(run: KeptRun | None) -> Table:
+    rows = [] if run is None else [_anomaly_row(anomaly) for anomaly in run.anomalies]
+    return Table(
+        name="last_run",
+        caption="No run yet"
+        if run is None
+        else f"What run {run.id} found, finished {utc_text(run.finished_at)}",
+        columns=(
+            Column("reason", "reason"),
+            Column("events", "events", Kind.COUNT),
+            Column("tokens", "tokens", Kind.COUNT),
+            Column("money_at_risk", "USD at risk", Kind.MONEY),
+            Column("when", "hours"),
+            Column("most", "most of all", Kind.NAME),
+            Column("advice", "what to do", Kind.CODE),
+        ),
+        rows=rows,
+        empty="Rate first: phoebe rate" if run is None else "Nothing needs a human.",
+        note="Empty: nobody knows how much it is." if rows else None,
+    )
+
+
+def _anomaly_row(anomaly: Anomaly) -> tuple[Cell, ...]:
+    most = anomaly.offenders[0].in_words() if anomaly.offenders else None
+    return row(
+        anomaly.reason,
+        anomaly.events,
+        anomaly.tokens,
+        anomaly.money_at_risk,
+        anomaly.when(),
+        most,
+        anomaly.advice,
+    )
+
+
+async def producers(view: View) -> Page:
+    """Has everything arrived?"""
+    found = await list_producers(view.pool)
+    rows = [
+        row(
+            one.producer_id,
+            producer_state(one),
+            one.last_seen,
+            one.complete_until,
+            one.spooled_events,
+            one.open_exchanges,
+            one.last_seq,
+            one.lost_rows,
+            None if one.clock_skew is None else f"{one.clock_skew.total_seconds():+.1f}",
+            one.retired_by if one.retired else None,
+        )
+        for one in found[: view.rows_max]
+    ]
+    running = [one for one in found if producer_state(one) == "running"]
+    until = [one.complete_until for one in running]
+    complete = None if None in until or not until else min(one for one in until if one is not None)
+    table = Table(
+        name="producers",
+        caption="Producers, the spools of proxies; those furthest behind first",
+        columns=(
+            Column("producer_id", "producer", Kind.NAME),
+            Column("state", "state"),
+            Column("last_seen", "last word", Kind.TIME),
+            Column("complete_until", "complete until", Kind.TIME),
+            Column("spooled_events", "not sent yet", Kind.COUNT),
+            Column("open_exchanges", "under way", Kind.COUNT),
+            Column("last_seq", "last number", Kind.COUNT),
+            Column("lost_rows", "lost rows", Kind.COUNT),
+            Column("clock_skew", "clock, s", Kind.COUNT),
+            Column("retired_by", "retired by", Kind.NAME),
+        ),
+        rows=rows,
+        empty="No proxy has reported yet: set phoebe_rater of a proxy to this rater.",
+        note="Complete until: all events before this are here, by the producer's own clock.",
+    )
+    return Page(
+        "Producers",
+        (table,),
+        "producers.html",
+        {
+            "complete": complete,
+            "running": len(running),
+            "unsent": sum(one.spooled_events for one in running),
+            "lost": sum(one.lost_rows for one in found),
+        },
+    )
+
+
+async def runs(view: View) -> Page:
+    """Who rated what, and when?"""
+    before = read_number(view.parameters, "before", _ID_MAX)
+    page = await list_runs(view.pool, view.rows_max if view.download else _RUNS_MAX, before=before)
+    rows = [
+        row(
+            Cell(run.id, f"/run?id={run.id}"),
+            run.finished_at,
+            run.window_start,
+            run.window_end,
+            how_text(run),
+            run.requested_by,
+            run.events_in_window,
+            run.rollups_written,
+            run.reconciled_deletions,
+            run.total_cost,
+            ", ".join(anomaly.reason for anomaly in run.anomalies) or None,
+        )
+        for run in page.runs
+    ]
+    table = Table(
+        name="runs",
+        caption="Runs, the last one first",
+        columns=(
+            Column("run", "run", Kind.COUNT),
+            Column("finished_at", "finished", Kind.TIME),
+            Column("window_start", "from", Kind.TIME),
+            Column("window_end", "until", Kind.TIME),
+            Column("how", "how"),
+            Column("requested_by", "asked for by", Kind.NAME),
+            Column("events", "events", Kind.COUNT),
+            Column("rollups_written", "rollups written", Kind.COUNT),
+            Column("rollups_deleted", "deleted", Kind.COUNT),
+            Column("total_cost", "total after it, USD", Kind.MONEY),
+            Column("anomalies", "found"),
+        ),
+        rows=rows,
+        more=link("/runs", {"before": page.runs[-1].id}) if page.has_more else None,
+        empty="No run yet: phoebe rate",
+    )
+    return Page("Runs", (table,))
+
+
+async def run(view: View) -> Page:
+    """What did one run find and change?"""
+    number = read_number(view.parameters, "id", _ID_MAX)
+    if number is None:
+        raise BadParameterError("id", "is required: the number of a run")
+    try:
+        kept = await read_run(view.pool, number)
+    except NoSuchRunError as error:
+        raise NotFoundError(str(error)) from error
+    async with reading(view.pool) as connection:
+        changes = await read_run_changes(connection, kept, view.rows_max)
+    window = {"from": utc_text(kept.window_start), "until": utc_text(kept.window_end)}
+    rows = [
+        row(
+            Cell(one.auth_id, link("/bill", {**window, "customer": one.auth_id})),
+            one.rollups_inserted,
+            one.rollups_updated,
+            one.rollups_deleted,
+            one.cost_before,
+            one.cost_after,
+            one.difference,
+        )
+        for one in changes.by_auth
+    ]
+    total = changes.total
+    table = Table(
+        name="changes",
+        caption="Bills that it changed, those that changed most first: USD of the changed rollups",
+        columns=(
+            Column("auth_id", "customer", Kind.NAME),
+            Column("inserted", "inserted", Kind.COUNT),
+            Column("updated", "changed", Kind.COUNT),
+            Column("deleted", "deleted", Kind.COUNT),
+            Column("cost_before", "USD before", Kind.MONEY),
+            Column("cost_after", "USD after", Kind.MONEY),
+            Column("difference", "difference, USD", Kind.MONEY),
+        ),
+        rows=rows,
+        total=row(
+            f"all {changes.auth_ids}",
+            total.rollups_inserted,
+            total.rollups_updated,
+            total.rollups_deleted,
+            total.cost_before,
+            total.cost_after,
+            total.difference,
+        ),
+        empty="It changed no bill.",
+    )
+    return Page(
+        f"Run {kept.id}",
+        (_last_run(kept), table),
+        "run.html",
+        {
+            "run": kept,
+            "how": how_text(kept),
+            "conservation": conservation_text(kept),
+            "rollups_href": link("/rollups", window),
+        },
+    )
