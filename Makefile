@@ -17,7 +17,7 @@ FOCUS_STAMP := $(FOCUS)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo check check-tests test test-clients test-console test-engine test-focus test-scale test-witnesses test-deploy manifests \
-	images pin-base docs bench bench-quick chaos insides insides-diff lint format proto lock clean
+	images pin-base docs bench bench-growth bench-quick chaos insides insides-diff lint format proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -120,6 +120,9 @@ docs: $(STAMP) $(DOCS_STAMP) ## build the documentation as a site in .phoebe/sit
 
 bench: $(STAMP) ## compare Phoebe with bare mitmproxy; ARGS="--only NAME" to choose
 	@exec $(BIN)/python -m bench $(ARGS)
+
+bench-growth: $(STAMP) ## how the rater's work grows with the events there are; ARGS="--events 12000 12000000"
+	@exec $(BIN)/python -m bench.growth $(ARGS)
 
 bench-quick: $(STAMP) ## the same with few rounds, in less than a minute
 	@exec $(BIN)/python -m bench --quick $(ARGS)

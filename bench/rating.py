@@ -30,8 +30,8 @@ class Rated:
 
     def __init__(self, day: MeteredDay, address: str) -> None:
         self.day = day
-        self._channel = grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
-        self._stub = RatingServiceStub(self._channel)
+        self.channel = grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
+        self._stub = RatingServiceStub(self.channel)
         self._request = RateWindowRequest(mode=RATE_MODE_BACKFILL)
         self._request.window_start.FromDatetime(day.start)
         self._request.window_end.FromDatetime(day.end)
@@ -43,7 +43,7 @@ class Rated:
 
     async def close(self) -> None:
         """Ends the connection."""
-        await self._channel.close()
+        await self.channel.close()
 
 
 async def run(stage: Stage, rounds: int) -> list[Result]:

@@ -139,6 +139,10 @@ class Stage:
             rater = self._processes.start(name, command, {"DATABASE_URL": database_url})
         return f"127.0.0.1:{await rater.until_says(LISTENING)}"
 
+    def pid(self, name: str) -> int:
+        """The process of the part that was started under this name. StopIteration if there is none."""
+        return next(part.process.pid for part in self._processes.running if part.name == name)
+
     async def run_feeder(self, *arguments: str) -> list[Fed]:
         """Has a process of its own, on any CPU, feed events to both sides. BenchError if it fails."""
         with pinned_to(self._split.all if self._split else None):

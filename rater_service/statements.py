@@ -53,6 +53,7 @@ def bound(name: str, /, **arguments: object) -> Bound:
     return statement(name).bind(arguments)
 
 
+@cache
 def source(name: str) -> str:
     """Return the text of a statement with the columns of rollups filled in."""
     package, _, file = name.partition("/")

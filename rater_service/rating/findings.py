@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import groupby
 
 import asyncpg
@@ -74,6 +75,20 @@ async def add_up_changes(connection: Connection) -> BillChanges:
     """Add the changes up by auth_id, once they are known."""
     total, *by_auth = await fetch(connection, "rating/changes_by_auth", limit=BILL_CHANGES_MAX)
     return BillChanges(_bill_change(total), tuple(map(_bill_change, by_auth)), total["auth_ids"])
+
+
+def no_changes(cost: Decimal) -> BillChanges:
+    """Say that no bill changes. cost: of all rollups of the window, USD."""
+    total = BillChange(
+        auth_id=None,
+        rollups_inserted=0,
+        rollups_updated=0,
+        rollups_deleted=0,
+        cost_before=cost,
+        cost_after=cost,
+        difference=Decimal(0),
+    )
+    return BillChanges(total, (), 0)
 
 
 async def find_unbilled_output(connection: Connection) -> tuple[UnbilledOutput, ...]:

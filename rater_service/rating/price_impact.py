@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rater_service.database.database import Pool
-from rater_service.database.long_statements import STATEMENT_TIMEOUT_S, fetch, fetch_value, run
+from rater_service.database.long_statements import STATEMENT_TIMEOUT_S
 from rater_service.prices.comparison import ModelUsage
 from rater_service.rating.categories import over_categories
 
@@ -22,21 +22,14 @@ async def read_usage(pool: Pool, window_start: datetime, window_end: datetime) -
 
     It is sorted into what can and what can't be billed by the statements of a rating run. Changes nothing.
     """
-    async with pool.acquire() as connection:
-        transaction = connection.transaction(isolation="repeatable_read")
-        await transaction.start()
-        try:
-            await run(connection, "rating/tables")
-            await connection.execute(
-                *over_categories("rating/buckets", window_start=window_start, window_end=window_end),
-                timeout=STATEMENT_TIMEOUT_S,
-            )
-            rows = await fetch(connection, "rating/price_impact")
-            unbillable = await fetch_value(connection, "rating/price_unbillable")
-            assert isinstance(unbillable, int)
-        finally:
-            # The working tables go with it.
-            await transaction.rollback()
+    window = {"window_start": window_start, "window_end": window_end}
+    async with pool.snapshot() as connection:
+        rows = await connection.fetch(
+            *over_categories("rating/price_impact", **window), timeout=STATEMENT_TIMEOUT_S
+        )
+        unbillable = await connection.fetchval(
+            *over_categories("rating/price_unbillable", **window), timeout=STATEMENT_TIMEOUT_S
+        )
     return WindowUsage(
         tuple(
             ModelUsage(

@@ -9,14 +9,14 @@ from typing import NamedTuple
 import asyncpg
 
 from rater_service.database.database import Connection
-from rater_service.database.long_statements import fetch, run
+from rater_service.database.long_statements import fetch
 from rater_service.prices.history import PriceHistory, Quote
 from rater_service.prices.loadings import BEGINNING
 from rater_service.prices.resolution import NoPrice
 
 
 class PriceRow(NamedTuple):
-    """A row of rating_price. Rates in USD per token; either these or a reason why there are none."""
+    """What a model costs in an hour. Rates in USD per token; either these or a reason why there are none."""
 
     model_id: str
     base_model: str | None
@@ -29,17 +29,17 @@ class PriceRow(NamedTuple):
     no_price_reason: str | None = None
 
 
-async def price_buckets(connection: Connection, history: PriceHistory) -> None:
-    """Fill rating_price, and price the rows of rating_bucket by it."""
-    keys = await fetch(connection, "rating/price_keys")
-    await connection.copy_records_to_table(
-        "rating_price", columns=PriceRow._fields, records=list(_prices(history, keys))
-    )
-    await run(connection, "rating/apply_prices")
+async def read_prices(
+    connection: Connection, history: PriceHistory, window_start: datetime, window_end: datetime
+) -> dict[str, list[object]]:
+    """Find the prices of what was used in [window_start, window_end), as arguments of rating/buckets."""
+    keys = await fetch(connection, "rating/price_keys", window_start=window_start, window_end=window_end)
+    rows = list(_prices(history, keys))
+    return {f"priced_{name}": [row[place] for row in rows] for place, name in enumerate(PriceRow._fields)}
 
 
 def _prices(history: PriceHistory, keys: Sequence[asyncpg.Record]) -> Iterator[PriceRow]:
-    """Yield the rows of rating_price; the keys come with the hours of a model following each other."""
+    """Yield the prices; the keys come with the hours of a model following each other."""
     for (model_id, base_model), hours in groupby(keys, key=lambda key: (key["model_id"], key["base_model"])):
         found: Quote | NoPrice | None = None
         for key in hours:

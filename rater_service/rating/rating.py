@@ -18,19 +18,19 @@ from rater_service.events.clocks import Skew
 from rater_service.events.producers import incomplete_producers
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text
-from rater_service.prices.pricebook import FINE_TUNE_PREFIX
 from rater_service.prices.store import load_history
 from rater_service.rating.categories import over_categories
 from rater_service.rating.findings import (
     add_up_changes,
     find_anomalies,
     find_unbilled_output,
+    no_changes,
     read_clocks,
 )
 from rater_service.rating.late_usage import LateHour, oldest_taken, windows_of
 from rater_service.rating.other_models import sum_priced_by_name
 from rater_service.rating.outside import Outside, find_outside
-from rater_service.rating.pricing import price_buckets
+from rater_service.rating.pricing import read_prices
 from rater_service.rating.run import (
     WHAT_TO_DO_ABOUT_UNBILLED_OUTPUT,
     Mode,
@@ -40,6 +40,7 @@ from rater_service.rating.run import (
 )
 from rater_service.rating.turn import rating_turn, require_turn
 from rater_service.rollup import KEY
+from rater_service.statements import source, statement
 
 logger = logging.getLogger(__name__)
 
@@ -115,16 +116,15 @@ async def compute(connection: Connection, request: RateRequest) -> None:
         raise NoPriceBookError
     window = _window(request)
     # The working tables have no statistics: the planner takes them for tiny, and would compare every row with
-    # every row. Gathering statistics takes a third of a run.
-    await connection.execute("SET LOCAL enable_nestloop = off")
+    # every row, or sort what is wide. Gathering statistics takes a third of a run.
+    await connection.execute("SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off")
     await run(connection, "rating/tables")
-    await connection.execute(*over_categories("rating/buckets", **window), timeout=STATEMENT_TIMEOUT_S)
-    await price_buckets(connection, history)
+    prices = await read_prices(connection, history, **window)
     await run(connection, "rating/recorded", **window)
-    if not request.reprice:
-        await run(connection, "rating/keep_rates", fine_tune_prefix=FINE_TUNE_PREFIX)
-    await run(connection, "rating/rollups")
-    await run(connection, "rating/changes", **window)
+    buckets = over_categories("rating/buckets", **window, **prices, keeps_rates=not request.reprice)
+    await connection.execute(*buckets, timeout=STATEMENT_TIMEOUT_S)
+    changes = statement("rating/changes", rated=source("rating/rollups"))
+    await connection.execute(*changes.bind(window), timeout=STATEMENT_TIMEOUT_S)
     await run(connection, "rating/gone")
 
 
@@ -173,9 +173,10 @@ async def _rate(
     incomplete = await incomplete_producers(connection, **window, now=now)
     named = replace(outside, late=tuple(one for one in outside.late if one not in taken))
     anomalies = await find_anomalies(connection, request, incomplete, named, clocks)
-    changes = await add_up_changes(connection)
-    unbilled = await find_unbilled_output(connection)
-    if not request.dry_run and (counts["rollups_written"] or counts["reconciled_deletions"]):
+    is_changed = bool(counts["rollups_written"] or counts["reconciled_deletions"])
+    changes = await add_up_changes(connection) if is_changed else no_changes(counts["total_cost"])
+    unbilled = await find_unbilled_output(connection) if counts["unbilled_output_events"] else ()
+    if is_changed and not request.dry_run:
         await _apply(connection, begun["id"], now)
         await _require_standing(connection, window)
     if not request.dry_run:
@@ -249,7 +250,7 @@ async def _apply(connection: Connection, run_id: int, now: datetime) -> None:
     """Make rated_usage what it must be, and keep what was changed for ever."""
     # Here the planner is to know how few the changes are among the rollups of all the years.
     await connection.execute(f"ANALYZE rating_change (kind, rollup, {', '.join(KEY)})")
-    await connection.execute("SET LOCAL enable_nestloop = on")
+    await connection.execute("SET LOCAL enable_nestloop = on; SET LOCAL enable_mergejoin = on")
     await run(connection, "rating/delete")
     await run(connection, "rating/update", run=run_id, rated_at=now)
     await run(connection, "rating/insert", run=run_id, rated_at=now)

@@ -35,7 +35,8 @@ CROSS JOIN (
 ) AS change
 CROSS JOIN (
     SELECT
-        coalesce(sum(cost), 0) AS total_cost,
-        coalesce(array_agg(DISTINCT price_book ORDER BY price_book), '{}') AS price_books
-    FROM rating_rollup
+        coalesce(sum(new_cost), 0) AS total_cost,
+        coalesce(array_agg(DISTINCT new_price_book ORDER BY new_price_book), '{}') AS price_books
+    FROM rating_change
+    WHERE kind <> 'delete'
 ) AS rollup

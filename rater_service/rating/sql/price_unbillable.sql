@@ -1,4 +1,7 @@
--- How many of the window's events no price could make billable, after rating_buckets.
+-- How many of the window's events no price could make billable.
+-- {categories}: see categories.sql, which has the arguments.
 SELECT coalesce(sum(event_count), 0)::bigint
-FROM rating_bucket
+FROM (
+{categories}
+) AS usage
 WHERE category <> 'unpriced'

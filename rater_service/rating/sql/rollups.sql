@@ -1,10 +1,9 @@
--- Adds the rated buckets up to the rollups that rated_usage must have. All events of a rollup get one rate, so
+-- The rated buckets, added up to the rollups that rated_usage must have. All events of a rollup get one rate, so
 -- multiplying the sums is exact.
 --
 -- Only a fine-tune can find two prices in one rollup: the book in force prices it by the base model some events
 -- state, and a later book names it, which prices the others. The book that came into force first decides, as
 -- it did if the rollup was rated before there was a later one.
-INSERT INTO rating_rollup ({key}, {values})
 SELECT {key}, {values}
 FROM (
     SELECT

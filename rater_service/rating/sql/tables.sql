@@ -1,4 +1,5 @@
--- The working tables of one rating run; they end with its transaction.
+-- The working tables of one rating run; they end with its transaction. They are few: to make one takes as long as a
+-- statement that fills it.
 --
 -- rating_bucket: sums over the events of the window that agree in everything that decides their price.
 -- category: which of the six counts of the run the events belong to, or 'model_untrusted', which is counted with
@@ -34,40 +35,6 @@ CREATE TEMP TABLE rating_bucket (
     no_price_reason text
 ) ON COMMIT DROP;
 
--- rating_price: what each model costs in each hour, by a book that is in force from price_from, or why it has
--- no price.
-CREATE TEMP TABLE rating_price (
-    model_id        text NOT NULL,
-    base_model      text,
-    window_start    timestamptz NOT NULL,
-    prompt_rate     numeric,
-    cached_rate     numeric,
-    completion_rate numeric,
-    price_book      text,
-    price_from      timestamptz,
-    no_price_reason text
-) ON COMMIT DROP;
-
--- rating_rollup: the rows that rated_usage must have for the window.
-CREATE TEMP TABLE rating_rollup (
-    auth_id                 text NOT NULL,
-    resource_id             text NOT NULL,
-    model_id                text NOT NULL,
-    window_start            timestamptz NOT NULL,
-    prompt_tokens           numeric NOT NULL,
-    cached_tokens           numeric NOT NULL,
-    completion_tokens       numeric NOT NULL,
-    billable_prompt_tokens  numeric NOT NULL,
-    cost                    numeric NOT NULL,
-    applied_prompt_rate     numeric NOT NULL,
-    applied_cached_rate     numeric NOT NULL,
-    applied_completion_rate numeric NOT NULL,
-    event_count             bigint NOT NULL,
-    base_model              text,
-    price_book              text NOT NULL,
-    PRIMARY KEY (window_start, auth_id, resource_id, model_id)
-) ON COMMIT DROP;
-
 -- rating_recorded: the rollups that the window has by the ledger; run is the one that wrote them last.
 CREATE TEMP TABLE rating_recorded (
     id                      bigint NOT NULL,
@@ -89,8 +56,8 @@ CREATE TEMP TABLE rating_recorded (
     price_book              text NOT NULL
 ) ON COMMIT DROP;
 
--- rating_change: how rated_usage (old) differs from what it must be (new); kind is 'insert', 'update', 'delete' or
--- 'same'. rollup: the id of the row, once it has one. tampering: how the row differs from what the ledger says of
+-- rating_change: the rollups of the window, and how rated_usage (old) differs from what it must be (new); kind is
+-- 'insert', 'update', 'delete' or 'same'. rollup: the id of the row, once it has one. tampering: how the row differs from what the ledger says of
 -- it, NULL if it does not, as it should be; tampered_cost: by how much money.
 CREATE TEMP TABLE rating_change (
     kind                        text NOT NULL,

@@ -24,6 +24,7 @@ PARTS = {
     "upper_id": "b",
     "before": "2026-11-20",
     "rollups": source("bills/rollups"),
+    "rated": source("rating/rollups"),
     "differences": source("events/hourly_usage_differences"),
     "numbered": "rating_run",
     "number": "id",
@@ -96,7 +97,7 @@ def test_the_columns_of_a_rollup_are_filled_in_with_what_stands_before_each() ->
     text = source("rating/changes")
 
     assert f"USING ({', '.join(KEY)})" in text
-    assert f"({', '.join(f'must.{column}' for column in VALUES)})" in text
+    assert ", ".join(f"must.{column}" for column in VALUES) in text
     assert ", ".join(f"old_{column}" for column in VALUES) in text
 
 

@@ -25,7 +25,6 @@ async def columns(connection: Connection, table: str) -> list[str]:
     [
         ("rated_usage", COLUMNS),
         ("rated_usage_change", {"id", "run", "kind", "rollup", *KEY} | OLD | NEW),
-        ("rating_rollup", {*KEY, *VALUES}),
         ("rating_recorded", {"id", "run", *KEY, *VALUES}),
         ("rating_change", {"kind", "tampering", "tampered_cost", "rollup", *KEY} | OLD | NEW),
     ],

@@ -81,7 +81,7 @@ def some_rows(count: int) -> list[EventRow]:
     return [*rows, part]
 
 
-@pytest.mark.parametrize("count", [0, 1, 99, 100, 250])
+@pytest.mark.parametrize("count", [0, 1, 199, 200, 450])
 def test_what_is_written_is_what_the_rows_have(count: int) -> None:
     rows = some_rows(count)
     written = b"".join(pieces(columns_of(rows), range(len(rows)), NOW, {0}))
@@ -101,8 +101,7 @@ def test_only_what_is_asked_for_is_written_in_the_order_that_is_asked_for() -> N
 
 def test_the_first_rows_are_there_before_the_last_ones_are_written() -> None:
     written = [len(piece) for piece in pieces(columns_of(some_rows(500)), range(501), NOW, ())]
-    assert len(written) > 4
-    assert max(written) < sum(written) / 4
+    assert max(written) < sum(written) / 2
 
 
 def test_nothing_is_a_file_without_rows() -> None:
