@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
+from functools import partial
 
 from phoebe_addon.answer.resource_watch import ResourceWatch
 from phoebe_addon.background import Background
@@ -16,9 +17,10 @@ from phoebe_addon.exchange.event import Ending, admission_event, is_unbilled_out
 from phoebe_addon.exchange.exchange import Exchange, Stage
 from phoebe_addon.exchange.metering import Metering
 from phoebe_addon.exchange.under_way import UnderWay
+from phoebe_addon.expiry import first_expiry
 from phoebe_addon.followed_files import Followed, follow
 from phoebe_addon.log_lines import told
-from phoebe_addon.metrics import Metrics
+from phoebe_addon.metrics import Metrics, addon_version
 from phoebe_addon.operator_port import OperatorPort
 from phoebe_addon.probes import Condition, probe_pages
 from phoebe_addon.readiness import Readiness
@@ -74,6 +76,7 @@ class Meter:
         self._operator_port = self._open_operator_port()
         if self._spool.recovered:
             logger.warning("phoebe: %d exchanges were cut off by the last stop", self._spool.recovered)
+        self._measure(disk)
         self.metrics.follow_misdirected(lambda: self._delivery.misdirected + self._adoption.misdirected)
         self._delivering = self.background.start("delivery", self._delivery.run, "events stay in the spool")
         self.background.start("adoption", self._adoption.run, "spools of other processes are not delivered")
@@ -176,6 +179,32 @@ class Meter:
         if self._operator_port:
             self._operator_port.close()
 
+    def _measure(self, disk: DiskWatch) -> None:
+        """Add what is measured besides exchanges: the disk, the rater, certificates, the build."""
+        spool, delivery, files = self._spool, self._delivery, self._settings.rater_files
+        gauges: dict[str, tuple[str, Callable[[], float]]] = {
+            "phoebe_spool_limit_bytes": (
+                "Beyond how many bytes nothing is admitted.",
+                lambda: spool.bytes_max,
+            ),
+            "phoebe_spool_oldest_event_timestamp_seconds": (
+                "When the oldest event that waits had ended; 0: none waits.",
+                lambda: disk.oldest_s,
+            ),
+            "phoebe_spool_free_disk_bytes": ("What is free of the spool's disk.", lambda: disk.free_bytes),
+            "phoebe_spool_writable": ("Whether the spool can be written.", lambda: disk.trouble is None),
+            "phoebe_rater_up": ("Whether the rater answers.", lambda: delivery.silent_for is None),
+            "phoebe_rater_last_success_timestamp_seconds": (
+                "When the rater answered last; 0: never.",
+                lambda: delivery.heard_at,
+            ),
+        }
+        self.metrics.follow(gauges)
+        self.metrics.describe_build(addon_version())
+        for use, path in (("client", files.certificate), ("ca", files.ca)):
+            if path:
+                self.metrics.follow_expiry(use, partial(first_expiry, path))
+
     def _open_operator_port(self) -> OperatorPort | None:
         if self._settings.metrics is None:
             return None
@@ -188,7 +217,14 @@ class Meter:
 
     def _delivery_of(self, spool: Spool, name: str = "") -> Delivery:
         settings = self._settings
-        return Delivery(spool, settings.rater, self._count_delivered, settings.rater_credentials, name)
+        return Delivery(
+            spool,
+            settings.rater,
+            self._count_delivered,
+            settings.rater_credentials,
+            name,
+            self._count_failure,
+        )
 
     def _write_event(self, exchange: Exchange, ending: Ending) -> Future[None] | None:
         now = datetime.now(UTC)
@@ -207,6 +243,7 @@ class Meter:
         """Write the events of an exchange, its own first."""
         event = events[0]
         self.metrics.ended.labels(event.outcome).inc()
+        self.metrics.exchanges.count(event)
         self._count_unread(metering)
         for suspicion, what_to_do in self._resources.notice(event.resource_id, metering.clues):
             self.metrics.suspect_resources.labels(suspicion.value).inc()
@@ -248,6 +285,9 @@ class Meter:
             logger.warning(
                 "phoebe: event %s: the engine's answer can't be read", metering.admission.request_id
             )
+
+    def _count_failure(self, reason: str) -> None:
+        self.metrics.deliveries_failed.labels(reason).inc()
 
     def _count_delivered(self, outcomes: Counter[str]) -> None:
         for outcome, count in outcomes.items():

@@ -1,11 +1,29 @@
 """What the addon counts, for Prometheus."""
 
+import platform
 from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import choose_encoder
 
+from phoebe_addon.exchange_metrics import ExchangeMetrics
 from phoebe_addon.operator_port import Answer
+
+
+def addon_version() -> str:
+    """Give the version that is installed; empty: mitmdump runs the file of a folder, and nothing is."""
+    try:
+        return version("phoebe-metering")
+    except PackageNotFoundError:
+        return ""
 
 
 class Metrics:
@@ -23,6 +41,10 @@ class Metrics:
         spool_damaged: Callable[[], float],
     ) -> None:
         self.registry = CollectorRegistry()
+        disable_created_metrics()  # type: ignore[no-untyped-call] # of the library
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self.exchanges = ExchangeMetrics(self.registry)
         self.admitted = Counter(
             "phoebe_exchanges_admitted", "Exchanges that were admitted.", ["api"], registry=self.registry
         )
@@ -97,6 +119,18 @@ class Metrics:
             ["file"],
             registry=self.registry,
         )
+        self._expiry = Gauge(
+            "phoebe_certificate_not_after_timestamp_seconds",
+            "When the first certificate of a file ends.",
+            ["use"],
+            registry=self.registry,
+        )
+        self.deliveries_failed = Counter(
+            "phoebe_deliveries_failed",
+            "Attempts to deliver that failed, by gRPC's status, or `other`.",
+            ["reason"],
+            registry=self.registry,
+        )
         for name, text, read in (
             ("phoebe_exchanges_under_way", "Exchanges that were begun and have not ended.", under_way),
             ("phoebe_spool_bytes", "Bytes the spool holds.", spool_bytes),
@@ -105,6 +139,24 @@ class Metrics:
             ("phoebe_spool_files_damaged", "Spool files found damaged and set aside.", spool_damaged),
         ):
             Gauge(name, text, registry=self.registry).set_function(read)
+
+    def describe_build(self, version: str) -> None:
+        """Say which version this is. version: empty if nothing is installed."""
+        Gauge(
+            "phoebe_build_info",
+            "Which version this is; always 1.",
+            ["version", "python", "component"],
+            registry=self.registry,
+        ).labels(version, platform.python_version(), "addon").set(1)
+
+    def follow(self, gauges: Mapping[str, tuple[str, Callable[[], float]]]) -> None:
+        """Add gauges: by name, what they say, and what is asked when the metrics are read."""
+        for name, (text, read) in gauges.items():
+            Gauge(name, text, registry=self.registry).set_function(read)
+
+    def follow_expiry(self, use: str, ends_at: Callable[[], float]) -> None:
+        """Add a gauge of when a certificate ends, in seconds since 1970. use: `client` or `ca`."""
+        self._expiry.labels(use).set_function(ends_at)
 
     def note_task(self, name: str, up: bool) -> None:
         """Note whether a background task is up."""

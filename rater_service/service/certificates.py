@@ -48,6 +48,12 @@ class ServerCertificates:
         return self._followed.value
 
     @property
+    def paths(self) -> dict[str, Path]:
+        """Where certificates are, by what they are used for: `server`, and `ca` for those of callers."""
+        client_ca = {"ca": self._files.client_ca} if self._files.client_ca else {}
+        return {"server": self._files.certificate, **client_ca}
+
+    @property
     def asks_callers(self) -> bool:
         """Whether callers need a certificate."""
         return self._files.client_ca is not None

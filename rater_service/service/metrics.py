@@ -2,18 +2,28 @@
 
 import asyncio
 import logging
+import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import NoReturn
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import choose_encoder
 
 from rater_service.database.clock import machine_skew
 from rater_service.database.database import OPERATOR_ERRORS, Pool
 from rater_service.database.sessions import reason
+from rater_service.distribution import installed_version
 from rater_service.errors import OperatorError
 from rater_service.events.store import Fate, Result
 from rater_service.hours import InvalidWindow
@@ -21,6 +31,7 @@ from rater_service.log_lines import told
 from rater_service.operator_port import Answer
 from rater_service.rating.outside import find_outside
 from rater_service.rating.run import Mode, RateRequest, RateResult
+from rater_service.service.health import PRICE_BOOK, SCHEMA
 from rater_service.statements import bound
 
 logger = logging.getLogger(__name__)
@@ -64,6 +75,21 @@ _GAUGES = (
         ),
     }
 )
+_STANDING_GAUGES = {
+    SCHEMA: ("phoebe_migration_current", "Whether the schema of the database fits this version."),
+    PRICE_BOOK: ("phoebe_price_book_in_force", "Whether there are prices by which hours are rated."),
+}
+_NAMED_GAUGES = {
+    "last_seen": ("phoebe_producer_last_seen_timestamp_seconds", "When a proxy was heard of last."),
+    "spooled_events": ("phoebe_producer_spooled_events", "Events that wait in its spools, by its last word."),
+    "lag_seconds": (
+        "phoebe_producer_lag_seconds",
+        "Seconds since the time until which all of its events are here; 0 once it has stopped.",
+    ),
+    "skew_seconds": ("phoebe_producer_clock_skew_seconds", "Its clock, less the rater's."),
+}
+"""Of proxies, by their names: those of several spools with one name are added up, or the worst of them."""
+NAMES_MAX = 1000
 _STATES = ("running", "stopped", "retired")
 
 
@@ -72,6 +98,29 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        disable_created_metrics()  # type: ignore[no-untyped-call] # of the library
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        Gauge(
+            "phoebe_build_info",
+            "Which version this is; always 1.",
+            ["version", "python", "component"],
+            registry=self.registry,
+        ).labels(installed_version(), platform.python_version(), "rater").set(1)
+        self._standing = {
+            name: Gauge(metric, text, registry=self.registry)
+            for name, (metric, text) in _STANDING_GAUGES.items()
+        }
+        self._expiry = Gauge(
+            "phoebe_certificate_not_after_timestamp_seconds",
+            "When the first certificate of a file ends.",
+            ["use"],
+            registry=self.registry,
+        )
+        self._by_name = {
+            column: Gauge(metric, text, ["name"], registry=self.registry)
+            for column, (metric, text) in _NAMED_GAUGES.items()
+        }
         self._events = Counter(
             "phoebe_events_received", "Events that were answered for.", ["outcome"], registry=self.registry
         )
@@ -168,6 +217,14 @@ class Metrics:
             column: Gauge(name, text, registry=self.registry) for column, (name, text) in _GAUGES.items()
         }
         self._outside_due_s = time.monotonic()
+
+    def note_standing(self, name: str, holds: bool) -> None:
+        """Note whether the schema fits, or a price book is in force: SCHEMA or PRICE_BOOK of health."""
+        self._standing[name].set(holds)
+
+    def follow_expiry(self, use: str, ends_at: Callable[[], float]) -> None:
+        """Add a gauge of when a certificate ends, in seconds since 1970. use: `server` or `ca`."""
+        self._expiry.labels(use).set_function(ends_at)
 
     def note_task(self, name: str, up: bool) -> None:
         """Note whether a background task is up."""
@@ -270,6 +327,11 @@ class Metrics:
             self._last_success.labels(run["mode"].lower()).set(run["finished_at"].timestamp())
         for column in _PRODUCER_GAUGES:
             self._gauges[column].set(row[column])
+        named = await pool.fetch(*bound("service/metrics_names", now=now, limit=NAMES_MAX))
+        for column, gauge in self._by_name.items():
+            gauge.clear()  # who was retired is shown no more
+            for each in named:
+                gauge.labels(each["name"]).set(each[column])
         self._gauges["rater_skew_seconds"].set((await machine_skew(pool)).total_seconds())
 
     async def _read_outside(self, pool: Pool) -> None:

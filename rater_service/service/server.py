@@ -27,6 +27,7 @@ from rater_service.database.url_parameters import place_of
 from rater_service.errors import OperatorError
 from rater_service.events.model_names import MODEL_NAMES_MAX
 from rater_service.events.partitions import keep_making_partitions, try_to_make_partitions
+from rater_service.expiry import first_expiry
 from rater_service.followed_files import follow
 from rater_service.hours import LATE_MAX
 from rater_service.limits import CALLS_MAX, CHANNEL_OPTIONS
@@ -295,7 +296,7 @@ async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
             )
             await watch.look()
             own.start(DATABASE_WATCH_TASK, watch.keep_watching, "nobody notices that the database is down")
-            standing = StandingWatch(pool, status.note)
+            standing = StandingWatch(pool, partial(_note_standing, status, metrics))
             await standing.look()
             own.start(STANDING_TASK, standing.keep_watching, "nobody notices a schema that does not fit")
             own.start("health", status.keep_telling, "health does not tell of tasks that are down")
@@ -318,10 +319,17 @@ def _note_database(status: HealthService, metrics: Metrics, trouble: str | None)
     metrics.note_database(trouble is None)
 
 
+def _note_standing(status: HealthService, metrics: Metrics, name: str, holds: bool, words: str) -> None:
+    status.note(name, holds, words)
+    metrics.note_standing(name, holds)
+
+
 def _follow_protection(protection: Protection, metrics: Metrics, background: Background) -> None:
     certificates, access = protection.certificates, protection.access
     if certificates:
         metrics.follow_file("certificates", lambda: certificates.fault)
+        for use, path in certificates.paths.items():
+            metrics.follow_expiry(use, partial(first_expiry, path))
         background.start(
             CERTIFICATES_TASK, lambda: follow(certificates), "changes of the certificates are not noticed"
         )

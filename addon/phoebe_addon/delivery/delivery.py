@@ -49,31 +49,35 @@ _OUTCOMES = {
 }
 
 type _Stream = grpc.aio.StreamStreamCall[metering_pb2.StreamEventsRequest, metering_pb2.StreamEventsResponse]
+type OnFailure = Callable[[str], None]
 type OnResults = Callable[[Counter[str]], None]
 
 
 class Delivery:
     """Sends what is in the spool, for as long as `run` runs.
 
-    on_results: told for every batch how many events had which outcome ("stored", "duplicate", …).
+    on_results: told for every batch how many events had which outcome ("stored", "duplicate", …). on_failure:
+    told of every attempt that failed, by gRPC's status in lower case, or "other".
     credentials: what connections are made with; a new connection is made when they change. target: host:port
     of the rater. name: what people call the proxy that writes to the spool; empty: that is another one's.
     troubled: whether the last attempt failed. misdirected: whether it failed because the rater is of another
     installation.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - two of them are whom to tell
         self,
         spool: Spool,
         target: str,
         on_results: OnResults,
         credentials: Followed[Credentials],
         name: str = "",
+        on_failure: OnFailure = lambda _: None,
     ) -> None:
         self._spool = spool
         self.target = target
         self._name = name
         self._on_results = on_results
+        self._on_failure = on_failure
         self._credentials = credentials
         self._trouble = DeliveryTrouble(target)
         self._wake = asyncio.Event()
@@ -81,6 +85,8 @@ class Delivery:
         self._answered = 0
         self._finishing = False
         self._heard_at_s = time.monotonic()
+        self.heard_at = 0.0
+        """When the rater answered last, in seconds since 1970; 0: never."""
         self.troubled = False
         self.misdirected = False
 
@@ -232,7 +238,7 @@ class Delivery:
             raise DeliveryError("the rater ended the stream")
         self._check(request, response)
         self._answered += 1
-        self._heard_at_s = time.monotonic()
+        self._heard_at_s, self.heard_at = time.monotonic(), time.time()
         return response
 
     def _message(self, spooled: SpooledEvent) -> metering_pb2.MeteringEvent | None:
@@ -266,6 +272,7 @@ class Delivery:
         error = state.outcome.exception() if state.outcome else None
         self.troubled = True
         self.misdirected = isinstance(error, WrongInstallationError)
+        self._on_failure(error.code().name.lower() if isinstance(error, grpc.aio.AioRpcError) else "other")
         self._trouble.met(error)
 
 

@@ -1,6 +1,8 @@
 """Whether the disk takes what the spool writes: seen by its transactions, and tried where there are none."""
 
 import asyncio
+import shutil
+from contextlib import suppress
 from typing import NoReturn
 
 from phoebe_addon.spool.spool import Spool, SpoolError
@@ -18,6 +20,10 @@ class DiskWatch:
         self._spool = spool
         self._commits = spool.commits
         self._is_stuck = False
+        self.free_bytes = 0
+        """Of the disk, as of the last look."""
+        self.oldest_s = 0.0
+        """When the oldest event that waits ended, in seconds since 1970, at the last look; 0: none waits."""
 
     @property
     def trouble(self) -> str | None:
@@ -29,8 +35,14 @@ class DiskWatch:
     async def keep_watching(self) -> NoReturn:
         """Look every LOOK_EVERY_S, until cancelled."""
         while True:
+            await asyncio.to_thread(self._measure)
             await asyncio.sleep(LOOK_EVERY_S)
             await self.look()
+
+    def _measure(self) -> None:
+        with suppress(OSError, SpoolError):  # the disk fails, which is told otherwise
+            self.free_bytes = shutil.disk_usage(self._spool.path.parent).free
+            self.oldest_s = self._spool.oldest_s()
 
     async def look(self) -> None:
         """Try the disk, unless a transaction came there since the last look."""

@@ -281,6 +281,11 @@ class Spool:
         """Write something, to see whether the disk takes it. Raises SpoolError."""
         await self._wakes.until_done(self._submit(SpoolFile.put_producer, urgent=True))
 
+    def oldest_s(self) -> float:
+        """Say when the oldest event that waits ended, in seconds since 1970; 0: none. Raises SpoolError."""
+        oldest_us = self._reading(lambda file: file.oldest_time_us(0))
+        return 0.0 if oldest_us is None else oldest_us / 1e6
+
     def depth(self) -> int:
         """Count the events that wait to be sent."""
         return self._file.waiting_count

@@ -20,6 +20,12 @@ type Snapshot = list[tuple[str, str, str, list[Sample]]]
 """Families, each: name, type, help, samples. As JSON has it, too."""
 type Merge = Callable[[float, float], float]
 
+
+def _earlier(one: float, other: float) -> float:
+    """Give the earlier of two times, of which 0 is none."""
+    return min(one, other) or max(one, other)
+
+
 GAUGES: dict[str, Merge] = {
     "phoebe_exchanges_under_way": float.__add__,
     "phoebe_spool_bytes": float.__add__,
@@ -27,6 +33,14 @@ GAUGES: dict[str, Merge] = {
     "phoebe_spool_events_lost": float.__add__,
     "phoebe_spool_files_damaged": float.__add__,
     "phoebe_spools_misdirected": float.__add__,
+    "phoebe_spool_limit_bytes": float.__add__,
+    "phoebe_spool_oldest_event_timestamp_seconds": _earlier,
+    "phoebe_spool_free_disk_bytes": min,  # of one disk
+    "phoebe_spool_writable": min,
+    "phoebe_rater_up": min,
+    "phoebe_rater_last_success_timestamp_seconds": max,
+    "phoebe_certificate_not_after_timestamp_seconds": min,
+    "phoebe_build_info": max,
     "phoebe_task_up": min,  # down in one is down
     "phoebe_file_refused": max,  # refused in one is refused
 }

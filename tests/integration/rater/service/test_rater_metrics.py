@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -27,7 +28,7 @@ from tests.integration.rater.events.test_producers import NOW, report, status
 pytestmark = pytest.mark.one_postgres
 
 
-def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+def value(metrics: Metrics, name: str, /, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(name, labels)
 
 
@@ -194,3 +195,26 @@ async def test_the_service_does_not_start_without_the_address_it_was_given(datab
         settings = ServerSettings("127.0.0.1:0", None, database_url, Path("/nowhere"), False, metrics=address)
         with pytest.raises(OperatorError, match="can't serve metrics"):
             await serve(settings)
+
+
+async def test_proxies_are_measured_by_their_names_until_they_are_retired(pool: Pool) -> None:
+    metrics = Metrics()
+    await report(pool, replace(status("one", spooled=2), name="gateway-0", clock_skew=timedelta(seconds=-90)))
+    await report(pool, replace(status("two", spooled=3), name="gateway-0"))
+    await report(pool, status("three", stopped=True))
+    await metrics.refresh(pool)
+    assert value(metrics, "phoebe_producer_spooled_events", name="gateway-0") == 5
+    assert value(metrics, "phoebe_producer_clock_skew_seconds", name="gateway-0") == -90
+    assert value(metrics, "phoebe_producer_last_seen_timestamp_seconds", name="gateway-0") == NOW.timestamp()
+    assert value(metrics, "phoebe_producer_spooled_events", name="three") is None
+    for producer in ("one", "two"):
+        assert await retire_producer(pool, producer, "ops", NOW)
+    await metrics.refresh(pool)
+    assert value(metrics, "phoebe_producer_spooled_events", name="gateway-0") is None
+
+
+async def test_whether_prices_are_in_force_is_measured(ledger: Ledger) -> None:
+    metrics = Metrics()
+    async with running_server(ledger.pool, "127.0.0.1:0", asyncio.Event(), metrics=metrics):
+        assert value(metrics, "phoebe_price_book_in_force") == 1
+        assert value(metrics, "phoebe_migration_current") == 1
