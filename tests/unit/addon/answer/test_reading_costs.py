@@ -22,7 +22,7 @@ pytestmark = pytest.mark.untraced
 SSE = "text/event-stream"
 LINES = "application/x-ndjson"
 JSON = "application/json"
-LIMIT = 32 * 1024
+LIMIT = 16 * 1024
 # What a limit bounds may be held more than once: as bytes, as text, as parts.
 HELD_BYTES_MAX = 12 * LIMIT
 SENT_BYTES = 30 * LIMIT
