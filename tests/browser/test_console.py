@@ -81,7 +81,7 @@ async def addresses(ledger: Ledger) -> list[str]:
 async def test_pages_are_whole_quiet_and_readable(
     browser: "Browser", console: str, ledger: Ledger, window: dict[str, int], scheme: str
 ) -> None:
-    context = await browser.new_context(viewport=window, color_scheme=scheme)  # type: ignore[arg-type]
+    context = await browser.new_context(viewport=window, color_scheme=scheme)
     page = await context.new_page()
     said: list[str] = []
     asked: list[str] = []
