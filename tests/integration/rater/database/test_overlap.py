@@ -56,6 +56,7 @@ PARTS = {
     "names": "auth_id AS customer",
     "groups": "auth_id",
     "differences": source("events/hourly_usage_differences"),
+    "rated": source("rating/rollups"),
     "numbered": "rating_run",
     "number": "id",
     "sequence": "rating_run_id_seq",
