@@ -75,6 +75,7 @@ class IncompleteProducer:
     spooled_events: int
     open_exchanges: int
     last_seen: datetime | None
+    name: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +211,7 @@ class AuditedProducer:
     stopped: bool
     retired: bool
     pruned: int
+    name: str | None
 
 
 @dataclass(frozen=True, slots=True)

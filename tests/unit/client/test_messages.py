@@ -35,6 +35,8 @@ KINDS = {
     events.EventBill: pb.GetEventResponse,
 }
 
+WORDS = {RateMode: pb.RateMode, PriceSource: pb.PriceSource, events.EventStanding: pb.EventStanding}
+
 
 @pytest.mark.parametrize(("kind", "message"), KINDS.items(), ids=lambda each: each.__name__)
 def test_a_result_has_every_field_of_its_message(kind: type, message: type) -> None:
@@ -47,11 +49,7 @@ def test_every_result_is_one_of_these() -> None:
     assert {each for each in named if dataclasses.is_dataclass(each)} == KINDS.keys()
 
 
-@pytest.mark.parametrize(
-    ("here", "wire"),
-    [(RateMode, pb.RateMode), (PriceSource, pb.PriceSource), (events.EventStanding, pb.EventStanding)],
-    ids=str,
-)
+@pytest.mark.parametrize(("here", "wire"), WORDS.items(), ids=[each.__name__ for each in WORDS])
 def test_the_words_are_those_of_the_wire(here: type[results.Word], wire: object) -> None:
     numbers = {value.number for value in wire.DESCRIPTOR.values}  # type: ignore[attr-defined]
     assert {int(each) for each in here} == numbers
