@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from datetime import UTC, datetime
 from functools import partial
 
@@ -29,6 +28,7 @@ from phoebe_addon.spool.disk_watch import DiskWatch
 from phoebe_addon.spool.seat import Seat
 from phoebe_addon.spool.spool import Spool, SpoolError
 from phoebe_addon.spool.spools import open_own
+from phoebe_addon.spool.wakes import Doing
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 
 logger = logging.getLogger(__name__)
@@ -226,7 +226,7 @@ class Meter:
             self._count_failure,
         )
 
-    def _write_event(self, exchange: Exchange, ending: Ending) -> Future[None] | None:
+    def _write_event(self, exchange: Exchange, ending: Ending) -> Doing | None:
         now = datetime.now(UTC)
         self.under_way.remove(exchange)
         events = exchange.end(ending, now)
@@ -239,7 +239,7 @@ class Meter:
         now = datetime.now(UTC)
         self._write(metering.events(ending, now), metering, now)
 
-    def _write(self, events: Sequence[MeteringEvent], metering: Metering, now: datetime) -> Future[None]:
+    def _write(self, events: Sequence[MeteringEvent], metering: Metering, now: datetime) -> Doing:
         """Write the events of an exchange, its own first."""
         event = events[0]
         self.metrics.ended.labels(event.outcome).inc()

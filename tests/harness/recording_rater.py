@@ -129,13 +129,13 @@ class Sender:
 
     async def write(self, count: int) -> None:
         """Put events with the request ids r1, r2, … into the spool."""
-        futures = []
+        written = []
         for _ in range(count):
             self._written += 1
             request_id = f"r{self._written}"
             event = metering_pb2.MeteringEvent(request_id=request_id).SerializeToString()
-            futures.append(asyncio.wrap_future(self.spool.finish(request_id, [event], datetime.now(UTC))))
-        await asyncio.gather(*futures)
+            written.append(self.spool.finish(request_id, [event], datetime.now(UTC)))
+        await asyncio.gather(*map(self.spool.until_durable, written))
         self.delivery.wake()
 
     async def until(self, condition: Callable[[], bool]) -> None:

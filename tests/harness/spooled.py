@@ -22,7 +22,7 @@ async def admit(spool: Spool, request_id: str, time: datetime = NOW) -> None:
 
 def finish(spool: Spool, request_id: str, size: int = 0, time: datetime = NOW) -> None:
     """End an exchange and wait until its event is on disk."""
-    spool.finish(request_id, [event(request_id, size=size, time=time)], time).result(timeout=10)
+    spool.block_until_durable(spool.finish(request_id, [event(request_id, size=size, time=time)], time), 10)
 
 
 def waiting(spool: Spool) -> list[tuple[int, str, str]]:

@@ -1,21 +1,23 @@
 """The spool: where events are until the rater has them. On disk, in SQLite.
 
 Every change goes through one writer thread that commits all that has gathered in one transaction, so that
-durability costs one flush to disk for many exchanges ("group commit"). What `admit` and `finish` return is
-done when the change is on disk.
+durability costs one flush to disk for many exchanges ("group commit"). The event loop hands over what one of
+its rounds brings in one go. What `admit` and `finish` return is done when the change is on disk.
 
 An admission is recorded before the engine is asked. If the proxy is killed, the next one to open the spool
 finds it and makes it an event, so that no exchange is invisible.
 """
 
+import asyncio
 import itertools
 import logging
 import queue
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from phoebe_addon.spool.file import Admitted, SpoolError, SpoolFile, is_damage
 from phoebe_addon.spool.folder import Claim
 from phoebe_addon.spool.opening import replace_file
 from phoebe_addon.spool.sealed_record import Record, to_time, to_us
-from phoebe_addon.spool.wakes import Wakes
+from phoebe_addon.spool.wakes import Doing, Wakes
 from phoebe_addon.troubles import Trouble
 
 __all__ = [
@@ -74,13 +76,28 @@ class ProducerState:
     lost_rows: int
 
 
-@dataclass(slots=True, eq=False)
-class _Write:
-    """What to do in one transaction, and whom to tell. urgent: fails at once instead of waiting."""
+class _Write(Doing):
+    """What to do in one transaction.
 
-    apply: Callable[[SpoolFile], None]
-    urgent: bool = False
-    done: Future[None] = field(default_factory=Future)
+    urgent: fails at once instead of waiting. closes: the exchange that is no longer open once it is done, or
+    once it has failed if `closes_if_failed`.
+    """
+
+    __slots__ = ("apply", "closes", "closes_if_failed", "urgent")
+
+    def __init__(
+        self,
+        apply: Callable[[SpoolFile], None],
+        *,
+        urgent: bool = False,
+        closes: str | None = None,
+        closes_if_failed: bool = False,
+    ) -> None:
+        super().__init__()
+        self.apply = apply
+        self.urgent = urgent
+        self.closes = closes
+        self.closes_if_failed = closes_if_failed
 
 
 class Spool:
@@ -93,7 +110,9 @@ class Spool:
     def __init__(self, claim: Claim, bytes_max: int) -> None:
         self._claim = claim
         self._bytes_max = bytes_max
-        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._changes: deque[_Write] = deque()
+        self._calls: queue.SimpleQueue[bool] = queue.SimpleQueue()  # of the writer; False: stop
+        self._calling: asyncio.AbstractEventLoop | None = None  # will call the writer at the end of its round
         self._file = claim.open()
         self.recovered = self._file.recovered
         self.damaged_files = int(self._file.damage is not None)
@@ -156,18 +175,25 @@ class Spool:
         # From now on it counts: `state` may not promise what this exchange could break.
         self._open[request_id] = entry
 
-        done = self._submit(lambda file: file.admit(entry), urgent=True)
-        done.add_done_callback(lambda done: done.exception() and self._open.pop(request_id, None))
-        await self._wakes.until_done(done)
+        def apply(file: SpoolFile) -> None:
+            file.admit(entry)
 
-    async def until_durable(self, written: Future[None]) -> None:
-        """Wait until what `finish` has given is done. Raises SpoolError if it could not be written."""
-        await self._wakes.until_done(written)
+        change = _Write(apply, urgent=True, closes=request_id, closes_if_failed=True)
+        await self._wakes.until_over(self._submit(change))
 
-    def finish(self, request_id: str, events: Sequence[bytes], event_time: datetime) -> Future[None]:
+    async def until_durable(self, written: Doing) -> None:
+        """Wait until what `finish` has given is on disk. Raises SpoolError if it could not be written."""
+        await self._wakes.until_over(written)
+
+    def block_until_durable(self, written: Doing, timeout_s: float) -> None:
+        """Do what `until_durable` does, in a thread that waits. Raises TimeoutError if it takes longer."""
+        self._call_writer()
+        self._wakes.block_until_over(written, timeout_s)
+
+    def finish(self, request_id: str, events: Sequence[bytes], event_time: datetime) -> Doing:
         """Replace an admission by the events of its exchange, in one transaction and with numbers in a row.
 
-        The future is done when that is on disk. While the disk fails it is tried again and again.
+        What it returns is over when that is on disk. While the disk fails it is tried again and again.
         """
         entry = self._open.get(request_id)
 
@@ -177,14 +203,12 @@ class Spool:
             for event in events:
                 file.append(to_us(event_time), event)
 
-        done = self._submit(apply)
-        done.add_done_callback(lambda done: done.exception() or self._open.pop(request_id, None))
-        return done
+        return self._submit(_Write(apply, closes=request_id))
 
     async def forget(self, events: Sequence[SpooledEvent]) -> None:
         """Delete events the rater has acknowledged."""
         ids = [event.id for event in events]
-        await self._wakes.until_done(self._submit(lambda file: file.forget(ids)))
+        await self._wakes.until_over(self._submit(_Write(lambda file: file.forget(ids))))
 
     def condemn(self, event_id: int) -> None:
         """Set an event aside that can't be read: it will not be sent. Done as soon as the disk takes it."""
@@ -192,7 +216,7 @@ class Spool:
             return
         logger.critical("phoebe: an event in the spool is damaged; it is set aside, place %d", event_id)
         self._condemned.add(event_id)
-        self._submit(lambda file: file.quarantine([event_id]))
+        self._submit(_Write(lambda file: file.quarantine([event_id])))
 
     def read(self, limit: int, bytes_max: int | None = None) -> list[SpooledEvent]:
         """Read the oldest events, at least one, but no more than `bytes_max` bytes of them.
@@ -238,7 +262,7 @@ class Spool:
 
     async def forget_departed(self, row_id: int) -> None:
         """Delete a producer that gives no numbers any more: the rater knows."""
-        await self._wakes.until_done(self._submit(lambda file: file.forget_departed(row_id)))
+        await self._wakes.until_over(self._submit(_Write(lambda file: file.forget_departed(row_id))))
 
     @property
     def installation(self) -> str | None:
@@ -252,18 +276,15 @@ class Spool:
 
     async def bind(self, installation: str) -> None:
         """Let the events belong to an installation, durably. Raises SpoolError when the disk fails."""
-        await self._wakes.until_done(self._binding(installation))
+        await self._wakes.until_over(self._submit(_binding(installation)))
 
     def bind_now(self, installation: str) -> None:
         """Do what `bind` does, and wait for it."""
-        self._binding(installation).result()
+        self._do_now(_binding(installation))
 
     def move_now(self, installation: str) -> None:
         """Give the events to another installation, as those of a new producer. Raises SpoolError."""
-        self._submit(lambda file: file.move(installation), urgent=True).result()
-
-    def _binding(self, installation: str) -> Future[None]:
-        return self._submit(lambda file: file.bind(installation), urgent=True)
+        self._do_now(_Write(lambda file: file.move(installation), urgent=True))
 
     def has_something_to_tell(self) -> bool:
         """Whether the rater has not had everything, or does not know that it has."""
@@ -275,11 +296,11 @@ class Spool:
         def apply(file: SpoolFile) -> None:
             file.stopped = stopped
 
-        self._submit(apply)
+        self._submit(_Write(apply))
 
     async def touch(self) -> None:
         """Write something, to see whether the disk takes it. Raises SpoolError."""
-        await self._wakes.until_done(self._submit(SpoolFile.put_producer, urgent=True))
+        await self._wakes.until_over(self._submit(_Write(SpoolFile.put_producer, urgent=True)))
 
     def oldest_s(self) -> float:
         """Say when the oldest event that waits ended, in seconds since 1970; 0: none. Raises SpoolError."""
@@ -303,8 +324,9 @@ class Spool:
             if self._closed:
                 return
             self._closed = True
-            self._queue.put(None)
+            self._calls.put(False)
             self._thread.join()
+            self._fail_left_over()
             with self._lock:
                 remove = remove and not self._file.waiting_count
                 keep = remove and self._file.holds_quarantined()
@@ -318,15 +340,38 @@ class Spool:
             except sqlite3.Error as error:
                 raise SpoolError(f"the spool can't be read: {error}") from error
 
-    def _submit(self, apply: Callable[[SpoolFile], None], *, urgent: bool = False) -> Future[None]:
-        change = _Write(apply, urgent)
-        # From here on nobody who waits for it can cancel it.
-        change.done.set_running_or_notify_cancel()
+    def _submit(self, change: _Write) -> _Write:
+        """Have the writer do something. From here on nobody can take it back."""
+        self._changes.append(change)
         if self._closed or not self._thread.is_alive():
-            change.done.set_exception(SpoolError("the spool is closed"))
-        else:
-            self._queue.put(change)
-        return change.done
+            self._fail_left_over()
+        elif self._calling is None or self._calling.is_closed():
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:
+                self._call_writer()  # a thread without a loop
+            else:
+                # The other sockets that are ready now bring changes too. They go with it.
+                self._calling = loop
+                loop.call_soon(self._call_writer)
+        return change
+
+    def _do_now(self, change: _Write) -> None:
+        """Have the writer do something, and wait for it: the loop can't call the writer meanwhile."""
+        self._submit(change)
+        self._call_writer()
+        self._wakes.block_until_over(change)
+
+    def _call_writer(self) -> None:
+        self._calling = None  # first: what is submitted from now on needs another call
+        self._calls.put(True)
+
+    def _fail_left_over(self) -> None:
+        """Fail what came too late for the writer, which has ended or is about to."""
+        if self._thread.is_alive():
+            return  # who waits for its end does this
+        while self._changes:
+            self._tell([self._changes.popleft()], SpoolError("the spool is closed"))
 
     def _write(self) -> None:
         """Commit changes until told to stop: the writer thread."""
@@ -334,20 +379,20 @@ class Spool:
         stopping = False
         while not stopping:
             stopping = self._gather(waiting)
-            waiting = self._commit(waiting, last_chance=stopping)
+            if waiting:
+                waiting = self._commit(waiting, last_chance=stopping)
 
     def _gather(self, waiting: list[_Write]) -> bool:
-        """Wait for changes and take all there are, up to a limit. Returns whether to stop."""
-        try:
-            change = self._queue.get(timeout=RETRY_AFTER_S if waiting else None)
-            while change is not None:
-                waiting.append(change)
-                if len(waiting) >= COMMIT_OPERATIONS_MAX:
-                    return False
-                change = self._queue.get_nowait()
-        except queue.Empty:
-            return False
-        return True
+        """Wait for a call and take all changes there are, up to a limit. Returns whether to stop."""
+        go_on = True
+        with suppress(queue.Empty):
+            go_on = self._calls.get(timeout=RETRY_AFTER_S if waiting else None)
+        for _ in range(COMMIT_OPERATIONS_MAX if go_on else len(self._changes)):
+            if not self._changes:
+                return not go_on
+            waiting.append(self._changes.popleft())
+        self._calls.put(True)  # there may be more
+        return not go_on
 
     def _commit(self, changes: list[_Write], *, last_chance: bool) -> list[_Write]:
         """Commit changes in one transaction. Returns those to try again."""
@@ -358,8 +403,7 @@ class Spool:
             self.trouble = str(error)
             self._writing.met(f"phoebe: the spool can't be written: {error}; {self._whose_disk}")
             failed = [change for change in changes if change.urgent or last_chance]
-            for change in failed:
-                change.done.set_exception(SpoolError(f"the spool can't be written: {error}"))
+            self._tell(failed, SpoolError(f"the spool can't be written: {error}"))
             return [change for change in changes if change not in failed]
         except Exception as error:
             # A bug. This thread has to outlive it: without it nothing could be admitted any more.
@@ -369,17 +413,22 @@ class Spool:
         self.trouble = None
         self.commits += 1
         self._writing.is_over()
-        for change in changes:
-            change.done.set_result(None)
+        self._tell(changes)
         return []
 
     def _commit_alone(self, changes: list[_Write], error: Exception, *, last_chance: bool) -> list[_Write]:
         """Commit each of the changes that failed together by itself. Returns those to try again."""
         if len(changes) > 1:
             return [left for change in changes for left in self._commit([change], last_chance=last_chance)]
-        for change in changes:
-            change.done.set_exception(SpoolError(f"the spool can't be written: {error!r}"))
+        self._tell(changes, SpoolError(f"the spool can't be written: {error!r}"))
         return []
+
+    def _tell(self, changes: Sequence[_Write], error: SpoolError | None = None) -> None:
+        """Tell those who wait that changes are on disk, or have failed."""
+        for change in changes:
+            if change.closes is not None and change.closes_if_failed == (error is not None):
+                self._open.pop(change.closes, None)
+        self._wakes.end(changes, error)
 
     def _run(self, changes: list[_Write]) -> None:
         def apply(file: SpoolFile) -> int:
@@ -409,6 +458,10 @@ class Spool:
         self._condemned.clear()
         self.damaged_files += 1
         return use(self._file)
+
+
+def _binding(installation: str) -> _Write:
+    return _Write(lambda file: file.bind(installation), urgent=True)
 
 
 def _spooled(row_id: int, record: Record) -> SpooledEvent:

@@ -1,46 +1,93 @@
-"""Waiting on an event loop for what another thread does, with one wake for all that is done together.
+"""Waiting for what another thread does, with one wake for all that is done together.
 
-A commit ends many waits at once. `asyncio.wrap_future` would wake the loop for each of them, by a write to a
-pipe that the loop has to read.
+A commit ends many waits at once. Futures of `concurrent.futures` have a lock and a condition each, and wake
+the loop one by one, each by a write to a pipe that the loop has to read. Here one lock serves all, and one
+wake.
 """
 
 import asyncio
+import threading
 from collections import deque
-from concurrent.futures import Future
-from functools import partial
+from collections.abc import Iterable
+from contextlib import suppress
+
+
+class Doing:
+    """Something that another thread does.
+
+    is_over: whether it is done, or has failed. error: why it failed; None: it has not.
+    """
+
+    __slots__ = ("blocked", "error", "is_over", "waiters")
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self.error: Exception | None = None
+        self.waiters: tuple[asyncio.Future[None], ...] = ()
+        self.blocked: threading.Event | None = None
 
 
 class Wakes:
-    """Waits of one event loop for futures of other threads."""
+    """Waits for other threads: those of one event loop, and those of threads that have none."""
 
     def __init__(self) -> None:
-        self._done: deque[tuple[asyncio.Future[None], Future[None]]] = deque()
+        self._lock = threading.Lock()
+        self._due: deque[tuple[asyncio.Future[None], Exception | None]] = deque()
         self._is_waking = False
 
-    async def until_done(self, future: Future[None]) -> None:
-        """Wait for a future. Raises what it raises. Whoever is cancelled here leaves it as it is."""
-        loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
-        future.add_done_callback(partial(self._note, loop, waiter))
-        await waiter
+    async def until_over(self, doing: Doing) -> None:
+        """Wait until something is over. Raises its error. Whoever is cancelled here leaves it as it is."""
+        waiter = None
+        with self._lock:
+            if not doing.is_over:
+                waiter = asyncio.get_running_loop().create_future()
+                doing.waiters += (waiter,)
+        if waiter:
+            await waiter
+        elif doing.error:
+            raise doing.error
 
-    def _note(
-        self, loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], future: Future[None]
-    ) -> None:
-        """Take note that a future is done, in the thread that did it."""
-        self._done.append((waiter, future))
-        # Whoever wakes the loop takes all that was noted before it looks. So one wake under way is enough.
-        if not self._is_waking and not loop.is_closed():
+    def block_until_over(self, doing: Doing, timeout_s: float | None = None) -> None:
+        """Do what `until_over` does, in a thread without a loop, or at its expense.
+
+        Raises TimeoutError if it takes longer.
+        """
+        with self._lock:
+            blocked = doing.blocked = doing.blocked or threading.Event()
+            if doing.is_over:
+                blocked.set()
+        if not blocked.wait(timeout_s):
+            raise TimeoutError
+        if doing.error:
+            raise doing.error
+
+    def end(self, doings: Iterable[Doing], error: Exception | None = None) -> None:
+        """Tell those who wait that these are over, in the thread that did them. error: why they failed."""
+        loop = None
+        with self._lock:
+            for doing in doings:
+                doing.error = error
+                doing.is_over = True
+                if doing.blocked:
+                    doing.blocked.set()
+                for waiter in doing.waiters:
+                    loop = waiter.get_loop()
+                    self._due.append((waiter, error))
+            # Whoever wakes the loop takes all that was noted before it looks. One wake under way is enough.
+            if loop is None or self._is_waking:
+                return
             self._is_waking = True
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(self._settle)
 
     def _settle(self) -> None:
-        self._is_waking = False
-        while self._done:
-            waiter, future = self._done.popleft()
+        with self._lock:
+            due, self._due = self._due, deque()
+            self._is_waking = False
+        for waiter, error in due:
             if waiter.done():
                 continue  # whoever waited was cancelled
-            if error := future.exception():
+            if error:
                 waiter.set_exception(error)
             else:
                 waiter.set_result(None)

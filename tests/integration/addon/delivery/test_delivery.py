@@ -355,7 +355,7 @@ async def test_no_producer_is_said_to_have_stopped_while_an_exchange_is_open(
     await sender.until(lambda: len(rater.batches) == 2)
     assert not any(batch.status.stopped for batch in rater.batches)
 
-    await asyncio.wrap_future(sender.spool.finish("open", [event("open")], datetime.now(UTC)))
+    await sender.spool.until_durable(sender.spool.finish("open", [event("open")], datetime.now(UTC)))
     sender.delivery.wake()
 
     assert sender.task
@@ -367,7 +367,7 @@ async def test_no_producer_is_said_to_have_stopped_while_an_exchange_is_open(
 async def test_an_event_that_is_none_is_set_aside_and_the_others_are_sent(
     sender: Sender, rater: RecordingRater
 ) -> None:
-    await asyncio.wrap_future(sender.spool.finish("none", [b"\xff\xff"], datetime.now(UTC)))
+    await sender.spool.until_durable(sender.spool.finish("none", [b"\xff\xff"], datetime.now(UTC)))
     await sender.write(2)
     sender.start()
     await sender.until_empty()
@@ -398,7 +398,7 @@ async def test_the_rater_hears_of_the_producer_that_a_damaged_file_ended(
 async def test_a_batch_is_no_larger_than_a_message_may_be(sender: Sender, rater: RecordingRater) -> None:
     big = event("big", size=BATCH_BYTES_MAX // 2)
     for _ in range(3):
-        await asyncio.wrap_future(sender.spool.finish("big", [big], datetime.now(UTC)))
+        await sender.spool.until_durable(sender.spool.finish("big", [big], datetime.now(UTC)))
     sender.start()
     await sender.until_empty()
 

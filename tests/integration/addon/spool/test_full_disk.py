@@ -36,11 +36,11 @@ async def test_a_disk_that_was_full_is_used_again_without_a_restart(small_disk: 
         (small_disk / "others").write_bytes(b"x" * 600_000)
         with pytest.raises(SpoolError, match="full"):
             await fill(spool)
-        future = spool.finish("under-way", [event("under-way", size=20_000)], NOW)
+        written = spool.finish("under-way", [event("under-way", size=20_000)], NOW)
 
         (small_disk / "others").unlink()
 
-        future.result(timeout=10)
+        spool.block_until_durable(written, 10)
         await admit(spool, "after")
         assert waiting(spool) == [(1, "under-way", "completed")]
     finally:

@@ -48,7 +48,7 @@ async def serve(spool, worker):
         name = f"{worker}-{number}"
         await admit(spool, name)
         print("admitted", name, flush=True)
-        await asyncio.wrap_future(spool.finish(name, [event(name, size=number % 7 * 1000)], NOW))
+        await spool.until_durable(spool.finish(name, [event(name, size=number % 7 * 1000)], NOW))
         print("ended", name, flush=True)
 
 async def main():

@@ -1,3 +1,4 @@
+import asyncio
 import logging
 import resource
 import sqlite3
@@ -78,14 +79,14 @@ def test_the_end_of_an_exchange_is_written_again_until_the_disk_takes_it(
     spool = open_spool()
     fill_disk(spool)
     with caplog.at_level(logging.ERROR):
-        future = spool.finish("a", [event("a", size=BIG)], NOW)
+        written = spool.finish("a", [event("a", size=BIG)], NOW)
         wait_until(lambda: "the spool can't be written" in caplog.text)
         commits = spool.commits
-    assert not future.done()
+    assert not written.is_over
     assert f"it is on the disk of this proxy, {spool.path}" in caplog.text
     free_disk(spool)
 
-    future.result(timeout=10)
+    spool.block_until_durable(written, 10)
     assert spool.commits > commits
     wait_until(lambda: "the spool can be written again, after" in caplog.text)
 
@@ -95,22 +96,22 @@ def test_the_end_of_an_exchange_is_written_again_until_the_disk_takes_it(
 def test_what_cannot_be_written_before_the_end_is_reported_as_lost(open_spool: Open) -> None:
     spool = open_spool()
     fill_disk(spool)
-    future = spool.finish("a", [event("a", size=BIG)], NOW)
+    written = spool.finish("a", [event("a", size=BIG)], NOW)
     spool.close()
 
     with pytest.raises(SpoolError, match="can't be written"):
-        future.result(timeout=10)
+        spool.block_until_durable(written, 10)
 
 
 async def test_what_fails_takes_no_number(open_spool: Open) -> None:
     spool = open_spool()
     fill_disk(spool)
-    future = spool.finish("a", [event("a", size=BIG)], NOW)
+    written = spool.finish("a", [event("a", size=BIG)], NOW)
     with pytest.raises(SpoolError):
         await admit(spool, "b")
     assert spool.state().last_seq == 0
     free_disk(spool)
-    future.result(timeout=10)
+    spool.block_until_durable(written, 10)
     finish(spool, "b")
 
     assert waiting(spool) == [(1, "a", "completed"), (2, "b", "completed")]
@@ -129,9 +130,9 @@ async def test_the_events_of_an_exchange_come_all_or_none(
         append(file, time_us, content)
 
     monkeypatch.setattr(SpoolFile, "append", fail_once)
-    future = spool.finish("a", [event("a"), event("a-1"), event("a-2")], NOW)
-    wait_until(lambda: not failures)
-    future.result(timeout=10)
+    written = spool.finish("a", [event("a"), event("a-1"), event("a-2")], NOW)
+    spool.block_until_durable(written, 10)
+    assert not failures
 
     assert waiting(spool) == [(1, "a", "completed"), (2, "a-1", "completed"), (3, "a-2", "completed")]
 
@@ -150,13 +151,15 @@ async def test_a_bug_in_a_change_fails_that_one_alone_and_the_spool_goes_on(
     monkeypatch.setattr(SpoolFile, "append", fail)
     with spool._lock:
         spool.note_stopped(stopped=False)
-        wait_until(spool._queue.empty)  # the writer waits for the lock with it, and takes the next together
+        await asyncio.sleep(0)
+        # The writer waits for the lock with it, and takes the next ones together.
+        wait_until(lambda: not spool._changes)
         changes = [spool.finish(name, [event(name)], NOW) for name in ("a", "bad", "b")]
 
     with pytest.raises(SpoolError, match="a bug"):
-        changes[1].result(timeout=10)
+        spool.block_until_durable(changes[1], 10)
     for change in changes[::2]:
-        change.result(timeout=10)
+        spool.block_until_durable(change, 10)
     await admit(spool, "c")
     finish(spool, "d")
 

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from phoebe_addon.spool.spool import Spool, SpoolFullError
+import pytest
+
+from phoebe_addon.spool.spool import Spool, SpoolError, SpoolFullError
 from tests.harness.spooled import NOW, admit, event, finish, spool_file, waiting
 
 type Open = Callable[..., Spool]
@@ -100,7 +102,7 @@ async def test_all_that_is_asked_for_at_once_is_done(open_spool: Open) -> None:
     spool = open_spool()
     names = [str(number) for number in range(3000)]
     await asyncio.gather(*(admit(spool, name) for name in names))
-    await asyncio.gather(*(asyncio.wrap_future(spool.finish(name, [event(name)], NOW)) for name in names))
+    await asyncio.gather(*(spool.until_durable(spool.finish(name, [event(name)], NOW)) for name in names))
     spool.close()
 
     again = open_spool()
@@ -115,20 +117,54 @@ def test_changes_that_wait_together_are_committed_together(open_spool: Open) -> 
     spool._file.connection.set_trace_callback(statements.append)
 
     with spool._lock:
-        futures = [spool.finish(str(number), [event(str(number))], NOW) for number in range(500)]
-    for future in futures:
-        future.result(timeout=10)
+        written = [spool.finish(str(number), [event(str(number))], NOW) for number in range(500)]
+    for each in written:
+        spool.block_until_durable(each, 10)
 
     # One for what the writer had taken already, one for the rest.
     assert statements.count("COMMIT") <= 2
 
 
-def test_what_was_asked_for_before_closing_is_still_written(open_spool: Open) -> None:
+async def test_what_one_round_of_the_loop_brings_is_one_commit(open_spool: Open) -> None:
     spool = open_spool()
-    futures = [spool.finish(str(number), [event(str(number))], NOW) for number in range(100)]
+    await admit(spool, "first")
+    statements: list[str] = []
+    spool._file.connection.set_trace_callback(statements.append)
+
+    written = [spool.finish(str(number), [event(str(number))], NOW) for number in range(50)]
+    await asyncio.gather(*(admit(spool, f"next-{number}") for number in range(50)))
+    await asyncio.gather(*map(spool.until_durable, written))
+
+    assert statements.count("COMMIT") == 1
+
+
+async def test_a_loop_that_is_gone_does_not_keep_changes_from_the_next_one(open_spool: Open) -> None:
+    spool = open_spool()
+
+    async def finish_and_go() -> None:
+        spool.finish("a", [event("a")], NOW)
+
+    await asyncio.to_thread(asyncio.run, finish_and_go())
+
+    await asyncio.wait_for(admit(spool, "b"), 10)
+
+
+async def test_what_comes_after_closing_fails(open_spool: Open) -> None:
+    spool = open_spool()
     spool.close()
 
-    assert all(future.done() for future in futures)
+    with pytest.raises(SpoolError, match="closed"):
+        await admit(spool, "late")
+    with pytest.raises(SpoolError, match="closed"):
+        spool.block_until_durable(spool.finish("later", [event("later")], NOW), 10)
+
+
+def test_what_was_asked_for_before_closing_is_still_written(open_spool: Open) -> None:
+    spool = open_spool()
+    written = [spool.finish(str(number), [event(str(number))], NOW) for number in range(100)]
+    spool.close()
+
+    assert all(each.is_over for each in written)
     assert len(waiting(open_spool())) == 100
 
 

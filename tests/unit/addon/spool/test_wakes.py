@@ -2,17 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future
 from threading import Thread
 
 import pytest
 
-from phoebe_addon.spool.wakes import Wakes
+from phoebe_addon.spool.wakes import Doing, Wakes
 
 
-async def begun(wakes: Wakes, *futures: Future[None]) -> list[asyncio.Task[None]]:
-    """Begin to wait for futures."""
-    waiting = [asyncio.ensure_future(wakes.until_done(future)) for future in futures]
+async def begun(wakes: Wakes, *doings: Doing) -> list[asyncio.Task[None]]:
+    """Begin to wait for things."""
+    waiting = [asyncio.ensure_future(wakes.until_over(doing)) for doing in doings]
     await asyncio.sleep(0)
     return waiting
 
@@ -27,10 +26,11 @@ async def test_what_is_done_together_wakes_the_loop_once(monkeypatch: pytest.Mon
         return wake(call)
 
     monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
-    futures: list[Future[None]] = [Future() for _ in range(50)]
-    waiting = await begun(Wakes(), *futures)
-    for future in futures:
-        future.set_result(None)
+    wakes = Wakes()
+    doings = [Doing() for _ in range(50)]
+    waiting = await begun(wakes, *doings)
+    wakes.end(doings[:20])
+    wakes.end(doings[20:])
 
     await asyncio.gather(*waiting)
     assert len(woken) == 1
@@ -38,27 +38,26 @@ async def test_what_is_done_together_wakes_the_loop_once(monkeypatch: pytest.Mon
 
 async def test_what_is_done_after_a_wake_wakes_it_again() -> None:
     wakes = Wakes()
-    first: Future[None] = Future()
-    second: Future[None] = Future()
+    first, second = Doing(), Doing()
     waiting = await begun(wakes, first, second)
-    first.set_result(None)
+    wakes.end([first])
     await waiting[0]
     assert not waiting[1].done()
-    second.set_result(None)
+    wakes.end([second])
 
     await asyncio.wait_for(waiting[1], 10)
 
 
 async def test_what_another_thread_does_is_never_missed() -> None:
     wakes = Wakes()
-    futures: list[Future[None]] = [Future() for _ in range(2000)]
+    doings = [Doing() for _ in range(2000)]
 
     def work() -> None:
-        for future in futures:
-            future.set_result(None)
+        for doing in doings:
+            wakes.end([doing])
 
     thread = Thread(target=work)
-    waiting = [asyncio.ensure_future(wakes.until_done(future)) for future in futures]
+    waiting = [asyncio.ensure_future(wakes.until_over(doing)) for doing in doings]
     thread.start()
 
     await asyncio.wait_for(asyncio.gather(*waiting), 30)
@@ -66,42 +65,62 @@ async def test_what_another_thread_does_is_never_missed() -> None:
 
 
 async def test_what_was_done_before_is_not_waited_for_long() -> None:
-    future: Future[None] = Future()
-    future.set_result(None)
+    wakes, doing = Wakes(), Doing()
+    wakes.end([doing])
 
-    await asyncio.wait_for(Wakes().until_done(future), 10)
+    await asyncio.wait_for(wakes.until_over(doing), 10)
+    wakes.block_until_over(doing, 10)
 
 
-async def test_a_failure_is_raised_to_who_waits() -> None:
-    future: Future[None] = Future()
-    (waiting,) = await begun(Wakes(), future)
-    future.set_exception(ValueError("no disk"))
+async def test_everybody_who_waits_is_told() -> None:
+    wakes, doing = Wakes(), Doing()
+    waiting = await begun(wakes, doing, doing)
+    thread = Thread(target=wakes.block_until_over, args=(doing, 10))
+    thread.start()
+    wakes.end([doing])
+
+    await asyncio.wait_for(asyncio.gather(*waiting), 10)
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+async def test_a_failure_is_raised_to_who_waits_and_to_who_comes_later() -> None:
+    wakes, doing = Wakes(), Doing()
+    (waiting,) = await begun(wakes, doing)
+    wakes.end([doing], ValueError("no disk"))
 
     with pytest.raises(ValueError, match="no disk"):
         await waiting
+    with pytest.raises(ValueError, match="no disk"):
+        await wakes.until_over(doing)
+    with pytest.raises(ValueError, match="no disk"):
+        wakes.block_until_over(doing, 10)
 
 
-async def test_whoever_waits_no_more_leaves_the_future_and_the_others_alone() -> None:
+def test_a_thread_waits_no_longer_than_it_wants_to() -> None:
+    with pytest.raises(TimeoutError):
+        Wakes().block_until_over(Doing(), 0.01)
+
+
+async def test_whoever_waits_no_more_leaves_the_others_alone() -> None:
     wakes = Wakes()
-    futures: list[Future[None]] = [Future(), Future()]
-    gone, stays = await begun(wakes, *futures)
+    doings = [Doing(), Doing()]
+    gone, stays = await begun(wakes, *doings)
     gone.cancel()
-    for future in futures:
-        future.set_result(None)
+    wakes.end(doings)
 
     await asyncio.wait_for(stays, 10)
     assert gone.cancelled()
 
 
 def test_a_loop_that_is_closed_is_not_woken() -> None:
-    future: Future[None] = Future()
-    wakes = Wakes()
+    wakes, doing = Wakes(), Doing()
 
     async def wait_no_more() -> None:
-        (waiting,) = await begun(wakes, future)
+        (waiting,) = await begun(wakes, doing)
         waiting.cancel()
 
     asyncio.run(wait_no_more())
-    future.set_result(None)
+    wakes.end([doing])
 
-    assert future.done()
+    assert doing.is_over
