@@ -35,6 +35,7 @@ from phoebe_addon.gate.request_body import RequestBody
 from phoebe_addon.lifecycle import Lifecycle
 from phoebe_addon.meter import Meter
 from phoebe_addon.proxy import flows, log_output
+from phoebe_addon.proxy.driving import driven
 from phoebe_addon.proxy.guard import exchange_of, response_of
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.unasked import Unasked
@@ -64,6 +65,7 @@ class PhoebeAddon(Lifecycle):
         elif isinstance(decision, Preflight):
             self._answer(flow, decision)
 
+    @driven
     async def request(self, flow: http.HTTPFlow) -> None:
         """Check the body and admit, or refuse."""
         exchange = exchange_of(flow)
@@ -86,6 +88,7 @@ class PhoebeAddon(Lifecycle):
         if exchange.metering:
             open_answer(flow, flow.response, exchange.metering)
 
+    @driven
     async def response(self, flow: http.HTTPFlow) -> None:
         """Make the event of a complete answer durable before its end is sent."""
         exchange = exchange_of(flow)
@@ -96,6 +99,7 @@ class PhoebeAddon(Lifecycle):
             await self._turns.take(read_buffered(exchange.metering, flow.response))
         await self._end(flow, exchange, Ending.ANSWER_COMPLETE)
 
+    @driven
     async def error(self, flow: http.HTTPFlow) -> None:
         """End an exchange whose client or engine went away."""
         exchange = exchange_of(flow)

@@ -108,6 +108,7 @@ class Lifecycle:
         if self._settings.lean:
             lean.install(ctx.master.addons)
             read_size.install()
+            lean.spare_collections()
             logger.info(
                 "phoebe: lean: addons are asked only for the hooks they have (phoebe_lean=false: for all)"
             )

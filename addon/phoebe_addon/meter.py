@@ -133,8 +133,7 @@ class Meter:
         if metering is None or written is None:
             return True
         try:
-            async with asyncio.timeout(DURABLE_TIMEOUT_S):
-                await self._spool.until_durable(written)
+            await self._spool.until_durable(written, DURABLE_TIMEOUT_S)
         except (TimeoutError, SpoolError):
             request_id = metering.admission.request_id
             said = told("not in the spool", request_id=request_id)

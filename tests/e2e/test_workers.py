@@ -76,7 +76,7 @@ class Stand:
         spool = open_own(self.spool, 10**9, seat=Seat(7, 7))
         event = MeteringEvent(request_id="0199", client_request_id=LEFT, outcome="completed")
         event.event_time.FromDatetime(NOW)
-        spool.finish(event.request_id, [event.SerializeToString()], NOW).result()
+        spool.block_until_durable(spool.finish(event.request_id, [event.SerializeToString()], NOW), 10)
         spool.close()
 
     def workers(self) -> list[int]:

@@ -4,9 +4,9 @@ import warnings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
-    from mitmproxy.addons import clientplayback, proxyserver
+    from mitmproxy.addons import asgiapp, clientplayback, onboarding, proxyserver
     from mitmproxy.test import taddons
 
     from phoebe_addon.addon import PhoebeAddon
 
-__all__ = ["PhoebeAddon", "clientplayback", "proxyserver", "taddons"]
+__all__ = ["PhoebeAddon", "asgiapp", "clientplayback", "onboarding", "proxyserver", "taddons"]

@@ -13,18 +13,17 @@ break off before their answer or are silent for too long.
 """
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from logging import ERROR
 from types import ModuleType
 from typing import Any, override
-from weakref import WeakKeyDictionary
 
 from mitmproxy import flow as mitmproxy_flow
 from mitmproxy import http
 from mitmproxy.net.http import http1
 from mitmproxy.net.http.validate import validate_headers
-from mitmproxy.proxy import commands, layer, mode_servers, server
+from mitmproxy.proxy import commands, events, layer, mode_servers, server
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._events import (
@@ -45,7 +44,7 @@ from phoebe_addon.proxy import flows, insides
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.http1 import BoundedHttp1Client, BoundedHttp1Server, make_body_reader
 from phoebe_addon.proxy.http2 import BoundedHttp2Client, BoundedHttp2Server
-from phoebe_addon.proxy.lean_objects import LeanContext, check_types
+from phoebe_addon.proxy.lean_objects import LeanContext, begin_flow, check_types
 from phoebe_addon.proxy.leaving import LeavableHttpStream, OutlivingConnectionHandler
 from phoebe_addon.proxy.tls import BoundedClientTLSLayer
 
@@ -53,15 +52,17 @@ type Commands[T] = Generator[Any, Any, T]
 
 _HTTP1_VERSIONS = ("HTTP/1.1", "HTTP/1.0")
 
-_exchanges: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
-"""Not in the flows' metadata, which mitmproxy shows, writes to files and copies with a flow."""
-
 _ENGINE_BROKE_OFF = Refusal(502, RefusalReason.UPSTREAM, "The model server can't be reached or broke off.")
 _ENGINE_TIMED_OUT = Refusal(504, RefusalReason.UPSTREAM, "The model server did not answer in time.")
 
 
-exchange_of: Callable[[http.HTTPFlow], Exchange | None] = _exchanges.get
-"""Returns the exchange of a flow; None: the flow did not come from a client but from a file."""
+_EXCHANGE = "_phoebe_exchange"
+"""The attribute of a flow that is its exchange. mitmproxy does not show it, write it to files or copy it."""
+
+
+def exchange_of(flow: http.HTTPFlow) -> Exchange | None:
+    """Return the exchange of a flow; None: the flow did not come from a client but from a file."""
+    return flow.__dict__.get(_EXCHANGE)
 
 
 def response_of(refusal: Refusal, shape: ErrorShape) -> http.Response:
@@ -107,7 +108,7 @@ class GuardedHttpStream(LeavableHttpStream):
         # With the head of a request mitmproxy does this first, before it asks any addon. So there is no
         # request without an exchange, whatever the hooks do.
         self.exchange.path = self.flow.request.path.partition("?")[0]
-        _exchanges[self.flow] = self.exchange
+        self.flow.__dict__[_EXCHANGE] = self.exchange
         refusal = self._not_spoken_here()
         if refusal:
             # mitmproxy goes no further with it. The hook lets the addon count the refusal.
@@ -171,6 +172,20 @@ class GuardedHttpStream(LeavableHttpStream):
             yield from self._answer_for_engine(event.message)
         else:
             yield from super().handle_protocol_error(event)
+
+    @override
+    def flow_done(self) -> layer.CommandGenerator[None]:
+        yield from super().flow_done()
+        if self.child_layer is None and not self._paused_event_queue:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Refer to itself no more: nothing comes any more, and so it goes at once, with all that it holds.
+
+        Otherwise each request, with its bodies, would wait for Python to look for such circles.
+        """
+        self.client_state = self.server_state = _nothing_comes
+        self.context.layers.remove(self)
 
     def _check_answers_head(self) -> Commands[bool]:
         """Treat an answer whose head mitmproxy would refuse as a failure of its engine.
@@ -245,6 +260,11 @@ class GuardedHttpStream(LeavableHttpStream):
         yield http_layers.DropStream(self.stream_id)
 
 
+def _nothing_comes(event: events.Event) -> Commands[None]:
+    """Be in the state of a stream that is over. As mitmproxy's own `state_done`, without the stream."""
+    raise AssertionError(f"a stream that is over gets {event}")
+
+
 def forget_dead_connections(layer: http_layers.HttpLayer) -> None:
     """Drop what mitmproxy keeps of a client's connections to engines, for as long as the client stays.
 
@@ -298,6 +318,7 @@ def replacements() -> tuple[Replacement, ...]:
         Replacement(mode_servers, "ProxyConnectionHandler", OutlivingConnectionHandler),
         Replacement(server, "Context", LeanContext),
         Replacement(http.MessageData, "__post_init__", check_types),
+        Replacement(mitmproxy_flow.Flow, "__init__", begin_flow),
     )
 
 

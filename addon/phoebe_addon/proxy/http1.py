@@ -12,6 +12,7 @@ from typing import override
 import h11
 from h11._readers import ChunkedReader
 from h11._receivebuffer import ReceiveBuffer
+from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import _http1
@@ -46,6 +47,8 @@ class BoundedHttp1Server(_http1.Http1Server):
     """
 
     answer_is_chunked = False
+    _head = b""
+    """The head of an answer that is not sent yet."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -53,6 +56,13 @@ class BoundedHttp1Server(_http1.Http1Server):
 
     @override
     def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
+        if self._head:
+            head, self._head = self._head, b""
+            if isinstance(event, ResponseData):
+                body = framed(event.data) if self.answer_is_chunked else event.data
+                yield from _joined(self.conn, head, body)
+                return
+            yield commands.SendData(self.conn, head)
         if isinstance(event, ResponseData) and self.answer_is_chunked:
             # mitmproxy would look the header up for every chunk.
             yield commands.SendData(self.conn, framed(event.data))
@@ -62,6 +72,12 @@ class BoundedHttp1Server(_http1.Http1Server):
                 event.response.headers["Connection"] = "close"
             coding = event.response.headers.get("transfer-encoding", "")
             self.answer_is_chunked = "chunked" in coding.lower()
+            for command in super().send(event):
+                if isinstance(command, commands.SendData) and _has_body_behind(event):
+                    self._head = command.data
+                else:
+                    yield command
+            return
         yield from super().send(event)
 
     @override
@@ -121,14 +137,8 @@ class BoundedHttp1Client(_http1.Http1Client):
         An engine that answers once it has the head, and drops what else has come, then drops the body too. If
         it came later, the engine would read it as a request.
         """
-        joined = 0
-        if self._head:
-            joined = _JOINED_BYTES_MAX
-            yield commands.SendData(self.conn, self._head + body[:joined])
-            self._head = b""
-        if len(body) > joined:
-            rest = memoryview(body)[joined:] if joined else body  # a slice would be a copy
-            yield commands.SendData(self.conn, rest)  # type: ignore[arg-type]
+        head, self._head = self._head, b""
+        yield from _joined(self.conn, head, body)
 
     @override
     def mark_done(self, *, request: bool = False, response: bool = False) -> layer.CommandGenerator[None]:
@@ -176,6 +186,22 @@ class BoundedHttp1Client(_http1.Http1Client):
         while _INTERIM.match(bytes(self.buf)):
             if self.buf.maybe_extract_lines() is None:
                 return
+
+
+def _has_body_behind(event: ResponseHeaders) -> bool:
+    """Whether the body of an answer comes in one piece behind its head, in the same event."""
+    return not (event.end_stream or event.response.stream or event.response.status_code < 200)
+
+
+def _joined(connection: Connection, head: bytes, body: bytes) -> layer.CommandGenerator[None]:
+    """Send a head, if there is one, in one piece with the beginning of its body."""
+    joined = 0
+    if head:
+        joined = _JOINED_BYTES_MAX
+        yield commands.SendData(connection, head + body[:joined])
+    if len(body) > joined:
+        rest = memoryview(body)[joined:] if joined else body  # a slice would be a copy
+        yield commands.SendData(connection, rest)  # type: ignore[arg-type]
 
 
 def framed(data: bytes) -> bytes:

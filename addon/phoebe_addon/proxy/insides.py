@@ -81,6 +81,7 @@ INSIDES: tuple[Inside, ...] = (
         handle_protocol_error="It ends an exchange: ours answers in JSON, or reads on without the client.",
         state_stream_response_body="It shows a chunk to the addon at once: ours, if it is long, in turns.",
         check_killed="It ends an exchange whose client left meanwhile: ours leaves that to the next event.",
+        flow_done="It ends a stream whose answer is sent: ours then breaks the circles that keep it alive.",
     ),
     *_all(
         Kind.CALLED,
@@ -98,6 +99,7 @@ INSIDES: tuple[Inside, ...] = (
         _STREAM,
         flow="The exchange, as the addon's hooks get it.",
         stream_id="It tells the streams of one client's connection apart.",
+        child_layer="What goes on in place of the stream. Phoebe lets nothing come to that.",
         client_state="How far the request is.",
         server_state="How far the answer is.",
         request_body_buf="What has come of a request. Ours empties it when it refuses.",
@@ -203,6 +205,17 @@ INSIDES: tuple[Inside, ...] = (
         Kind.REPLACED,
         "mitmproxy.http:MessageData",
         __post_init__="It checks the types of a message's fields. Ours does so faster.",
+    ),
+    *_all(
+        Kind.REPLACED,
+        "mitmproxy.flow:Flow",
+        __init__="It sets the fields of a flow. Ours sets the same, and does not ask the kernel for each id.",
+    ),
+    *_all(
+        Kind.READ,
+        "mitmproxy.flow:Flow",
+        _resume_event="What an intercepted flow waits for. Ours sets it at the start.",
+        _backup="How a flow was before it was changed. The same.",
     ),
     # HTTP/1.
     *_all(
@@ -407,6 +420,11 @@ INSIDES: tuple[Inside, ...] = (
         reader="asyncio's reader of a connection.",
         writer="asyncio's writer of a connection.",
     ),
+    *_all(
+        Kind.READ,
+        "asyncio:Future",
+        _asyncio_future_blocking="A coroutine that waits for a future sets it. Who drives it resets it.",
+    ),
     *_all(Kind.READ, "asyncio:StreamReader", _buffer="What asyncio has read and mitmproxy has not."),
     *_all(
         Kind.OVERRIDDEN,
@@ -461,6 +479,17 @@ INSIDES: tuple[Inside, ...] = (
         "mitmproxy.addonmanager:AddonManager",
         trigger_event="It asks every addon for every hook: ours remembers which have it.",
         trigger="The same for each line of the log.",
+    ),
+    *_all(
+        Kind.CALLED,
+        "mitmproxy.addons.asgiapp:ASGIApp",
+        should_serve="It says whether a request is for an application that is served by an addon.",
+        request="It asks that, and does nothing else for other requests.",
+    ),
+    *_all(
+        Kind.CALLED,
+        "mitmproxy.addons.onboarding:Onboarding",
+        request="It does the same, if its option is on.",
     ),
     *_all(
         Kind.CALLED,

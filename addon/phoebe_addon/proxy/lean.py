@@ -2,19 +2,23 @@
 
 mitmproxy asks each of its fifty addons at every hook whether it has a function for it, and runs each hook in
 a task of its own. Together that takes about half of its time for a request. Here the answers are kept, and
-the functions of a hook are called where the hook is met; only what has to be waited for gets a task. Nothing
-else changes: the same functions are called, in the same order, and what they raise is treated the same.
+the functions of a hook are called where the hook is met. What has to be waited for gets a task, unless it is
+ours and needs none. Nothing else changes: the same functions are called, in the same order, and what they
+raise is treated the same.
 
 Scripts can be loaded again: the addons within an addon are compared at every hook. An addon that gets or
 loses a hook while it runs is asked accordingly once an option has changed.
 """
 
 import asyncio
+import gc
 import inspect
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from contextlib import ExitStack
 from dataclasses import fields
-from functools import cache
+from enum import Enum, auto
+from functools import cache, partial
 from typing import Any, override
 from weakref import WeakKeyDictionary
 
@@ -22,13 +26,29 @@ from mitmproxy import addonmanager, exceptions, flow, hooks
 from mitmproxy.proxy import commands, events, layer, mode_servers
 from mitmproxy.proxy.context import Context
 
+from phoebe_addon.background import spawn
+from phoebe_addon.proxy.driving import Drive, is_driven
+from phoebe_addon.proxy.idle_addons import without_idle_wait
 from phoebe_addon.proxy.quiet_engines import EngineHeardHook
 
 type Function = Callable[..., Any]
 type Groups = list[list[Function]]
 """For each addon that is not within another, the functions of itself and of those within it."""
-type Calls = Generator[Awaitable[object], None, None]
+type Awaited = tuple[Awaitable[object], bool]
+"""What a function wants to be waited for, and whether that needs no task."""
+type Calls = Generator[Awaited, None, None]
 """Functions that are called one after the other. It gives what one of them wants to be waited for."""
+type Driver = Callable[[commands.StartHook, Coroutine[Any, Any, None]], bool]
+"""Drives what is left of a hook, without a task. Returns whether it is over at once."""
+
+
+class _Left(Enum):
+    """What is left of a hook that was met."""
+
+    NOTHING = auto()
+    TASK = auto()
+    """A task waits for the rest of it, or mitmproxy calls it."""
+    DRIVEN = auto()
 
 
 class LeanDispatch:
@@ -87,7 +107,8 @@ class LeanDispatch:
                 [function for addon in group if (function := getattr(addon, hook, None))] for group in inside
             ]
             is_plain = all(callable(function) for group in found for function in group)
-            self._groups[hook] = [group for group in found if group] if is_plain else None
+            plain = [[without_idle_wait(function) for function in group] for group in found if group]
+            self._groups[hook] = plain if is_plain else None
         return self._groups[hook]
 
     def _addons_with(self, hook: str) -> Iterator[object]:
@@ -120,7 +141,7 @@ def _calls(groups: Groups, argument: object) -> Calls:
             for function in group:
                 result = function(argument)
                 if result is not None and inspect.isawaitable(result):
-                    yield result  # what it raises is raised here
+                    yield result, is_driven(function)  # what it raises is raised here
         except exceptions.AddonHalt:
             return
         except Exception as error:
@@ -128,12 +149,13 @@ def _calls(groups: Groups, argument: object) -> Calls:
                 raise error
 
 
-async def _wait_for(awaited: Awaitable[object], calls: Calls, data: object) -> None:
+async def _wait_for(awaited: Awaited, calls: Calls, data: object, *, in_task: bool) -> None:
     """Wait for what a function of a hook wants to be waited for, and make the other calls."""
-    waiting: Awaitable[object] | None = awaited
+    waiting: Awaited | None = awaited
     while waiting is not None:
+        waits_for, needs_no_task = waiting
         try:
-            await waiting
+            await (waits_for if in_task or needs_no_task else spawn(_await(waits_for), "hook"))
         except Exception as error:
             try:
                 waiting = calls.throw(error)
@@ -145,6 +167,10 @@ async def _wait_for(awaited: Awaitable[object], calls: Calls, data: object) -> N
         await data.wait_for_resume()
 
 
+async def _await(waits_for: Awaitable[object]) -> object:
+    return await waits_for
+
+
 async def _fail(error: BaseException) -> None:
     """Fail the task of a hook, as mitmproxy does with what it does not catch."""
     raise error
@@ -153,16 +179,21 @@ async def _fail(error: BaseException) -> None:
 class LeanHooks:
     """The outermost layer of a client's connection: it calls the hooks that mitmproxy's layers ask for.
 
-    called: called when a hook is over at once. begun: the hooks that have to be waited for, with what is left
-    of them. They are passed on, for a task.
+    called: called when a hook is over at once. drive: takes what is left of hooks that need no task; None:
+    all get one. begun: the hooks for which a task has to wait, with what is left of them. They are passed on.
     """
 
     def __init__(
-        self, outermost: layer.Layer, dispatch: LeanDispatch, called: Callable[[], None] = lambda: None
+        self,
+        outermost: layer.Layer,
+        dispatch: LeanDispatch,
+        called: Callable[[], None] = lambda: None,
+        drive: Driver | None = None,
     ) -> None:
         self._layer = outermost
         self._dispatch = dispatch
         self._called = called
+        self._drive = drive
         self.begun: dict[hooks.Hook, Awaitable[None]] = {}
 
     @property
@@ -175,31 +206,42 @@ class LeanHooks:
         over: deque[events.Event] = deque((event,))
         while over:
             for command in self._layer.handle_event(over.popleft()):
-                if not isinstance(command, commands.StartHook) or not self._is_over(command):
+                if not isinstance(command, commands.StartHook):
                     yield command
-                elif command.blocking:
+                    continue
+                left = self._call(command)
+                if left is _Left.TASK:
+                    yield command
+                elif left is _Left.NOTHING and command.blocking:
                     over.append(events.HookCompleted(command))
 
-    def _is_over(self, hook: commands.StartHook) -> bool:
-        """Call a hook. Returns whether nothing of it is left to be waited for, or to be done by mitmproxy."""
+    def _call(self, hook: commands.StartHook) -> _Left:
+        """Call a hook. Returns what is left of it to be waited for, or to be done by mitmproxy."""
         if isinstance(hook, EngineHeardHook) or (name := _argument_of(type(hook))) is None:  # type: ignore[arg-type]
-            return False
+            return _Left.TASK
         data = getattr(hook, name)
         if (calls := self._dispatch.calls(hook, data)) is None:
-            return False
+            return _Left.TASK
         try:
             awaited = next(calls, None)
+            if awaited is not None:
+                return self._wait(hook, awaited, calls, data)
         except (Exception, asyncio.CancelledError) as error:
             self.begun[hook] = _fail(error)
-            return False
-        if awaited is not None:
-            self.begun[hook] = _wait_for(awaited, calls, data)
-        elif isinstance(data, flow.Flow) and data.intercepted:
+            return _Left.TASK
+        if isinstance(data, flow.Flow) and data.intercepted:
             self.begun[hook] = data.wait_for_resume()
-        else:
-            self._called()
-            return True
-        return False
+            return _Left.TASK
+        self._called()
+        return _Left.NOTHING
+
+    def _wait(self, hook: commands.StartHook, awaited: Awaited, calls: Calls, data: object) -> _Left:
+        """Wait for what a function wants to be waited for, without a task if it needs none."""
+        if not (self._drive and awaited[1]):
+            self.begun[hook] = _wait_for(awaited, calls, data, in_task=True)
+            return _Left.TASK
+        is_over = self._drive(hook, _wait_for(awaited, calls, data, in_task=False))
+        return _Left.NOTHING if is_over else _Left.DRIVEN
 
 
 @cache
@@ -225,7 +267,7 @@ class LeanConnectionHandler(mode_servers.ProxyConnectionHandler):
     @override
     async def handle_client(self) -> None:
         if dispatch := _dispatches.get(self.master.addons):
-            self._hooks = LeanHooks(self.layer, dispatch, self.hook_is_over)
+            self._hooks = LeanHooks(self.layer, dispatch, self.hook_is_over, self._drive)
             self.layer = self._hooks  # type: ignore[assignment]
         await super().handle_client()
 
@@ -238,9 +280,34 @@ class LeanConnectionHandler(mode_servers.ProxyConnectionHandler):
         with self.timeout_watchdog.disarm():
             await begun
 
+    def _drive(self, hook: commands.StartHook, rest: Coroutine[Any, Any, None]) -> bool:
+        """Do what `hook_task` does, without a task."""
+        disarmed = ExitStack()
+        if Drive(rest, partial(self._complete, hook), disarmed.close).begin():
+            self.hook_is_over()
+            return True
+        disarmed.enter_context(self.timeout_watchdog.disarm())
+        return False
+
+    def _complete(self, hook: commands.StartHook) -> None:
+        Drive(self._tell_layers(hook), lambda: None, lambda: None).begin()
+
+    async def _tell_layers(self, hook: commands.StartHook) -> None:
+        # It waits only while the layers are at work already, further up in the same call.
+        if hook.blocking:
+            await self.server_event(events.HookCompleted(hook))
+        self.hook_is_over()
+
 
 _dispatches: WeakKeyDictionary[addonmanager.AddonManager, LeanDispatch] = WeakKeyDictionary()
 """By the manager that is lean."""
+
+
+def spare_collections() -> None:
+    """Keep what is there at the start, and stays, out of Python's collections of garbage."""
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
 
 
 def install(manager: addonmanager.AddonManager) -> None:

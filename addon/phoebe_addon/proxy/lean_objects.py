@@ -1,10 +1,12 @@
 """Objects that mitmproxy makes for every request, made without what nobody reads."""
 
+import time
 from dataclasses import fields
 from functools import cache
 from typing import Any, override
 
-from mitmproxy import http
+import uuid_utils
+from mitmproxy import connection, flow, http
 from mitmproxy.proxy.context import Context
 
 
@@ -20,6 +22,27 @@ class LeanContext(Context):
         fork.server = self.server
         fork.layers = self.layers.copy()
         return fork
+
+
+def begin_flow(
+    new: flow.Flow, client_conn: connection.Client, server_conn: connection.Server, live: bool = False
+) -> None:
+    """Do as mitmproxy's own start of a flow does.
+
+    mitmproxy would ask the kernel for each id, which takes as long as reading the head of a request.
+    """
+    new.id = str(uuid_utils.uuid4())
+    new.client_conn = client_conn
+    new.server_conn = server_conn
+    new.live = live
+    new.timestamp_created = time.time()
+    new.intercepted = False
+    new._resume_event = None
+    new._backup = None
+    new.marked = ""
+    new.is_replay = None
+    new.metadata = {}
+    new.comment = ""
 
 
 def check_types(message: http.MessageData) -> None:

@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 
 from mitmproxy.connection import Connection, Server
 from mitmproxy.proxy import commands, layer
+from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http._events import ErrorCode, ResponseProtocolError
 
@@ -51,12 +52,12 @@ class EngineHeardHook(commands.StartHook):
 class QuietEngineStream(http_layers.HttpStream):
     """mitmproxy's HTTP stream; it asks an engine only where the engine is quiet."""
 
-    @property
-    def http_layer(self) -> http_layers.HttpLayer:
-        """The layer of the client's connection, which this stream belongs to."""
-        parent = self.context.layers[self.context.layers.index(self) - 1]
+    def __init__(self, context: Context, stream_id: int) -> None:
+        super().__init__(context, stream_id)
+        parent = context.layers[context.layers.index(self) - 1]
         assert isinstance(parent, http_layers.HttpLayer)
-        return parent
+        self.http_layer = parent
+        """The layer of the client's connection, which this stream belongs to."""
 
     @override
     def make_server_connection(self) -> layer.CommandGenerator[bool]:

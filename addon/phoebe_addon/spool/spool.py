@@ -181,9 +181,12 @@ class Spool:
         change = _Write(apply, urgent=True, closes=request_id, closes_if_failed=True)
         await self._wakes.until_over(self._submit(change))
 
-    async def until_durable(self, written: Doing) -> None:
-        """Wait until what `finish` has given is on disk. Raises SpoolError if it could not be written."""
-        await self._wakes.until_over(written)
+    async def until_durable(self, written: Doing, timeout_s: float | None = None) -> None:
+        """Wait until what `finish` has given is on disk. Raises SpoolError if it could not be written.
+
+        timeout_s: after which TimeoutError is raised; the same for all that have one.
+        """
+        await self._wakes.until_over(written, timeout_s)
 
     def block_until_durable(self, written: Doing, timeout_s: float) -> None:
         """Do what `until_durable` does, in a thread that waits. Raises TimeoutError if it takes longer."""

@@ -34,15 +34,24 @@ class Wakes:
         self._lock = threading.Lock()
         self._due: deque[tuple[asyncio.Future[None], Exception | None]] = deque()
         self._is_waking = False
+        # A timer for each wait, which hardly ever runs out, would cost more than the wait.
+        self._limited: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
-    async def until_over(self, doing: Doing) -> None:
-        """Wait until something is over. Raises its error. Whoever is cancelled here leaves it as it is."""
+    async def until_over(self, doing: Doing, timeout_s: float | None = None) -> None:
+        """Wait until something is over. Raises its error. Whoever is cancelled here leaves it as it is.
+
+        timeout_s: after which TimeoutError is raised; the same for all that have one. None: it may take for
+        ever.
+        """
         waiter = None
         with self._lock:
             if not doing.is_over:
                 waiter = asyncio.get_running_loop().create_future()
                 doing.waiters += (waiter,)
         if waiter:
+            if timeout_s is not None:
+                self._limit(waiter, timeout_s)
             await waiter
         elif doing.error:
             raise doing.error
@@ -91,3 +100,24 @@ class Wakes:
                 waiter.set_exception(error)
             else:
                 waiter.set_result(None)
+
+    def _limit(self, waiter: asyncio.Future[None], timeout_s: float) -> None:
+        while self._limited and self._limited[0][1].done():
+            self._limited.popleft()
+        loop = waiter.get_loop()
+        self._limited.append((loop.time() + timeout_s, waiter))
+        if self._timer is None:
+            self._timer = loop.call_later(timeout_s, self._look)
+
+    def _look(self) -> None:
+        """Give up what has taken too long, and look again when the next one is due."""
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        while self._limited:
+            due_s, waiter = self._limited[0]
+            if not waiter.done():
+                if due_s > loop.time():
+                    self._timer = loop.call_at(due_s, self._look)
+                    return
+                waiter.set_exception(TimeoutError())
+            self._limited.popleft()

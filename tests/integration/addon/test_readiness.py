@@ -74,7 +74,7 @@ async def test_it_finds_out_by_itself_that_its_disk_fails_and_that_it_works_agai
     assert str(stand.spool.path) in words
 
     free_disk(stand.spool)
-    finish_later.result(timeout=10)
+    await stand.spool.until_durable(finish_later)
     await stand.disk.look()
     assert stand.said()[0] == 200
 

@@ -1,5 +1,7 @@
 """HTTP/1: what is bounded, what is dropped, and after what a connection is not used again."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -48,6 +50,77 @@ def test_a_request_without_a_body_reaches_its_engine_in_one_write() -> None:
     (written,) = book.writes[book.engine]
     assert written.startswith(b"GET /v1/chat/completions HTTP/1.1\r\n")
     assert written.endswith(b"\r\n\r\n")
+
+
+def test_a_buffered_answer_reaches_its_client_in_one_write() -> None:
+    book = asked()
+    book.sends(ANSWER, book.engine)
+
+    (written,) = book.writes[book.client]
+    assert written.endswith(b"\r\n\r\nown")
+
+
+def test_of_a_long_answer_the_beginning_goes_out_with_the_head_and_the_rest_once() -> None:
+    body = bytes(range(256)) * 1024
+    book = asked()
+    book.sends(answer(body), book.engine)
+
+    first, rest = book.writes[book.client]
+    head, _, begun = first.partition(b"\r\n\r\n")
+    assert len(begun) == 64 * KIB
+    assert begun + rest == body
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize("status", [b"204 No Content", b"200 OK"])
+def test_an_answer_without_a_body_reaches_its_client_at_once(status: bytes) -> None:
+    book = asked()
+    book.sends(answer(b"", status), book.engine)
+
+    (written,) = book.writes[book.client]
+    assert written.startswith(b"HTTP/1.1 " + status)
+
+
+def test_the_head_of_a_stream_does_not_wait_for_its_body() -> None:
+    book = asked()
+    book.actions["responseheaders"] = lambda flow: setattr(flow.response, "stream", True)
+    book.sends(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", book.engine)
+
+    (written,) = book.writes[book.client]
+    assert written.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_a_client_that_waits_for_100_continue_gets_it_before_its_body() -> None:
+    book = Playbook()
+    head, body = ask(more=b"Expect: 100-continue\r\n").split(b"\r\n\r\n")
+    book.sends(head + b"\r\n\r\n")
+
+    assert book.writes[book.client] == [b"HTTP/1.1 100 Continue\r\n\r\n"]
+    book.sends(body)
+    book.sends(ANSWER, book.engine)
+    assert book.writes[book.client][1].endswith(b"\r\n\r\nown")
+
+
+def test_of_many_pieces_of_a_buffered_answer_with_chunks_the_client_gets_one() -> None:
+    book = asked()
+    book.sends(CHUNKED % b"", book.engine)
+
+    head, end = book.writes[book.client]
+    assert head.endswith(b"\r\n\r\n3\r\nown\r\n")
+    assert end == b"0\r\n\r\n"
+
+
+def test_a_stream_that_is_over_is_gone_at_once_with_all_that_it_holds() -> None:
+    gc.disable()
+    try:
+        book = asked()
+        stream = weakref.ref(book.layer.streams[1])
+        assert stream()
+        book.sends(ANSWER, book.engine)
+
+        assert stream() is None
+    finally:
+        gc.enable()
 
 
 def test_of_a_long_body_the_beginning_goes_out_with_the_head_and_the_rest_once() -> None:

@@ -1,7 +1,7 @@
 """Hooks that are called where mitmproxy's layers ask for them: the same calls as mitmproxy makes."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +15,7 @@ from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
 from mitmproxy.test import tflow
 
+from phoebe_addon.proxy.driving import Drive, driven
 from phoebe_addon.proxy.lean import LeanDispatch, LeanHooks
 from phoebe_addon.proxy.quiet_engines import EngineHeardHook
 
@@ -40,6 +41,28 @@ class Addon:
     def fails(self, _flow: http.HTTPFlow) -> None:
         self.calls.append(self.name)
         raise ValueError(f"{self.name} fails")
+
+    @driven
+    async def is_driven(self, _flow: http.HTTPFlow) -> None:
+        self.calls.append(f"{self.name} begins")
+        await asyncio.sleep(0)
+        self.calls.append(self.name)
+
+    @driven
+    async def is_driven_and_fails(self, _flow: http.HTTPFlow) -> None:
+        self.calls.append(self.name)
+        raise ValueError(f"{self.name} fails")
+
+    @driven
+    async def is_driven_and_halts(self, _flow: http.HTTPFlow) -> None:
+        await asyncio.sleep(0)
+        self.calls.append(self.name)
+        raise exceptions.AddonHalt
+
+    async def knows_its_task(self, _flow: http.HTTPFlow) -> None:
+        async with asyncio.timeout(10):
+            await asyncio.sleep(0)
+        self.calls.append(self.name)
 
     async def fails_later(self, _flow: http.HTTPFlow) -> None:
         self.calls.append(self.name)
@@ -183,7 +206,10 @@ def test_a_script_that_is_loaded_again_is_asked_in_its_place() -> None:
 
 
 deeds = st.sampled_from(
-    ("nothing", "notes", "waits", "fails", "fails_later", "halts", "halts_later", "intercepts")
+    (
+        *("nothing", "notes", "waits", "fails", "fails_later", "halts", "halts_later", "intercepts"),
+        *("is_driven", "is_driven_and_fails", "is_driven_and_halts", "knows_its_task"),
+    )
 )
 chains = st.lists(st.tuples(deeds, st.lists(deeds, max_size=3)), max_size=5)
 
@@ -215,11 +241,24 @@ async def as_it_is_called_here(chain: list[tuple[str, list[str]]]) -> tuple[list
     calls: list[str] = []
     hook = request_hook()
     hook.flow.wait_for_resume = resumed_at_once  # type: ignore[method-assign]
-    asked, layer = asked_of(hook, *addons_of(chain, calls))
+    driving: list[asyncio.Future[None]] = []
+
+    def drive(_: commands.StartHook, rest: Coroutine[Any, Any, None]) -> bool:
+        end = asyncio.get_running_loop().create_future()
+        if Drive(rest, lambda: end.set_result(None), lambda: None).begin():
+            return True
+        driving.append(end)
+        return False
+
+    layer = Layer(hook)
+    dispatch = LeanDispatch(manager_of(*addons_of(chain, calls)))
+    asked = LeanHooks(layer, dispatch, drive=drive)  # type: ignore[arg-type]
     passed_on = list(asked.handle_event(events.Start()))
-    assert over(layer) == (not passed_on)
+    assert over(layer) == (not passed_on and not driving)
+    assert not (passed_on and driving)
     if passed_on:
         await asked.begun.pop(hook)
+    await asyncio.gather(*driving)
     return calls, hook.flow.intercepted
 
 
@@ -239,6 +278,24 @@ class TwoCommands(Layer):
             yield commands.Log("another stream's")
         else:
             self.over.append(event)
+
+
+@pytest.mark.parametrize("error", [exceptions.OptionsError("no such option"), asyncio.CancelledError()])
+async def test_a_driven_hook_that_fails_so_fails_the_task_that_it_gets_for_that(error: BaseException) -> None:
+    @driven
+    async def request(_flow: object) -> None:
+        raise error
+
+    def drive(_: commands.StartHook, rest: Coroutine[Any, Any, None]) -> bool:
+        return Drive(rest, lambda: None, lambda: None).begin()
+
+    hook = request_hook()
+    dispatch = LeanDispatch(manager_of(SimpleNamespace(request=request)))
+    asked = LeanHooks(Layer(hook), dispatch, drive=drive)  # type: ignore[arg-type]
+
+    assert list(asked.handle_event(events.Start())) == [hook]
+    with pytest.raises(type(error)):
+        await asked.begun.pop(hook)
 
 
 @pytest.mark.parametrize("error", [exceptions.OptionsError("no such option"), asyncio.CancelledError()])

@@ -102,6 +102,22 @@ def test_a_thread_waits_no_longer_than_it_wants_to() -> None:
         Wakes().block_until_over(Doing(), 0.01)
 
 
+async def test_a_task_waits_no_longer_than_it_wants_to_and_the_others_wait_on() -> None:
+    wakes = Wakes()
+    doings = [Doing() for _ in range(4)]
+    limited = [asyncio.ensure_future(wakes.until_over(doing, 0.05)) for doing in doings[:3]]
+    (unlimited,) = await begun(wakes, doings[3])
+    wakes.end([doings[1]])
+
+    ends = await asyncio.gather(*limited, return_exceptions=True)
+    assert [type(end) for end in ends] == [TimeoutError, type(None), TimeoutError]
+    assert not unlimited.done()
+    with pytest.raises(TimeoutError):
+        await wakes.until_over(doings[0], 0.05)  # the timer is set again
+    wakes.end(doings)
+    await asyncio.wait_for(unlimited, 10)
+
+
 async def test_whoever_waits_no_more_leaves_the_others_alone() -> None:
     wakes = Wakes()
     doings = [Doing(), Doing()]
