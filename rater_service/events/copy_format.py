@@ -14,7 +14,7 @@ from itertools import repeat
 from struct import Struct
 from typing import Any
 
-from rater_service.events.columns import FLAGS, TEXTS, EventColumns, Value
+from rater_service.events.columns import FLAGS, TEXTS, EventColumns
 from rater_service.events.validation import EventRow
 from rater_service.wire_time import EPOCH
 
@@ -67,12 +67,6 @@ def pieces(
         summed_as_other = [_TRUE if place in others else _FALSE for place in some]
         yield b"".join(map(b"".join, zip(repeat(_FIELD_COUNT), *columns, repeat(stored), summed_as_other)))
     yield _END
-
-
-def _taken(column: Sequence[Value], places: Sequence[int]) -> Sequence[Value]:
-    if isinstance(places, range):
-        return column[places.start : places.stop]
-    return [column[place] for place in places]
 
 
 class _Texts(dict[str, bytes]):
