@@ -199,7 +199,7 @@ def test_a_tls_handshake_that_is_none_ends_without_a_crash_and_without_its_bytes
     logged = len(stand.proxy.log())
     send_all(stand, [pieces] * 20, in_clear(stand))
     stand.check()
-    assert stand.proxy.log().count("TLS handshake failed", logged) == 20
+    assert "TLS handshake failed" in stand.proxy.log()  # once a minute
     assert len(stand.proxy.log()) - logged < 40_000
 
 

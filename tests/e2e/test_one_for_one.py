@@ -261,7 +261,6 @@ def test_what_comes_behind_an_answer_is_nobodys(
 ) -> None:
     engine.script = engines.in_turn(script, own, own)
     counted = proxy.metric("phoebe_engine_bytes_unasked_total")
-    logged = proxy.log().count("bytes that nobody asked for")
 
     with RawClient(proxy) as edge:
         edge.send(ask)
@@ -275,8 +274,7 @@ def test_what_comes_behind_an_answer_is_nobodys(
 
     assert proxy.metric("phoebe_engine_bytes_unasked_total") == counted + count
     said = f"the engine 127.0.0.1:{engine.port} sent {count} bytes that nobody asked for"
-    assert said in proxy.log()
-    assert proxy.log().count("bytes that nobody asked for") == logged + 1
+    assert said in proxy.log()  # the same is written once a minute
     assert "the attacker" not in proxy.log()
 
 
@@ -380,4 +378,5 @@ def test_an_engine_that_answers_before_it_is_asked_answers_nobody(
         event = event_of(rater, f"{engine.port} {number}")
         assert (event.outcome, event.usage_found) == ("upstream_error", False)
     assert proxy.metric("phoebe_engine_bytes_unasked_total") == 3 * len(STOLEN)
-    assert proxy.log().count(f"the engine localhost:{engine.port} sent {len(STOLEN)} bytes") == 3
+    # What is said again within a minute is counted, and not written.
+    assert proxy.log().count(f"the engine localhost:{engine.port} sent {len(STOLEN)} bytes") == 1

@@ -33,6 +33,7 @@ from phoebe_addon.proxy.unasked import engine_spoke_unasked
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9]{2}[ \r\n]")
 # Clients and edges send some kilobytes, and servers refuse heads of 8 to 64 KiB. mitmproxy has no limit.
 _HEAD_BYTES_MAX = 64 * 1024
+_HEAD_END = re.compile(rb"\n\r?\n")
 # So much of a body is copied to go out in one piece with its head. The kernel hardly takes more at a time.
 _JOINED_BYTES_MAX = 64 * 1024
 _MALFORMED = commands.Log("a client's request is not well-formed or is cut short")
@@ -84,16 +85,17 @@ class BoundedHttp1Server(_http1.Http1Server):
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
         if self.head_began_s is None:
             self.head_began_s = time.monotonic()
+        if isinstance(event, events.DataReceived) and _is_head_too_long(self.buf):
+            message = f"The head of a request may have {_HEAD_BYTES_MAX} bytes."
+            yield commands.SendData(self.conn, _http1.make_error_response(431, message))
+            yield commands.CloseConnection(self.conn)
+            self.state = self.done
+            return
         for command in super().read_headers(event):
             # mitmproxy would quote what came, and with it secrets.
             yield _MALFORMED if isinstance(command, commands.Log) else command
         if self.state != self.read_headers:
             self.head_began_s = None  # the head is there; from now on the watchdog looks at the body
-        elif len(self.buf) > _HEAD_BYTES_MAX:
-            message = f"The head of a request may have {_HEAD_BYTES_MAX} bytes."
-            yield commands.SendData(self.conn, _http1.make_error_response(431, message))
-            yield commands.CloseConnection(self.conn)
-            self.state = self.done
 
     @override
     def wait(self, event: events.Event) -> layer.CommandGenerator[None]:
@@ -175,17 +177,23 @@ class BoundedHttp1Client(_http1.Http1Client):
             return
         if self.request:
             self._drop_interim_answers()
-        yield from super().read_headers(event)
-        if self.state == self.read_headers and self.stream_id and len(self.buf) > _HEAD_BYTES_MAX:
+        if self.stream_id and isinstance(event, events.DataReceived) and _is_head_too_long(self.buf):
             yield commands.CloseConnection(self.conn)
             message = "the head of the engine's answer is too long"
             yield ReceiveHttp(ResponseProtocolError(self.stream_id, message, ErrorCode.GENERIC_SERVER_ERROR))
+            return
+        yield from super().read_headers(event)
 
     def _drop_interim_answers(self) -> None:
         # A client of this proxy never waits for `100 Continue`: the proxy has its whole request already.
         while _INTERIM.match(bytes(self.buf)):
             if self.buf.maybe_extract_lines() is None:
                 return
+
+
+def _is_head_too_long(came: ReceiveBuffer) -> bool:
+    """Whether bytes begin with a head that is too long; also a whole one, which waited behind others."""
+    return len(came) > _HEAD_BYTES_MAX and not _HEAD_END.search(bytes(came)[:_HEAD_BYTES_MAX])
 
 
 def _has_body_behind(event: ResponseHeaders) -> bool:

@@ -214,7 +214,7 @@ async def test_what_needs_a_human_is_said_once_in_the_log_and_its_names_in_a_tab
     logged = done.stderr.splitlines()
     levels = sorted(line.split()[1] for line in logged)
     assert levels == ["ERROR", "ERROR", "WARNING"]
-    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", line) for line in logged)
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", line) for line in logged)
     for said in (
         "UNPRICED: 1 events",
         "add the price",

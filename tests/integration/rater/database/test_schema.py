@@ -8,6 +8,7 @@ import pytest
 
 from rater_service.database.database import Pool
 from rater_service.rating.categories import over_categories
+from rater_service.rating.pricing import PriceRow
 from rater_service.statements import Bound, bound, source, statement
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.plans import plan
@@ -192,14 +193,18 @@ async def busy(ledger: Ledger) -> Ledger:
 async def test_a_window_of_sums_and_its_rollups_are_found_by_index(busy: Ledger) -> None:
     window = {"window_start": HOUR - 2 * ONE_HOUR, "window_end": HOUR - ONE_HOUR}
     async with busy.pool.acquire() as connection, connection.transaction():
+        # As a run does, and for its reasons.
+        await connection.execute("SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off")
         await connection.execute(*bound("rating/tables"))
-        for statement, index in (
-            (over_categories("rating/buckets", **window), "hourly_usage_key"),
+        no_prices: dict[str, list[object]] = {f"priced_{name}": [] for name in PriceRow._fields}
+        changes = statement("rating/changes", rated=source("rating/rollups"))
+        for asked, index in (
+            (over_categories("rating/buckets", **window, **no_prices, keeps_rates=True), "hourly_usage_key"),
             (bound("rating/counts", **window), "hourly_usage_key"),
-            (bound("rating/changes", **window), "rated_usage_rollup"),
+            (changes.bind(window), "rated_usage_rollup"),
             (bound("rating/recorded", **window), "rated_usage_change_once"),
         ):
-            text = await plan(connection, statement)
+            text = await plan(connection, asked)
             assert index in text
             assert "billing_event" not in text
             assert not re.search("Seq Scan on (hourly_usage|rated_usage)", text)

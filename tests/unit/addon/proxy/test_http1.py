@@ -272,6 +272,28 @@ def test_a_head_without_end_is_refused_and_its_client_sent_away() -> None:
     assert book.closed == [book.client]
 
 
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_a_whole_head_that_is_too_long_is_refused_however_it_comes(pieces: int) -> None:
+    book = Playbook()
+    head = b"GET / HTTP/1.1\r\nX-Long: " + b"x" * 64 * KIB + b"\r\n\r\n"
+
+    half = len(head) // pieces
+    for start in range(0, len(head), half):
+        book.sends(head[start : start + half])
+
+    assert book.written().startswith(b"HTTP/1.1 431 ")
+    assert book.flows == []
+
+
+def test_a_head_of_all_the_bytes_that_it_may_have_is_taken() -> None:
+    book = Playbook()
+    start, end = b"GET / HTTP/1.1\r\nHost: p\r\nX-Long: ", b"\r\n\r\n"
+
+    book.sends(start + b"x" * (64 * KIB - len(start + end)) + end + b"x" * 10)
+
+    assert len(book.flows) == 1
+
+
 def test_what_is_not_a_request_is_refused_and_not_told_to_the_log() -> None:
     book = Playbook()
 
