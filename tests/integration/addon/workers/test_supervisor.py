@@ -283,6 +283,7 @@ async def test_workers_end_by_themselves_when_the_supervisor_is_gone(stand: Stan
         assert worker._channel
         worker._channel._end.shutdown(socket.SHUT_RDWR)
 
+    await until(lambda: all(worker.status is not None for worker in workers))
     stand.supervisor.stop()
     await asyncio.wait_for(task, 30)
     assert [worker.status for worker in workers] == [0, 0]
