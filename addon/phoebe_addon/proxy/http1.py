@@ -193,7 +193,8 @@ class BoundedHttp1Client(_http1.Http1Client):
 
 def _is_head_too_long(came: ReceiveBuffer) -> bool:
     """Whether bytes begin with a head that is too long; also a whole one, which waited behind others."""
-    return len(came) > _HEAD_BYTES_MAX and not _HEAD_END.search(bytes(came)[:_HEAD_BYTES_MAX])
+    # Not `bytes(came)`: behind the head may wait as much as the largest request has, which would be copied.
+    return len(came) > _HEAD_BYTES_MAX and not _HEAD_END.search(came._data, 0, _HEAD_BYTES_MAX)
 
 
 def _has_body_behind(event: ResponseHeaders) -> bool:

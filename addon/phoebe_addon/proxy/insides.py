@@ -290,6 +290,11 @@ INSIDES: tuple[Inside, ...] = (
         __len__="How much has come and was not read.",
         __bytes__="What has come and was not read.",
     ),
+    *_all(
+        Kind.READ,
+        "h11._receivebuffer:ReceiveBuffer",
+        _data="The same without a copy. Ours looks for the end of a head in it.",
+    ),
     # HTTP/2.
     *_all(
         Kind.OVERRIDDEN,

@@ -9,7 +9,6 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Iterable
-from contextlib import suppress
 
 
 class Doing:
@@ -86,8 +85,12 @@ class Wakes:
             if loop is None or self._is_waking:
                 return
             self._is_waking = True
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        try:
             loop.call_soon_threadsafe(self._settle)
+        except RuntimeError:  # the loop is closed: nobody waits there any more, but may on another one later
+            with self._lock:
+                self._due.clear()
+                self._is_waking = False
 
     def _settle(self) -> None:
         with self._lock:

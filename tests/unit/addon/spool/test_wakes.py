@@ -140,3 +140,19 @@ def test_a_loop_that_is_closed_is_not_woken() -> None:
     wakes.end([doing])
 
     assert doing.is_over
+
+
+def test_a_loop_that_closed_before_its_wake_keeps_no_other_from_being_woken() -> None:
+    wakes = Wakes()
+    left, doing = Doing(), Doing()
+    closed = asyncio.new_event_loop()
+    left.waiters = (closed.create_future(),)
+    closed.close()
+    wakes.end([left])
+
+    async def wait() -> None:
+        (waiting,) = await begun(wakes, doing)
+        wakes.end([doing])
+        await asyncio.wait_for(waiting, 10)
+
+    asyncio.run(wait())
