@@ -145,6 +145,21 @@ def test_prometheus_finds_both_by_the_names_that_rules_use() -> None:
     assert endpoint["relabelings"][0]["replacement"] == "phoebe-$1"
 
 
+def test_a_large_number_is_passed_on_in_digits(tmp_path: Path) -> None:
+    addon = {
+        "upstreams": {"default": "http://engine:8000"},
+        "options": {"spool_limit": 2147483648, "abort_limit": 0.5},
+        "drain": {"timeoutSeconds": 1000000},
+    }
+    values = changed(tmp_path, "gateway", addon=addon)
+    [gateway] = [each for each in objects(values) if each["kind"] == "StatefulSet"]
+    [container] = gateway["spec"]["template"]["spec"]["containers"]
+    given = {each["name"]: each.get("value") for each in container["env"]}
+    assert given["PHOEBE_SPOOL_LIMIT"] == "2147483648"
+    assert given["PHOEBE_ABORT_LIMIT"] == "0.5"
+    assert given["PHOEBE_DRAIN_TIMEOUT"] == "1000000"
+
+
 def test_every_option_of_both_programs_can_be_given() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())["properties"]
     names = schema["addon"]["properties"]["options"]["properties"]

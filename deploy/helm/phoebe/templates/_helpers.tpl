@@ -61,11 +61,20 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- end -}}
 {{- end -}}
 
+{{/* A value as text. Helm reads numbers as floats, and would write 2147483648 as 2.147483648e+09. */}}
+{{- define "phoebe.text" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) -}}
+{{- int64 . -}}
+{{- else -}}
+{{- toString . -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Options as variables of the environment, in the order of their names. */}}
 {{- define "phoebe.options" -}}
 {{- range $name, $value := . }}
 - name: PHOEBE_{{ upper $name }}
-  value: {{ toString $value | quote }}
+  value: {{ include "phoebe.text" $value | quote }}
 {{- end }}
 {{- end -}}
 
@@ -190,7 +199,7 @@ env:
   - name: PHOEBE_METRICS
     value: "0.0.0.0:9090"
   - name: PHOEBE_DRAIN_TIMEOUT
-    value: {{ toString $addon.drain.timeoutSeconds | quote }}
+    value: {{ include "phoebe.text" $addon.drain.timeoutSeconds | quote }}
   {{- with include "phoebe.options" $addon.options }}
   {{- trim . | nindent 2 }}
   {{- end }}
