@@ -11,6 +11,7 @@ exchange was read from a file; the addon leaves it alone.
 """
 
 import logging
+import time
 from datetime import UTC, datetime
 
 import uuid_utils
@@ -55,11 +56,13 @@ class PhoebeAddon(Lifecycle):
         exchange = exchange_of(flow)
         if exchange is None:
             return
+        began_s = time.perf_counter()
         try:
             decision = self._check_head(flow, exchange)
         except Exception:
             logger.exception("phoebe: the gate failed; the request is refused")
             decision = INTERNAL_ERROR
+        exchange.gate_s = time.perf_counter() - began_s
         if isinstance(decision, Refusal):
             self._refuse(flow, exchange, decision)
         elif isinstance(decision, Preflight):
@@ -166,6 +169,7 @@ class PhoebeAddon(Lifecycle):
         assert self._settings
         if self._stopping and self._stopping.begun:
             return STOPPING  # since its head came
+        began_s = time.perf_counter()
         content = flow.request.raw_content or b""
         check = gate.check_free_body if passed.is_free() else gate.check_body
         checked = await self._turns.take(check(content, passed, self._settings.rules))
@@ -176,6 +180,7 @@ class PhoebeAddon(Lifecycle):
             return STOPPING
         if exchange.stage is Stage.ENDED:
             return None  # its client is gone; the guard lets nothing pass that has ended
+        self._meter.metrics.gate_seconds.observe(exchange.gate_s + time.perf_counter() - began_s)
         if isinstance(checked, RequestBody):
             return await self._admit_metered(flow, exchange, passed, checked)
         flows.direct_to(flow, passed.upstream, self._settings.forwarding, checked)

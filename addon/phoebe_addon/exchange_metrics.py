@@ -13,6 +13,7 @@ RESOURCES_MAX = 200
 """Resources with a label of their own; usage that is missing of others is counted as that of `other`."""
 OTHER = "other"
 _API_MAX = 200
+_EXPECTED_MAX = 1000
 # As OpenTelemetry's conventions for generative AI have them, and longer ones: streams last for minutes.
 DURATION_BUCKETS_S = tuple(0.01 * 2**power for power in range(17))
 FIRST_BYTE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -71,6 +72,13 @@ class ExchangeMetrics:
         )
         self._apis: dict[str, _Api] = {}
         self._resources: set[str] = set()
+        self._expected: set[tuple[str, str]] = set()
+
+    def expect(self, api: str, resource_id: str) -> None:
+        """Show the count of missing usage before there is any, so that the first increase is seen."""
+        if (api, resource_id) not in self._expected and len(self._expected) < _EXPECTED_MAX:
+            self._expected.add((api, resource_id))
+            self._missing.labels(api, self._label(resource_id))
 
     def count(self, event: MeteringEvent) -> None:
         """Count an exchange that ended. event: its own."""

@@ -56,12 +56,17 @@ class FileContent:
 class FileChanges:
     """Notices that files which belong together have changed, and logs what keeps them from being used.
 
-    name: what the log calls them. fault: why what the files say now is not in use; empty when it is.
+    name: what the log calls them. fault: why what the files say now is not in use; empty when it is. taken,
+    refused: how often a change came into use, or did not. taken_at: when what is in use was read, in seconds
+    since 1970; 0: never.
     """
 
     def __init__(self, name: str, files: Sequence[FollowedFile]) -> None:
         self.name = name
         self.fault = ""
+        self.taken = 0
+        self.refused = 0
+        self.taken_at = 0.0
         self._files = tuple(files)
         self._said_at = 0.0
         self._in_use: bytes | None = None
@@ -100,6 +105,7 @@ class FileChanges:
             return contents
         if self.fault:
             self.fault = ""
+            self._note_taken()
             logger.info("phoebe: %s is as it was, and in use", self.name)
         return None
 
@@ -113,7 +119,10 @@ class FileChanges:
 
     def use(self, warnings: Sequence[str] = ()) -> None:
         """Note that what was read is in use. warnings: what the operator should mend although it works."""
-        if self._in_use is not None:
+        if self._in_use is None:
+            self.taken_at = time.time()
+        else:
+            self._note_taken()
             logger.info("phoebe: %s was read again", self.name)
         for warning in warnings:
             logger.warning("phoebe: %s", warning)
@@ -124,7 +133,12 @@ class FileChanges:
         """Note that the files can't be used as they are."""
         if fault != self.fault:
             self.fault = fault
+            self.refused += 1
             self._say_fault()
+
+    def _note_taken(self) -> None:
+        self.taken += 1
+        self.taken_at = time.time()
 
     def _remind(self) -> None:
         if self.fault and time.monotonic() - self._said_at >= REMIND_EVERY_S:
@@ -175,10 +189,10 @@ class Followed[T]:
         self.paths = tuple(file.path for file in files)
         self._parse = parse
         self._refusal = refusal
-        self._changes = FileChanges(name, files)
-        parsed = parse(self._changes.read())
+        self.changes = FileChanges(name, files)
+        parsed = parse(self.changes.read())
         self.value = parsed.value
-        self._changes.use(parsed.warnings)
+        self.changes.use(parsed.warnings)
 
     @classmethod
     def fixed(cls, value: T) -> "Followed[T]":
@@ -188,22 +202,22 @@ class Followed[T]:
     @property
     def fault(self) -> str:
         """Why what the files say now is not in use; empty when it is."""
-        return self._changes.fault
+        return self.changes.fault
 
     def look(self) -> None:
         """Take what the files say, if it is new and can be used."""
-        contents = self._changes.look()
+        contents = self.changes.look()
         if contents is None:
             return
         try:
             parsed = self._parse(contents)
         except self._refusal as error:
-            if not self._changes.have_moved_on():
-                self._changes.refuse(str(error))
+            if not self.changes.have_moved_on():
+                self.changes.refuse(str(error))
             return
-        if not self._changes.have_moved_on():
+        if not self.changes.have_moved_on():
             self.value = parsed.value
-            self._changes.use(parsed.warnings)
+            self.changes.use(parsed.warnings)
 
 
 async def follow[T](

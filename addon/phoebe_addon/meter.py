@@ -77,6 +77,7 @@ class Meter:
         if self._spool.recovered:
             logger.warning("phoebe: %d exchanges were cut off by the last stop", self._spool.recovered)
         self._measure(disk)
+        self._spool.on_commit = self.metrics.spool_commit_seconds.observe
         self.metrics.follow_misdirected(lambda: self._delivery.misdirected + self._adoption.misdirected)
         self._delivering = self.background.start("delivery", self._delivery.run, "events stay in the spool")
         self.background.start("adoption", self._adoption.run, "spools of other processes are not delivered")
@@ -98,7 +99,7 @@ class Meter:
         self, name: str, files: Callable[[], Followed[T]], on_change: Callable[[], None] = lambda: None
     ) -> None:
         """Follow files in the background. files: tells which ones, at every look."""
-        self.metrics.follow_file(name, lambda: files().fault)
+        self.metrics.follow_file(name, lambda: files().changes)
         self.background.start(name, lambda: follow(files, on_change), f"changes of {name} are not noticed")
 
     def begin(self, exchange: Exchange) -> None:
@@ -116,6 +117,7 @@ class Meter:
         put_time(event.event_time, now)
         await self._spool.admit(admission.request_id, event.SerializeToString(), now)
         self.metrics.admitted.labels(admission.api).inc()
+        self.metrics.exchanges.expect(admission.api, admission.identity.resource_id)
         if exchange.stage is Stage.ENDED:
             self._write_ended(Metering(admission), Ending.CLIENT_GONE)
         else:

@@ -9,13 +9,22 @@ from prometheus_client import (
     Counter,
     Gauge,
     GCCollector,
+    Histogram,
     ProcessCollector,
     disable_created_metrics,
 )
 from prometheus_client.exposition import choose_encoder
 
+from phoebe_addon.answer.resource_watch import Suspicion
+from phoebe_addon.delivery.delivery import FAILURES, OUTCOMES
+from phoebe_addon.exchange.event import Outcome
 from phoebe_addon.exchange_metrics import ExchangeMetrics
+from phoebe_addon.file_metrics import Changes, FileMetrics
+from phoebe_addon.gate.refusal import RefusalReason
 from phoebe_addon.operator_port import Answer
+
+# What Phoebe adds to an exchange by itself: far below a second, unless a disk or a large body takes long.
+_OWN_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15)
 
 
 def addon_version() -> str:
@@ -113,10 +122,18 @@ class Metrics:
             ["task"],
             registry=self.registry,
         )
-        self._file_refused = Gauge(
-            "phoebe_file_refused",
-            "Whether a file can't be used as it is now, so that what it said before holds.",
-            ["file"],
+        self._files = FileMetrics()
+        self.registry.register(self._files)
+        self.gate_seconds = Histogram(
+            "phoebe_gate_duration_seconds",
+            "How long the checks of a request took that was let through: of its head and of its body.",
+            buckets=_OWN_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.spool_commit_seconds = Histogram(
+            "phoebe_spool_commit_duration_seconds",
+            "How long the spool took to bring a transaction to disk, which often serves many exchanges.",
+            buckets=_OWN_BUCKETS_S,
             registry=self.registry,
         )
         self._expiry = Gauge(
@@ -131,6 +148,7 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        self._begin_at_zero()
         for name, text, read in (
             ("phoebe_exchanges_under_way", "Exchanges that were begun and have not ended.", under_way),
             ("phoebe_spool_bytes", "Bytes the spool holds.", spool_bytes),
@@ -139,6 +157,19 @@ class Metrics:
             ("phoebe_spool_files_damaged", "Spool files found damaged and set aside.", spool_damaged),
         ):
             Gauge(name, text, registry=self.registry).set_function(read)
+
+    def _begin_at_zero(self) -> None:
+        """Show all labels that are known from the start, so that the first increase is seen."""
+        for counter, labels in (
+            (self.refused, tuple(RefusalReason)),
+            (self.ended, tuple(Outcome)),
+            (self.suspect_resources, tuple(Suspicion)),
+            (self.read_on, ("whole", "cut")),
+            (self.delivered, OUTCOMES),
+            (self.deliveries_failed, FAILURES),
+        ):
+            for label in labels:
+                counter.labels(str(label))
 
     def describe_build(self, version: str) -> None:
         """Say which version this is. version: empty if nothing is installed."""
@@ -170,12 +201,9 @@ class Metrics:
             registry=self.registry,
         ).set_function(spools)
 
-    def follow_file(self, name: str, fault: Callable[[], str]) -> None:
-        """Add a gauge of whether a followed file can't be used as it is now.
-
-        fault: why; empty when it can.
-        """
-        self._file_refused.labels(name).set_function(lambda: bool(fault()))
+    def follow_file(self, name: str, changes: Callable[[], Changes]) -> None:
+        """Measure a followed file. changes: asked for how it stands."""
+        self._files.follow(name, changes)
 
     async def page(self, headers: Mapping[str, str]) -> Answer:
         """Write the metrics out, in the format that was asked for."""

@@ -50,9 +50,9 @@ class PriceWatch:
         self._lost = ""
 
     @property
-    def fault(self) -> str:
-        """Why the file as it is now is not loaded, so that earlier prices hold; empty when it is."""
-        return self._changes.fault
+    def changes(self) -> FileChanges:
+        """How the file stands: why it is not loaded as it is now, and what became of its changes."""
+        return self._changes
 
     @property
     def is_latest(self) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 
 from rater_service.errors import OperatorError
-from rater_service.followed_files import FileContent, Followed, FollowedFile, Parsed
+from rater_service.followed_files import FileChanges, FileContent, Followed, FollowedFile, Parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,9 @@ class ServerCertificates:
         return self._files.client_ca is not None
 
     @property
-    def fault(self) -> str:
-        """Why what the files hold now is not in use; empty when it is."""
-        return self._followed.fault
+    def changes(self) -> FileChanges:
+        """How the files stand: what became of their changes."""
+        return self._followed.changes
 
     def look(self) -> None:
         """Take what the files hold if it is new and can be used.

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import product
 from typing import NoReturn
 
 from prometheus_client import (
@@ -26,9 +27,11 @@ from rater_service.database.sessions import reason
 from rater_service.distribution import installed_version
 from rater_service.errors import OperatorError
 from rater_service.events.store import Fate, Result
+from rater_service.file_metrics import Changes, FileMetrics
 from rater_service.hours import InvalidWindow
 from rater_service.log_lines import told
 from rater_service.operator_port import Answer
+from rater_service.rating.advice import REASONS
 from rater_service.rating.outside import find_outside
 from rater_service.rating.run import Mode, RateRequest, RateResult
 from rater_service.service.health import PRICE_BOOK, SCHEMA
@@ -90,6 +93,7 @@ _NAMED_GAUGES = {
 }
 """Of proxies, by their names: those of several spools with one name are added up, or the worst of them."""
 NAMES_MAX = 1000
+_RUN_RESULTS = ("clean", "anomalous", "failed")
 _STATES = ("running", "stopped", "retired")
 
 
@@ -184,12 +188,8 @@ class Metrics:
             ["task"],
             registry=self.registry,
         )
-        self._file_refused = Gauge(
-            "phoebe_file_refused",
-            "Whether a file can't be used as it is now, so that what it said before holds.",
-            ["file"],
-            registry=self.registry,
-        )
+        self._files = FileMetrics()
+        self.registry.register(self._files)
         self._price_file_latest = Gauge(
             "phoebe_price_file_latest",
             "Whether the price file that this service follows is what was loaded last, and not withdrawn.",
@@ -217,6 +217,16 @@ class Metrics:
             column: Gauge(name, text, registry=self.registry) for column, (name, text) in _GAUGES.items()
         }
         self._outside_due_s = time.monotonic()
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """Show all labels that are known from the start, so that the first increase is seen."""
+        for anomaly in sorted(REASONS):
+            self._anomalies.labels(anomaly)
+        for fate in Fate:
+            self._events.labels(fate.lower())
+        for mode, result in product(Mode, _RUN_RESULTS):
+            self._runs.labels(mode.lower(), result)
 
     def note_standing(self, name: str, holds: bool) -> None:
         """Note whether the schema fits, or a price book is in force: SCHEMA or PRICE_BOOK of health."""
@@ -238,12 +248,9 @@ class Metrics:
         """Note whether a setting of the database is on that should be."""
         self._unsafe_setting.labels(name).set(not is_on)
 
-    def follow_file(self, name: str, fault: Callable[[], str]) -> None:
-        """Add a gauge of whether a followed file can't be used as it is now.
-
-        fault: why; empty when it can.
-        """
-        self._file_refused.labels(name).set_function(lambda: bool(fault()))
+    def follow_file(self, name: str, changes: Callable[[], Changes]) -> None:
+        """Measure a followed file. changes: asked for how it stands."""
+        self._files.follow(name, changes)
 
     def follow_batch_room(self, waiting: Callable[[], int]) -> None:
         """Have the gauge tell how many streams wait for room for their next batch."""

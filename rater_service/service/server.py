@@ -226,7 +226,7 @@ async def _load_prices(
         return
     watch = PriceWatch(pool, file, f"serve:{process_owner()}")
     await watch.load(settings.allowed_prices)
-    metrics.follow_file("prices", lambda: watch.fault)
+    metrics.follow_file("prices", lambda: watch.changes)
     metrics.follow_price_file(lambda: watch.is_latest)
     background.start(PRICE_FILE_TASK, watch.keep_fresh, "changes of the price file are not noticed")
 
@@ -327,14 +327,14 @@ def _note_standing(status: HealthService, metrics: Metrics, name: str, holds: bo
 def _follow_protection(protection: Protection, metrics: Metrics, background: Background) -> None:
     certificates, access = protection.certificates, protection.access
     if certificates:
-        metrics.follow_file("certificates", lambda: certificates.fault)
+        metrics.follow_file("certificates", lambda: certificates.changes)
         for use, path in certificates.paths.items():
             metrics.follow_expiry(use, partial(first_expiry, path))
         background.start(
             CERTIFICATES_TASK, lambda: follow(certificates), "changes of the certificates are not noticed"
         )
     if access:
-        metrics.follow_file("tokens", lambda: access.fault)
+        metrics.follow_file("tokens", lambda: access.changes)
         background.start(TOKENS_TASK, lambda: follow(access), "changes of the tokens file are not noticed")
 
 

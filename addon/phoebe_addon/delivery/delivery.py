@@ -48,6 +48,15 @@ _OUTCOMES = {
     metering_pb2.EVENT_OUTCOME_REJECTED: "rejected",
 }
 
+OUTCOMES = tuple(_OUTCOMES.values())
+"""What becomes of an event at the rater."""
+_OTHER_FAILURE = "other"
+FAILURES = (
+    *(code.name.lower() for code in grpc.StatusCode if code is not grpc.StatusCode.OK),
+    _OTHER_FAILURE,
+)
+"""Why an attempt to deliver can fail."""
+
 type _Stream = grpc.aio.StreamStreamCall[metering_pb2.StreamEventsRequest, metering_pb2.StreamEventsResponse]
 type OnFailure = Callable[[str], None]
 type OnResults = Callable[[Counter[str]], None]
@@ -57,7 +66,7 @@ class Delivery:
     """Sends what is in the spool, for as long as `run` runs.
 
     on_results: told for every batch how many events had which outcome ("stored", "duplicate", …). on_failure:
-    told of every attempt that failed, by gRPC's status in lower case, or "other".
+    told of every attempt that failed, by one of FAILURES.
     credentials: what connections are made with; a new connection is made when they change. target: host:port
     of the rater. name: what people call the proxy that writes to the spool; empty: that is another one's.
     troubled: whether the last attempt failed. misdirected: whether it failed because the rater is of another
@@ -272,7 +281,9 @@ class Delivery:
         error = state.outcome.exception() if state.outcome else None
         self.troubled = True
         self.misdirected = isinstance(error, WrongInstallationError)
-        self._on_failure(error.code().name.lower() if isinstance(error, grpc.aio.AioRpcError) else "other")
+        self._on_failure(
+            error.code().name.lower() if isinstance(error, grpc.aio.AioRpcError) else _OTHER_FAILURE
+        )
         self._trouble.met(error)
 
 

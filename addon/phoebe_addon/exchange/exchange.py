@@ -66,13 +66,15 @@ class Exchange:
     path: what the client asked for, without the query; an engine may be asked for it below a prefix. passed:
     once its head is in order. refusal: why it was refused. metering: once it is admitted. engine_failure: how
     its engine failed, if it did. answer_is_here: whether all of the answer has come, and the client got none
-    of it yet. read_on: whether its client has gone and its answer is read without it.
+    of it yet. read_on: whether its client has gone and its answer is read without it. gate_s: seconds that
+    its checks took, as far as they have come.
     """
 
     __slots__ = (
         "answer_is_here",
         "connection_id",
         "engine_failure",
+        "gate_s",
         "metering",
         "passed",
         "path",
@@ -89,6 +91,7 @@ class Exchange:
         self.refusal: Refusal | None = None
         self.metering: Metering | None = None
         self.engine_failure: EngineFailure | None = None
+        self.gate_s = 0.0
         self.answer_is_here = False
         self.read_on = False
 

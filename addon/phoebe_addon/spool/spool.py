@@ -14,6 +14,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -125,6 +126,8 @@ class Spool:
         """Why the last transaction failed; None: it is on disk."""
         self.commits = 0
         """How many transactions have come to disk, only ever more."""
+        self.on_commit: Callable[[float], None] = lambda _: None
+        """Told of each, in the writer's thread, how many seconds it took."""
         self._writing = Trouble(logger, "phoebe: the spool can be written again")
         self._filled = Trouble(logger, "phoebe: the spool has room again, and requests are admitted")
         self._whose_disk = f"it is on the disk of this proxy, {claim.path}"
@@ -399,6 +402,7 @@ class Spool:
 
     def _commit(self, changes: list[_Write], *, last_chance: bool) -> list[_Write]:
         """Commit changes in one transaction. Returns those to try again."""
+        began_s = time.perf_counter()
         try:
             with self._lock:
                 self._run(changes)
@@ -415,6 +419,7 @@ class Spool:
             return self._commit_alone(changes, error, last_chance=last_chance)
         self.trouble = None
         self.commits += 1
+        self.on_commit(time.perf_counter() - began_s)
         self._writing.is_over()
         self._tell(changes)
         return []

@@ -43,6 +43,7 @@ GAUGES: dict[str, Merge] = {
     "phoebe_build_info": max,
     "phoebe_task_up": min,  # down in one is down
     "phoebe_file_refused": max,  # refused in one is refused
+    "phoebe_file_read_timestamp_seconds": min,  # so that one that reads nothing is seen
 }
 """How two workers' values of a gauge make one. Any other gauge is shown for each, with the label `worker`."""
 

@@ -29,6 +29,12 @@ RETIRE_S_DEFAULT = 300.0
 # As the log of mitmdump, which is beside it.
 _LOG_FORMAT = "[%(asctime)s.%(msecs)03d] phoebe proxy: %(message)s"
 _ADDRESS = re.compile(r"(?P<host>\[[^\]]+\]|[^:\[\]]+):(?P<port>[0-9]{1,5})")
+OWN_METRICS = (
+    ("phoebe_workers", "gauge", "Workers that take new connections."),
+    ("phoebe_workers_wanted", "gauge", "Workers that there are to be."),
+    ("phoebe_workers_died", "counter", "Workers that ended although nobody told them to."),
+)
+"""What is measured of the workers together: name, type, help."""
 _OWN_SCRIPT = re.compile(r"(.*/)?phoebe\.py")
 
 DESCRIPTION = """\
@@ -131,18 +137,10 @@ async def _run(order: Order) -> None:
 
 
 def _own_metrics(supervisor: Supervisor) -> Snapshot:
+    values = (supervisor.serving, supervisor.count, supervisor.died)
     return [
         (name, kind, text, [(name + ("_total" if kind == "counter" else ""), {}, float(value))])
-        for name, kind, text, value in (
-            ("phoebe_workers", "gauge", "Workers that take new connections.", supervisor.serving),
-            ("phoebe_workers_wanted", "gauge", "Workers that there are to be.", supervisor.count),
-            (
-                "phoebe_workers_died",
-                "counter",
-                "Workers that ended although nobody told them to.",
-                supervisor.died,
-            ),
-        )
+        for (name, kind, text), value in zip(OWN_METRICS, values, strict=True)
     ]
 
 

@@ -75,3 +75,13 @@ def test_labels_are_bounded_and_name_no_customer() -> None:
     other = {"api": "openai.chat", "resource": OTHER}
     assert registry.get_sample_value("phoebe_usage_missing_total", other) == RESOURCES_MAX
     assert "a-customer" not in str(list(registry.collect()))
+
+
+def test_missing_usage_of_what_was_admitted_is_there_before_the_first() -> None:
+    registry = CollectorRegistry()
+    metrics = ExchangeMetrics(registry)
+
+    metrics.expect("openai.chat", "resource-1")
+
+    labels = {"api": "openai.chat", "resource": "resource-1"}
+    assert registry.get_sample_value("phoebe_usage_missing_total", labels) == 0

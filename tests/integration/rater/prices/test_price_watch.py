@@ -92,7 +92,7 @@ async def test_a_refused_file_changes_nothing_and_all_its_faults_are_logged_once
     file.write_bytes(PRICES)
     async with followed(ledger, file) as watch:
         metrics = Metrics()
-        metrics.follow_file("prices", lambda: watch.fault)
+        metrics.follow_file("prices", lambda: watch.changes)
         assert b'phoebe_file_refused{file="prices"} 0.0' in generate_latest(metrics.registry)
         file.write_bytes(PRICES.replace(b"version: 1", b"version: 2").replace(b'"0.000000200"', b"0.2"))
         await until_logged(caplog, "what was in use stays in use")
@@ -103,7 +103,7 @@ async def test_a_refused_file_changes_nothing_and_all_its_faults_are_logged_once
         file.write_bytes(FORGOTTEN)
         await until_there_are(ledger, 2)
         assert caplog.text.count("what was in use stays in use") == 1
-        await until(lambda: not watch.fault)
+        await until(lambda: not watch.changes.fault)
 
 
 async def test_prices_that_look_like_mistakes_are_refused_until_the_file_says_that_they_are_meant(
@@ -119,7 +119,7 @@ async def test_prices_that_look_like_mistakes_are_refused_until_the_file_says_th
         assert await books(ledger) == 1
         file.write_bytes(per_million + b'allow: { rates: ["meta/base-a"], changes: ["meta/base-a"] }\n')
         await until_there_are(ledger, 2)
-        await until(lambda: not watch.fault)
+        await until(lambda: not watch.changes.fault)
 
 
 async def test_what_is_meant_can_be_said_at_the_start_and_holds_for_that_alone(
@@ -148,7 +148,7 @@ async def test_a_file_that_another_service_was_told_to_take_is_no_longer_refused
         await until_logged(caplog, "more than tenfold")
         other = PriceWatch(ledger.pool, file, "serve:another test")
         await other.load(Allowed(changes=frozenset({"meta/base-a"})))
-        await until(lambda: not watch.fault)
+        await until(lambda: not watch.changes.fault)
     assert caplog.text.count("what was in use stays in use") > 1
 
 

@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
+from phoebe_addon.followed_files import FileChanges
 from phoebe_addon.metrics import Metrics
 from phoebe_addon.workers.merged_metrics import GAUGES, Merged, Snapshot, counts_of, merged, snapshot_of
 
@@ -70,8 +71,10 @@ def test_a_task_that_is_down_in_one_worker_is_down() -> None:
 
 def test_a_file_that_is_refused_in_one_worker_is_refused() -> None:
     one, two = metrics(), metrics()
-    one.follow_file("routes", lambda: "")
-    two.follow_file("routes", lambda: "it is gone")
+    refused, in_use = FileChanges("routes", []), FileChanges("routes", [])
+    refused.refuse("it is gone")
+    one.follow_file("routes", lambda: in_use)
+    two.follow_file("routes", lambda: refused)
 
     both = merged([("1", snapshot_of(one.registry)), ("2", snapshot_of(two.registry))])
 

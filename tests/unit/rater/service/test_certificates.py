@@ -100,9 +100,9 @@ def test_new_files_are_given_to_grpc_once_and_half_of_them_not_at_all(
     look()
     assert certificates._newer() is None
     assert caplog.text.count("is not that of the certificate") == 1
-    assert "is not that of the certificate" in certificates.fault
+    assert "is not that of the certificate" in certificates.changes.fault
     replace(files.key, new.key)
     look()
-    assert certificates.fault == ""
+    assert certificates.changes.fault == ""
     assert certificates._newer() is not None
     assert certificates._newer() is None

@@ -1,0 +1,69 @@
+"""What is measured of files that are followed, in both halves."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+import phoebe_addon.file_metrics
+import phoebe_addon.followed_files
+import rater_service.file_metrics
+import rater_service.followed_files
+
+HALVES = {
+    "addon": (phoebe_addon.followed_files, phoebe_addon.file_metrics),
+    "rater": (rater_service.followed_files, rater_service.file_metrics),
+}
+
+
+@pytest.fixture(params=HALVES)
+def half(request: pytest.FixtureRequest) -> tuple[ModuleType, ModuleType]:
+    modules: tuple[ModuleType, ModuleType] = HALVES[request.param]
+    return modules
+
+
+def test_changes_are_counted_by_what_became_of_them(
+    half: tuple[ModuleType, ModuleType], tmp_path: Path
+) -> None:
+    files, metrics = half
+    file = tmp_path / "tokens"
+    changes = files.FileChanges("the file", [files.FollowedFile(file, "the file")])
+    registry = CollectorRegistry()
+    measured = metrics.FileMetrics()
+    measured.follow("tokens", lambda: changes)
+    registry.register(measured)
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(name, {"file": "tokens", **labels})
+
+    def counts() -> tuple[float | None, ...]:
+        return (
+            value("phoebe_file_refused"),
+            value("phoebe_file_reloads_total", result="taken"),
+            value("phoebe_file_reloads_total", result="refused"),
+        )
+
+    def offer(content: str, answer: Callable[[], None]) -> None:
+        file.write_text(content)
+        while changes.look() is None:
+            pass
+        answer()
+
+    file.write_text("one")
+    changes.read()
+    assert value("phoebe_file_read_timestamp_seconds") == 0
+    changes.use()
+    assert counts() == (0, 0, 0)
+    assert time.time() - (value("phoebe_file_read_timestamp_seconds") or 0) < 60
+    offer("two", changes.use)
+    assert counts() == (0, 1, 0)
+    offer("bad", lambda: changes.refuse("it is bad"))
+    changes.refuse("it is bad")
+    assert counts() == (1, 1, 1)
+    file.write_text("two")
+    while changes.fault:
+        changes.look()
+    assert counts() == (0, 2, 1)
