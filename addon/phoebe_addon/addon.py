@@ -20,6 +20,7 @@ from mitmproxy import connection, ctx, http
 from phoebe_addon.exchange.admission import admission_of
 from phoebe_addon.exchange.event import Ending
 from phoebe_addon.exchange.exchange import Exchange, Stage
+from phoebe_addon.formats.traceparent import trace_id_of
 from phoebe_addon.gate import gate
 from phoebe_addon.gate.identity import HeaderNames
 from phoebe_addon.gate.preflight import Preflight
@@ -198,6 +199,7 @@ class PhoebeAddon(Lifecycle):
             request_id=str(uuid_utils.uuid7()),
             client_request_id=flow.request.headers.get(flows.REQUEST_ID_HEADER),
             start_time=datetime.fromtimestamp(flow.request.timestamp_start, UTC),
+            trace_id=trace_id_of(flow.request.headers.get("traceparent", "")),
         )
         flow.request.headers[flows.REQUEST_ID_HEADER] = admission.request_id
         # Usage must be readable on the way.

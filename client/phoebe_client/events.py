@@ -53,6 +53,7 @@ class Event:
     finish_reason: str | None
     streamed: bool
     answer_bytes: int | None
+    trace_id: str | None
     event_time: datetime
     start_time: datetime | None
     first_byte_time: datetime | None

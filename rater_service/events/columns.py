@@ -28,6 +28,7 @@ from rater_service.events.validation import (
     TIME_END,
     TIME_MIN,
     TIMES,
+    TRACE_ID_FORM,
     USAGE_RAW_BYTES_MAX,
     UUID_FORM,
     Count,
@@ -65,8 +66,8 @@ type Columns = Mapping[str, Sequence[Value]]
 class EventColumns:
     """Valid events: the fields of an EventRow by their names, each as a column, in the order of the events.
 
-    Of ids there are the 16 bytes; of texts the text, "" for none; of times the microseconds since 1970; of
-    all others what the row has. count: how many events there are.
+    Of ids, a trace's too, there are the 16 bytes; of texts the text, "" for none; of times the microseconds
+    since 1970; of all others what the row has. count: how many events there are.
     """
 
     by_name: Columns
@@ -135,7 +136,7 @@ def _value_of(name: str, value: object) -> Value:
     return value.bytes if isinstance(value, UUID) else cast("int | None", value)
 
 
-_READ_TEXTS = (*TEXTS, "request_id", "part_of")
+_READ_TEXTS = (*TEXTS, "request_id", "part_of", "trace_id")
 _READ_NUMBERS = (
     *(*COUNTS, "producer_seq", "status_code", "answer_bytes", "part_count", *FLAGS),
     *(f"{name}.{part}" for name in TIMES for part in ("seconds", "nanos")),
@@ -162,6 +163,7 @@ def read_columns(events: Sequence[MeteringEvent]) -> EventColumns | None:
         or not _are_within_bounds(numbers, codes)
         or not _are_texts(texts)
         or not _are_parts(texts, numbers)
+        or not _are_trace_ids({*texts["trace_id"]})
         or not _is_usage(counts, numbers)
     ):
         return None
@@ -172,6 +174,7 @@ def read_columns(events: Sequence[MeteringEvent]) -> EventColumns | None:
         **times,
         "request_id": _packed(texts["request_id"]),
         "part_of": [_packed([part_of])[0] if part_of else None for part_of in texts["part_of"]],
+        "trace_id": [bytes.fromhex(trace_id) or None for trace_id in texts["trace_id"]],
         "producer_seq": [seq or None for seq in numbers["producer_seq"]],
         "status_code": codes,
         "answer_bytes": _with_absent(events, "answer_bytes", numbers["answer_bytes"]),
@@ -256,6 +259,10 @@ def _are_parts(texts: Mapping[str, Sequence[str]], numbers: Mapping[str, Sequenc
             )
         )
     )
+
+
+def _are_trace_ids(different: Collection[str]) -> bool:
+    return all(not text or TRACE_ID_FORM.fullmatch(text) for text in different)
 
 
 def _is_usage(counts: Mapping[str, Sequence[int | None]], numbers: Mapping[str, Sequence[int]]) -> bool:

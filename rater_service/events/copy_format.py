@@ -26,6 +26,7 @@ TYPES: Mapping[str, str] = {
     **dict.fromkeys(TEXTS, "text"),
     **dict.fromkeys((*FLAGS, "summed_as_other"), "boolean"),
     **dict.fromkeys(("request_id", "part_of"), "uuid"),
+    "trace_id": "bytea",
     **dict.fromkeys(("status_code", "part_count"), "smallint"),
     **dict.fromkeys(("event_time", "start_time", "first_byte_time", "stored_at"), "timestamptz"),
 }
@@ -42,7 +43,7 @@ _LENGTH = Struct(">i").pack
 _BIGINT = Struct(">iq").pack
 _SMALLINT = Struct(">ih").pack
 _FALSE, _TRUE = b"\0\0\0\x01\0", b"\0\0\0\x01\x01"
-_UUID_LENGTH = b"\0\0\0\x10"
+_ID_LENGTH = b"\0\0\0\x10"
 # PostgreSQL counts from the year 2000.
 _MICROSECOND = timedelta(microseconds=1)
 _ITS_EPOCH = (datetime(2000, 1, 1, tzinfo=UTC) - EPOCH) // _MICROSECOND
@@ -90,4 +91,4 @@ def _write(name: str, values: Sequence[Any], texts: _Texts) -> Iterable[bytes]:
             return [_TRUE if value else _FALSE for value in values]
         case "smallint":
             return [_NULL if value is None else _SMALLINT(2, value) for value in values]
-    return [_NULL if value is None else _UUID_LENGTH + value for value in values]
+    return [_NULL if value is None else _ID_LENGTH + value for value in values]

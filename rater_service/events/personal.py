@@ -7,8 +7,10 @@ from rater_service.database.database import Connection
 from rater_service.events.validation import EventRow
 from rater_service.statements import bound
 
-PERSONAL = ("user_id", "client_request_id", "usage_raw")
-"""Who used it, what the client called the request, and what the engine said in its own words."""
+PERSONAL = ("user_id", "client_request_id", "usage_raw", "trace_id")
+"""Who used it, what the client called the request, what the engine said in its own words, and the trace: it
+leads to whatever another system knows of the request.
+"""
 
 
 def without_person(event: MeteringEvent) -> MeteringEvent:
@@ -22,7 +24,7 @@ def without_person(event: MeteringEvent) -> MeteringEvent:
 
 def row_without_person(row: EventRow) -> EventRow:
     """Return the same of a row."""
-    return row._replace(user_id=None, client_request_id=None, usage_raw=None)
+    return row._replace(user_id=None, client_request_id=None, usage_raw=None, trace_id=None)
 
 
 async def forgotten_among(connection: Connection, request_ids: Collection[str]) -> frozenset[str]:

@@ -280,7 +280,12 @@ async def _look_up(connection: Connection, rows: Sequence[EventRow]) -> list[Res
 
 
 def _is_same(row: EventRow, first: asyncpg.Record) -> bool:
-    """Tell whether a stored event is the one sent; when it was stored does not matter."""
+    """Tell whether a stored event is the one sent; when it was stored does not matter.
+
+    Nor does a trace that was not stored: an earlier version of the rater did not know of any.
+    """
+    if first["trace_id"] is None:
+        row = row._replace(trace_id=None)
     return row.stored(first["stored_at"]) == dict(first)
 
 

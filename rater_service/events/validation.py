@@ -25,6 +25,9 @@ STATUS_CODES = range(100, 600)
 OUTCOMES = ("completed", "aborted", "upstream_error", "proxy_error")
 UUID_FORM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
+# As W3C Trace Context has them; zeros stand for none there.
+TRACE_ID_FORM = re.compile(r"(?!0{32})[0-9a-f]{32}")
+
 type Count = Literal[
     "prompt_tokens",
     "cached_tokens",
@@ -70,7 +73,8 @@ TIMES: tuple[Time, ...] = ("event_time", "start_time", "first_byte_time")
 class EventRow(NamedTuple):
     """A valid event: the columns of `billing_event`, without stored_at.
 
-    Not known is None; times are UTC with microseconds; counts are tokens, but for answer_bytes.
+    Not known is None; times are UTC with microseconds; counts are tokens, but for answer_bytes; trace_id has
+    16 bytes.
     """
 
     request_id: UUID
@@ -108,6 +112,7 @@ class EventRow(NamedTuple):
     part_count: int
     usage_partial: bool
     model_echoed: bool
+    trace_id: bytes | None
 
     def stored(self, at: datetime) -> dict[str, object]:
         """Return the whole row of `billing_event`, stored at this moment (UTC-aware)."""
@@ -172,6 +177,7 @@ def row_of(event: MeteringEvent) -> EventRow:
         part_count=event.part_count,
         usage_partial=event.usage_partial,
         model_echoed=event.model_echoed,
+        trace_id=bytes.fromhex(event.trace_id) or None,
     )
 
 
@@ -193,6 +199,8 @@ def _identity_faults(event: MeteringEvent) -> Iterator[str]:
         yield "status_code: must be 100 to 599"
     if not 0 <= event.answer_bytes <= ANSWER_BYTES_MAX:
         yield "answer_bytes: must be 0 to 2^53"
+    if event.trace_id and not TRACE_ID_FORM.fullmatch(event.trace_id):
+        yield "trace_id: must be 32 lower-case hexadecimal digits, not all zero"
 
 
 def _part_faults(event: MeteringEvent) -> Iterator[str]:

@@ -63,6 +63,8 @@ def run_message(run: KeptRun) -> pb.Run:
 def _on_wire(value: object) -> object:
     if isinstance(value, datetime):
         return to_timestamp(value)
+    if isinstance(value, bytes):
+        return value.hex()
     return str(value) if isinstance(value, UUID) else value
 
 

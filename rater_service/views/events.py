@@ -121,7 +121,8 @@ def price_json(price: PriceOfEvent) -> dict[str, object]:
 def event_json(event: StoredEvent) -> dict[str, object]:
     """Give an event for programs; absent is null."""
     told = {
-        name: str(value) if isinstance(value, UUID) else value for name, value in event.row._asdict().items()
+        name: _field_text(value) if isinstance(value, UUID | bytes) else value
+        for name, value in event.row._asdict().items()
     }
     return {**told, "stored_at": event.stored_at}
 
@@ -136,6 +137,8 @@ def _field_text(value: object) -> str:
             return "yes" if value else "no"
         case Decimal():
             return decimal_text(value)
+        case bytes():
+            return value.hex()
     return str(value)
 
 

@@ -61,6 +61,8 @@ def test_a_plain_answer_is_passed_on_and_metered(
     engine.script = engines.document(COMPLETION)
     headers = {
         "X-Request-Id": "the client's",
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "tracestate": "vendor=1",
         "X-Saturn-Base-Model": "meta/base",
         "X-Saturn-User-Id": "user-1",
         "X-Saturn-Group-Id": "group-1",
@@ -72,6 +74,11 @@ def test_a_plain_answer_is_passed_on_and_metered(
     event = event_of(rater, response)
     assert uuid.UUID(event.request_id).version == 7
     assert event.client_request_id == "the client's"
+    assert event.trace_id == "0af7651916cd43dd8448eb211c80319c"
+    asked = engine.requests[0].headers
+    assert {name: asked[name] for name in ("traceparent", "tracestate")} == {
+        name: headers[name] for name in ("traceparent", "tracestate")
+    }
     assert (event.auth_id, event.resource_id, event.base_model) == ("auth-1", "resource-1", "meta/base")
     assert (event.user_id, event.group_id, event.resource_type) == ("user-1", "group-1", "deployment")
     assert (event.model_id, event.requested_model, event.api) == ("engine/model", "asked/for", "openai.chat")

@@ -17,7 +17,7 @@ class Admission:
 
     families: those of the request first, then others whose answers its path may give. served_models: the
     only models the resource is declared to serve; empty: any. billed_model: the name that is billed, whatever
-    the answer says; None: the answer's.
+    the answer says; None: the answer's. trace_id: of the trace it is a part of; "": not known.
     """
 
     request_id: str
@@ -30,6 +30,7 @@ class Admission:
     served_models: tuple[str, ...]
     start_time: datetime
     billed_model: str | None = None
+    trace_id: str = ""
 
     @property
     def api(self) -> str:
@@ -37,13 +38,19 @@ class Admission:
         return self.families[0].api
 
 
-def admission_of(
-    passed: Pass, body: RequestBody, *, request_id: str, client_request_id: str | None, start_time: datetime
+def admission_of(  # noqa: PLR0913 - one for each thing that is known of it
+    passed: Pass,
+    body: RequestBody,
+    *,
+    request_id: str,
+    client_request_id: str | None,
+    start_time: datetime,
+    trace_id: str = "",
 ) -> Admission:
     """Make the admission of a request whose head and body are in order.
 
     request_id: minted for it, never the client's. client_request_id: the client's own; None: it gave none.
-    start_time: when the request began to arrive, UTC.
+    start_time: when the request began to arrive, UTC. trace_id: of the trace it is a part of; "": not known.
     """
     others = tuple(family for family in passed.match.route.families if family not in body.families)
     return Admission(
@@ -57,4 +64,5 @@ def admission_of(
         served_models=passed.upstream.models,
         start_time=start_time,
         billed_model=body.billed_model,
+        trace_id=trace_id,
     )

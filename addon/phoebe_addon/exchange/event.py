@@ -82,6 +82,7 @@ def admission_event(admission: Admission) -> MeteringEvent:
         resource_type=identity.resource_type or "",
         api=admission.api,
         outcome=Outcome.PROXY_ERROR.value,
+        trace_id=admission.trace_id,
     )
     _put_text(event, "client_request_id", admission.client_request_id, 256)
     _put_text(event, "requested_model", admission.requested_model, MODEL_LENGTH_MAX)

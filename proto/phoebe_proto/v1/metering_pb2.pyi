@@ -289,6 +289,7 @@ class MeteringEvent(_message.Message):
     FINISH_REASON_FIELD_NUMBER: _builtins.int
     STREAMED_FIELD_NUMBER: _builtins.int
     ANSWER_BYTES_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
     EVENT_TIME_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     FIRST_BYTE_TIME_FIELD_NUMBER: _builtins.int
@@ -379,6 +380,10 @@ class MeteringEvent(_message.Message):
     """Bytes of the answer's body that were passed on to the client, without their framing; 0 to 2^53. What the client
     had not read yet when it went away is counted too. Absent: not known, or the engine did not answer.
     """
+    trace_id: _builtins.str
+    """The trace that the exchange is a part of, as in W3C Trace Context: 32 lower-case hexadecimal digits, not all zero.
+    The client's, or the proxy's own where it traces. Empty: not known.
+    """
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """When the exchange ended. Decides the hour it is billed in. Required."""
@@ -426,13 +431,14 @@ class MeteringEvent(_message.Message):
         finish_reason: _builtins.str = ...,
         streamed: _builtins.bool = ...,
         answer_bytes: _builtins.int | None = ...,
+        trace_id: _builtins.str = ...,
         event_time: _timestamp_pb2.Timestamp | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         first_byte_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_answer_bytes", b"_answer_bytes", "_cache_write_tokens", b"_cache_write_tokens", "_cached_tokens", b"_cached_tokens", "_completion_audio_tokens", b"_completion_audio_tokens", "_completion_tokens", b"_completion_tokens", "_prompt_audio_tokens", b"_prompt_audio_tokens", "_prompt_tokens", b"_prompt_tokens", "_reasoning_tokens", b"_reasoning_tokens", "_status_code", b"_status_code", "answer_bytes", b"answer_bytes", "cache_write_tokens", b"cache_write_tokens", "cached_tokens", b"cached_tokens", "completion_audio_tokens", b"completion_audio_tokens", "completion_tokens", b"completion_tokens", "event_time", b"event_time", "first_byte_time", b"first_byte_time", "prompt_audio_tokens", b"prompt_audio_tokens", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "start_time", b"start_time", "status_code", b"status_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer_bytes", b"_answer_bytes", "_cache_write_tokens", b"_cache_write_tokens", "_cached_tokens", b"_cached_tokens", "_completion_audio_tokens", b"_completion_audio_tokens", "_completion_tokens", b"_completion_tokens", "_prompt_audio_tokens", b"_prompt_audio_tokens", "_prompt_tokens", b"_prompt_tokens", "_reasoning_tokens", b"_reasoning_tokens", "_status_code", b"_status_code", "answer_bytes", b"answer_bytes", "api", b"api", "auth_id", b"auth_id", "base_model", b"base_model", "cache_write_tokens", b"cache_write_tokens", "cached_tokens", b"cached_tokens", "client_request_id", b"client_request_id", "completion_audio_tokens", b"completion_audio_tokens", "completion_tokens", b"completion_tokens", "event_time", b"event_time", "finish_reason", b"finish_reason", "first_byte_time", b"first_byte_time", "group_id", b"group_id", "model_echoed", b"model_echoed", "model_id", b"model_id", "model_untrusted", b"model_untrusted", "outcome", b"outcome", "part_count", b"part_count", "part_of", b"part_of", "producer_id", b"producer_id", "producer_seq", b"producer_seq", "prompt_audio_tokens", b"prompt_audio_tokens", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "request_id", b"request_id", "requested_model", b"requested_model", "resource_id", b"resource_id", "resource_type", b"resource_type", "start_time", b"start_time", "status_code", b"status_code", "streamed", b"streamed", "usage_found", b"usage_found", "usage_partial", b"usage_partial", "usage_raw", b"usage_raw", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer_bytes", b"_answer_bytes", "_cache_write_tokens", b"_cache_write_tokens", "_cached_tokens", b"_cached_tokens", "_completion_audio_tokens", b"_completion_audio_tokens", "_completion_tokens", b"_completion_tokens", "_prompt_audio_tokens", b"_prompt_audio_tokens", "_prompt_tokens", b"_prompt_tokens", "_reasoning_tokens", b"_reasoning_tokens", "_status_code", b"_status_code", "answer_bytes", b"answer_bytes", "api", b"api", "auth_id", b"auth_id", "base_model", b"base_model", "cache_write_tokens", b"cache_write_tokens", "cached_tokens", b"cached_tokens", "client_request_id", b"client_request_id", "completion_audio_tokens", b"completion_audio_tokens", "completion_tokens", b"completion_tokens", "event_time", b"event_time", "finish_reason", b"finish_reason", "first_byte_time", b"first_byte_time", "group_id", b"group_id", "model_echoed", b"model_echoed", "model_id", b"model_id", "model_untrusted", b"model_untrusted", "outcome", b"outcome", "part_count", b"part_count", "part_of", b"part_of", "producer_id", b"producer_id", "producer_seq", b"producer_seq", "prompt_audio_tokens", b"prompt_audio_tokens", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "request_id", b"request_id", "requested_model", b"requested_model", "resource_id", b"resource_id", "resource_type", b"resource_type", "start_time", b"start_time", "status_code", b"status_code", "streamed", b"streamed", "trace_id", b"trace_id", "usage_found", b"usage_found", "usage_partial", b"usage_partial", "usage_raw", b"usage_raw", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__answer_bytes: _TypeAlias = _typing.Literal["answer_bytes"]  # noqa: Y015
     _WhichOneofArgType__answer_bytes: _TypeAlias = _typing.Literal["_answer_bytes", b"_answer_bytes"]  # noqa: Y015

@@ -4,10 +4,10 @@
 -- :auth_id, :client_request_id: whose, all but one NULL.
 WITH erased AS (
     UPDATE billing_event
-    SET user_id = NULL, client_request_id = NULL, usage_raw = NULL
+    SET user_id = NULL, client_request_id = NULL, usage_raw = NULL, trace_id = NULL
     WHERE (:after::uuid IS NULL OR request_id > :after) AND request_id <= :last
         AND (user_id = :user_id::text OR auth_id = :auth_id::text OR client_request_id = :client_request_id::text)
-        AND num_nonnulls(user_id, client_request_id, usage_raw) > 0
+        AND num_nonnulls(user_id, client_request_id, usage_raw, trace_id) > 0
     RETURNING request_id
 ), noted AS (
     INSERT INTO forgotten_event (request_id, erasure)

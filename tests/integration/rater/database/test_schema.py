@@ -47,6 +47,7 @@ WITHOUT_USAGE = "usage_found = false, prompt_tokens = NULL, cached_tokens = NULL
         (f"{WITHOUT_USAGE}, usage_partial = true", "billing_event_partial"),
         ("answer_bytes = -1", "billing_event_answer_bytes"),
         ("answer_bytes = 9007199254740993", "billing_event_answer_bytes"),
+        (r"trace_id = '\x00'", "billing_event_trace_id"),
         ("event_time = '1999-12-31 23:59:59+00'", "billing_event_times"),
         ("event_time = '2100-01-01 00:00:00+00'", "billing_event_times"),
     ],

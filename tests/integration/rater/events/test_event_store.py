@@ -45,6 +45,7 @@ async def test_an_event_is_stored_in_all_its_fields(pool: Pool) -> None:
         part_count=2,
         usage_partial=True,
         model_echoed=True,
+        trace_id="0af7651916cd43dd8448eb211c80319c",
     )
     assert {field.name for field, _ in full.ListFields()} == {*MeteringEvent.DESCRIPTOR.fields_by_name} - {
         "part_of"  # what has parts is none
@@ -114,6 +115,15 @@ async def test_sending_an_event_again_is_a_duplicate_and_changes_nothing(pool: P
     assert await fates(pool, event) == [Fate.DUPLICATE]
     assert await pool.fetch("SELECT *, xmin::text FROM billing_event") == [before]
     assert await pool.fetchval("SELECT count(*) FROM rejected_event") == 0
+
+
+async def test_a_trace_that_an_earlier_rater_did_not_store_makes_no_other_event(pool: Pool) -> None:
+    event = make_event(trace_id="0af7651916cd43dd8448eb211c80319c")
+    other = make_event(request_id=event.request_id, trace_id="c91308c112be8448dd34dc6191567fa0")
+    assert await fates(pool, event) == [Fate.STORED]
+    assert await fates(pool, event, other) == [Fate.DUPLICATE, Fate.CONFLICT]
+    await pool.execute("UPDATE billing_event SET trace_id = NULL")
+    assert await fates(pool, event) == [Fate.DUPLICATE]
 
 
 @pytest.mark.parametrize(

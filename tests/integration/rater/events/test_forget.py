@@ -21,7 +21,13 @@ NAME = "Ada Lovelace"
 WORD = "lovelace"
 ADA = Person(user_id=NAME)
 NOW = HOUR + 2 * ONE_HOUR
-PERSONAL = {"user_id": NAME, "client_request_id": f"{WORD}-1", "usage_raw": f'{{"{WORD}": 1}}'}
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+PERSONAL = {
+    "user_id": NAME,
+    "client_request_id": f"{WORD}-1",
+    "usage_raw": f'{{"{WORD}": 1}}',
+    "trace_id": TRACE,
+}
 
 
 def of_ada(**fields: object) -> MeteringEvent:
@@ -54,7 +60,7 @@ async def known(ledger: Ledger) -> Ledger:
 
 async def test_nothing_of_a_person_stays_and_no_bill_or_sum_changes(known: Ledger) -> None:
     before = await everything(known)
-    assert [text for text in (NAME, WORD) if text in before] == [NAME, WORD]
+    assert [text for text in (NAME, WORD, TRACE) if text in before] == [NAME, WORD, TRACE]
     bills = await known.rollups()
     day = AuditRequest(HOUR, HOUR + ONE_HOUR)
     proven = (await audit(known.pool, day, NOW)).findings
@@ -62,7 +68,7 @@ async def test_nothing_of_a_person_stays_and_no_bill_or_sum_changes(known: Ledge
     erased = await erase_person(known.pool, ADA, "dpo", NOW)
     assert (counted.events, erased.events, erased.rejected) == (3, 3, 0)
     left = await everything(known)
-    assert [text for text in (NAME, WORD) if text in left] == []
+    assert [text for text in (NAME, WORD, TRACE) if text in left] == []
     assert "bob" in left
     again = await known.rate()
     assert (again.anomalies, again.rollups_written) == ((), 0)

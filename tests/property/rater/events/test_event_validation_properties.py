@@ -56,6 +56,7 @@ GOOD: dict[str, st.SearchStrategy[object]] = {
     "answer_bytes": st.integers(0, 2**53),
     "part_of": st.uuids().map(str),
     "part_count": st.integers(0, 32),
+    "trace_id": st.integers(1, 2**128 - 1).map("{:032x}".format),
     "start_time": st.builds(Timestamp, seconds=st.integers(946_684_800, 4_102_444_799)),
     "first_byte_time": st.builds(
         Timestamp, seconds=st.just(1_700_000_000), nanos=st.integers(0, 999_999_999)
@@ -72,6 +73,7 @@ ODD: dict[str, st.SearchStrategy[object]] = {
     "model_echoed": st.booleans(),
     "part_count": st.sampled_from([-1, 0, 32, 33, 2**31 - 1]),
     "part_of": st.one_of(st.uuids().map(lambda one: str(one).upper()), st.sampled_from(["", "x", "\0"])),
+    "trace_id": st.sampled_from(["", "0" * 32, "A" * 32, "a" * 31, "a" * 33, "a" * 31 + "\n", "\u0660" * 32]),
     "outcome": st.sampled_from(["", "Completed", "completed\n", "completed|aborted"]),
     "request_id": st.one_of(
         st.uuids().map(lambda one: str(one).upper()),
@@ -124,6 +126,10 @@ def keeps_all_rules(event: MeteringEvent) -> bool:
         kept.append(len(text) <= length_max and "\0" not in text)
         kept.append(field not in IDS or (all(" " <= one <= "~" for one in text) and is_tidy(text)))
     kept.append(len(event.usage_raw.encode()) <= 16384 and "\0" not in event.usage_raw)
+    kept.append(
+        not event.trace_id
+        or (len(event.trace_id) == 32 and {"0"} != {*event.trace_id} <= {*"0123456789abcdef"})
+    )
     reported = {field for field in COUNTS if event.HasField(field)}
     kept += [0 <= getattr(event, field) <= 2**53 for field in reported]
     kept.append(
@@ -145,6 +151,8 @@ def value_of(event: MeteringEvent, field: str) -> object:
     value = getattr(event, field)
     if field in {"request_id", "part_of"}:
         return UUID(value) if value else None
+    if field == "trace_id":
+        return bytes.fromhex(value) or None
     present = {descriptor.name for descriptor, _ in event.ListFields()}
     if MeteringEvent.DESCRIPTOR.fields_by_name[field].has_presence and field not in present:
         return None

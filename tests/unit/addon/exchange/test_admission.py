@@ -26,7 +26,12 @@ def test_an_admission_says_what_head_and_body_say() -> None:
     upstream = replace(PASSED.upstream, engine=engine("vllm"), models=("a", "b"))
 
     made = admission_of(
-        replace(PASSED, upstream=upstream), BODY, request_id="r1", client_request_id="c1", start_time=NOW
+        replace(PASSED, upstream=upstream),
+        BODY,
+        request_id="r1",
+        client_request_id="c1",
+        start_time=NOW,
+        trace_id="7" * 32,
     )
 
     assert made == Admission(
@@ -39,6 +44,7 @@ def test_an_admission_says_what_head_and_body_say() -> None:
         removal=Removal((STREAM_USAGE,)),
         served_models=("a", "b"),
         start_time=NOW,
+        trace_id="7" * 32,
     )
 
 

@@ -27,6 +27,7 @@ END = START + timedelta(seconds=2)
 ADMISSION = Admission(
     request_id="01939f2e-0000-7000-8000-000000000000",
     client_request_id="client-1",
+    trace_id="0af7651916cd43dd8448eb211c80319c",
     identity=Identity("auth-1", "res-1", "base", "user-1", "group-1", "deployment"),
     families=(family("openai.chat"),),
     requested_model="asked",
@@ -160,6 +161,7 @@ def test_an_event_says_all_that_is_known() -> None:
         part_count=0,
         usage_partial=False,
         model_echoed=False,
+        trace_id=bytes.fromhex(ADMISSION.trace_id),
     )
 
 
@@ -799,6 +801,7 @@ def test_a_part_has_what_its_exchange_has_in_common_and_nothing_that_counts_once
             "api",
             "outcome",
             "status_code",
+            "trace_id",
         ):
             assert getattr(part, name) == getattr(own, name)
         assert (part.event_time, part.start_time) == (own.event_time, own.start_time)

@@ -41,6 +41,8 @@ def value_of(type_name: str, value: bytes) -> object:
     match type_name:
         case "text":
             return value.decode()
+        case "bytea":
+            return value
         case "uuid":
             return UUID(bytes=value)
         case "timestamptz":
@@ -69,6 +71,7 @@ def some_rows(count: int) -> list[EventRow]:
         "first_byte_time": make_event().event_time,
         "streamed": True,
         "model_untrusted": True,
+        "trace_id": "0af7651916cd43dd8448eb211c80319c",
     }
     rows = []
     for number in range(count):

@@ -75,6 +75,9 @@ def checked_twice(event: MeteringEvent) -> EventRow | InvalidEvent:
         *(("status_code", value, "must be 100 to 599") for value in (0, 99, 600, -1)),
         *((name, value, "must be 0 to 2^53")
           for value in (-1, 2**53 + 1) for name in (*COUNTS, "answer_bytes")),
+        *(("trace_id", value, "must be 32 lower-case hexadecimal digits, not all zero") for value in (
+            "0" * 32, "a" * 31, "a" * 33, "a" * 31 + "\n", "A" * 32, "\u0660" * 32,
+        )),
         ("event_time", None, "is required"),
         *((name, value, "must be within the years 2000 to 2099, with nanos 0 to 999,999,999")
           for name in ("event_time", "start_time", "first_byte_time")
