@@ -4,11 +4,12 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs_site import addon_options, commands, contract
+from docs_site import addon_options, commands, contract, documents
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "reference-options.md": addon_options.page,
     "reference-commands.md": commands.page,
+    "reference-json.md": documents.page,
     "reference-rpcs.md": contract.page,
 }
 """The name of each page, and what writes it."""

@@ -1,6 +1,7 @@
 """The command `conformance`, which plugs into the operator's command line."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, TypedDict
 
 import typer
 
@@ -10,7 +11,8 @@ from phoebe_addon.gate.upstreams import Upstream, UpstreamsError, parse_url
 from rater_service.cli.engine import CaFile, Headers
 from rater_service.cli.request_headers import HeaderError, read_headers
 from rater_service.errors import NeedsAttention, OperatorError
-from rater_service.views.terminal import progress, write, write_json, write_table
+from rater_service.views.documents import Kind, write_json
+from rater_service.views.terminal import progress, write, write_table
 
 from .engine_line import Access, EngineLine
 from .inspection import Inspection, Order
@@ -28,6 +30,31 @@ Examples:
   phoebe conformance http://127.0.0.1:8000 --model m --api all --json
   phoebe conformance https://api.example --model m --header @headers.txt
 """
+
+
+class CheckJson(TypedDict):
+    """One check of an API family; api: null: of the engine as a whole. hint: what to do; null: nothing."""
+
+    api: str | None
+    name: str
+    result: Result
+    message: str
+    hint: str | None
+
+
+class ConformanceJson(TypedDict):
+    """What a model server was found to be and do. conforms: null: not everything could be checked."""
+
+    url: str
+    model: str
+    engine: str | None
+    engine_version: str | None
+    detected_by: str | None
+    checks: Sequence[CheckJson]
+    conforms: bool | None
+
+
+CONFORMANCE = Kind("conformance", ConformanceJson)
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -108,7 +135,7 @@ def conformance(  # noqa: PLR0913 - one parameter per option
     with line:
         report = Inspection(line, order, progress).run()
     if as_json:
-        write_json(_as_json(url, model, report))
+        write_json(CONFORMANCE, _as_json(url, model, report))
     else:
         _show(f"{model} at {url}", report)
     if report.conforms is False:
@@ -176,19 +203,19 @@ def _verdict(report: Report) -> str:
     return f"conforms, with warnings: {warnings}" if warnings else "conforms"
 
 
-def _as_json(url: str, model: str, report: Report) -> dict[str, object]:
+def _as_json(url: str, model: str, report: Report) -> ConformanceJson:
     return {
         "url": url,
         "model": model,
         "engine": report.engine,
-        "version": report.version,
+        "engine_version": report.version,
         "detected_by": report.detected_by,
         "checks": [_check(finding) for finding in report.findings],
         "conforms": report.conforms,
     }
 
 
-def _check(finding: Finding) -> dict[str, object]:
+def _check(finding: Finding) -> CheckJson:
     return {
         "api": finding.api,
         "name": finding.name,

@@ -21,8 +21,9 @@ from rater_service.cli.options import (
 )
 from rater_service.database.database import OPERATOR_ERRORS
 from rater_service.errors import NeedsAttention, OperatorError
-from rater_service.views.audit import audit_json, show_findings
-from rater_service.views.terminal import reported_progress, write_json
+from rater_service.views.audit import AUDIT, audit_json, show_findings
+from rater_service.views.documents import write_json
+from rater_service.views.terminal import reported_progress
 
 
 class DifferencesFound(NeedsAttention):
@@ -54,7 +55,7 @@ def show_audit(  # noqa: PLR0913 - one parameter per option
     with reported_progress("auditing") as on_progress:
         result = asyncio.run(_audit(request, database_url, data, on_progress))
     if as_json:
-        write_json(audit_json(result))
+        write_json(AUDIT, audit_json(result))
     else:
         show_findings(result)
     if not result.proven:

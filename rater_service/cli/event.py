@@ -11,8 +11,9 @@ from rater_service.bills.event import EventAccount, Standing, account_for
 from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store
 from rater_service.cli.period import explained_read_errors
 from rater_service.errors import NeedsAttention
-from rater_service.views.events import account_json, show_account
-from rater_service.views.terminal import progress, write_json
+from rater_service.views.documents import write_json
+from rater_service.views.events import EVENT, account_json, show_account
+from rater_service.views.terminal import progress
 
 
 class NotBilledEvent(NeedsAttention):
@@ -42,7 +43,7 @@ def event(
     with progress("reading"):
         account = asyncio.run(_read(request_id, database_url, data))
     if as_json:
-        write_json(account_json(account))
+        write_json(EVENT, account_json(account))
     else:
         show_account(account)
     if account.standing is Standing.NOT_BILLED:

@@ -22,8 +22,9 @@ from rater_service.cli.period import explained_read_errors
 from rater_service.errors import NeedsAttention
 from rater_service.hours import is_whole_hour
 from rater_service.rollup import RollupKey
-from rater_service.views.explanation import explanation_json, show_events, show_explanation
-from rater_service.views.terminal import complain, progress, write_json
+from rater_service.views.documents import write_json
+from rater_service.views.explanation import EXPLANATION, explanation_json, show_events, show_explanation
+from rater_service.views.terminal import complain, progress
 
 _ROLLUP_MAX = 2**63 - 1
 _EVENTS_MAX = 10_000
@@ -74,7 +75,7 @@ def explain(  # noqa: PLR0913 - one parameter per option
     with progress("reading"):
         told, page = asyncio.run(_read(wanted, database_url, data, after, page_size))
     if as_json:
-        write_json(explanation_json(told, page))
+        write_json(EXPLANATION, explanation_json(told, page))
     else:
         show_explanation(told)
         if page is not None:

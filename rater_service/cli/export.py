@@ -31,10 +31,14 @@ from rater_service.cli.period import (
 )
 from rater_service.distribution import how_to_install
 from rater_service.errors import OperatorError
+from rater_service.views.documents import write_json
+from rater_service.views.exported import EXPORTED, exported_json
 from rater_service.views.report import as_of_text, window_text
 from rater_service.views.terminal import OnPart, complain, reported_progress
 
 _STANDARD_OUTPUT = Path("-")
+
+ExportAsJson = Annotated[bool, typer.Option("--json", help="Say as JSON on standard output what FILE has.")]
 
 
 class _Format(StrEnum):
@@ -84,6 +88,7 @@ def export(  # noqa: PLR0913 - one parameter per option
     ] = "LLM Inference",
     database_url: DatabaseUrl = None,
     data: DataDir = DATA_DIR_DEFAULT,
+    as_json: ExportAsJson = False,
 ) -> None:
     """Write rated usage to a file: exact, from one snapshot, complete or not at all.
 
@@ -96,6 +101,8 @@ def export(  # noqa: PLR0913 - one parameter per option
 
     Exit codes: 0 done; 1 failure, no file was written or changed; 2 done, but hours are missing.
     """
+    if as_json and output == _STANDARD_OUTPUT:
+        raise typer.BadParameter("--json says what FILE has: give --output FILE")
     start, end = read_period(window, since, until, datetime.now(UTC))
     selection = Selection(start, end, auth or None, resource or None, model or None)
     layout = RATED_USAGE
@@ -108,10 +115,13 @@ def export(  # noqa: PLR0913 - one parameter per option
     with reported_progress("exporting") as on_part, target as file:
         writer = _writer(form, file, layout)
         exported = asyncio.run(_export(selection, as_of, strict, layout, writer, on_part, database_url, data))
-    complain(
-        f"{window_text(selection)}{as_of_text(exported.as_of)}: "
-        f"{exported.rollups} rollups{'' if output == _STANDARD_OUTPUT else f' written to {output}'}"
-    )
+    if as_json:
+        write_json(EXPORTED, exported_json(str(output), form, selection, exported))
+    else:
+        complain(
+            f"{window_text(selection)}{as_of_text(exported.as_of)}: "
+            f"{exported.rollups} rollups{'' if output == _STANDARD_OUTPUT else f' written to {output}'}"
+        )
     if exported.holes.hours:
         complain(exported.holes.in_words())
         raise BillHasHoles

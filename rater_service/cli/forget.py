@@ -13,7 +13,9 @@ from rater_service.database.database import OPERATOR_ERRORS
 from rater_service.errors import OperatorError
 from rater_service.events.forget import Erased, Person, count_person, erase_person
 from rater_service.process_owner import user_name
-from rater_service.views.terminal import OnPart, reported_progress, write, write_json
+from rater_service.views.documents import write_json
+from rater_service.views.erasure import ERASURE, erasure_json, erasure_text
+from rater_service.views.terminal import OnPart, reported_progress, write
 
 
 def forget(  # noqa: PLR0913 - one parameter per option
@@ -59,9 +61,9 @@ def forget(  # noqa: PLR0913 - one parameter per option
     with reported_progress("looking through events") as on_part:
         found = asyncio.run(_forget(person, by or user_name() if yes else None, database_url, data, on_part))
     if as_json:
-        write_json({"done": yes, **asdict(found)})
+        write_json(ERASURE, erasure_json(found, done=yes))
     else:
-        write(_told(found, done=yes))
+        write(erasure_text(found, done=yes))
 
 
 async def _forget(
@@ -79,10 +81,3 @@ async def _forget(
             raise OperatorError(
                 f"it was cut short, run it again: {str(error) or type(error).__name__}"
             ) from error
-
-
-def _told(found: Erased, *, done: bool) -> str:
-    what = f"{found.events} stored events and {found.rejected} that were kept aside"
-    if not done:
-        return f"would erase the person from {what}; nothing was changed; --yes does it"
-    return f"erased the person from {what}; kept as erasure {found.id}"

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -20,8 +20,9 @@ from rater_service.cli.options import (
 )
 from rater_service.database.database import open_database, open_pool
 from rater_service.database.installation import Installation, read_installation
-from rater_service.views.migration import show_migration
-from rater_service.views.terminal import told_progress, write_json
+from rater_service.views.documents import write_json
+from rater_service.views.migration import MIGRATION, migration_json, show_migration
+from rater_service.views.terminal import told_progress
 
 if TYPE_CHECKING:
     from rater_service.database.schema import MigrationResult, MigrationSettings
@@ -95,16 +96,7 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
     with told_progress("migrating") as tell:
         done = asyncio.run(_migrate(database_url or None, data, settings, partitions_since, tell))
     if as_json:
-        left = [asdict(revision) for revision in done.schema.left]
-        write_json(
-            {
-                "before": done.schema.before,
-                "after": done.schema.after,
-                "left": left,
-                "partitions_made": done.partitions_made,
-                "installation": str(done.installation.id),
-            }
-        )
+        write_json(MIGRATION, migration_json(done.schema, done.partitions_made, done.installation))
         return
     show_migration(done.schema, done.partitions_made, done.installation)
 

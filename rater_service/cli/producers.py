@@ -11,8 +11,9 @@ from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, Dat
 from rater_service.errors import OperatorError
 from rater_service.events.producers import Producer, list_producers, retire_producer
 from rater_service.process_owner import user_name
-from rater_service.views.producers import producer_json, show_producers
-from rater_service.views.terminal import write, write_json
+from rater_service.views.documents import write_json
+from rater_service.views.producers import PRODUCERS, RETIRED, producer_json, show_producers
+from rater_service.views.terminal import write
 
 app = typer.Typer(help="See the producers of events, the spools of addons.", no_args_is_help=True)
 
@@ -33,7 +34,7 @@ def show(database_url: DatabaseUrl = None, data: DataDir = DATA_DIR_DEFAULT, as_
     """
     found = asyncio.run(_list(database_url, data))
     if as_json:
-        write_json([producer_json(producer) for producer in found])
+        write_json(PRODUCERS, {"producers": [producer_json(producer) for producer in found]})
     else:
         show_producers(found)
 
@@ -51,6 +52,7 @@ def retire(
     ] = None,
     database_url: DatabaseUrl = None,
     data: DataDir = DATA_DIR_DEFAULT,
+    as_json: AsJson = False,
 ) -> None:
     """Say that a producer will never come back, because its spool is gone: hours no longer wait for it.
 
@@ -59,9 +61,13 @@ def retire(
 
     Exit codes: 0 done; 1 failure, also a producer that is not known.
     """
-    if not asyncio.run(_retire(producer_id, by or user_name(), database_url, data)):
+    retired_by = by or user_name()
+    if not asyncio.run(_retire(producer_id, retired_by, database_url, data)):
         raise OperatorError(f"there is no producer {producer_id!r}; see `phoebe producers list`")
-    write(f"retired {producer_id}")
+    if as_json:
+        write_json(RETIRED, {"producer_id": producer_id, "retired_by": retired_by})
+    else:
+        write(f"retired {producer_id}")
 
 
 async def _retire(producer_id: str, by: str, database_url: str | None, data_dir: Path) -> bool:

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import asyncpg
 import typer
 
+from rater_service.cli import failures
 from rater_service.cli import installation as cli_installation
 from rater_service.cli import producers as cli_producers
 from rater_service.cli import rejected as cli_rejected
@@ -44,15 +45,14 @@ from rater_service.cli.quote import quote
 from rater_service.cli.rate import rate
 from rater_service.cli.report import report
 from rater_service.cli.variables import own_variables, refuse_unknown
-from rater_service.database.database import POOL_CONNECTIONS_MAX, UNAVAILABLE_ERRORS
-from rater_service.database.sessions import reason
+from rater_service.database.database import POOL_CONNECTIONS_MAX
 from rater_service.distribution import installed_version
-from rater_service.errors import NeedsAttention, OperatorError, ProgramEnded
+from rater_service.errors import NeedsAttention, ProgramEnded
 from rater_service.events.model_names import MODEL_NAMES_MAX
 from rater_service.log_lines import LogFormat
-from rater_service.prices.faults import PriceFileError
 from rater_service.rating.schedule import DELAY_DEFAULT_S, RatingSchedule, parse_every
-from rater_service.views.terminal import complain, log_to_stderr, write
+from rater_service.views.documents import messages_are_json, messages_as_json
+from rater_service.views.terminal import log_to_stderr, write
 
 if TYPE_CHECKING:  # slow to import
     from rater_service.service.server import Face
@@ -283,25 +283,26 @@ def run(arguments: Sequence[str] | None) -> int:
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     # Its own lines are in a form of their own, and whoever breaks off a handshake can make them.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    with messages_as_json("--json" in takewhile(lambda word: word != "--", words)):
+        return _run(words)
+
+
+def _run(words: Sequence[str]) -> int:
     command = typer.main.get_command(app)
     try:
         # Help is given all the same: it says which variables there are.
-        if not {"-h", "--help"}.intersection(sys.argv[1:] if arguments is None else arguments):
+        if not {"-h", "--help"}.intersection(words):
             refuse_unknown(os.environ, own_variables(command))
-        command(args=arguments, prog_name="phoebe")
+        # With messages as JSON, wrong usage is said here and not by Typer.
+        ended = command(args=words, prog_name="phoebe", standalone_mode=not messages_are_json())
     except NeedsAttention:
         return EXIT_ANOMALY
     except ProgramEnded as program:
         return program.status
-    except SystemExit as ended:
-        return EXIT_FAILURE if ended.code == _TYPER_EXIT_USAGE else int(ended.code or 0)
-    except asyncpg.InsufficientPrivilegeError as error:
-        trouble = f"the role of DATABASE_URL lacks a right: {reason(error)}"
-    except UNAVAILABLE_ERRORS as error:
-        trouble = f"the database can't be used now: {reason(error)}"
-    except (OperatorError, PriceFileError) as error:
-        trouble = str(error)
-    else:
-        return 0
-    complain(f"phoebe: {trouble}")
-    return EXIT_FAILURE
+    except SystemExit as left:
+        return EXIT_FAILURE if left.code == _TYPER_EXIT_USAGE else int(left.code or 0)
+    except failures.EXPECTED as error:
+        failures.tell(error)
+        return EXIT_FAILURE
+    return ended if isinstance(ended, int) else 0

@@ -32,8 +32,9 @@ from rater_service.retention.retention import (
     judge_old_events,
     obstacle,
 )
-from rater_service.views.pruning import Outcome, outcome_json, show_dropped, show_verdicts
-from rater_service.views.terminal import reported_progress, write_json
+from rater_service.views.documents import write_json
+from rater_service.views.pruning import PRUNE, Outcome, outcome_json, show_dropped, show_verdicts
+from rater_service.views.terminal import reported_progress
 
 
 class EventsStay(NeedsAttention):
@@ -96,7 +97,9 @@ def prune(  # noqa: PLR0913 - one parameter per option
     )
     outcomes = asyncio.run(_prune(work, database_url, data))
     if as_json:
-        write_json({"before": before, "dry_run": dry_run, "partitions": list(map(outcome_json, outcomes))})
+        write_json(
+            PRUNE, {"before": before, "dry_run": dry_run, "partitions": list(map(outcome_json, outcomes))}
+        )
     if any(outcome.reasons for outcome in outcomes):
         raise EventsStay
 

@@ -12,8 +12,9 @@ from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, Dat
 from rater_service.errors import OperatorError
 from rater_service.money import TOKENS_MAX, TokenCounts
 from rater_service.prices.resolution import NoPrice
-from rater_service.views.quote import quote_json, show_quote
-from rater_service.views.terminal import progress, write_json
+from rater_service.views.documents import write_json
+from rater_service.views.quote import NO_PRICE, QUOTE, quote_json, show_quote
+from rater_service.views.terminal import progress
 
 
 def _tokens(flag: str, explanation: str) -> typer.models.OptionInfo:
@@ -66,10 +67,13 @@ def quote(  # noqa: PLR0913 - one parameter per option
         message = found.reason.explain(model)
         if not as_json:
             raise OperatorError(f"no price ({found.reason}): {message}")
-        write_json({"model_id": model, "base_model": base_model, "reason": found.reason, "message": message})
+        write_json(
+            NO_PRICE,
+            {"model_id": model, "base_model": base_model, "reason": found.reason, "message": message},
+        )
         raise typer.Exit(1)
     if as_json:
-        write_json(quote_json(model, base_model, found, counts))
+        write_json(QUOTE, quote_json(model, base_model, found, counts))
     else:
         show_quote(model, found, counts)
 

@@ -45,8 +45,9 @@ from rater_service.rating.run import (
     is_requester,
     refuse_invalid,
 )
-from rater_service.views.runs import run_json, show_findings, summary
-from rater_service.views.terminal import OnPart, complain, log_to_stderr, reported_progress, write, write_json
+from rater_service.views.documents import write_json
+from rater_service.views.runs import RATE, rate_json, show_findings, summary
+from rater_service.views.terminal import OnPart, complain, log_to_stderr, reported_progress, write
 
 # Ten years and more; a typing error in a year should not rate emptiness for minutes.
 RUNS_MAX = 120
@@ -168,8 +169,7 @@ def rate(  # noqa: PLR0913 - one parameter per option
         results, left_out = asyncio.run(_rate(parts, price_file, database_url, data, on_part))
     every_run = [run for result in results for run in result.all_runs()]
     if as_json:
-        runs = [run_json(request, result) for result in results]
-        write_json(runs[0] if len(runs) == 1 else runs)
+        write_json(RATE, rate_json(request, results))
     else:
         write(summary(results, dry_run=dry_run))
         for late in (late for result in results for late in result.late_runs):

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +12,9 @@ from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, Dat
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.events.rejected import RejectedEvent, Retried, list_rejected, retry_rejected
 from rater_service.events.store import Fate
-from rater_service.views.rejected import show_rejected, show_retried
-from rater_service.views.terminal import OnPart, reported_progress, write_json
+from rater_service.views.documents import write_json
+from rater_service.views.rejected import REJECTED, RETRIED, show_rejected, show_retried
+from rater_service.views.terminal import OnPart, reported_progress
 
 _SETTLED = (Fate.STORED, Fate.DUPLICATE)
 _LIMIT_MAX = 10_000
@@ -51,7 +51,7 @@ def show(
     """
     found = asyncio.run(_list(reason or None, limit, database_url, data))
     if as_json:
-        write_json([asdict(event) for event in found])
+        write_json(REJECTED, {"events": found})
     else:
         show_rejected(found)
 
@@ -84,7 +84,7 @@ def retry(
     with reported_progress("trying again") as on_part:
         tried = asyncio.run(_retry(ids or None, database_url, data, on_part))
     if as_json:
-        write_json([asdict(event) for event in tried])
+        write_json(RETRIED, {"events": tried})
     else:
         show_retried(tried)
     if missing := set(ids or ()) - {event.id for event in tried}:

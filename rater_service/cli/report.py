@@ -25,8 +25,9 @@ from rater_service.cli.period import (
     explained_read_errors,
     read_period,
 )
-from rater_service.views.report import COLUMNS, report_json, show_report, write_report_csv
-from rater_service.views.terminal import complain, progress, write_json
+from rater_service.views.documents import write_json
+from rater_service.views.report import COLUMNS, REPORT, report_json, show_report, write_report_csv
+from rater_service.views.terminal import complain, progress
 
 _OTHER_NAMES = {"auth": Grouping.CUSTOMER} | {column: grouping for grouping, column in COLUMNS.items()}
 
@@ -92,7 +93,7 @@ def report(  # noqa: PLR0913 - one parameter per option
     if strict and result.holes.hours:
         raise BillHasHolesError(result.holes.in_words())
     if as_json or form is _Format.JSON:
-        write_json(report_json(result, cents=cents))
+        write_json(REPORT, report_json(result, cents=cents))
     elif form is _Format.CSV:
         write_report_csv(result, cents=cents)
     else:

@@ -19,8 +19,9 @@ from rater_service.cli.options import (
 )
 from rater_service.cli.period import explained_read_errors
 from rater_service.rating.run import BillChanges
-from rater_service.views.kept_runs import kept_run_json, kept_runs_json, show_kept_run, show_kept_runs
-from rater_service.views.terminal import progress, write_json
+from rater_service.views.documents import write_json
+from rater_service.views.kept_runs import RUN, RUNS, show_kept_run, show_kept_runs
+from rater_service.views.terminal import progress
 
 _RUN_MAX = 2**63 - 1
 _CHANGES_MAX = 1000
@@ -62,7 +63,7 @@ def show_list(  # noqa: PLR0913 - one parameter per option
     with progress("reading"):
         page = asyncio.run(_list(limit, before, hour, dry_runs, database_url, data))
     if as_json:
-        write_json(kept_runs_json(page))
+        write_json(RUNS, {"runs": page.runs, "has_more": page.has_more})
     else:
         show_kept_runs(page)
 
@@ -85,7 +86,7 @@ def show(
     with progress("reading"):
         kept, changes = asyncio.run(_read(run, limit, database_url, data))
     if as_json:
-        write_json(kept_run_json(kept, changes))
+        write_json(RUN, {"run": kept, "changes": changes})
     else:
         show_kept_run(kept, changes)
 

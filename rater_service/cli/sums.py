@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -23,8 +22,9 @@ from rater_service.database.database import OPERATOR_ERRORS, Pool
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.events.hourly_usage import EventsPrunedError, rebuild
 from rater_service.rating.day_sums import rebuild_days
-from rater_service.views.sums import show_rebuilt, show_rebuilt_days
-from rater_service.views.terminal import reported_progress, write_json
+from rater_service.views.documents import write_json
+from rater_service.views.sums import DAY_SUMS, SUMS, day_sums_json, show_rebuilt, show_rebuilt_days, sums_json
+from rater_service.views.terminal import reported_progress
 
 app = typer.Typer(help="Make the sums again that rating and the console read.", no_args_is_help=True)
 
@@ -62,7 +62,7 @@ def rebuild_sums(  # noqa: PLR0913 - one parameter per option
         run = partial(rebuild, since=since, until=until, dry_run=dry_run, on_progress=on_part)
         rebuilt = asyncio.run(_rebuild(run, database_url, data, writes=not dry_run))
     if as_json:
-        write_json({"dry_run": dry_run, **asdict(rebuilt)})
+        write_json(SUMS, sums_json(rebuilt, dry_run=dry_run))
     else:
         show_rebuilt(rebuilt, dry_run=dry_run)
     if rebuilt.difference_count:
@@ -92,7 +92,7 @@ def rebuild_day_sums(  # noqa: PLR0913 - one parameter per option
         run = partial(rebuild_days, since=since, until=until, dry_run=dry_run, on_progress=on_part)
         rebuilt = asyncio.run(_rebuild(run, database_url, data, writes=not dry_run))
     if as_json:
-        write_json({"dry_run": dry_run, **asdict(rebuilt)})
+        write_json(DAY_SUMS, day_sums_json(rebuilt, dry_run=dry_run))
     else:
         show_rebuilt_days(rebuilt, dry_run=dry_run)
     if rebuilt.difference_count:

@@ -9,7 +9,9 @@ import typer
 from rater_service.cli.options import AsJson
 from rater_service.errors import OperatorError
 from rater_service.service.access_list import Right, new_token, token_line
-from rater_service.views.terminal import complain, write, write_json
+from rater_service.views.documents import write_json
+from rater_service.views.terminal import complain, write
+from rater_service.views.token import TOKEN
 
 app = typer.Typer(help="Make tokens for callers of `phoebe serve --tokens FILE`.", no_args_is_help=True)
 
@@ -69,7 +71,7 @@ def new(
         _write_secret(out, made)
     shown = None if out else made
     if as_json:
-        write_json({"name": name, "rights": sorted(rights), "token": shown, "line": line})
+        write_json(TOKEN, {"name": name, "rights": sorted(rights), "token": shown, "line": line})
         return
     if shown:
         # Beside the result, so that `phoebe token new … >> tokens` keeps only the line.

@@ -1,24 +1,74 @@
 """How an audit is shown, to people and to programs."""
 
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TypedDict
 
-from rater_service.audit.findings import AuditedProducer, AuditResult, Difference
+from rater_service.audit.findings import AuditedProducer, AuditResult, Difference, Finding
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text
+from rater_service.views.documents import Kind
 from rater_service.views.terminal import write, write_table
 
 
-def audit_json(result: AuditResult) -> dict[str, object]:
+class DifferenceJson(TypedDict):
+    """What is wrong, and what to do."""
+
+    kind: Finding
+    subject: str
+    detail: str
+    advice: str
+
+
+class AuditJson(TypedDict):
+    """An audit; see `Findings`."""
+
+    proven: bool
+    audited_at: datetime
+    window_start: datetime | None
+    window_end: datetime | None
+    events: int
+    unnumbered_events: int
+    part_events: int
+    rollups: int
+    billed_events: int
+    total_cost: Decimal
+    runs: int
+    late_events: int
+    unrated_hours: int
+    pruned_events: int
+    producer_count: int
+    producers: Sequence[AuditedProducer]
+    differences: Sequence[DifferenceJson]
+    difference_counts: Mapping[Finding, int]
+
+
+AUDIT = Kind("audit", AuditJson)
+
+
+def audit_json(result: AuditResult) -> AuditJson:
     """Return what is written of an audit as JSON."""
+    found = result.findings
     return {
         "proven": result.proven,
         "audited_at": result.audited_at,
         "window_start": result.window_start,
         "window_end": result.window_end,
-        **asdict(result.findings),
-        "differences": [
-            asdict(difference) | {"advice": difference.advice} for difference in result.findings.differences
-        ],
+        "events": found.events,
+        "unnumbered_events": found.unnumbered_events,
+        "part_events": found.part_events,
+        "rollups": found.rollups,
+        "billed_events": found.billed_events,
+        "total_cost": found.total_cost,
+        "runs": found.runs,
+        "late_events": found.late_events,
+        "unrated_hours": found.unrated_hours,
+        "pruned_events": found.pruned_events,
+        "producer_count": found.producer_count,
+        "producers": found.producers,
+        "differences": [_difference_json(difference) for difference in found.differences],
+        "difference_counts": found.difference_counts,
     }
 
 
@@ -55,6 +105,15 @@ def show_findings(result: AuditResult) -> None:
             ((example.subject, example.detail) for example in examples),
         )
     write("proven: no differences" if result.proven else "NOT PROVEN: differences were found")
+
+
+def _difference_json(difference: Difference) -> DifferenceJson:
+    return {
+        "kind": difference.kind,
+        "subject": difference.subject,
+        "detail": difference.detail,
+        "advice": difference.advice,
+    }
 
 
 def _advice(examples: list[Difference]) -> str:

@@ -1,18 +1,109 @@
 """How events and their money are shown, to people and to programs."""
 
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import TypedDict
 from uuid import UUID
 
 from rater_service.bills.event import EventAccount, PriceOfEvent, Standing, StoredEvent
 from rater_service.bills.explanation import RunStamp
 from rater_service.hours import utc_text
-from rater_service.money import decimal_text
+from rater_service.money import Rates, decimal_text
+from rater_service.prices.resolution import PriceSource
+from rater_service.rollup import Version
+from rater_service.views.documents import Kind
+from rater_service.views.explanation import ChargeJson, charges_json
 from rater_service.views.terminal import write, write_table
 
 _NOT_REPORTED = "not reported"
+
+
+class EventJson(TypedDict):
+    """An event as it is stored; absent is null. trace_id: in hexadecimal digits."""
+
+    request_id: UUID
+    client_request_id: str | None
+    producer_id: str | None
+    producer_seq: int | None
+    auth_id: str | None
+    user_id: str | None
+    group_id: str | None
+    resource_id: str | None
+    resource_type: str | None
+    base_model: str | None
+    model_id: str | None
+    requested_model: str | None
+    api: str | None
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    completion_tokens: int | None
+    reasoning_tokens: int | None
+    usage_found: bool
+    usage_raw: str | None
+    outcome: str
+    status_code: int | None
+    finish_reason: str | None
+    streamed: bool
+    event_time: datetime
+    start_time: datetime | None
+    first_byte_time: datetime | None
+    cache_write_tokens: int | None
+    prompt_audio_tokens: int | None
+    completion_audio_tokens: int | None
+    model_untrusted: bool
+    answer_bytes: int | None
+    part_of: UUID | None
+    part_count: int
+    usage_partial: bool
+    model_echoed: bool
+    trace_id: str | None
+    stored_at: datetime
+
+
+class LineJson(TypedDict):
+    """A line of a price file, counted from 1."""
+
+    line: int
+    text: str
+
+
+class PriceJson(TypedDict):
+    """Where a price stands. exact, billed: USD per token."""
+
+    price_book: str
+    source: PriceSource
+    derived_from: str | None
+    premium: str | None
+    exact: Rates
+    billed: Rates
+    lines: Sequence[LineJson]
+
+
+class RollupJson(TypedDict):
+    """The rollup of an event's key and hour, and the run that wrote it."""
+
+    id: int
+    now: Version
+    run: RunStamp
+
+
+class AccountJson(TypedDict):
+    """What became of an event; see `EventAccount`. amount: USD."""
+
+    event: EventJson
+    window_start: datetime
+    standing: Standing
+    reason: str | None
+    advice: str | None
+    amount: Decimal | None
+    charges: Sequence[ChargeJson]
+    price: PriceJson | None
+    rollup: RollupJson | None
+    parts: Sequence[UUID]
+
+
+EVENT = Kind("event", AccountJson)
 
 
 def show_account(account: EventAccount) -> None:
@@ -82,7 +173,7 @@ def event_fields(event: StoredEvent) -> Iterator[tuple[str, str]]:
     yield "stored_at", utc_text(event.stored_at)
 
 
-def account_json(account: EventAccount) -> dict[str, object]:
+def account_json(account: EventAccount) -> AccountJson:
     """Give all of it for programs; absent is null."""
     price, rollup = account.price, account.rollup
     return {
@@ -92,19 +183,14 @@ def account_json(account: EventAccount) -> dict[str, object]:
         "reason": account.reason,
         "advice": account.advice,
         "amount": account.amount,
-        "charges": [
-            {"kind": one.kind, "tokens": one.tokens, "rate": one.rate, "amount": one.amount}
-            for one in account.charges
-        ],
+        "charges": charges_json(account.charges),
         "price": None if price is None else price_json(price),
-        "rollup": None
-        if rollup is None
-        else {"id": rollup.id, **asdict(rollup.now), "run": asdict(rollup.run)},
-        "parts": [str(part) for part in account.parts],
+        "rollup": None if rollup is None else {"id": rollup.id, "now": rollup.now, "run": rollup.run},
+        "parts": account.parts,
     }
 
 
-def price_json(price: PriceOfEvent) -> dict[str, object]:
+def price_json(price: PriceOfEvent) -> PriceJson:
     """Give where the rates stand for programs."""
     told = price.price
     return {
@@ -112,19 +198,54 @@ def price_json(price: PriceOfEvent) -> dict[str, object]:
         "source": told.source,
         "derived_from": told.derived_from,
         "premium": None if told.premium is None else told.premium.describe(),
-        "exact": asdict(told.exact),
-        "billed": asdict(told.billed),
+        "exact": told.exact,
+        "billed": told.billed,
         "lines": [{"line": line.number, "text": line.text} for line in price.lines],
     }
 
 
-def event_json(event: StoredEvent) -> dict[str, object]:
+def event_json(event: StoredEvent) -> EventJson:
     """Give an event for programs; absent is null."""
-    told = {
-        name: _field_text(value) if isinstance(value, UUID | bytes) else value
-        for name, value in event.row._asdict().items()
+    row = event.row
+    return {
+        "request_id": row.request_id,
+        "client_request_id": row.client_request_id,
+        "producer_id": row.producer_id,
+        "producer_seq": row.producer_seq,
+        "auth_id": row.auth_id,
+        "user_id": row.user_id,
+        "group_id": row.group_id,
+        "resource_id": row.resource_id,
+        "resource_type": row.resource_type,
+        "base_model": row.base_model,
+        "model_id": row.model_id,
+        "requested_model": row.requested_model,
+        "api": row.api,
+        "prompt_tokens": row.prompt_tokens,
+        "cached_tokens": row.cached_tokens,
+        "completion_tokens": row.completion_tokens,
+        "reasoning_tokens": row.reasoning_tokens,
+        "usage_found": row.usage_found,
+        "usage_raw": row.usage_raw,
+        "outcome": row.outcome,
+        "status_code": row.status_code,
+        "finish_reason": row.finish_reason,
+        "streamed": row.streamed,
+        "event_time": row.event_time,
+        "start_time": row.start_time,
+        "first_byte_time": row.first_byte_time,
+        "cache_write_tokens": row.cache_write_tokens,
+        "prompt_audio_tokens": row.prompt_audio_tokens,
+        "completion_audio_tokens": row.completion_audio_tokens,
+        "model_untrusted": row.model_untrusted,
+        "answer_bytes": row.answer_bytes,
+        "part_of": row.part_of,
+        "part_count": row.part_count,
+        "usage_partial": row.usage_partial,
+        "model_echoed": row.model_echoed,
+        "trace_id": None if row.trace_id is None else row.trace_id.hex(),
+        "stored_at": event.stored_at,
     }
-    return {**told, "stored_at": event.stored_at}
 
 
 def _field_text(value: object) -> str:

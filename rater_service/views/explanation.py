@@ -1,8 +1,11 @@
 """How an explained rollup is shown, to people and to programs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from decimal import Decimal
+from typing import NotRequired, TypedDict
+from uuid import UUID
 
 import asyncpg
 
@@ -16,15 +19,93 @@ from rater_service.bills.explanation import (
     found_changed,
 )
 from rater_service.hours import utc_text
-from rater_service.money import decimal_text
+from rater_service.money import Rates, decimal_text
 from rater_service.prices.resolution import Price, PriceSource
-from rater_service.rollup import Version
+from rater_service.rollup import Charge, Version
+from rater_service.views.documents import Kind
 from rater_service.views.terminal import write, write_table
 
 _SOURCES = {
     PriceSource.BASE_MODEL: "the price file names the model itself, under base_models",
     PriceSource.OWN_RATE: "the price file gives this fine-tune a rate of its own",
 }
+
+
+class ChargeJson(TypedDict):
+    """What the tokens of one kind cost. rate: USD per token; amount: USD."""
+
+    kind: str
+    tokens: int
+    rate: Decimal
+    amount: Decimal
+
+
+class OriginJson(TypedDict):
+    """Where a rollup's rates come from; see `RateOrigin`. exact, billed, base, current: USD per token."""
+
+    price_book: str
+    loading: int
+    file: str
+    loaded_at: datetime
+    loaded_by: str | None
+    in_force_from: datetime | None
+    in_force_until: datetime | None
+    prices_hours: bool
+    source: PriceSource | None
+    derived_from: str | None
+    premium: str | None
+    base: Rates | None
+    exact: Rates | None
+    billed: Rates | None
+    frozen: bool
+    current_price_book: str | None
+    current: Rates | None
+
+
+class BehindJson(TypedDict):
+    """An event behind a rollup."""
+
+    request_id: UUID
+    client_request_id: str | None
+    event_time: datetime
+    stored_at: datetime
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    completion_tokens: int | None
+    base_model: str | None
+    outcome: str
+    usage_found: bool
+    model_untrusted: bool
+    model_echoed: bool
+    part_of: UUID | None
+    part_count: int
+    usage_partial: bool
+    answer_bytes: int | None
+
+
+class ExplanationJson(TypedDict):
+    """All there is to say of a rollup; see `Explanation`. events, has_more_events: only if asked for."""
+
+    id: int
+    auth_id: str
+    resource_id: str
+    model_id: str
+    window_start: datetime
+    deleted: bool
+    rollup: Version | None
+    charges: Sequence[ChargeJson]
+    rates: OriginJson | None
+    run: RunStamp | None
+    changes: Sequence[RollupChange]
+    found_changed_by_runs: Sequence[int]
+    event_sums: EventSums
+    disagreements: Sequence[str]
+    agrees: bool
+    events: NotRequired[Sequence[BehindJson]]
+    has_more_events: NotRequired[bool]
+
+
+EXPLANATION = Kind("explanation", ExplanationJson)
 
 
 def show_explanation(told: Explanation) -> None:
@@ -67,29 +148,37 @@ def show_events(page: EventPage) -> None:
         write(f"there are more: --after {page.events[-1]['request_id']}")
 
 
-def explanation_json(told: Explanation, page: EventPage | None) -> dict[str, object]:
+def explanation_json(told: Explanation, page: EventPage | None) -> ExplanationJson:
     """Give all of it for programs; `events` only if they were asked for."""
-    listed = None if page is None else [_event_json(event) for event in page.events]
-    return {
+    document: ExplanationJson = {
         "id": told.id,
         "auth_id": told.key.auth_id,
         "resource_id": told.key.resource_id,
         "model_id": told.key.model_id,
         "window_start": told.key.window_start,
         "deleted": told.now is None,
-        "rollup": None if told.now is None else asdict(told.now),
-        "charges": [
-            {"kind": charge.kind, "tokens": charge.tokens, "rate": charge.rate, "amount": charge.amount}
-            for charge in (() if told.now is None else told.now.charges())
-        ],
+        "rollup": told.now,
+        "charges": charges_json(() if told.now is None else told.now.charges()),
         "rates": None if told.origin is None else _origin_json(told.origin),
-        "run": None if told.run is None else asdict(told.run),
-        "changes": [asdict(change) for change in told.changes],
+        "run": told.run,
+        "changes": told.changes,
         "found_changed_by_runs": [change.run.id for change in found_changed(told.changes)],
-        "event_sums": asdict(told.events),
+        "event_sums": told.events,
         "disagreements": told.disagreements,
         "agrees": not told.disagreements,
-    } | ({} if page is None else {"events": listed, "has_more_events": page.has_more})
+    }
+    if page is not None:
+        document["events"] = [_event_json(event) for event in page.events]
+        document["has_more_events"] = page.has_more
+    return document
+
+
+def charges_json(charges: Sequence[Charge]) -> list[ChargeJson]:
+    """Return what is written of charges as JSON."""
+    return [
+        {"kind": charge.kind, "tokens": charge.tokens, "rate": charge.rate, "amount": charge.amount}
+        for charge in charges
+    ]
 
 
 def _show_arithmetic(now: Version) -> None:
@@ -240,15 +329,28 @@ def _answer(event: asyncpg.Record) -> str | None:
     return None if event["answer_bytes"] is None else f"{event['answer_bytes']} bytes"
 
 
-def _event_json(event: asyncpg.Record) -> dict[str, object]:
-    part_of = event["part_of"]
-    return dict(event) | {
-        "request_id": str(event["request_id"]),
-        "part_of": None if part_of is None else str(part_of),
+def _event_json(event: asyncpg.Record) -> BehindJson:
+    return {
+        "request_id": event["request_id"],
+        "client_request_id": event["client_request_id"],
+        "event_time": event["event_time"],
+        "stored_at": event["stored_at"],
+        "prompt_tokens": event["prompt_tokens"],
+        "cached_tokens": event["cached_tokens"],
+        "completion_tokens": event["completion_tokens"],
+        "base_model": event["base_model"],
+        "outcome": event["outcome"],
+        "usage_found": event["usage_found"],
+        "model_untrusted": event["model_untrusted"],
+        "model_echoed": event["model_echoed"],
+        "part_of": event["part_of"],
+        "part_count": event["part_count"],
+        "usage_partial": event["usage_partial"],
+        "answer_bytes": event["answer_bytes"],
     }
 
 
-def _origin_json(origin: RateOrigin) -> dict[str, object]:
+def _origin_json(origin: RateOrigin) -> OriginJson:
     price = origin.price
     current = origin.current
     return {
@@ -263,10 +365,10 @@ def _origin_json(origin: RateOrigin) -> dict[str, object]:
         "source": None if price is None else price.source,
         "derived_from": None if price is None else price.derived_from,
         "premium": None if price is None or price.premium is None else price.premium.describe(),
-        "base": None if origin.base is None else asdict(origin.base),
-        "exact": None if price is None else asdict(price.exact),
-        "billed": None if price is None else asdict(price.billed),
+        "base": origin.base,
+        "exact": None if price is None else price.exact,
+        "billed": None if price is None else price.billed,
         "frozen": origin.is_frozen,
         "current_price_book": None if current is None else current.book.content_hash,
-        "current": None if current is None else asdict(current.price.billed),
+        "current": None if current is None else current.price.billed,
     }

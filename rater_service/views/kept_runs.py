@@ -1,13 +1,33 @@
 """How runs that are kept are shown, to people and to programs."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
 from decimal import Decimal
+from typing import TypedDict
 
 from rater_service.bills.runs import KeptRun, RunPage
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text
 from rater_service.rating.run import BillChange, BillChanges
+from rater_service.views.documents import Kind
 from rater_service.views.terminal import write, write_table
+
+
+class RunsJson(TypedDict):
+    """Runs, the last one first. has_more: others came before them."""
+
+    runs: Sequence[KeptRun]
+    has_more: bool
+
+
+class RunJson(TypedDict):
+    """One run, and whose bills it changed."""
+
+    run: KeptRun
+    changes: BillChanges
+
+
+RUNS = Kind("runs", RunsJson)
+RUN = Kind("run", RunJson)
 
 
 def show_kept_runs(page: RunPage) -> None:
@@ -74,17 +94,6 @@ def conservation_text(run: KeptRun) -> str:
         f"+ {run.unattributable_events} unattributable + {run.ambiguous_base_events} ambiguous base "
         f"+ {run.missing_usage_events} missing usage + {run.zero_charge_events} zero charge"
     )
-
-
-def kept_run_json(run: KeptRun, changes: BillChanges | None = None) -> dict[str, object]:
-    """Give a run for programs; `changes` only if they were read."""
-    told = asdict(run)
-    return told if changes is None else told | {"changes": asdict(changes)}
-
-
-def kept_runs_json(page: RunPage) -> dict[str, object]:
-    """Give a page of runs for programs."""
-    return {"runs": [kept_run_json(run) for run in page.runs], "has_more": page.has_more}
 
 
 def _row(run: KeptRun) -> tuple[str | int | Decimal | None, ...]:

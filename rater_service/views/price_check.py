@@ -1,15 +1,19 @@
 """How a price file that was checked is shown."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import TypedDict
 
 from rater_service.hours import utc_text
 from rater_service.prices.faults import Fault
 from rater_service.prices.loadings import Plan
 from rater_service.prices.pricebook import PriceBook
 from rater_service.prices.resolution import Price, PriceSource, resolve_listed, resolve_unlisted
-from rater_service.views.rates import RATE_COLUMNS, RATE_UNITS, rate_cells, rates_json
+from rater_service.views.documents import Kind
+from rater_service.views.rates import RATE_COLUMNS, RATE_UNITS, RatesJson, rate_cells, rates_json
 from rater_service.views.terminal import complain, write, write_table
 
 _SOURCES = {PriceSource.BASE_MODEL: "base model", PriceSource.OWN_RATE: "own rate"}
@@ -41,6 +45,47 @@ class Checked:
     standing: Standing
 
 
+class ListedModelJson(RatesJson):
+    """What a model that a price file names is billed at."""
+
+    model_id: str
+    source: PriceSource
+    derived_from: str | None
+
+
+class CheckedJson(TypedDict):
+    """A good price file, and what loading it would do; see `Standing`. gpu_floor_rates: USD per hour."""
+
+    file: str
+    valid: bool
+    faults: Sequence[Fault]
+    warnings: Sequence[Fault]
+    price_book: str
+    effective_from: datetime | None
+    premium: str
+    gpu_floor_rates: Mapping[str, Decimal]
+    models: Sequence[ListedModelJson]
+    compared_with: str | None
+    loaded_last: bool
+    in_force_from: datetime | None
+    reaches_back: bool
+    replaces: Sequence[int]
+    outlook: Sequence[str]
+
+
+class FaultyJson(TypedDict):
+    """A price file with faults."""
+
+    file: str
+    valid: bool
+    faults: Sequence[Fault]
+    warnings: Sequence[Fault]
+
+
+CHECKED = Kind("checked-prices", CheckedJson)
+FAULTY = Kind("faulty-prices", FaultyJson)
+
+
 def show_checked(checked: Checked) -> None:
     """Show what each model would be billed at, after the warnings, and when."""
     for warning in checked.warnings:
@@ -59,14 +104,14 @@ def show_checked(checked: Checked) -> None:
         write(line)
 
 
-def checked_json(checked: Checked) -> dict[str, object]:
+def checked_json(checked: Checked) -> CheckedJson:
     """Return what is written of a good price file as JSON."""
     book, standing = checked.book, checked.standing
     return {
         "file": str(checked.file),
         "valid": True,
         "faults": [],
-        "warnings": [asdict(warning) for warning in checked.warnings],
+        "warnings": checked.warnings,
         "price_book": book.content_hash,
         "effective_from": book.effective_from,
         "premium": book.premium.describe(),

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal, TypedDict
 
 from rater_service.prices.history import Quote
-from rater_service.prices.resolution import NoPrice
-from rater_service.views.rates import RATE_COLUMNS, RATE_UNITS, rate_cells, rates_json
+from rater_service.prices.resolution import NoPrice, NoPriceReason, PriceSource
+from rater_service.views.documents import Kind
+from rater_service.views.rates import RATE_COLUMNS, RATE_UNITS, RatesJson, rate_cells, rates_json
 from rater_service.views.terminal import write, write_table
 
 
@@ -17,6 +19,36 @@ class Coverage:
     model_id: str
     parent: str | None
     found: Quote | NoPrice
+
+
+class UnpricedJson(TypedDict):
+    """A model without a price."""
+
+    model_id: str
+    parent: str | None
+    priced: Literal[False]
+    reason: NoPriceReason
+    message: str
+
+
+class PricedJson(RatesJson):
+    """A model with a price."""
+
+    model_id: str
+    parent: str | None
+    priced: Literal[True]
+    source: PriceSource
+    derived_from: str | None
+    price_book: str
+
+
+class CoverageJson(TypedDict):
+    """The models that a server serves."""
+
+    models: Sequence[PricedJson | UnpricedJson]
+
+
+COVERAGE = Kind("coverage", CoverageJson)
 
 
 def show_coverage(url: str, covered: Sequence[Coverage]) -> None:
@@ -30,7 +62,7 @@ def show_coverage(url: str, covered: Sequence[Coverage]) -> None:
     write(f"{len(covered)} models served, {len(unpriced)} without a price")
 
 
-def coverage_json(each: Coverage) -> dict[str, object]:
+def coverage_json(each: Coverage) -> PricedJson | UnpricedJson:
     """Return what is written of a model as JSON."""
     if isinstance(each.found, NoPrice):
         return {

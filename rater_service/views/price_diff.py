@@ -1,16 +1,18 @@
 """Shows how two price books differ, and what that means in money."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, localcontext
+from typing import NotRequired, TypedDict
 
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text, exact_sum, per_million
-from rater_service.prices.comparison import CustomerImpact, ModelChange
+from rater_service.prices.comparison import CustomerImpact, ModelChange, PriceChange
 from rater_service.prices.pricebook import PriceBook
-from rater_service.prices.resolution import Price
-from rater_service.views.rates import RATE_UNITS, rates_json
+from rater_service.prices.resolution import Price, PriceSource
+from rater_service.views.documents import Kind
+from rater_service.views.rates import RATE_UNITS, RatesJson, rates_json
 from rater_service.views.terminal import write, write_table
 
 _COMPONENTS = ("prompt", "cached", "completion")
@@ -41,6 +43,70 @@ class Impact:
     def difference(self) -> Decimal:
         """How much more it is by the new one; negative if less."""
         return exact_sum((self.after, self.before.copy_negate()))
+
+
+class SideJson(RatesJson):
+    """A model's price by one of the books."""
+
+    source: PriceSource
+    derived_from: str | None
+    premium: str | None
+
+
+class ChangeJson(TypedDict):
+    """How a model's price differs; see `ModelChange`. null: the book has none."""
+
+    model_id: str
+    any_fine_tune: bool
+    change: PriceChange
+    old: SideJson | None
+    new: SideJson | None
+
+
+class OtherJson(TypedDict):
+    """What else differs, in words."""
+
+    what: str
+    old: str
+    new: str
+
+
+class CustomerJson(TypedDict):
+    """What a customer's usage costs by both books, USD."""
+
+    auth_id: str
+    events: int
+    cost_before: Decimal
+    cost_after: Decimal
+    difference: Decimal
+    unpriced_before: int
+    unpriced_after: int
+
+
+class ImpactJson(TypedDict):
+    """What the usage of a window costs by both books, USD."""
+
+    window_start: datetime
+    window_end: datetime
+    total_before: Decimal
+    total_after: Decimal
+    difference: Decimal
+    unbillable_events: int
+    customers: Sequence[CustomerJson]
+
+
+class DiffJson(TypedDict):
+    """How two price books differ. impact: only if it was asked for."""
+
+    old: str
+    new: str
+    models: Sequence[ChangeJson]
+    other: Sequence[OtherJson]
+    outlook: Sequence[str]
+    impact: NotRequired[ImpactJson]
+
+
+DIFF = Kind("price-diff", DiffJson)
 
 
 def show(before: PriceBook, after: PriceBook, changes: Sequence[ModelChange], found: Impact | None) -> None:
@@ -157,10 +223,14 @@ def _show_impact(found: Impact) -> None:
 
 
 def as_document(
-    before: PriceBook, after: PriceBook, changes: Sequence[ModelChange], found: Impact | None
-) -> dict[str, object]:
-    """Give all of it as JSON's values."""
-    document: dict[str, object] = {
+    before: PriceBook,
+    after: PriceBook,
+    changes: Sequence[ModelChange],
+    found: Impact | None,
+    outlook: Sequence[str],
+) -> DiffJson:
+    """Give all of it as JSON's values. outlook: what is in force and to come, where that was asked."""
+    document: DiffJson = {
         "old": before.content_hash,
         "new": after.content_hash,
         "models": [
@@ -176,13 +246,14 @@ def as_document(
         "other": [
             {"what": what, "old": old, "new": new} for what, old, new in _other_differences(before, after)
         ],
+        "outlook": outlook,
     }
     if found is not None:
         document["impact"] = _impact_as_json(found)
     return document
 
 
-def _price_as_json(price: Price | None) -> dict[str, object] | None:
+def _price_as_json(price: Price | None) -> SideJson | None:
     if price is None:
         return None
     return {
@@ -193,7 +264,7 @@ def _price_as_json(price: Price | None) -> dict[str, object] | None:
     }
 
 
-def _impact_as_json(found: Impact) -> dict[str, object]:
+def _impact_as_json(found: Impact) -> ImpactJson:
     return {
         "window_start": found.window_start,
         "window_end": found.window_end,
@@ -201,5 +272,16 @@ def _impact_as_json(found: Impact) -> dict[str, object]:
         "total_after": found.after,
         "difference": found.difference,
         "unbillable_events": found.unbillable_events,
-        "customers": [asdict(each) | {"difference": each.difference} for each in found.customers],
+        "customers": [
+            {
+                "auth_id": each.auth_id,
+                "events": each.events,
+                "cost_before": each.cost_before,
+                "cost_after": each.cost_after,
+                "difference": each.difference,
+                "unpriced_before": each.unpriced_before,
+                "unpriced_after": each.unpriced_after,
+            }
+            for each in found.customers
+        ],
     }

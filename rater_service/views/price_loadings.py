@@ -1,13 +1,15 @@
 """How the loadings of price files are shown, and one that was withdrawn."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypedDict
 
 from rater_service.hours import utc_text
 from rater_service.prices.loadings import SHORT_HASH_CHARS, Loading, State, Timeline
 from rater_service.prices.pricebook import PriceBook
 from rater_service.rating.withdrawal import Withdrawal
+from rater_service.views.documents import Kind
 from rater_service.views.terminal import write, write_table
 
 _COLUMNS = (
@@ -25,6 +27,55 @@ class ListedLoadings:
     now: datetime
 
 
+class LoadingJson(TypedDict):
+    """A loading of a price file."""
+
+    loading: int
+    price_book: str
+    state: State
+    in_force_from: datetime | None
+    in_force_until: datetime | None
+    effective_from: datetime | None
+    loaded_at: datetime
+    loaded_by: str | None
+    db_role: str | None
+    replaced_by: int | None
+    withdrawn_at: datetime | None
+    withdrawn_by: str | None
+    base_models: int
+    fine_tunes: int
+    premium: str
+    file: str
+
+
+class LoadingsJson(TypedDict):
+    """All loadings, in order."""
+
+    loadings: Sequence[LoadingJson]
+
+
+class WithdrawalJson(TypedDict):
+    """A loading that was withdrawn, and what is in force then, in sentences."""
+
+    loading: int
+    price_book: str
+    in_force_from: datetime | None
+    had_begun: bool
+    outlook: Sequence[str]
+
+
+class BookJson(TypedDict):
+    """A price book as it was loaded: the text of the file."""
+
+    price_book: str
+    content: str
+
+
+LOADINGS = Kind("price-loadings", LoadingsJson)
+WITHDRAWAL = Kind("withdrawal", WithdrawalJson)
+BOOK = Kind("price-book", BookJson)
+
+
 def show_loadings(listed: ListedLoadings) -> None:
     """Show them as a table, and then what is in force and what is to come."""
     loadings = listed.timeline.loadings
@@ -40,9 +91,9 @@ def show_loadings(listed: ListedLoadings) -> None:
         write(line)
 
 
-def loadings_json(listed: ListedLoadings) -> list[dict[str, object]]:
+def loadings_json(listed: ListedLoadings) -> LoadingsJson:
     """Return what is written of all loadings as JSON."""
-    return [_loading_json(loading, listed) for loading in listed.timeline.loadings]
+    return {"loadings": [_loading_json(loading, listed) for loading in listed.timeline.loadings]}
 
 
 def show_withdrawal(withdrawal: Withdrawal) -> None:
@@ -54,7 +105,7 @@ def show_withdrawal(withdrawal: Withdrawal) -> None:
         write(line)
 
 
-def withdrawal_json(withdrawal: Withdrawal) -> dict[str, object]:
+def withdrawal_json(withdrawal: Withdrawal) -> WithdrawalJson:
     """Return what is written of a withdrawal as JSON."""
     return {
         "loading": withdrawal.loading.number,
@@ -97,7 +148,7 @@ def _until(loading: Loading, listed: ListedLoadings) -> datetime | None:
     return listed.timeline.until(loading) if loading in listed.timeline.in_turn else None
 
 
-def _loading_json(loading: Loading, listed: ListedLoadings) -> dict[str, object]:
+def _loading_json(loading: Loading, listed: ListedLoadings) -> LoadingJson:
     book = listed.books[loading.content_hash]
     return {
         "loading": loading.number,

@@ -1,13 +1,54 @@
 """How producers of events are shown."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Literal, TypedDict
 
 from rater_service.durations import in_words
 from rater_service.events.producers import Producer
 from rater_service.hours import utc_text
+from rater_service.views.documents import Kind
 from rater_service.views.terminal import write_table
+
+type State = Literal["running", "stopped", "retired"]
+
+
+class ProducerJson(TypedDict):
+    """A producer; see `Producer`. clock_skew and silent_s: in seconds."""
+
+    producer_id: str
+    name: str | None
+    state: State
+    first_seen: datetime
+    last_seen: datetime
+    silent_s: float | None
+    last_seq: int
+    spooled_events: int
+    open_exchanges: int
+    complete_until: datetime | None
+    stopped: bool
+    lost_rows: int
+    retired: bool
+    retired_at: datetime | None
+    retired_by: str | None
+    clock_skew: float | None
+
+
+class ProducersJson(TypedDict):
+    """Producers, those furthest behind first."""
+
+    producers: Sequence[ProducerJson]
+
+
+class RetiredJson(TypedDict):
+    """A producer that will never come back, by somebody's word."""
+
+    producer_id: str
+    retired_by: str
+
+
+PRODUCERS = Kind("producers", ProducersJson)
+RETIRED = Kind("retired", RetiredJson)
 
 
 def show_producers(found: Sequence[Producer]) -> None:
@@ -30,12 +71,25 @@ def show_producers(found: Sequence[Producer]) -> None:
     )
 
 
-def producer_json(producer: Producer) -> dict[str, object]:
+def producer_json(producer: Producer) -> ProducerJson:
     """Return what is written of a producer as JSON."""
     skew, silent = producer.clock_skew, producer.silent_for(datetime.now(UTC))
-    return asdict(producer) | {
+    return {
+        "producer_id": producer.producer_id,
+        "name": producer.name,
         "state": producer_state(producer),
+        "first_seen": producer.first_seen,
+        "last_seen": producer.last_seen,
         "silent_s": None if silent is None else round(silent.total_seconds(), 1),
+        "last_seq": producer.last_seq,
+        "spooled_events": producer.spooled_events,
+        "open_exchanges": producer.open_exchanges,
+        "complete_until": producer.complete_until,
+        "stopped": producer.stopped,
+        "lost_rows": producer.lost_rows,
+        "retired": producer.retired,
+        "retired_at": producer.retired_at,
+        "retired_by": producer.retired_by,
         "clock_skew": None if skew is None else skew.total_seconds(),
     }
 
@@ -61,7 +115,7 @@ def _standing(producer: Producer, now: datetime) -> str:
     return producer_state(producer) if silent is None else f"silent for {in_words(silent)}"
 
 
-def producer_state(producer: Producer) -> str:
+def producer_state(producer: Producer) -> State:
     """Say whether a producer runs, stopped cleanly, or will never come back."""
     if producer.retired:
         return "retired"

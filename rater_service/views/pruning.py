@@ -1,8 +1,9 @@
 """How it is shown what became of old events, and why some stay."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
+from typing import TypedDict
 
 from rater_service.hours import utc_text
 from rater_service.retention.archive import ArchivedEvents
@@ -12,6 +13,7 @@ from rater_service.retention.retention import (
     Reason,
     Verdict,
 )
+from rater_service.views.documents import Kind
 from rater_service.views.terminal import write, write_table
 
 
@@ -24,6 +26,37 @@ class Outcome:
     accepted: tuple[str, ...]
     is_dropped: bool = False
     archived: ArchivedEvents | None = None
+
+
+class ArchiveJson(TypedDict):
+    """A file that events were exported to."""
+
+    path: str
+    sha256: str
+
+
+class PartitionJson(TypedDict):
+    """What became of a partition's old events."""
+
+    partition: str
+    events: int
+    first_event_time: datetime | None
+    last_event_time: datetime | None
+    dropped: bool
+    accepted: Sequence[str]
+    reasons: Sequence[Reason]
+    export: ArchiveJson | None
+
+
+class PruneJson(TypedDict):
+    """What became of old events."""
+
+    before: datetime
+    dry_run: bool
+    partitions: Sequence[PartitionJson]
+
+
+PRUNE = Kind("prune", PruneJson)
 
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:
@@ -62,7 +95,7 @@ def show_dropped(outcomes: Sequence[Outcome]) -> None:
     write(f"dropped {events} events of {len(dropped)} partitions; bills and sums stay as they are")
 
 
-def outcome_json(outcome: Outcome) -> dict[str, object]:
+def outcome_json(outcome: Outcome) -> PartitionJson:
     """Return what is written of a partition as JSON."""
     events, archived = outcome.events, outcome.archived
     return {
@@ -72,7 +105,7 @@ def outcome_json(outcome: Outcome) -> dict[str, object]:
         "last_event_time": events.last_event_time,
         "dropped": outcome.is_dropped,
         "accepted": list(outcome.accepted),
-        "reasons": [asdict(reason) for reason in outcome.reasons],
+        "reasons": outcome.reasons,
         "export": None if archived is None else {"path": str(archived.path), "sha256": archived.sha256},
     }
 

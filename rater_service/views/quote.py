@@ -1,10 +1,46 @@
 """How the price of a model is shown."""
 
+from datetime import datetime
+from decimal import Decimal
+from typing import TypedDict
+
 from rater_service.hours import utc_text
 from rater_service.money import TokenCounts, cost, decimal_text, per_million
 from rater_service.prices.history import Quote
-from rater_service.views.rates import rates_json
+from rater_service.prices.resolution import NoPriceReason, PriceSource
+from rater_service.views.documents import Kind
+from rater_service.views.rates import RatesJson, rates_json
 from rater_service.views.terminal import write, write_table
+
+
+class QuoteJson(RatesJson):
+    """The price of a model. cost: None unless tokens were counted."""
+
+    model_id: str
+    base_model: str | None
+    exact_prompt_rate: Decimal
+    exact_cached_rate: Decimal
+    exact_completion_rate: Decimal
+    source: PriceSource
+    derived_from: str | None
+    premium: str | None
+    price_book: str
+    effective_from: datetime | None
+    effective_until: datetime | None
+    cost: Decimal | None
+
+
+class NoPriceJson(TypedDict):
+    """Why a model has no price."""
+
+    model_id: str
+    base_model: str | None
+    reason: NoPriceReason
+    message: str
+
+
+QUOTE = Kind("quote", QuoteJson)
+NO_PRICE = Kind("no-price", NoPriceJson)
 
 
 def show_quote(model: str, found: Quote, counts: TokenCounts | None) -> None:
@@ -30,9 +66,7 @@ def show_quote(model: str, found: Quote, counts: TokenCounts | None) -> None:
         )
 
 
-def quote_json(
-    model: str, base_model: str | None, found: Quote, counts: TokenCounts | None
-) -> dict[str, object]:
+def quote_json(model: str, base_model: str | None, found: Quote, counts: TokenCounts | None) -> QuoteJson:
     """Return what is written of a price as JSON."""
     price = found.price
     return {

@@ -1,11 +1,23 @@
 """How rates are shown: USD per token, and beside it per million tokens, as model prices are usually told."""
 
 from decimal import Decimal
+from typing import TypedDict
 
 from rater_service.money import Rates, per_million
 
 RATE_COLUMNS = ("prompt", "per M", "cached", "per M", "completion", "per M")
 RATE_UNITS = "USD per token, as billed, and per million tokens (M)"
+
+
+class RatesJson(TypedDict):
+    """Rates in USD per token as they are billed, and per million tokens."""
+
+    prompt_rate: Decimal
+    cached_rate: Decimal
+    completion_rate: Decimal
+    prompt_per_million: Decimal
+    cached_per_million: Decimal
+    completion_per_million: Decimal
 
 
 def rate_cells(rates: Rates | None) -> tuple[Decimal | None, ...]:
@@ -15,9 +27,13 @@ def rate_cells(rates: Rates | None) -> tuple[Decimal | None, ...]:
     return tuple(cell for rate in rates.by_component().values() for cell in (rate, per_million(rate)))
 
 
-def rates_json(rates: Rates) -> dict[str, Decimal]:
+def rates_json(rates: Rates) -> RatesJson:
     """Return what is written of rates as JSON."""
-    by_component = rates.by_component().items()
-    return {f"{name}_rate": rate for name, rate in by_component} | {
-        f"{name}_per_million": per_million(rate) for name, rate in by_component
+    return {
+        "prompt_rate": rates.prompt,
+        "cached_rate": rates.cached,
+        "completion_rate": rates.completion,
+        "prompt_per_million": per_million(rates.prompt),
+        "cached_per_million": per_million(rates.cached),
+        "completion_per_million": per_million(rates.completion),
     }

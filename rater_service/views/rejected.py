@@ -3,11 +3,29 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from typing import TypedDict
 
 from rater_service.events.rejected import RejectedEvent, Retried
 from rater_service.events.store import Fate
 from rater_service.hours import HOUR, hour_of, utc_text
+from rater_service.views.documents import Kind
 from rater_service.views.terminal import write, write_table
+
+
+class RejectedJson(TypedDict):
+    """Events that were kept aside, oldest first; see `RejectedEvent`."""
+
+    events: Sequence[RejectedEvent]
+
+
+class RetriedJson(TypedDict):
+    """What became of another attempt; see `Retried`."""
+
+    events: Sequence[Retried]
+
+
+REJECTED = Kind("rejected", RejectedJson)
+RETRIED = Kind("retried", RetriedJson)
 
 
 def show_rejected(found: Sequence[RejectedEvent]) -> None:

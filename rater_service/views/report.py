@@ -2,14 +2,19 @@
 
 import csv
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import NotRequired, TypedDict
 
+from rater_service.bills.explanation import RunStamp
 from rater_service.bills.report import BY_EVENT, BillSums, Grouping, Report, ReportRow
 from rater_service.bills.rollups import AsOf, Selection
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text, exact_sum, in_cents
+from rater_service.rating.not_billed import NotBilled
+from rater_service.views.documents import Kind
 from rater_service.views.terminal import write, write_table
 
 COLUMNS = {
@@ -34,6 +39,45 @@ _HEADINGS = ("rollups", "events", "prompt", "cached", "billable", "completion", 
 _UNKNOWN = "(not known)"
 
 type Cell = str | int | Decimal | None
+
+
+class TotalJson(TypedDict):
+    """What all rows add up to. cost_in_cents: only if it was asked for."""
+
+    rollups: int
+    events: int
+    prompt_tokens: int
+    cached_tokens: int
+    billable_prompt_tokens: int
+    completion_tokens: int
+    cost: Decimal
+    cost_in_cents: NotRequired[Decimal]
+
+
+class ReportJson(TypedDict):
+    """Sums of bills. rows: the columns that `by` names, with text, and the members of `total`; by user, group
+    or API also `events_known`, true or false.
+    """
+
+    window_start: datetime
+    window_end: datetime
+    auth_id: str | None
+    resource_id: str | None
+    model_id: str | None
+    as_of: datetime | None
+    run: RunStamp | None
+    by: Sequence[str]
+    rows: Sequence[Mapping[str, bool | int | Decimal | str | None]]
+    total: TotalJson
+    window_open: bool
+    unrated_hours: Sequence[datetime]
+    unrated_events: int
+    running_hour: datetime | None
+    running_events: int
+    not_billed: Sequence[NotBilled]
+
+
+REPORT = Kind("report", ReportJson)
 
 
 def show_report(result: Report, *, cents: bool = False) -> None:
@@ -107,16 +151,18 @@ def write_report_csv(result: Report, *, cents: bool = False) -> None:
         writer.writerow(decimal_text(cell) if isinstance(cell, Decimal) else cell for cell in row)
 
 
-def report_json(result: Report, *, cents: bool = False) -> dict[str, object]:
+def report_json(result: Report, *, cents: bool = False) -> ReportJson:
     """Return what is written of the sums as JSON."""
     by_event = not BY_EVENT.isdisjoint(result.by)
+    as_of = result.as_of
     return {
         "window_start": result.selection.window_start,
         "window_end": result.selection.window_end,
         "auth_id": result.selection.auth_id,
         "resource_id": result.selection.resource_id,
         "model_id": result.selection.model_id,
-        **as_of_json(result.as_of),
+        "as_of": None if as_of is None else as_of.moment,
+        "run": None if as_of is None else as_of.run,
         "by": [COLUMNS[grouping] for grouping in result.by],
         "rows": [
             {COLUMNS[grouping]: _name(grouping, value) for grouping, value in row.names.items()}
@@ -125,13 +171,13 @@ def report_json(result: Report, *, cents: bool = False) -> dict[str, object]:
             | ({"cost_in_cents": in_cents(row.sums.cost)} if cents else {})
             for row in result.rows
         ],
-        "total": asdict(result.total) | ({"cost_in_cents": rounded_total(result)} if cents else {}),
+        "total": _total_json(result, cents),
         "window_open": result.holes.window_open,
         "unrated_hours": result.holes.hours,
         "unrated_events": result.holes.unrated_events,
         "running_hour": result.holes.running_hour,
         "running_events": result.holes.running_events,
-        "not_billed": [asdict(one) for one in result.holes.not_billed],
+        "not_billed": result.holes.not_billed,
     }
 
 
@@ -156,11 +202,20 @@ def as_of_text(as_of: AsOf | None) -> str:
     return f", as of {utc_text(as_of.moment)}: run {run.id}, finished {utc_text(run.finished_at)}"
 
 
-def as_of_json(as_of: AsOf | None) -> dict[str, object]:
-    """Say the same for programs."""
-    if as_of is None:
-        return {"as_of": None, "run": None}
-    return {"as_of": as_of.moment, "run": None if as_of.run is None else asdict(as_of.run)}
+def _total_json(result: Report, cents: bool) -> TotalJson:
+    total = result.total
+    told: TotalJson = {
+        "rollups": total.rollups,
+        "events": total.events,
+        "prompt_tokens": total.prompt_tokens,
+        "cached_tokens": total.cached_tokens,
+        "billable_prompt_tokens": total.billable_prompt_tokens,
+        "completion_tokens": total.completion_tokens,
+        "cost": total.cost,
+    }
+    if cents:
+        told["cost_in_cents"] = rounded_total(result)
+    return told
 
 
 def _cells(row: ReportRow) -> tuple[Cell, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from decimal import Decimal
+from typing import TypedDict
 
 from rater_service.events.producers import IncompleteProducer
 from rater_service.hours import utc_text
@@ -10,16 +11,34 @@ from rater_service.money import decimal_text, exact_sum
 from rater_service.rating.run import (
     INCOMPLETE_HOURS,
     BillChange,
+    Mode,
     RateRequest,
     RateResult,
 )
+from rater_service.views.documents import Kind
 from rater_service.views.terminal import write_table
 
 
-def run_json(request: RateRequest, result: RateResult) -> dict[str, object]:
-    """Return what is written of a run as JSON."""
-    how = {"dry_run": request.dry_run, "reprice": request.reprice, "mode": request.mode}
-    return how | asdict(result)
+class RateJson(TypedDict):
+    """Runs whose windows follow each other, and how they rated; see `RateResult`."""
+
+    dry_run: bool
+    reprice: bool
+    mode: Mode
+    runs: Sequence[RateResult]
+
+
+RATE = Kind("rate", RateJson)
+
+
+def rate_json(request: RateRequest, results: Sequence[RateResult]) -> RateJson:
+    """Return what is written of runs as JSON."""
+    return {
+        "dry_run": request.dry_run,
+        "reprice": request.reprice,
+        "mode": request.mode,
+        "runs": results,
+    }
 
 
 def summary(results: Sequence[RateResult], *, dry_run: bool) -> str:

@@ -1,12 +1,60 @@
 """How it is shown where the hourly sums were not those of the events."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from typing import TypedDict
 
 from rater_service.events.hourly_usage import Rebuilt, SumsDifference
 from rater_service.hours import utc_text
 from rater_service.rating.day_sums import DaySumDifference, RebuiltDays
+from rater_service.views.documents import Kind
 from rater_service.views.terminal import write, write_table
+
+
+class SumsJson(TypedDict):
+    """Hourly sums that were not those of the events; `differences` has the first of them."""
+
+    dry_run: bool
+    hours: int
+    hours_differing: int
+    difference_count: int
+    differences: Sequence[SumsDifference]
+
+
+class DaySumsJson(TypedDict):
+    """Sums by the day that were not those of the rollups; `differences` has the first of them."""
+
+    dry_run: bool
+    days: int
+    days_differing: int
+    difference_count: int
+    differences: Sequence[DaySumDifference]
+
+
+SUMS = Kind("sums", SumsJson)
+DAY_SUMS = Kind("day-sums", DaySumsJson)
+
+
+def sums_json(rebuilt: Rebuilt, *, dry_run: bool) -> SumsJson:
+    """Return what is written of hourly sums as JSON."""
+    return {
+        "dry_run": dry_run,
+        "hours": rebuilt.hours,
+        "hours_differing": rebuilt.hours_differing,
+        "difference_count": rebuilt.difference_count,
+        "differences": rebuilt.differences,
+    }
+
+
+def day_sums_json(rebuilt: RebuiltDays, *, dry_run: bool) -> DaySumsJson:
+    """Return what is written of sums by the day as JSON."""
+    return {
+        "dry_run": dry_run,
+        "days": rebuilt.days,
+        "days_differing": rebuilt.days_differing,
+        "difference_count": rebuilt.difference_count,
+        "differences": rebuilt.differences,
+    }
 
 
 def show_rebuilt(rebuilt: Rebuilt, *, dry_run: bool) -> None:

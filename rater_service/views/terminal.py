@@ -1,21 +1,18 @@
 """What the command line writes: results to standard output, everything else to standard error."""
 
-import json
 import logging
 import socket
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from decimal import Decimal
 
 from rich.console import Console
 from rich.table import Table
 
 from rater_service.distribution import installed_version
-from rater_service.hours import utc_text
 from rater_service.log_lines import LogFormat, RepeatGuard, formatter
 from rater_service.money import decimal_text
+from rater_service.views.documents import MESSAGE, messages_are_json, write_error
 
 type OnPart = Callable[[str], None]
 
@@ -26,12 +23,6 @@ _PIPE_COLUMNS = 10_000
 def write(text: str) -> None:
     """Write a line of the result."""
     _console(stderr=False).print(printable(text), soft_wrap=True)
-
-
-def write_json(value: object) -> None:
-    """Write the result as JSON: money and rates as strings, times as ISO 8601 in UTC."""
-    json.dump(value, sys.stdout, indent=2, default=_json_value)
-    sys.stdout.write("\n")
 
 
 def write_table(
@@ -50,6 +41,9 @@ def write_table(
 
 def complain(text: str) -> None:
     """Write what went wrong, or a warning, to standard error."""
+    if messages_are_json():
+        write_error(MESSAGE, {"message": text})
+        return
     _console(stderr=True).print("\n".join(printable(line) for line in text.splitlines()), soft_wrap=True)
 
 
@@ -104,11 +98,3 @@ def _cell(value: str | int | Decimal | None) -> str:
     if value is None:
         return ""
     return decimal_text(value) if isinstance(value, Decimal) else printable(str(value))
-
-
-def _json_value(value: object) -> str:
-    if isinstance(value, Decimal):
-        return decimal_text(value)
-    if isinstance(value, datetime):
-        return utc_text(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -15,12 +15,14 @@ from mitmproxy import certs
 from phoebe_addon.apis.engines import find_engine
 from phoebe_addon.gate.request_body import Asking
 from phoebe_addon.gate.upstreams import parse_url
+from phoebe_conformance.cli import CONFORMANCE
 from phoebe_conformance.engine_line import Access, EngineLine
 from phoebe_conformance.metering import Meter, Terms
 from phoebe_conformance.questions import QUESTIONS, Wording
 from rater_service.cli import main
 from rig.ports import reserve_port
 from tests.harness import engine as engines
+from tests.harness import json_documents
 from tests.harness.engine import Engine, EngineRequest, Line, Script
 from tests.harness.pretend_engine import MODEL, PretendEngine, models_of
 
@@ -63,7 +65,7 @@ def check(engine: Engine, capsys: Capture) -> Check:
             ["conformance", engine.url, "--model", MODEL, "--prompt-tokens", "200", "--json", *options]
         )
         written = capsys.readouterr()
-        return Outcome(code, json.loads(written.out), written.out + written.err)
+        return Outcome(code, json_documents.read(written.out, kind=CONFORMANCE), written.out + written.err)
 
     return run
 
@@ -92,7 +94,7 @@ def test_an_engine_that_reports_everything_conforms(check: Check, usage: str) ->
 
     assert outcome.code == 0
     assert outcome.report["conforms"] is True
-    assert (outcome.report["engine"], outcome.report["version"]) == ("vLLM", "0.33.0")
+    assert (outcome.report["engine"], outcome.report["engine_version"]) == ("vLLM", "0.33.0")
     assert outcome.report["detected_by"] == "GET /v1/models: owned by vllm"
     assert outcome.results() == dict.fromkeys(
         ("models", "engine", "plain", "streamed", "aborted", "cached", "echo"), "ok"
@@ -365,7 +367,7 @@ def test_engines_that_can_not_report_continuously_are_not_asked_to(check: Check,
     outcome = check(pretended, "--usage", "continuous")
 
     assert outcome.code == 0
-    assert (outcome.report["engine"], outcome.report["version"]) == ("llama.cpp", "b7000")
+    assert (outcome.report["engine"], outcome.report["engine_version"]) == ("llama.cpp", "b7000")
     assert "llama.cpp can't report usage before the end." in outcome.found("aborted")[1]
     assert "answered as meta/llama" in outcome.found("echo")[1]
 
@@ -603,7 +605,7 @@ def test_nothing_listens(capsys: Capture) -> None:
     port = reserve_port()
     assert main(["conformance", f"http://127.0.0.1:{port}", "--model", MODEL, "--json"]) == 1
 
-    report = json.loads(capsys.readouterr().out)
+    report = json_documents.read(capsys.readouterr().out, kind=CONFORMANCE)
     (only,) = report["checks"]
     assert (report["conforms"], only["result"]) == (None, "unchecked")
     assert f"can't be reached at http://127.0.0.1:{port}" in only["message"]

@@ -1,7 +1,6 @@
 """`phoebe prices check`: whether a price file would be loaded, what it bills and from when on."""
 
 import asyncio
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -27,8 +26,9 @@ from rater_service.prices.file import LoadedPriceFile, parse_price_file
 from rater_service.prices.guards import judge
 from rater_service.prices.pricebook import Allowed, PriceBook
 from rater_service.prices.store import load_book, read_price_file, read_timeline
-from rater_service.views.price_check import Checked, Standing, checked_json, show_checked
-from rater_service.views.terminal import progress, write_json
+from rater_service.views.documents import write_json
+from rater_service.views.price_check import CHECKED, FAULTY, Checked, Standing, checked_json, show_checked
+from rater_service.views.terminal import progress
 
 
 def check(  # noqa: PLR0913 - one parameter per option
@@ -73,12 +73,11 @@ def check(  # noqa: PLR0913 - one parameter per option
     except PriceFileError as error:
         if not as_json:
             raise
-        faults = [asdict(fault) for fault in error.faults]
-        write_json({"file": str(file), "valid": False, "faults": faults, "warnings": []})
+        write_json(FAULTY, {"file": str(file), "valid": False, "faults": error.faults, "warnings": ()})
         raise typer.Exit(1) from error
     checked = Checked(file, loaded.book, (*loaded.warnings, *warnings), standing)
     if as_json:
-        write_json(checked_json(checked))
+        write_json(CHECKED, checked_json(checked))
     else:
         show_checked(checked)
 

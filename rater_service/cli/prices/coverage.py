@@ -14,8 +14,9 @@ from rater_service.cli.request_headers import HeaderError, read_headers
 from rater_service.errors import NeedsAttention
 from rater_service.prices.history import PriceHistory
 from rater_service.prices.resolution import NoPrice
-from rater_service.views.price_coverage import Coverage, coverage_json, show_coverage
-from rater_service.views.terminal import progress, write_json
+from rater_service.views.documents import write_json
+from rater_service.views.price_coverage import COVERAGE, Coverage, coverage_json, show_coverage
+from rater_service.views.terminal import progress
 
 
 def coverage(  # noqa: PLR0913 - one parameter per option
@@ -64,7 +65,7 @@ def coverage(  # noqa: PLR0913 - one parameter per option
         for model in served
     ]
     if as_json:
-        write_json([coverage_json(each) for each in covered])
+        write_json(COVERAGE, {"models": [coverage_json(each) for each in covered]})
     else:
         show_coverage(url, covered)
     if any(isinstance(each.found, NoPrice) for each in covered):

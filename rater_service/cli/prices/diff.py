@@ -19,8 +19,9 @@ from rater_service.prices.loadings import Timeline
 from rater_service.prices.pricebook import PriceBook
 from rater_service.prices.store import load_book, read_timeline
 from rater_service.rating.price_impact import WindowUsage, read_usage
-from rater_service.views.price_diff import Impact, as_document, show
-from rater_service.views.terminal import progress, write, write_json
+from rater_service.views.documents import write_json
+from rater_service.views.price_diff import DIFF, Impact, as_document, show
+from rater_service.views.terminal import progress, write
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,7 @@ def diff(
         changes = compare_books(found.before, found.after)
         impacts = _impact(window, found)
     if as_json:
-        document = as_document(found.before, found.after, changes, impacts)
-        write_json(document | {"outlook": found.outlook})
+        write_json(DIFF, as_document(found.before, found.after, changes, impacts, found.outlook))
         return
     show(found.before, found.after, changes, impacts)
     for line in found.outlook:

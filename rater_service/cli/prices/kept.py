@@ -12,8 +12,8 @@ from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, Dat
 from rater_service.database.clock import read_clock
 from rater_service.errors import OperatorError
 from rater_service.prices.store import load_book, read_timeline
-from rater_service.views.price_loadings import ListedLoadings, loadings_json, show_loadings
-from rater_service.views.terminal import write_json
+from rater_service.views.documents import write_json
+from rater_service.views.price_loadings import BOOK, LOADINGS, ListedLoadings, loadings_json, show_loadings
 
 
 def list_prices(
@@ -27,7 +27,7 @@ def list_prices(
     """
     listed = asyncio.run(_listed(database_url, data))
     if as_json:
-        write_json(loadings_json(listed))
+        write_json(LOADINGS, loadings_json(listed))
     else:
         show_loadings(listed)
 
@@ -41,6 +41,7 @@ def show_prices(
     ],
     database_url: DatabaseUrl = None,
     data: DataDir = DATA_DIR_DEFAULT,
+    as_json: AsJson = False,
 ) -> None:
     """Write a price book as it was loaded, byte for byte, to standard output.
 
@@ -48,7 +49,10 @@ def show_prices(
     """
     if not looks_like_a_hash(book):
         raise OperatorError(f"{book!r} is not the hash of a price book; see `phoebe prices list`")
-    content = asyncio.run(_content(book, database_url, data))
+    content_hash, content = asyncio.run(_content(book, database_url, data))
+    if as_json:
+        write_json(BOOK, {"price_book": content_hash, "content": content.decode()})
+        return
     sys.stdout.flush()
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
@@ -62,7 +66,7 @@ async def _listed(database_url: str | None, data_dir: Path) -> ListedLoadings:
         return ListedLoadings(timeline, books, (await read_clock(connection)).now)
 
 
-async def _content(name: str, database_url: str | None, data_dir: Path) -> bytes:
+async def _content(name: str, database_url: str | None, data_dir: Path) -> tuple[str, bytes]:
     async with open_store(database_url, data_dir, writes=False) as pool, pool.acquire() as connection:
         content_hash = find_book(await read_timeline(connection), name)
-        return (await load_book(connection, content_hash)).content
+        return content_hash, (await load_book(connection, content_hash)).content

@@ -13,8 +13,9 @@ from rater_service.errors import OperatorError
 from rater_service.prices.store import read_timeline
 from rater_service.process_owner import process_owner
 from rater_service.rating.withdrawal import Withdrawal, withdraw_loading
-from rater_service.views.price_loadings import show_withdrawal, withdrawal_json
-from rater_service.views.terminal import progress, write_json
+from rater_service.views.documents import write_json
+from rater_service.views.price_loadings import WITHDRAWAL, show_withdrawal, withdrawal_json
+from rater_service.views.terminal import progress
 
 
 def withdraw(
@@ -49,7 +50,7 @@ def withdraw(
     with progress("waiting for runs under way"):
         withdrawal = asyncio.run(_withdraw(loading, by or f"cli:{process_owner()}", database_url, data))
     if as_json:
-        write_json(withdrawal_json(withdrawal))
+        write_json(WITHDRAWAL, withdrawal_json(withdrawal))
     else:
         show_withdrawal(withdrawal)
 

@@ -1,7 +1,6 @@
 """The audit proves what is right, and finds every kind of wrong that is made on purpose."""
 
 import asyncio
-import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -23,6 +22,7 @@ from rater_service.events.store import store_events
 from rater_service.hours import InvalidWindow
 from rater_service.statements import bound
 from rater_service.wire_time import to_timestamp
+from tests.harness import json_documents
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 from tests.harness.plans import pages_read, plan
 from tests.harness.rater import Rater
@@ -560,7 +560,7 @@ async def test_the_command_line_says_proven_with_0_and_not_proven_with_2(
     assert "number 5" in shown
 
     assert await phoebe(database_url, "audit", *window, "--producer", "spool-1", "--json") == 2
-    result = json.loads(capsys.readouterr().out)
+    result = json_documents.read(capsys.readouterr().out)
     assert (result["proven"], result["difference_counts"]["LOST_EVENTS"]) == (False, 1)
     assert result["differences"][0]["advice"]
     assert result["producers"][0]["lost"] == 1

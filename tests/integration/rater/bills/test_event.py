@@ -1,7 +1,6 @@
 """From the id of a request to its money: the rollup, the price and its line, and what is charged."""
 
 import asyncio
-import json
 from collections import Counter
 from decimal import Decimal
 from uuid import UUID
@@ -16,6 +15,7 @@ from rater_service.bills.event import EventAccount, NoSuchEventError, Standing, 
 from rater_service.cli import main
 from rater_service.events.store import store_events
 from rater_service.wire_time import to_timestamp
+from tests.harness import json_documents
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 from tests.harness.rater import Rater
 from tests.harness.rpc import failure
@@ -165,7 +165,7 @@ async def test_the_command_tells_the_way_from_a_request_to_its_money(
     assert 'line 4: "meta/base-a": { prompt: "0.000000200"' in said
     assert "next: phoebe explain 1 --events" in said
     assert await phoebe(database_url, "event", mine.request_id, "--json") == 0
-    found = json.loads(capsys.readouterr().out)
+    found = json_documents.read(capsys.readouterr().out)
     assert (found["standing"], found["amount"], found["event"]["user_id"]) == (
         "BILLED",
         "0.000023000",

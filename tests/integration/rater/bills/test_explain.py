@@ -1,7 +1,6 @@
 """One row of a bill, explained: what it is made of, where its rates come from, and what is wrong with it."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
@@ -13,6 +12,7 @@ from rater_service.bills.explanation import Explanation
 from rater_service.cli import main
 from rater_service.money import Rates
 from rater_service.rollup import RollupKey
+from tests.harness import json_documents
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 
 pytestmark = pytest.mark.one_postgres
@@ -262,7 +262,7 @@ async def test_a_part_is_listed_with_the_exchange_it_is_a_part_of(
     row = next(each for each in await ledger.rollups() if each["model_id"] == "meta/base-a")
     assert row["event_count"] == 2
     assert await phoebe(database_url, "explain", str(row["id"]), "--events", "--json") == 0
-    listed = json.loads(capsys.readouterr().out)["events"]
+    listed = json_documents.read(capsys.readouterr().out)["events"]
     assert [event["part_of"] for event in listed] == [own.request_id, None]
     assert await phoebe(database_url, "explain", str(row["id"]), "--events") == 0
     written = capsys.readouterr().out
@@ -321,7 +321,7 @@ async def test_the_command_exits_with_2_where_a_rollup_does_not_agree(
     )
     assert await phoebe(database_url, "explain", *key, "--json") == 2
     written = capsys.readouterr()
-    found = json.loads(written.out)
+    found = json_documents.read(written.out)
     assert found["agrees"] is False
     assert len(found["disagreements"]) == 2
     assert found["charges"][0] == {

@@ -1,7 +1,6 @@
 """A bill that lacks hours says so, and what is on no bill is told by reason."""
 
 import asyncio
-import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from rater_service.bills.holes import Holes, find_holes
 from rater_service.bills.rollups import Selection, find_as_of
 from rater_service.cli import main
 from rater_service.rating.run import Mode
+from tests.harness import json_documents
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 
 pytestmark = pytest.mark.one_postgres
@@ -72,7 +72,7 @@ async def test_the_command_that_is_named_makes_the_bill_whole(
 
 async def test_programs_are_told_too(holed: Ledger, database_url: str, capsys: Capture) -> None:
     assert await phoebe(database_url, "report", *DAY, "--json") == 2
-    told = json.loads(capsys.readouterr().out)
+    told = json_documents.read(capsys.readouterr().out)
     assert told["unrated_hours"] == ["2026-11-20T11:00:00Z", "2026-11-20T14:00:00Z", "2026-11-20T19:00:00Z"]
     assert (told["unrated_events"], told["window_open"]) == (3, False)
     assert told["not_billed"] == [

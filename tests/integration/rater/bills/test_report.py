@@ -3,7 +3,6 @@
 import asyncio
 import csv
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from rater_service.bills.rollups import Selection
 from rater_service.cli import main
 from rater_service.database.database import Pool
 from rater_service.hours import hour_of, utc_text
+from tests.harness import json_documents
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 
 pytestmark = pytest.mark.one_postgres
@@ -223,7 +223,10 @@ async def test_months_are_those_of_utc(ledger: Ledger, database_url: str, capsys
     try:
         window = "2026-11-30T00:00Z/2026-12-02T00:00Z"
         assert await phoebe(database_url, "report", window, "--by", "month", "--json") == 0
-        assert [row["month"] for row in json.loads(capsys.readouterr().out)["rows"]] == ["2026-11", "2026-12"]
+        assert [row["month"] for row in json_documents.read(capsys.readouterr().out)["rows"]] == [
+            "2026-11",
+            "2026-12",
+        ]
     finally:
         await ledger.pool.execute("ALTER ROLE CURRENT_USER RESET timezone")
 
@@ -238,7 +241,7 @@ async def test_in_cents_each_row_is_rounded_once_and_their_sum_is_the_total(
     await ledger.rate()
     arguments = ("report", "2026-11-20", "--cents")
     assert await phoebe(database_url, *arguments, "--json") == 0
-    found = json.loads(capsys.readouterr().out)
+    found = json_documents.read(capsys.readouterr().out)
     assert [row["cost_in_cents"] for row in found["rows"]] == ["0", "0.01", "0.02"]
     assert (found["total"]["cost"], found["total"]["cost_in_cents"]) == ("0.024999800", "0.03")
     assert await phoebe(database_url, *arguments, "--format", "csv") == 0
@@ -315,7 +318,7 @@ async def test_the_command_writes_json_with_the_run_that_had_the_last_word(
     moment = await database_time(ledger.pool)
     arguments = ("report", "2026-11", "--by", "model", "--as-of", moment.isoformat(), "--json")
     assert await phoebe(database_url, *arguments) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = json_documents.read(capsys.readouterr().out)
     assert found["by"] == ["model_id"]
     assert found["rows"][0]["model_id"] == "meta/base-a"
     assert found["rows"][0]["cost"] == found["total"]["cost"] == "0.000023000"

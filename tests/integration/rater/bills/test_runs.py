@@ -1,7 +1,6 @@
 """The runs that are kept, as the command and the RPC show them."""
 
 import asyncio
-import json
 from datetime import timedelta
 
 import pytest
@@ -12,6 +11,7 @@ from rater_service.bills.runs import list_runs, read_run, read_run_changes
 from rater_service.cli import main
 from rater_service.rating.run import Mode
 from rater_service.service.rating_response import rate_response
+from tests.harness import json_documents
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.rater import Rater
 from tests.harness.rpc import failure
@@ -95,9 +95,13 @@ async def test_the_command_lists_and_shows(ledger: Ledger, database_url: str, ca
     assert "2 events = 1 rated + 1 unpriced" in said
     assert "UNPRICED: 1 events" in said
     assert await phoebe(database_url, "runs", "show", "1", "--json") == 0
-    shown = json.loads(capsys.readouterr().out)
-    assert (shown["id"], shown["changes"]["auth_ids"], shown["total_cost"]) == (1, 1, "0.000023000")
+    shown = json_documents.read(capsys.readouterr().out)
+    assert (shown["run"]["id"], shown["changes"]["auth_ids"], shown["run"]["total_cost"]) == (
+        1,
+        1,
+        "0.000023000",
+    )
     assert await phoebe(database_url, "runs", "list", "--json", "--limit", "1") == 0
-    assert json.loads(capsys.readouterr().out)["has_more"] is False
+    assert json_documents.read(capsys.readouterr().out)["has_more"] is False
     assert await phoebe(database_url, "runs", "show", "7") == 1
     assert "there is no run 7" in capsys.readouterr().err

@@ -13,6 +13,7 @@ import pytest
 
 from rater_service.cli import main
 from rater_service.rating.turn import rating_turn
+from tests.harness import json_documents
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 
 pytestmark = pytest.mark.one_postgres
@@ -103,12 +104,13 @@ async def test_a_long_window_as_json_is_a_list_of_runs(
 ) -> None:
     await ledger.store(make_event(HOUR - ONE_HOUR, model_id="nobody/knows"))
     assert await rate(database_url, *bounds(HOUR - 32 * DAY, HOUR), "--json") == 2
-    runs = json.loads(capsys.readouterr().out)
-    assert [(run["run_id"], len(run["anomalies"]), run["mode"]) for run in runs] == [
-        (1, 0, "BACKFILL"),
-        (2, 1, "BACKFILL"),
+    told = json_documents.read(capsys.readouterr().out)
+    assert told["mode"] == "BACKFILL"
+    assert [(run["run_id"], len(run["anomalies"])) for run in told["runs"]] == [
+        (1, 0),
+        (2, 1),
     ]
-    assert runs[0]["changes"]["total"]["difference"] == "0"
+    assert told["runs"][0]["changes"]["total"]["difference"] == "0"
 
 
 @pytest.mark.parametrize(

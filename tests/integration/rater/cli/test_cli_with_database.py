@@ -1,7 +1,6 @@
 """The command line on a real database."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.cli import main
 from rater_service.database.database import Pool
 from rater_service.events.store import store_events
+from tests.harness import json_documents
 
 pytestmark = pytest.mark.one_postgres
 
@@ -79,10 +79,11 @@ async def test_a_run_as_json_is_pure_json(
 
     assert await phoebe(database_url, "rate", *WINDOW, "--prices", prices, "--json", "--dry-run") == 2
 
-    result = json.loads(capsys.readouterr().out)
-    assert (result["dry_run"], result["mode"], result["total_cost"]) == (True, "BACKFILL", "0.000000310")
-    assert result["window_start"] == "2026-11-20T10:00:00Z"
-    assert [anomaly["reason"] for anomaly in result["anomalies"]] == ["UNPRICED"]
+    result = json_documents.read(capsys.readouterr().out)
+    (run,) = result["runs"]
+    assert (result["dry_run"], result["mode"], run["total_cost"]) == (True, "BACKFILL", "0.000000310")
+    assert run["window_start"] == "2026-11-20T10:00:00Z"
+    assert [anomaly["reason"] for anomaly in run["anomalies"]] == ["UNPRICED"]
     assert await pool.fetchval("SELECT count(*) FROM rated_usage") == 0
 
 
@@ -91,11 +92,12 @@ async def test_without_bounds_the_trailing_24_complete_hours_are_a_routine_run(
 ) -> None:
     assert await phoebe(database_url, "rate", "--prices", prices, "--json") == 0
 
-    result = json.loads(capsys.readouterr().out)
-    start, end = (datetime.fromisoformat(result[bound]) for bound in ("window_start", "window_end"))
+    result = json_documents.read(capsys.readouterr().out)
+    (run,) = result["runs"]
+    start, end = (datetime.fromisoformat(run[bound]) for bound in ("window_start", "window_end"))
     assert (end - start).total_seconds() == 24 * 3600
     assert (datetime.now(UTC) - end).total_seconds() < 2 * 3600
-    assert (result["mode"], result["window_open"]) == ("ROUTINE", False)
+    assert (result["mode"], run["window_open"]) == ("ROUTINE", False)
 
 
 async def test_bounds_that_are_not_whole_hours_are_a_failure_that_names_the_flag(
@@ -132,7 +134,7 @@ async def test_a_quote_comes_from_the_price_books_that_were_loaded(
     assert await phoebe(database_url, "rate", "--prices", prices) == 0
     capsys.readouterr()
     assert await phoebe(database_url, "quote", "meta/base-a", "--prompt", "2", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["cost"] == "0.000000006"
+    assert json_documents.read(capsys.readouterr().out)["cost"] == "0.000000006"
 
 
 async def test_migrating_says_what_it_did(empty_database_url: str, capsys: Capture) -> None:
@@ -145,6 +147,6 @@ async def test_migrating_says_what_it_did(empty_database_url: str, capsys: Captu
     assert "0001 (expand): The start" in said.err
 
     assert await phoebe(empty_database_url, "migrate", "--phase", "expand", "--json") == 0
-    result = json.loads(capsys.readouterr().out)
+    result = json_documents.read(capsys.readouterr().out)
     assert result["before"] == result["after"]
     assert result["left"] == []

@@ -10,6 +10,7 @@ import pytest
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.cli import main
 from rater_service.rating.withdrawal import withdraw_loading
+from tests.harness import json_documents
 from tests.harness.answering import answering
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 
@@ -51,7 +52,7 @@ async def test_all_loadings_are_listed_past_present_and_to_come(
 
     assert await phoebe(database_url, "list", "--json") == 0
 
-    listed = json.loads(capsys.readouterr().out)
+    listed = json_documents.read(capsys.readouterr().out)["loadings"]
     assert [
         (each["loading"], each["state"], each["in_force_from"], each["in_force_until"], each["replaced_by"])
         for each in listed
@@ -87,7 +88,7 @@ async def test_a_check_says_from_when_a_file_would_be_in_force_and_what_it_would
         assert part in shown
     back = DEARER + b'effective_from: "2026-01-01T00:00:00Z"\n'
     assert await phoebe(database_url, "check", file_of(tmp_path, back), "--json") == 0
-    found = json.loads(capsys.readouterr().out)
+    found = json_documents.read(capsys.readouterr().out)
     assert (found["reaches_back"], found["in_force_from"], found["replaces"], found["loaded_last"]) == (
         *(True, "2026-01-01T00:00:00Z", [2], False),
     )
@@ -198,7 +199,7 @@ def test_two_files_need_no_database(tmp_path: Path, capsys: Capture, monkeypatch
 
     assert main(["prices", "diff", old, new, "--json"]) == 0
 
-    document = json.loads(capsys.readouterr().out)
+    document = json_documents.read(capsys.readouterr().out)
     assert {(each["model_id"], each["any_fine_tune"], each["change"]) for each in document["models"]} == {
         ("meta/base-a", False, "CHANGED"),
         ("ft:declared", False, "CHANGED"),
@@ -227,7 +228,7 @@ async def test_the_impact_on_real_usage_is_told_by_customer_and_changes_nothing(
 
     assert await phoebe(database_url, "diff", new, "--impact", WINDOW, "--json") == 0
 
-    found = json.loads(capsys.readouterr().out)["impact"]
+    found = json_documents.read(capsys.readouterr().out)["impact"]
     # By hand: 80 prompt, 20 cached and 10 completion tokens per event.
     assert found["customers"] == [
         {
@@ -281,7 +282,7 @@ async def test_the_impact_of_what_is_in_force_is_what_a_run_bills(
 
     assert await phoebe(database_url, "diff", file_of(tmp_path, DEARER), "--impact", WINDOW, "--json") == 0
 
-    found = json.loads(capsys.readouterr().out)["impact"]
+    found = json_documents.read(capsys.readouterr().out)["impact"]
     assert found["total_before"] == str(billed.total_cost)
     assert found["unbillable_events"] == billed.ambiguous_base_events == 2
 
@@ -301,7 +302,7 @@ async def test_models_a_live_server_serves_without_a_price_are_named_with_exit_c
 async def check_coverage(url: str, database_url: str, tmp_path: Path, capsys: Capture) -> None:
     assert await phoebe(database_url, "coverage", url, "--json") == 2
 
-    found = {each["model_id"]: each for each in json.loads(capsys.readouterr().out)}
+    found = {each["model_id"]: each for each in json_documents.read(capsys.readouterr().out)["models"]}
     assert found["meta/base-a"]["completion_rate"] == "0.000000600"
     assert found["ft:adapter"]["completion_rate"] == "0.000000900"
     assert found["ft:adapter"]["derived_from"] == "meta/base-a"

@@ -1,7 +1,6 @@
 """A person is erased from events: nothing of it stays or comes back, and no bill, sum or proof changes."""
 
 import asyncio
-import json
 import re
 
 import pytest
@@ -14,6 +13,7 @@ from rater_service.events.forget import Person, count_person, erase_person
 from rater_service.events.hourly_usage import rebuild
 from rater_service.events.rejected import list_rejected
 from rater_service.events.store import Fate, store_events
+from tests.harness import json_documents
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 
 NAME = "Ada Lovelace"
@@ -168,7 +168,7 @@ async def test_the_command_counts_and_erases_only_when_told_to(
     )
     assert NAME in await everything(known)
     assert await run("--user-id", NAME, "--yes", "--by", "dpo", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"done": True, "id": 1, "events": 3, "rejected": 0}
+    assert json_documents.read(capsys.readouterr().out) == {"done": True, "id": 1, "events": 3, "rejected": 0}
     assert NAME not in await everything(known)
     assert await run() == 1
     assert await run("--user-id", "a", "--auth-id", "b") == 1

@@ -1,7 +1,6 @@
 """The hourly sums are those of the events, whatever is stored, by whom, in what order and at what time."""
 
 import asyncio
-import json
 import random
 from datetime import timedelta
 
@@ -17,6 +16,7 @@ from rater_service.events.hourly_usage import EventsPrunedError, rebuild
 from rater_service.events.rejected import retry_rejected
 from rater_service.events.store import Fate, store_events
 from rater_service.hours import InvalidWindow
+from tests.harness import json_documents
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event, nonzero
 from tests.harness.sums import counted_sums, kept_sums
 from tests.harness.waiting import until_statements_wait
@@ -417,7 +417,7 @@ async def test_the_command_line_says_what_differed_and_how_to_go_on(
     await damage(ledger.pool, "UPDATE hourly_usage SET event_count = 5")
     window = ["--since", "2026-11-20T10:00Z", "--until", "2026-11-20T11:00Z"]
     assert await phoebe(database_url, "sums", "rebuild", *window, "--dry-run", "--json") == 2
-    said = json.loads(capsys.readouterr().out)
+    said = json_documents.read(capsys.readouterr().out)
     assert (said["dry_run"], said["difference_count"]) == (True, 1)
     assert said["differences"][0]["summed"]["events"] == 5
     assert said["differences"][0]["metered"]["events"] == 1

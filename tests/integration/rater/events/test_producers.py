@@ -15,6 +15,7 @@ from rater_service.events.producer_status import StatusRow
 from rater_service.events.producers import Producer, list_producers, retire_producer
 from rater_service.events.store import store_events
 from rater_service.rating.run import INCOMPLETE_HOURS, Mode
+from tests.harness import json_documents
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.rater import Rater
 from tests.integration.rater.cli.test_cli_with_database import phoebe
@@ -272,7 +273,7 @@ async def test_the_command_line_lists_and_retires_producers(
     assert "there is no producer 'unknown'" in capsys.readouterr().err
 
     assert await phoebe(database_url, "producers", "list", "--json") == 0
-    behind, done = json.loads(capsys.readouterr().out)
+    behind, done = json_documents.read(capsys.readouterr().out)["producers"]
     assert (behind["state"], behind["spooled_events"], behind["complete_until"]) == ("running", 4, None)
     assert (done["state"], done["retired_by"]) == ("retired", "ops")
 

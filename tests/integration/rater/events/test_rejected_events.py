@@ -1,7 +1,6 @@
 """Events that are kept aside: they hold up nobody, can be looked at, and can be tried again."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -13,6 +12,7 @@ from rater_service.database.database import Connection, Pool
 from rater_service.events.rejected import Retried, list_rejected, retry_rejected
 from rater_service.events.store import Fate, store_events, store_rows
 from rater_service.events.validation import EventRow, validate
+from tests.harness import json_documents
 from tests.harness.ledger import make_event
 from tests.harness.waiting import until_statements_wait
 from tests.integration.rater.cli.test_cli_with_database import phoebe
@@ -231,7 +231,7 @@ async def test_the_command_line_shows_what_is_wrong(pool: Pool, database_url: st
 
     asked = ["--reason", "outcome", "--limit", "5", "--json"]
     assert await phoebe(database_url, "rejected", "list", *asked) == 0
-    (event,) = json.loads(capsys.readouterr().out)
+    (event,) = json_documents.read(capsys.readouterr().out)["events"]
     assert (event["kind"], event["differs"]) == ("REJECTED", {})
 
 
@@ -250,7 +250,7 @@ async def test_the_command_line_tries_again_and_says_what_to_rate(
     assert "phoebe rate --since 2026-11-20T10:00:00Z --until 2026-11-20T11:00:00Z" in shown
 
     assert await phoebe(database_url, "rejected", "retry", "--all", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == []
+    assert json_documents.read(capsys.readouterr().out) == {"events": []}
 
 
 async def test_retrying_needs_ids_of_the_list_or_all(database_url: str, capsys: Capture) -> None:

@@ -1,7 +1,6 @@
 """The sums of bills by the day are those of the rollups, whatever runs and others do to these."""
 
 import asyncio
-import json
 from datetime import UTC
 from decimal import Decimal
 from itertools import combinations
@@ -16,6 +15,7 @@ from rater_service.bills.report import BY_DAY, Grouping, add_up_days, make_repor
 from rater_service.bills.rollups import Selection, reading
 from rater_service.cli import main
 from rater_service.rating.day_sums import DAY, compare_days, rebuild_days
+from tests.harness import json_documents
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 
 MIDNIGHT = HOUR.replace(hour=0)
@@ -97,7 +97,7 @@ async def test_sums_that_are_wrong_are_found_by_the_audit_and_made_again(
     assert await differences(ledger) == 2
     capsys.readouterr()
     assert await asyncio.to_thread(main, command) == 2
-    told = json.loads(capsys.readouterr().out)
+    told = json_documents.read(capsys.readouterr().out)
     assert (told["days"], told["days_differing"]) == (2, 2)
     assert told["differences"][0]["summed_cost"] == "1.000023000"
     assert await asyncio.to_thread(main, command) == 0

@@ -13,6 +13,7 @@ from rater_service.database.database import Pool
 from rater_service.errors import OperatorError
 from rater_service.events.store import Fate
 from rater_service.retention.archive import archive_events
+from tests.harness import json_documents
 from tests.harness.ledger import Ledger
 from tests.harness.old_events import (
     MINUTE,
@@ -37,7 +38,7 @@ async def prune(url: str, *arguments: str) -> int:
 
 
 def said(capsys: Capture) -> Any:
-    return json.loads(capsys.readouterr().out)
+    return json_documents.read(capsys.readouterr().out)
 
 
 def names(folder: Path) -> set[str]:

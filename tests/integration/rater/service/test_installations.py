@@ -1,7 +1,6 @@
 """A service takes only what belongs to its installation: its database."""
 
 import asyncio
-import json
 import logging
 from uuid import UUID, uuid4
 
@@ -16,6 +15,7 @@ from rater_service.database.database import Pool
 from rater_service.database.installation import read_installation, set_installation
 from rater_service.service.metrics import Metrics
 from rater_service.service.server import running_server
+from tests.harness import json_documents
 from tests.harness.ledger import make_event
 from tests.harness.rater import Rater
 from tests.integration.rater.service.test_metering_service import reason_of, requests
@@ -110,13 +110,13 @@ async def test_an_operator_sees_and_changes_the_installation(
 
     first = (await read_installation(pool)).id
     assert str(first) in await phoebe("migrate")
-    assert json.loads(await phoebe("migrate", "--json"))["installation"] == str(first)
+    assert json_documents.read(await phoebe("migrate", "--json"))["installation"] == str(first)
 
     wanted = uuid4()
     said = await phoebe("installation", "set", str(wanted), "--by", "ann")
     assert str(first) in said
     assert str(wanted) in said
-    shown = json.loads(await phoebe("installation", "show", "--json"))
+    shown = json_documents.read(await phoebe("installation", "show", "--json"))
     assert (shown["id"], shown["set_by"]) == (str(wanted), "ann")
 
     await phoebe("installation", "renew")

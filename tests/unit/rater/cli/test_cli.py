@@ -1,4 +1,3 @@
-import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from rater_service.cli import main
 from rater_service.service import server
 from rater_service.service.protection import ProtectionFiles
 from rater_service.service.server import Face, ServerSettings
+from tests.harness import json_documents
 
 EXAMPLE = str(Path(__file__).parents[4] / "prices" / "example.yaml")
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
@@ -152,13 +152,13 @@ def test_a_file_is_checked_against_another_as_it_would_be_when_it_is_loaded(
     )
     assert f'"{name}", "prompt": 0.000000880 -> 0.880000000 USD per token (0.880 -> 880000.000 per' in refused
     assert main([*command, "--json", "--allow-rate", name]) == 1
-    (fault,) = json.loads(capsys.readouterr().out)["faults"]
+    (fault,) = json_documents.read(capsys.readouterr().out)["faults"]
     assert (fault["model"], fault["field"]) == (name, "prompt")
     assert main([*command, "--allow-rate", name, "--allow-change", name]) == 0
     assert f"compared with the file {EXAMPLE}" in capsys.readouterr().out
     slip.write_text(f"{slip.read_text()}allow: {{ rates: [{name}], changes: [{name}] }}\n")
     assert main([*command, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["warnings"] == []
+    assert json_documents.read(capsys.readouterr().out)["warnings"] == []
 
 
 def test_a_named_database_is_not_asked_if_that_is_said(capsys: Capture) -> None:
@@ -180,7 +180,7 @@ def test_checking_a_faulty_price_file_lists_every_fault_and_fails(faulty: str, c
 def test_faults_as_json_name_line_model_and_field(faulty: str, capsys: Capture) -> None:
     assert main(["prices", "check", faulty, "--json"]) == 1
 
-    result = json.loads(capsys.readouterr().out)
+    result = json_documents.read(capsys.readouterr().out)
     assert result["valid"] is False
     assert [(fault["line"], fault["model"], fault["field"]) for fault in result["faults"]] == [
         (3, "a[/b]", "prompt"),
@@ -200,7 +200,7 @@ def test_a_checked_file_as_json_holds_rates_as_strings(warned_of: str, capsys: C
     assert main(["prices", "check", warned_of, "--json"]) == 0
 
     written = capsys.readouterr()
-    result = json.loads(written.out)
+    result = json_documents.read(written.out)
     assert written.err == ""
     assert (result["valid"], result["effective_from"]) == (True, "2026-12-01T00:00:00Z")
     assert [warning["field"] for warning in result["warnings"]] == ["prompt"]
@@ -242,7 +242,7 @@ def test_a_quote_shows_rates_origin_and_cost(capsys: Capture) -> None:
 def test_a_quote_as_json_holds_money_as_strings(capsys: Capture) -> None:
     assert main(["quote", LLAMA, "--completion", "3", "--prices", EXAMPLE, "--json"]) == 0
 
-    result = json.loads(capsys.readouterr().out)
+    result = json_documents.read(capsys.readouterr().out)
     assert result["cost"] == "0.000001800"
     assert (result["source"], result["derived_from"], result["premium"]) == ("BASE_MODEL", None, None)
     assert Decimal(result["exact_prompt_rate"]) == Decimal("0.0000002")
@@ -250,7 +250,7 @@ def test_a_quote_as_json_holds_money_as_strings(capsys: Capture) -> None:
 
 def test_a_quote_without_counts_states_no_cost(capsys: Capture) -> None:
     assert main(["quote", LLAMA, "--prices", EXAMPLE, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["cost"] is None
+    assert json_documents.read(capsys.readouterr().out)["cost"] is None
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_no_price_is_a_failure_with_its_reason(arguments: list[str], reason: str
     assert f"no price ({reason}): " in written.err
 
     assert main([*command, "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["reason"] == reason
+    assert json_documents.read(capsys.readouterr().out)["reason"] == reason
 
 
 def test_names_cannot_steer_the_terminal(capsys: Capture) -> None:

@@ -1,4 +1,3 @@
-import json
 import stat
 from pathlib import Path
 
@@ -6,6 +5,7 @@ import pytest
 
 from rater_service.cli import main
 from rater_service.service.access_list import parse_access_list
+from tests.harness import json_documents
 
 type Capture = pytest.CaptureFixture[str]
 
@@ -41,7 +41,7 @@ def test_a_token_as_json_is_pure_json(capsys: Capture) -> None:
     assert main(["token", "new", "addon-1", "--rights", "read,rate", "--json"]) == 0
 
     written = capsys.readouterr()
-    made = json.loads(written.out)
+    made = json_documents.read(written.out)
     assert written.err == ""
     assert (made["name"], made["rights"]) == ("addon-1", ["rate", "read"])
     assert parse_access_list(made["line"], "tokens").caller_of_token(made["token"])
