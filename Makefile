@@ -10,13 +10,14 @@ DOCS := .venv-docs
 DOCS_STAMP := $(DOCS)/.installed
 WITNESSES := .venv-witnesses
 DEPLOY := .venv-deploy
+EARLIER := .venv-earlier
 DEPLOY_STAMP := $(DEPLOY)/.installed
 WITNESSES_STAMP := $(WITNESSES)/.installed
 FOCUS_STAMP := $(FOCUS)/.installed
 # Python keeps what it compiles, whatever the environment says: else every program that tests start compiles it all.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo check check-tests test test-clients test-console test-engine test-focus test-scale test-witnesses test-deploy manifests \
+.PHONY: help demo check check-tests test test-clients test-console test-docs test-engine test-focus test-scale test-upgrade test-witnesses test-deploy manifests \
 	images pin-base docs bench bench-growth bench-quick chaos insides insides-diff lint format proto lock clean
 
 help: ## list the targets
@@ -103,6 +104,13 @@ test-console: $(STAMP) ## test the console in a real Chromium, which has to be i
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/browser.txt
 	@exec $(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
+test-docs: $(STAMP) ## run the commands of the documentation as they stand there; ARGS="-k rater.md" to choose
+	@exec $(BIN)/python -m pytest -m docs tests/docs $(ARGS)
+
+test-upgrade: $(STAMP) ## test an earlier version and this one together; FROM=COMMIT, else the last release
+	@sh scripts/earlier-release $(FROM)
+	@exec $(BIN)/python -m pytest -m upgrade tests/upgrade $(ARGS)
+
 test-scale: $(STAMP) ## test what many events do to a database: a migration of a million of them while more are stored
 	@exec $(BIN)/python -m pytest -m scale tests/scale $(ARGS)
 
@@ -147,5 +155,5 @@ lock: $(STAMP) ## pin the newest allowed versions (LOCK_ARGS=--upgrade) in requi
 	@sh scripts/lock $(LOCK_ARGS)
 
 clean: ## remove everything that was made in this folder
-	rm -rf .venv $(ENGINE) $(FOCUS) $(WITNESSES) $(DEPLOY) $(DOCS) .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist *.egg-info
+	rm -rf .venv $(ENGINE) $(FOCUS) $(WITNESSES) $(DEPLOY) $(DOCS) $(EARLIER) .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
