@@ -17,17 +17,22 @@ from starlette.types import ASGIApp
 
 from rater_service.background import Background
 from rater_service.console.access import Sessions
-from rater_service.console.app import Console, ConsoleSettings, own_hosts
+from rater_service.console.app import Console, ConsoleSettings
+from rater_service.console.guard import own_hosts
+from rater_service.console.json_calls import JsonCalls
 from rater_service.database.database import open_pool
 from rater_service.database.installation import read_installation
 from rater_service.errors import OperatorError
 from rater_service.service.exposure import Exposure, refuse_exposure
 from rater_service.service.protection import Protection
+from rater_service.service.rating import RatingReads
 
 logger = logging.getLogger(__name__)
 
 CONNECTIONS_MAX = 2
-"""Sessions with the database: viewers wait for each other, and nobody for them."""
+"""Sessions with the database for pages: viewers wait for each other, and nobody for them."""
+CALL_CONNECTIONS_MAX = 2
+"""Sessions for the calls of programs, so that no page waits for those: an audit takes one for minutes."""
 STATEMENT_TIMEOUT_S = 5.0
 _HTTP_CONNECTIONS_MAX = 200
 _STOP_GRACE_S = 2
@@ -98,18 +103,22 @@ class _Serving:
 
     async def _serve(self) -> None:
         access = self.protection.access
-        sessions = Sessions(None if access is None else lambda: access.value)
-        async with open_pool(
-            self.url, writes=False, connections_max=CONNECTIONS_MAX, command_timeout_s=STATEMENT_TIMEOUT_S
-        ) as pool:
+        tokens = None if access is None else lambda: access.value
+        async with (
+            open_pool(
+                self.url, writes=False, connections_max=CONNECTIONS_MAX, command_timeout_s=STATEMENT_TIMEOUT_S
+            ) as pool,
+            open_pool(self.url, writes=False, connections_max=CALL_CONNECTIONS_MAX) as pool_of_calls,
+        ):
             installation = await read_installation(pool)
+            calls = JsonCalls(RatingReads(pool_of_calls), tokens)
             settings = ConsoleSettings(
                 installation=str(installation.id),
                 hosts=own_hosts(self.host, self.port) if access is None else None,
                 secure=self.protection.certificates is not None,
                 port=self.port,
             )
-            application = Console(pool, sessions, settings).application()
+            application = Console(pool, Sessions(tokens), settings, calls).application()
             self._server = uvicorn.Server(self._config(application))
             self._server.should_exit = self._stopping
             await self._server.serve(sockets=[self.listening.dup()])

@@ -14,8 +14,8 @@ from rater_service.money import decimal_text
 
 type Value = str | int | Decimal | datetime | None
 
-# What a spreadsheet takes for the beginning of a formula.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# What a spreadsheet takes for the beginning of a formula, some in the wide letters of East Asian scripts.
+_FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 class Kind(StrEnum):
@@ -55,8 +55,8 @@ class Cell:
 class Table:
     """A table. name: in its download's URL. total: its last line, over all rows there are, shown or not.
 
-    more: the link to the rows after these. empty: what is said instead of no rows. of_estimates: its money is
-    on no bill.
+    more: the link to the rows after these, or to all. is_cut: there are more rows than these. empty: what is
+    said instead of no rows. of_estimates: its money is on no bill.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Table:
     rows: Sequence[tuple[Cell, ...]]
     total: tuple[Cell, ...] | None = None
     more: str | None = None
+    is_cut: bool = False
     empty: str = "Nothing."
     note: str | None = None
     of_estimates: bool = False
@@ -88,9 +89,15 @@ def value_text(value: Value) -> str:
 
 
 def table_csv(table: Table, *, for_spreadsheets: bool = False) -> str:
-    """Write a table as CSV, without its total. for_spreadsheets: no cell can be taken for a formula."""
+    """Write a table as CSV, without its total.
+
+    for_spreadsheets: no cell can be taken for a formula. All are quoted then: where a semicolon parts cells,
+    a name could else begin one in its middle.
+    """
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(
+        text, lineterminator="\n", quoting=csv.QUOTE_ALL if for_spreadsheets else csv.QUOTE_MINIMAL
+    )
     writer.writerow([column.name for column in table.columns])
     for cells in table.rows:
         written = [value_text(cell.value) for cell in cells]

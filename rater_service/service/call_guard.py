@@ -68,7 +68,7 @@ class CallGuard(grpc.aio.ServerInterceptor):
 
     def __init__(self, access: Callable[[], AccessList]) -> None:
         self._access = access
-        self._refusals = _RefusalLog()
+        self._refusals = RefusalLog()
 
     async def intercept_service[Request, Response](
         self,
@@ -168,13 +168,18 @@ async def _only_message(requests: _Requests) -> object:
         ) from None
 
 
-def _caller(access: AccessList, method: str, context: _Context) -> Caller:
-    """Find who calls. A token counts before a certificate. Raises RpcError if they may not."""
-    token = _token(context)
-    names = [name.decode("utf-8", "replace") for name in context.peer_identities() or ()]
-    caller = access.caller_of_certificate(names) if token is None else access.caller_of_token(token)
+def admitted(
+    access: AccessList, method: str, token: str | None, certificate_names: Sequence[str] = ()
+) -> Caller:
+    """Find who calls a method ("/phoebe.v1.RatingService/ListRuns"). A token counts before a certificate.
+
+    token: None: none was shown. Raises RpcError if they may not.
+    """
+    caller = (
+        access.caller_of_certificate(certificate_names) if token is None else access.caller_of_token(token)
+    )
     if caller is None:
-        raise _unknown(token is not None, names)
+        raise _unknown(token is not None, certificate_names)
     sufficient = SUFFICIENT_RIGHTS.get(method, frozenset())
     if not caller.rights & sufficient:
         raise RpcError(
@@ -186,13 +191,22 @@ def _caller(access: AccessList, method: str, context: _Context) -> Caller:
     return caller
 
 
-def _token(context: _Context) -> str | None:
-    """Read the bearer token. Anything else in its place counts as a token that nobody has."""
-    values = [value for key, value in context.invocation_metadata() or () if key == "authorization"]
+def bearer_token(values: Sequence[str]) -> str | None:
+    """Read the token of the values of `authorization`; None: there are none.
+
+    Anything else in its place counts as a token that nobody has.
+    """
     if not values:
         return None
-    scheme, _, token = str(values[0]).partition(" ")
+    scheme, _, token = values[0].partition(" ")
     return token.strip() if len(values) == 1 and scheme.lower() == "bearer" else ""
+
+
+def _caller(access: AccessList, method: str, context: _Context) -> Caller:
+    metadata = context.invocation_metadata() or ()
+    token = bearer_token([str(value) for key, value in metadata if key == "authorization"])
+    names = [name.decode("utf-8", "replace") for name in context.peer_identities() or ()]
+    return admitted(access, method, token, names)
 
 
 def _unknown(has_token: bool, certificate_names: Sequence[str]) -> RpcError:
@@ -207,14 +221,15 @@ def _unknown(has_token: bool, certificate_names: Sequence[str]) -> RpcError:
     return RpcError(code, "TOKEN_MISSING", "a token is needed: metadata `authorization: Bearer TOKEN`")
 
 
-class _RefusalLog:
-    """At most one line a second."""
+class RefusalLog:
+    """Tells of calls that were refused: at most one line a second."""
 
     def __init__(self) -> None:
         self._quiet_until_s = 0.0
         self._left_out = 0
 
     def note(self, method: str, peer: str, error: RpcError) -> None:
+        """Tell of one."""
         now_s = time.monotonic()
         if now_s < self._quiet_until_s:
             self._left_out += 1

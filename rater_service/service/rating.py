@@ -44,30 +44,18 @@ _COUNTS: tuple[Literal["prompt_tokens", "cached_tokens", "completion_tokens"], .
 _RUN_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 
-class RatingService(RatingServiceServicer):
-    """Answers with what the modules behind it compute. Its only state is a lock, for one audit at a time, and
-    what need not be computed again.
+class RatingReads:
+    """The methods that only read. They answer with what the modules behind them compute.
+
+    Its only state is a lock, for one audit at a time, and what need not be computed again.
     """
 
-    def __init__(self, pool: Pool, runs: RatingQueue) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._runs = runs
         self._prices = SharedHistory(pool)
         self._responses = QuoteResponses()
         # An audit reads everything; several at once would only take longer, and keep others from the disk.
         self._one_audit = asyncio.Lock()
-
-    @answering_errors
-    async def RateWindow(  # noqa: N802 - the name in the contract
-        self,
-        request: pb.RateWindowRequest,
-        _context: grpc.aio.ServicerContext[pb.RateWindowRequest, pb.RateWindowResponse],
-    ) -> pb.RateWindowResponse:
-        """Rate a window."""
-        try:
-            return rate_response(await self._runs.rate(rate_request(request, caller_name())))
-        except InvalidWindow as error:
-            raise _invalid_window(error) from error
 
     @answering_errors
     async def ResolvePrice(  # noqa: N802 - the name in the contract
@@ -174,6 +162,26 @@ class RatingService(RatingServiceServicer):
             runs=[run_message(run) for run in page.runs],
             next_page_token=str(page.runs[-1].id) if page.has_more else "",
         )
+
+
+class RatingService(RatingReads, RatingServiceServicer):
+    """All methods: the reads, and runs."""
+
+    def __init__(self, pool: Pool, runs: RatingQueue) -> None:
+        super().__init__(pool)
+        self._runs = runs
+
+    @answering_errors
+    async def RateWindow(  # noqa: N802 - the name in the contract
+        self,
+        request: pb.RateWindowRequest,
+        _context: grpc.aio.ServicerContext[pb.RateWindowRequest, pb.RateWindowResponse],
+    ) -> pb.RateWindowResponse:
+        """Rate a window."""
+        try:
+            return rate_response(await self._runs.rate(rate_request(request, caller_name())))
+        except InvalidWindow as error:
+            raise _invalid_window(error) from error
 
 
 def _page_size(wanted: int) -> int:

@@ -104,7 +104,7 @@ async def abort[Request, Response](
     context: grpc.aio.ServicerContext[Request, Response], error: RpcError
 ) -> Never:
     """End the call with the status and the details of the error."""
-    await context.abort_with_status(rpc_status.to_status(_status(error)))
+    await context.abort_with_status(rpc_status.to_status(status_of(error)))
 
 
 class NoCallersGone(logging.Filter):
@@ -143,7 +143,8 @@ def answering_errors[Service, Request, Response](
     return answering
 
 
-def _status(error: RpcError) -> Status:
+def status_of(error: RpcError) -> Status:
+    """Make the status with its details that a caller gets."""
     status = Status(code=error.code.value[0], message=error.message)
     status.details.append(_packed(ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)))
     if error.field is not None:

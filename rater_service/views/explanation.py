@@ -287,7 +287,7 @@ def _events_text(events: EventSums) -> str:
         f"{count} {what}"
         for count, what in (
             (events.without_usage, "without usage, never billed"),
-            (events.untrusted, "under a model name that only the client vouches for, never billed"),
+            (events.untrusted, "under a model name that may be the client's own word, never billed"),
         )
         if count
     )

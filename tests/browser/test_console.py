@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rater_service.console.app import PAGES
+from rater_service.console.page_list import PAGES
 from tests.harness.ledger import Ledger
 
 if TYPE_CHECKING:

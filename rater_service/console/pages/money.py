@@ -60,8 +60,8 @@ async def overview(view: View) -> Page:
         template="overview.html",
         tables=(
             _days(query, by_day, unrated, view.now),
-            _top("customers", Grouping.CUSTOMER, query, by_customer),
-            _top("models", Grouping.MODEL, query, by_model),
+            _top("customers", Grouping.CUSTOMER, view, by_customer),
+            _top("models", Grouping.MODEL, view, by_model),
         ),
         shown={
             "total": total,
@@ -102,6 +102,7 @@ async def usage(view: View) -> Page:
         total=(Cell("total"), *(Cell(None) for _ in by[1:]), *_sum_cells(added.total), Cell("100")),
         empty="Nothing was billed in this window.",
         note=f"The download has all {len(rows)} rows." if left_out else None,
+        is_cut=bool(left_out),
     )
     return Page(
         title=f"Usage by {', '.join(_LABELS[grouping] for grouping in by)}",
@@ -140,6 +141,10 @@ async def bill(view: View) -> Page:
         )
         for one in lines.rows[: view.rows_max]
     ]
+    left_out = lines.rows[view.rows_max :]
+    if left_out:
+        others = total_of([one.sums for one in left_out])
+        rows.append(row(f"{len(left_out)} others", None, *_sum_cells(others)))
     table = Table(
         name="lines",
         caption="Lines of the bill, by resource and model",
@@ -148,6 +153,7 @@ async def bill(view: View) -> Page:
         total=row("total", None, *_sum_cells(lines.total)),
         empty=f"Nothing was billed to {query.customer} in this window.",
         note="The number of rollups leads to them: hour by hour, with their rates.",
+        is_cut=bool(left_out),
     )
     return Page(
         title=f"Bill of {query.customer}",
@@ -253,11 +259,12 @@ def _rollups_href(query: Query, line: ReportRow) -> str:
     return query.href("/rollups", **{name: str(value) for name, value in names.items()})
 
 
-def _top(name: str, grouping: Grouping, query: Query, added: AddedUp) -> Table:
+def _top(name: str, grouping: Grouping, view: View, added: AddedUp) -> Table:
+    query, shown = view.query, view.rows_max if view.download else _TOP
     rows = _in_order(added.rows, "cost")
-    cells = [_sum_row(query, one, added.total.cost) for one in rows[:_TOP]]
-    if rows[_TOP:]:
-        cells.append(_others([grouping], rows[_TOP:], added.total.cost))
+    cells = [_sum_row(query, one, added.total.cost) for one in rows[:shown]]
+    if rows[shown:]:
+        cells.append(_others([grouping], rows[shown:], added.total.cost))
     return Table(
         name=name,
         caption=f"By {_LABELS[grouping]}, most first",
@@ -265,6 +272,7 @@ def _top(name: str, grouping: Grouping, query: Query, added: AddedUp) -> Table:
         rows=cells,
         total=(Cell("total"), *_sum_cells(added.total), Cell("100")),
         more=query.href("/usage", by=str(grouping)),
+        is_cut=len(rows) > shown,
         empty="Nothing was billed in this window.",
     )
 

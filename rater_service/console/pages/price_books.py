@@ -126,6 +126,7 @@ def _models(view: View, file: LoadedPriceFile, listed: list[tuple[str, Price]]) 
         rows=rows,
         empty="No model of this name.",
         note=f"{left_out} more are in the download." if left_out else None,
+        is_cut=bool(left_out),
     )
 
 

@@ -91,10 +91,11 @@ async def rollups(view: View) -> Page:
             None,
         ),
         more=query.href("/rollups", after=rows[page_rows - 1]["id"]) if len(rows) > page_rows else None,
+        is_cut=len(rows) > page_rows,
         empty="No rollup in this window.",
         note="The last line is the sum of all rollups of the window, those on other pages included.",
     )
-    return Page("Rollups", (table,), shown={"windowed": True})
+    return Page("Rollups", (table,))
 
 
 async def rollup(view: View) -> Page:
@@ -248,6 +249,7 @@ async def rollup_events(view: View) -> Page:
         columns=columns,
         rows=[(*one[:2], *one[3:]) for one in rows],
         more=f"{_events_href(key)}&after={page.events[-1]['request_id']}" if page.has_more else None,
+        is_cut=page.has_more,
         empty="No event is kept: they were pruned, or there were none.",
         note="An empty count was not reported, which is not 0.",
     )

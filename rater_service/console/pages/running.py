@@ -60,13 +60,14 @@ async def now(view: View) -> Page:
         note=f"{left_out} more rows are in the download."
         if left_out
         else "An empty estimate: there is no price.",
+        is_cut=bool(left_out),
         of_estimates=True,
     )
     return Page(
         title="Now",
         template="now.html",
         tables=(table,),
-        shown={"hour": hour, "running": running, "rated": rated, "live": True},
+        shown={"hour": hour, "running": running, "rated": rated},
     )
 
 
@@ -141,7 +142,7 @@ async def problems(view: View) -> Page:
         "Problems",
         tuple(tables),
         "problems.html",
-        {"unrated": unrated, "live_numbers": live, "windowed": True},
+        {"unrated": unrated, "live_numbers": live},
     )
 
 
@@ -198,6 +199,7 @@ async def producers(view: View) -> Page:
         )
         for one in found[: view.rows_max]
     ]
+    left_out = len(found) - len(rows)
     running = [one for one in found if producer_state(one) == "running"]
     until = [one.complete_until for one in running]
     complete = None if None in until or not until else min(one for one in until if one is not None)
@@ -218,7 +220,9 @@ async def producers(view: View) -> Page:
         ),
         rows=rows,
         empty="No proxy has reported yet: set phoebe_rater of a proxy to this rater.",
-        note="Complete until: all events before this are here, by the producer's own clock.",
+        note="Complete until: all events before this are here, by the producer's own clock."
+        + (f" {left_out} more producers are in the download." if left_out else ""),
+        is_cut=bool(left_out),
     )
     return Page(
         "Producers",
@@ -271,6 +275,7 @@ async def runs(view: View) -> Page:
         ),
         rows=rows,
         more=link("/runs", {"before": page.runs[-1].id}) if page.has_more else None,
+        is_cut=page.has_more,
         empty="No run yet: phoebe rate",
     )
     return Page("Runs", (table,))
@@ -301,6 +306,7 @@ async def run(view: View) -> Page:
         for one in changes.by_auth
     ]
     total = changes.total
+    left_out = changes.auth_ids - len(rows)
     table = Table(
         name="changes",
         caption="Bills that it changed, those that changed most first: USD of the changed rollups",
@@ -324,6 +330,8 @@ async def run(view: View) -> Page:
             total.difference,
         ),
         empty="It changed no bill.",
+        note=f"{left_out} more customers are in the download." if left_out else None,
+        is_cut=bool(left_out),
     )
     return Page(
         f"Run {kept.id}",

@@ -1,7 +1,10 @@
 """The examples of docs/calling.md that need nothing but this project's own environment."""
 
 import asyncio
+import json
 import os
+import re
+import shutil
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +15,11 @@ from rig.programs import PROJECT
 from tests.harness.ledger import ONE_HOUR, Ledger, make_event
 from tests.harness.page_examples import example
 from tests.harness.rater import Rater
+from tests.harness.served_rater import served_rater
 
 pytestmark = pytest.mark.one_postgres
 COST = "0.001000000"
+CONSOLE = re.compile(r"console on (http://\S+)/")
 
 
 @pytest.fixture
@@ -51,3 +56,24 @@ async def test_the_command_line(address: str) -> None:
     status, said = await run("sh", "-c", example("calling", "sh").replace("localhost:50051", address))
     assert status == 0, said
     assert f'"cost":"{COST}"' in said.replace(" ", "")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="this machine has no curl")
+async def test_json_over_http(address: str, ledger: Ledger, database_url: str, tmp_path: Path) -> None:
+    del address
+    this_hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    await ledger.rate(this_hour - ONE_HOUR, now=this_hour)
+    environment = {"DATABASE_URL": database_url}
+    async with served_rater(tmp_path, environment, "--console", "127.0.0.1:0") as rater:
+        rater.wait_for_log("console on ")
+        (found,) = CONSOLE.findall(rater.log())
+        status, said = await run(
+            "sh", "-c", example("calling", "bash").replace("http://localhost:8080", found)
+        )
+    assert status == 0, said
+    price, page, error = map(json.loads, said.splitlines())
+    assert (price["cost"], price["source"]) == (COST, "PRICE_SOURCE_BASE_MODEL")
+    assert [(row["authId"], row["promptTokens"]) for row in page["ratedUsage"]] == [("alice", "100")]
+    assert page["nextPageToken"] == ""
+    assert (error["error"]["code"], error["error"]["status"]) == (404, "NOT_FOUND")
+    assert error["error"]["details"][0]["reason"] == "NO_PRICE"

@@ -16,10 +16,14 @@ import pytest
 from rater_service.bills.report import Grouping, make_report
 from rater_service.bills.rollups import Selection
 from rater_service.console.access import Sessions
-from rater_service.console.app import HEADERS, PAGES, Console, ConsoleSettings
+from rater_service.console.app import Console, ConsoleSettings
+from rater_service.console.guard import HEADERS
+from rater_service.console.json_calls import JsonCalls
+from rater_service.console.page_list import PAGES
 from rater_service.events.producer_status import StatusRow
 from rater_service.events.store import store_events
 from rater_service.hours import hour_of, utc_text
+from rater_service.service.rating import RatingReads
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 
 pytestmark = pytest.mark.one_postgres
@@ -31,7 +35,8 @@ INSTALLATION = "00000000-0000-0000-0000-000000000001"
 
 def client_of(ledger: Ledger, now: datetime = NOW) -> httpx.AsyncClient:
     settings = ConsoleSettings(INSTALLATION, None, secure=False, port=80)
-    application = Console(ledger.pool, Sessions(None), settings, lambda: now).application()
+    calls = JsonCalls(RatingReads(ledger.pool), None)
+    application = Console(ledger.pool, Sessions(None), settings, calls, lambda: now).application()
     return httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://console.test")
 
 

@@ -273,7 +273,7 @@ async def test_unattributable_usage_of_a_priced_model_risks_its_price(ledger: Le
     assert [offender.money_at_risk for offender in anomaly.offenders] == [Decimal("0.000023"), None]
 
 
-async def test_usage_under_a_model_that_only_the_client_vouches_for_is_not_billed_and_risks_its_price(
+async def test_usage_under_a_model_that_may_be_the_clients_own_word_is_not_billed_and_risks_its_price(
     ledger: Ledger,
 ) -> None:
     await ledger.store(
