@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rater_service.views.audit import AUDIT
+from rater_service.views.doctor import DOCTOR
 from rater_service.views.documents import ERROR, MESSAGE, Kind
 from rater_service.views.erasure import ERASURE
 from rater_service.views.events import EVENT
@@ -29,6 +30,7 @@ type AnyKind = Kind[Any]
 
 DOCUMENTS: Mapping[str, tuple[AnyKind, ...]] = {
     "audit": (AUDIT,),
+    "doctor": (DOCTOR,),
     "event": (EVENT,),
     "explain": (EXPLANATION,),
     "export": (EXPORTED,),

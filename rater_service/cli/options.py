@@ -84,7 +84,7 @@ def duration(written: str) -> timedelta:
     return length
 
 
-def duration_option(flag: str, envvar: str, default: str, explanation: str) -> typer.models.OptionInfo:
+def duration_option(flag: str, envvar: str | None, default: str, explanation: str) -> typer.models.OptionInfo:
     """Make an option that takes a duration with its unit. default: what to show as the default."""
     info = typer.Option(
         flag, envvar=envvar, parser=duration, metavar="DURATION", show_default=default, help=explanation

@@ -20,6 +20,8 @@ from rater_service.cli import runs as cli_runs
 from rater_service.cli import sums as cli_sums
 from rater_service.cli import token as cli_token
 from rater_service.cli.audit import show_audit
+from rater_service.cli.doctor import EPILOG as DOCTOR_EPILOG
+from rater_service.cli.doctor import doctor
 from rater_service.cli.embedded import embedded
 from rater_service.cli.event import event
 from rater_service.cli.explain import explain
@@ -261,6 +263,7 @@ app.command(context_settings={"ignore_unknown_options": True})(embedded)
 app.command()(rate)
 app.command()(quote)
 app.command(name="audit")(show_audit)
+app.command(epilog=DOCTOR_EPILOG)(doctor)
 app.command()(prune)
 app.command()(forget)
 app.command()(report)

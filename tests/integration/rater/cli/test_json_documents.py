@@ -27,6 +27,7 @@ WINDOW = "2026-11-20T10:00Z/2026-11-20T11:00Z"
 BOUNDS = ("--since", "2026-11-20T10:00Z", "--until", "2026-11-20T11:00Z")
 ARGUMENTS: Mapping[str, Callable[[Told], tuple[str, ...]]] = {
     "audit": lambda _: (),
+    "doctor": lambda _: ("--only", "database,prices,producers,rating"),
     "event": lambda told: (told["event"],),
     "explain": lambda _: ("1", "--events"),
     "export": lambda told: (WINDOW, "--format", "csv", "--output", f"{told['folder']}/bills.csv"),
