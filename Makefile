@@ -17,7 +17,7 @@ FOCUS_STAMP := $(FOCUS)/.installed
 # Python keeps what it compiles, whatever the environment says: else every program that tests start compiles it all.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo check check-tests test test-clients test-console test-docs test-engine test-focus test-scale test-upgrade test-witnesses test-deploy manifests \
+.PHONY: help demo check check-tests test test-clients test-console test-docs test-engine test-focus test-scale test-upgrade test-watch test-witnesses test-deploy manifests dashboards \
 	images pin-base docs bench bench-growth bench-quick chaos insides insides-diff lint format proto lock clean
 
 help: ## list the targets
@@ -74,6 +74,9 @@ test-deploy: $(STAMP) $(DEPLOY_STAMP) ## test what is deployed: images, chart, m
 manifests: $(STAMP) $(DEPLOY_STAMP) ## render the chart into deploy/manifests
 	@$(DEPLOY)/bin/python scripts/render-chart
 
+dashboards: $(STAMP) ## write the Grafana dashboards into deploy/grafana; then make manifests
+	@$(BIN)/python -m dashboards deploy/grafana
+
 images: ## build both images, and lists of what is in them; DOCKER=podman for another engine
 	@sh scripts/images
 
@@ -110,6 +113,9 @@ test-docs: $(STAMP) ## run the commands of the documentation as they stand there
 test-upgrade: $(STAMP) ## test an earlier version and this one together; FROM=COMMIT, else the last release
 	@sh scripts/earlier-release $(FROM)
 	@exec $(BIN)/python -m pytest -m upgrade tests/upgrade $(ARGS)
+
+test-watch: $(STAMP) ## test rules, dashboards and alerts with a real Prometheus: Debian: apt-get install prometheus
+	@exec $(BIN)/python -m pytest -m watch tests/watch $(ARGS)
 
 test-scale: $(STAMP) ## test what many events do to a database: a migration of a million of them while more are stored
 	@exec $(BIN)/python -m pytest -m scale tests/scale $(ARGS)

@@ -160,6 +160,28 @@ def test_a_large_number_is_passed_on_in_digits(tmp_path: Path) -> None:
     assert given["PHOEBE_DRAIN_TIMEOUT"] == "1000000"
 
 
+def test_alerts_name_the_place_where_runbooks_are_read() -> None:
+    scaled = objects(CHART / "ci" / "scaled-values.yaml")
+    [made] = [each for each in scaled if each["kind"] == "PrometheusRule"]
+    alerts = [rule for group in made["spec"]["groups"] for rule in group["rules"] if "alert" in rule]
+    rules = yaml.safe_load((PROJECT / "deploy" / "prometheus" / "rules.yaml").read_text())
+    assert len(alerts) == sum("alert" in rule for group in rules["groups"] for rule in group["rules"])
+    for alert in alerts:
+        wanted = f"https://wiki.example/phoebe/runbooks#{alert['alert'].lower()}"
+        assert alert["annotations"]["runbook_url"] == wanted
+
+
+def test_grafanas_sidecar_finds_the_dashboards() -> None:
+    scaled = objects(CHART / "ci" / "scaled-values.yaml")
+    found = [each for each in scaled if each["metadata"].get("labels", {}).get("grafana_dashboard") == "1"]
+    files = {name: json.loads(text) for each in found for name, text in each["data"].items()}
+    kept = {path.name: json.loads(path.read_text()) for path in (PROJECT / "deploy/grafana").glob("*.json")}
+    assert files == kept
+    assert {each["metadata"]["namespace"] for each in found} == {"monitoring"}
+    gateway = objects(CHART / "ci" / "gateway-values.yaml")
+    assert not [each for each in gateway if "grafana_dashboard" in each["metadata"].get("labels", {})]
+
+
 def test_every_option_of_both_programs_can_be_given() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())["properties"]
     names = schema["addon"]["properties"]["options"]["properties"]
