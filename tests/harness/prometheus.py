@@ -81,7 +81,7 @@ class Prometheus:
 
     def wait_until_known(self, expression: str) -> None:
         """Wait until an expression has a value. Raises RigError."""
-        self._running.wait_until(lambda: self.query(expression), f"know {expression}")
+        self._running.wait_until(lambda: bool(self.query(expression)), f"know {expression}")
 
     def stop(self) -> None:
         """End it."""

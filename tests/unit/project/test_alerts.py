@@ -6,10 +6,8 @@ from typing import Any
 
 import yaml
 
-from phoebe_addon.metrics import Metrics as AddonMetrics
-from phoebe_addon.workers.merged_metrics import GAUGES
 from rater_service.rating.advice import REASONS
-from rater_service.service.metrics import Metrics as RaterMetrics
+from tests.harness.metric_labels import SCRAPED, addon_families, rater_families, series_of
 
 ROOT = Path(__file__).parents[3]
 RULES: list[dict[str, Any]] = [
@@ -20,21 +18,27 @@ RULES: list[dict[str, Any]] = [
 ALERTS = [rule for rule in RULES if "alert" in rule]
 RUNBOOKS = (ROOT / "docs/runbooks.md").read_text("utf-8")
 SECTIONS = re.findall(r"^### (\w+)$", RUNBOOKS, re.MULTILINE)
-_SUFFIXES = re.compile(r"(_total|_bucket|_sum|_count)$")
+SERIES = series_of(addon_families()) | series_of(rater_families())
+TESTS: list[dict[str, Any]] = [
+    sample
+    for test in yaml.safe_load((ROOT / "deploy/prometheus/rules_test.yaml").read_text("utf-8"))["tests"]
+    for sample in test["promql_expr_test"]
+]
 
 
-def metrics_there_are() -> set[str]:
-    """The names of all families, without what samples add to them; some the addon's meter adds later."""
-    addon = AddonMetrics(*[lambda: 0.0] * 5)
-    registries = (addon.registry, RaterMetrics().registry)
-    made = {family.name for registry in registries for family in registry.collect()}
-    return made | GAUGES.keys()
+def test_every_metric_that_a_rule_names_exists_with_the_labels_by_which_it_is_chosen() -> None:
+    for rule in RULES:
+        assert set(re.findall(r"\bphoebe_\w+", rule["expr"])) <= SERIES.keys(), rule
+        for name, selector in re.findall(r"\b(\w+)\{([^}]*)\}", rule["expr"]):
+            labels = set(re.findall(r"(\w+)\s*(?:=~|!=|=)", selector))
+            assert labels <= SERIES.get(name, SCRAPED), rule
 
 
-def test_every_metric_that_a_rule_names_exists() -> None:
-    named = {name for rule in RULES for name in re.findall(r"\bphoebe_\w+", rule["expr"])}
-
-    assert {_SUFFIXES.sub("", name) for name in named} - metrics_there_are() == set()
+def test_each_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not() -> None:
+    for alert in ALERTS:
+        asked = f'ALERTS{{alertname="{alert["alert"]}", alertstate="firing"}}'
+        fires = {bool(sample["exp_samples"]) for sample in TESTS if sample["expr"] == asked}
+        assert fires == {True, False}, alert["alert"]
 
 
 def test_every_alert_says_how_bad_it_is_what_it_is_and_where_its_runbook_is() -> None:
