@@ -3,7 +3,8 @@
 A service is NOT_SERVING while something is amiss that it needs: the database can't be written to or is not
 migrated, no price book is in force, a background task is down without which its answers can't be trusted, or
 the process starts or stops. A probe that decides whether events are sent here asks for MeteringService by its
-name: it needs less than the rest. The name "" and the page `/readyz` say the same.
+name: it needs less than the rest. The name "" and the page `/readyz` say the same, and so do a service's name
+and its page of PAGES.
 """
 
 import asyncio
@@ -43,6 +44,14 @@ NEEDED: Mapping[str, frozenset[str]] = {
 """What each service needs, by name. What nobody has noted holds: not every process has every task."""
 
 
+PAGES: Mapping[str, str] = {
+    "/readyz": "",
+    "/readyz/metering": "phoebe.v1.MeteringService",
+    "/readyz/rating": "phoebe.v1.RatingService",
+}
+"""The pages of readiness that probes may ask, and of which service each is."""
+
+
 class HealthService(health.aio.HealthServicer):  # type: ignore[misc] # the library has no types
     """Tells of these services, and under the name "" of the process, which needs what any of them needs."""
 
@@ -50,25 +59,30 @@ class HealthService(health.aio.HealthServicer):  # type: ignore[misc] # the libr
         super().__init__()
         self._needed = {name: NEEDED.get(name, frozenset()) for name in services}
         self._needed[""] = frozenset().union(*self._needed.values())
-        self._noted: dict[str, Condition] = {}
+        self._noted: dict[str, tuple[bool, str]] = {}
         self._changed = asyncio.Event()
 
     def note(self, name: str, holds: bool, words: str) -> None:
         """Note whether something holds that services may need, in words; `keep_telling` tells it."""
-        self._noted[name] = Condition(holds, words, counts=name in self._needed[""])
+        self._noted[name] = holds, words
         self._changed.set()
 
     def note_task(self, name: str, up: bool) -> None:
         """Note whether a background task is up."""
         self.note(name, up, f"the task {name} {'works' if up else 'is down, and is being started again'}")
 
-    def conditions(self) -> list[Condition]:
-        """How things stand: all that the name "" needs, and whatever else is amiss."""
-        return [each for each in self._noted.values() if each.counts or not each.holds]
+    def conditions(self, service: str = "") -> list[Condition]:
+        """How things stand: all that a service needs, and whatever else is amiss."""
+        needed = self._needed[service]
+        return [
+            Condition(holds, words, counts=name in needed)
+            for name, (holds, words) in self._noted.items()
+            if name in needed or not holds
+        ]
 
     async def tell(self) -> None:
         """Tell whoever asks how things stand now."""
-        amiss = {name for name, condition in self._noted.items() if not condition.holds}
+        amiss = {name for name, (holds, _) in self._noted.items() if not holds}
         for service, needed in self._needed.items():
             status = health_pb2.HealthCheckResponse
             await self.set(service, status.NOT_SERVING if needed & amiss else status.SERVING)

@@ -1,14 +1,15 @@
 """Where the rater's metrics can be read and probes ask: an HTTP address of its own."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from rater_service.background import Background
 from rater_service.database.database import Pool
 from rater_service.errors import OperatorError
-from rater_service.operator_port import OperatorPort
-from rater_service.probes import Conditions, probe_pages
+from rater_service.operator_port import Answer, OperatorPort, Page
+from rater_service.probes import probe_pages, ready_answer
+from rater_service.service.health import PAGES, HealthService
 from rater_service.service.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -16,18 +17,18 @@ logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def metrics_endpoint(
-    listen: str | None, metrics: Metrics, pool: Pool, background: Background, conditions: Conditions
+    listen: str | None, metrics: Metrics, pool: Pool, background: Background, status: HealthService
 ) -> AsyncIterator[None]:
     """Answer Prometheus and probes at HOST:PORT, and keep the metrics fresh meanwhile; None: nowhere.
 
-    conditions: how things stand that readiness needs. Raises OperatorError when the address can't be had.
+    status: knows how things stand that readiness needs. Raises OperatorError when the address can't be had.
     """
     if listen is None:
         yield
         return
     host, port = _address(listen)
     try:
-        endpoint = OperatorPort(host, port, {"/metrics": metrics.page, **probe_pages(conditions)})
+        endpoint = OperatorPort(host, port, {"/metrics": metrics.page, **_probes(status)})
     except OSError as error:
         raise OperatorError(f"can't serve metrics on {listen}: {error}") from error
     background.start("gauges", lambda: metrics.keep_fresh(pool), "gauges are not read from the database")
@@ -37,6 +38,18 @@ async def metrics_endpoint(
         yield
     finally:
         endpoint.close()
+
+
+def _probes(status: HealthService) -> dict[str, Page]:
+    """Make the pages that probes ask: whether the process lives, and whether it, or one service, is ready."""
+
+    def readiness(service: str) -> Page:
+        async def page(_: Mapping[str, str]) -> Answer:
+            return ready_answer(status.conditions(service))
+
+        return page
+
+    return probe_pages(status.conditions) | {path: readiness(service) for path, service in PAGES.items()}
 
 
 def _address(listen: str) -> tuple[str, int]:

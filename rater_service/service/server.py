@@ -181,7 +181,7 @@ async def _serve(  # noqa: PLR0913, PLR0917 - one parameter per part
             await load_history(connection, datetime.now(UTC))
         await _make_partitions(pool, background)
         async with (
-            metrics_endpoint(settings.metrics, metrics, pool, background, status.conditions),
+            metrics_endpoint(settings.metrics, metrics, pool, background, status),
             nullcontext() if face is None else face(Serving(url, protection, background)),
             running_server(
                 pool,

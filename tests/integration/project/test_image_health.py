@@ -1,4 +1,4 @@
-"""An image's HEALTHCHECK asks /readyz on the metrics port and judges by the status alone."""
+"""An image's HEALTHCHECK asks whether it is ready on the metrics port and judges by the status alone."""
 
 import json
 import subprocess
@@ -16,9 +16,10 @@ class Probed(BaseHTTPRequestHandler):
     """Answers as often as it is asked with the status it is given."""
 
     status = 200
+    path_of_readiness = ""
 
     def do_GET(self) -> None:
-        self.send_response(self.status if self.path == "/readyz" else 404)
+        self.send_response(self.status if self.path == self.path_of_readiness else 404)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -44,11 +45,12 @@ def judged(name: str, metrics: str) -> int:
     ).returncode
 
 
-@pytest.mark.parametrize("name", ["addon", "rater"])
+@pytest.mark.parametrize(("name", "path"), [("addon", "/readyz"), ("rater", "/readyz/metering")])
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "[::]"])
 def test_an_image_is_healthy_as_long_as_it_is_ready(
-    name: str, host: str, port: int, monkeypatch: pytest.MonkeyPatch
+    name: str, path: str, host: str, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Probed, "path_of_readiness", path)
     assert judged(name, f"{host}:{port}") == 0
     monkeypatch.setattr(Probed, "status", 503)
     assert judged(name, f"{host}:{port}") == 1

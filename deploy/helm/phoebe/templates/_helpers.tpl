@@ -133,7 +133,8 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
-{{/* The three probes. Argument: (dict "startup" how often the start is looked at, every 2 seconds). */}}
+{{/* The three probes. Argument: (dict "startup" how often the start is looked at, every 2 seconds; "ready" the page of
+readiness: of the rater the one that decides whether events can be delivered, as that is what its Service is for). */}}
 {{- define "phoebe.probes" -}}
 startupProbe:
   httpGet: { path: /livez, port: metrics }
@@ -145,7 +146,7 @@ livenessProbe:
   timeoutSeconds: 3
   failureThreshold: 6
 readinessProbe:
-  httpGet: { path: /readyz, port: metrics }
+  httpGet: { path: {{ .ready }}, port: metrics }
   periodSeconds: 5
   failureThreshold: 2
 {{- end -}}
@@ -213,7 +214,7 @@ envFrom:
 ports:
   - { name: http, containerPort: 8080 }
   - { name: metrics, containerPort: 9090 }
-{{ include "phoebe.probes" (dict "startup" 60) }}
+{{ include "phoebe.probes" (dict "startup" 60 "ready" "/readyz") }}
 lifecycle:
   # From SIGTERM on, requests are refused; until then the pod leaves the load balancers.
   preStop:

@@ -17,9 +17,10 @@ from rater_service.errors import OperatorError
 from rater_service.events.producers import retire_producer
 from rater_service.events.store import store_events
 from rater_service.service import metrics as rater_metrics
+from rater_service.service.health import HealthService
 from rater_service.service.metrics import Metrics
 from rater_service.service.metrics_endpoint import metrics_endpoint
-from rater_service.service.server import ServerSettings, running_server, serve
+from rater_service.service.server import SERVICES, ServerSettings, running_server, serve
 from rater_service.wire_time import to_timestamp
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.waiting import until, until_told
@@ -168,7 +169,7 @@ async def test_they_are_read_over_http(pool: Pool, caplog: pytest.LogCaptureFixt
     metrics = Metrics()
     async with (
         Background(metrics.note_task) as background,
-        metrics_endpoint("127.0.0.1:0", metrics, pool, background, list),
+        metrics_endpoint("127.0.0.1:0", metrics, pool, background, HealthService(SERVICES)),
         httpx.AsyncClient() as client,
     ):
         (url,) = (text.split()[-1] for text in caplog.messages if text.startswith("metrics on"))
@@ -185,7 +186,10 @@ async def test_they_are_read_over_http(pool: Pool, caplog: pytest.LogCaptureFixt
 @pytest.mark.parametrize("listen", ["9464", ":9464", "127.0.0.1:x", "127.0.0.1:70000"])
 async def test_an_address_that_is_none_is_refused(pool: Pool, listen: str) -> None:
     with pytest.raises(OperatorError, match="HOST:PORT"):
-        async with Background() as background, metrics_endpoint(listen, Metrics(), pool, background, list):
+        async with (
+            Background() as background,
+            metrics_endpoint(listen, Metrics(), pool, background, HealthService(SERVICES)),
+        ):
             pass
 
 

@@ -31,8 +31,8 @@ class Served:
         self._status = status
         self._channel = channel
 
-    def page(self) -> str:
-        return ready_answer(self._status.conditions()).content.decode()
+    def page(self, service: str = "") -> str:
+        return ready_answer(self._status.conditions(service)).content.decode()
 
     async def health(self) -> dict[str, bool]:
         listed = await HealthStub(self._channel).List(health_pb2.HealthListRequest())
@@ -86,6 +86,9 @@ async def test_without_a_price_book_events_are_taken_and_the_rest_is_not_ready(
             "not ready\nFAILED: no price file was ever loaded, or all were withdrawn"
         )
         assert await service.health() == {"": False, METERING: True, RATING: False}
+        # Where this decides, the rater stays in service and takes events.
+        assert service.page(METERING).startswith("ready\ndoes not count: no price file was ever loaded")
+        assert service.page(RATING).startswith("not ready\nFAILED: no price file was ever loaded")
         said = [each for each in caplog.messages if "no price file was ever loaded" in each]
         assert len(said) == 1
         await Ledger(pool).load(PRICES)
@@ -130,3 +133,5 @@ async def test_probes_ask_the_port_of_the_metrics(database_url: str, tmp_path: P
         assert [each.status_code for each in found] == [200, 200, 404, 404]
         assert found[0].text == "live\n"
         assert found[1].text.startswith("ready\nok: the service takes calls\n")
+        for path in ("/readyz/metering", "/readyz/rating"):
+            assert (await client.get(path)).text.startswith("ready\nok: the service takes calls\n")
