@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
@@ -16,6 +17,7 @@ from rater_service.events.producers import IncompleteProducers
 from rater_service.hours import HOUR
 from rater_service.other_models import OTHER_MODELS
 from rater_service.rating.advice import advice
+from rater_service.rating.computation import Computation
 from rater_service.rating.late_usage import late_usage
 from rater_service.rating.other_models import with_names_counted
 from rater_service.rating.outside import Outside, out_of_time
@@ -39,26 +41,26 @@ UNBILLED_MAX = 100
 _INCOMPLETE_OFFENDERS_MAX = 10
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a run knows besides the usage of its window: the producers that may still have some, what is to be
+    named of other hours, and the clocks that are too far from others.
+    """
+
+    incomplete: IncompleteProducers
+    outside: Outside
+    clocks: Sequence[Skew]
+
+
 async def find_anomalies(
     connection: Connection,
     request: RateRequest,
-    incomplete: IncompleteProducers,
-    outside: Outside,
-    clocks: Sequence[Skew],
+    computed: Computation,
+    around: Surroundings,
 ) -> tuple[Anomaly, ...]:
-    """Find what needs a human, most events first, once the changes are known.
-
-    outside: what is to be named of other hours. clocks: those that are too far from others.
-    """
-    records = await fetch(
-        connection,
-        "rating/anomalies",
-        deletion_is_anomaly=request.mode is Mode.ROUTINE,
-        other_models=OTHER_MODELS,
-    )
-    found = [
-        _anomaly(reason, list(rows)) for reason, rows in groupby(records, key=lambda record: record["reason"])
-    ]
+    """Find what needs a human, most events first, once the changes are known."""
+    incomplete, outside = around.incomplete, around.outside
+    found = await _find_in_part(connection, request.mode) if computed.part else []
     anomalies = await with_names_counted(connection, found, request.window_start, request.window_end)
     if incomplete.count:
         anomalies.append(_incomplete(request, incomplete, datetime.now(UTC)))
@@ -66,18 +68,41 @@ async def find_anomalies(
         anomalies.append(await late_usage(connection, outside.late))
     if outside.strays:
         anomalies.append(out_of_time(outside.strays))
-    if named := [clock for clock in clocks if clock.is_named]:
+    if named := [clock for clock in around.clocks if clock.is_named]:
         anomalies.append(_clock_skew(request, named))
     return tuple(sorted(anomalies, key=lambda anomaly: (-anomaly.events, anomaly.reason)))
 
 
-async def add_up_changes(connection: Connection) -> BillChanges:
-    """Add the changes up by auth_id, once they are known."""
-    total, *by_auth = await fetch(connection, "rating/changes_by_auth", limit=BILL_CHANGES_MAX)
+async def _find_in_part(connection: Connection, mode: Mode) -> list[Anomaly]:
+    """Find what is to be said of the working tables."""
+    records = await fetch(
+        connection,
+        "rating/anomalies",
+        deletion_is_anomaly=mode is Mode.ROUTINE,
+        other_models=OTHER_MODELS,
+    )
+    return [
+        _anomaly(reason, list(rows)) for reason, rows in groupby(records, key=lambda record: record["reason"])
+    ]
+
+
+async def add_up_changes(connection: Connection, request: RateRequest, computed: Computation) -> BillChanges:
+    """Add the changes up by auth_id, before they are made."""
+    if computed.part is None or not computed.counts.changes_bills:
+        return _no_changes(computed.counts.total_cost)
+    total, *by_auth = await fetch(
+        connection,
+        "rating/changes_by_auth",
+        window_start=request.window_start,
+        window_end=request.window_end,
+        part_start=computed.part[0],
+        part_end=computed.part[1],
+        limit=BILL_CHANGES_MAX,
+    )
     return BillChanges(_bill_change(total), tuple(map(_bill_change, by_auth)), total["auth_ids"])
 
 
-def no_changes(cost: Decimal) -> BillChanges:
+def _no_changes(cost: Decimal) -> BillChanges:
     """Say that no bill changes. cost: of all rollups of the window, USD."""
     total = BillChange(
         auth_id=None,

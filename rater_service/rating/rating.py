@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,25 +12,23 @@ import asyncpg
 
 from rater_service.database.clock import skew_between
 from rater_service.database.database import Connection, Pool
-from rater_service.database.long_statements import STATEMENT_TIMEOUT_S, fetch_one, fetch_value, run
-from rater_service.errors import NoPriceBookError
+from rater_service.database.long_statements import fetch_one, fetch_value, run
 from rater_service.events.clocks import Skew
 from rater_service.events.producers import incomplete_producers
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text
-from rater_service.prices.store import load_history
-from rater_service.rating.categories import over_categories
+from rater_service.rating.computation import Computation, compute
+from rater_service.rating.counts import Counts
 from rater_service.rating.findings import (
+    Surroundings,
     add_up_changes,
     find_anomalies,
     find_unbilled_output,
-    no_changes,
     read_clocks,
 )
 from rater_service.rating.late_usage import LateHour, oldest_taken, windows_of
 from rater_service.rating.other_models import sum_priced_by_name
 from rater_service.rating.outside import Outside, find_outside
-from rater_service.rating.pricing import read_prices
 from rater_service.rating.run import (
     WHAT_TO_DO_ABOUT_UNBILLED_OUTPUT,
     Mode,
@@ -39,8 +37,8 @@ from rater_service.rating.run import (
     refuse_invalid,
 )
 from rater_service.rating.turn import rating_turn, require_turn
+from rater_service.rating.unchanged import Window
 from rater_service.rollup import KEY
-from rater_service.statements import source, statement
 
 logger = logging.getLogger(__name__)
 
@@ -106,28 +104,6 @@ def _log(result: RateResult) -> None:
         )
 
 
-async def compute(connection: Connection, request: RateRequest) -> None:
-    """Fill the working tables of a run, from the snapshot of a transaction that is open; change nothing.
-
-    Raises NoPriceBookError.
-    """
-    history = await load_history(connection, request.window_start)
-    if not history:
-        raise NoPriceBookError
-    window = _window(request)
-    # The working tables have no statistics: the planner takes them for tiny, and would compare every row with
-    # every row, or sort what is wide. Gathering statistics takes a third of a run.
-    await connection.execute("SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off")
-    await run(connection, "rating/tables")
-    prices = await read_prices(connection, history, **window)
-    await run(connection, "rating/recorded", **window)
-    buckets = over_categories("rating/buckets", **window, **prices, keeps_rates=not request.reprice)
-    await connection.execute(*buckets, timeout=STATEMENT_TIMEOUT_S)
-    changes = statement("rating/changes", rated=source("rating/rollups"))
-    await connection.execute(*changes.bind(window), timeout=STATEMENT_TIMEOUT_S)
-    await run(connection, "rating/gone")
-
-
 async def _rate_with_patience(
     connection: Connection, request: RateRequest, now: datetime
 ) -> tuple[RateResult, Sequence[LateHour]]:
@@ -168,21 +144,16 @@ async def _rate(
         own_skew = skew_between(begun["knowledge_at"], asked_at, answered_at)
         clocks = await read_clocks(connection, own_skew)
     taken = _taken_along(request, outside.late, now)
-    await compute(connection, request)
-    counts = dict(await fetch_one(connection, "rating/counts", **window))
+    computed = await compute(connection, request)
+    counts = computed.counts
     incomplete = await incomplete_producers(connection, **window, now=now)
     named = replace(outside, late=tuple(one for one in outside.late if one not in taken))
-    anomalies = await find_anomalies(connection, request, incomplete, named, clocks)
-    is_changed = bool(counts["rollups_written"] or counts["reconciled_deletions"])
-    changes = await add_up_changes(connection) if is_changed else no_changes(counts["total_cost"])
-    unbilled = await find_unbilled_output(connection) if counts["unbilled_output_events"] else ()
-    if is_changed and not request.dry_run:
-        await _apply(connection, begun["id"], now)
-        await _require_standing(connection, window)
+    around = Surroundings(incomplete, named, clocks)
+    anomalies = await find_anomalies(connection, request, computed, around)
+    changes = await add_up_changes(connection, request, computed)
+    unbilled = await find_unbilled_output(connection) if counts.unbilled_output_events else ()
     if not request.dry_run:
-        await run(
-            connection, "rating/keep_hours", run=begun["id"], knowledge_at=begun["knowledge_at"], **window
-        )
+        await _write(connection, request, computed, begun, now)
     window_open = request.window_end > now
     kept = await fetch_one(
         connection,
@@ -196,7 +167,7 @@ async def _rate(
         requested_by=request.requested_by,
         knowledge_at=begun["knowledge_at"],
         started_at=now,
-        **counts,
+        **counts.by_name(),
         anomalies=json.dumps([asdict(anomaly) for anomaly in anomalies], default=_json_value),
         incomplete_producer_count=incomplete.count,
         incomplete_producers=json.dumps(
@@ -213,13 +184,12 @@ async def _rate(
         requested_by=request.requested_by,
         knowledge_at=begun["knowledge_at"],
         finished_at=kept["finished_at"],
-        price_books=tuple(counts.pop("price_books")),
         anomalies=anomalies,
         incomplete_producer_count=incomplete.count,
         incomplete_producers=incomplete.first,
         changes=changes,
         unbilled_output_by_auth=unbilled,
-        **counts,
+        **counts.by_name() | {"price_books": tuple(counts.price_books)},
     )
     return result, taken
 
@@ -232,16 +202,36 @@ def _window(request: RateRequest) -> dict[str, datetime]:
     return {"window_start": request.window_start, "window_end": request.window_end}
 
 
-def _require_kept(counts: Mapping[str, object], kept: asyncpg.Record) -> None:
+def _require_kept(counts: Counts, kept: asyncpg.Record) -> None:
     """Raise RuntimeError if the ledger, which is for ever, would say something else than the answer."""
-    wrong = {name: kept[name] for name, count in counts.items() if kept[name] != count}
+    wrong = {name: kept[name] for name, count in counts.by_name().items() if kept[name] != count}
     if wrong:
         raise RuntimeError(f"the run would be kept with {wrong} instead of {counts}")
 
 
-async def _require_standing(connection: Connection, window: Mapping[str, datetime]) -> None:
+async def _write(
+    connection: Connection, request: RateRequest, computed: Computation, begun: asyncpg.Record, now: datetime
+) -> None:
+    """Write what was computed, and keep what the run saw of each hour."""
+    if computed.part and computed.counts.changes_bills:
+        await _apply(connection, begun["id"], now)
+        await _require_standing(connection, computed.part)
+    used = [held for held in computed.hours if held.events]
+    await run(
+        connection,
+        "rating/keep_hours",
+        run=begun["id"],
+        knowledge_at=begun["knowledge_at"],
+        **_window(request),
+        window_starts=[held.hour for held in used],
+        event_counts=[held.events for held in used],
+        tokens=[held.tokens for held in used],
+    )
+
+
+async def _require_standing(connection: Connection, part: Window) -> None:
     """Raise RuntimeError, which undoes the run, if the table says something else than the answer would."""
-    wrong = await fetch_value(connection, "rating/standing", **window)
+    wrong = await fetch_value(connection, "rating/standing", window_start=part[0], window_end=part[1])
     if wrong:
         raise RuntimeError(f"{wrong} rollups would not stand in the table as the run answers them")
 

@@ -1,11 +1,11 @@
 -- Keeps what a run saw of each hour of its window, and forgets what touched hours long before its snapshot: no transaction
 -- takes that long, so the run has seen it. In its window all of that is rated. Other hours no run may ever rate again; their
 -- marks go once the sums are those of their last run.
--- :run: the run; :knowledge_at: when its snapshot was taken; :window_start, :window_end: its window, its end exclusive.
+-- :run: the run; :knowledge_at: when its snapshot was taken; :window_start, :window_end: its window, its end exclusive;
+-- :window_starts, :event_counts, :tokens: the hours in it that have usage, how many events, and how many prompt and completion tokens.
 WITH seen AS (
-    SELECT window_start, sum(event_count) AS event_count, sum(prompt + completion) AS tokens
-    FROM rating_bucket
-    GROUP BY window_start
+    SELECT *
+    FROM unnest(:window_starts::timestamptz[], :event_counts::bigint[], :tokens::numeric[]) AS hour (window_start, event_count, tokens)
 ), emptied AS (
     DELETE FROM rated_hour
     WHERE window_start >= :window_start AND window_start < :window_end

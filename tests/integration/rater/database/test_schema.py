@@ -199,11 +199,15 @@ async def test_a_window_of_sums_and_its_rollups_are_found_by_index(busy: Ledger)
         await connection.execute(*bound("rating/tables"))
         no_prices: dict[str, list[object]] = {f"priced_{name}": [] for name in PriceRow._fields}
         changes = statement("rating/changes", rated=source("rating/rollups"))
+        unchanged = bound("rating/unchanged", **window, fine_tune_prefix="ft:")
         for asked, index in (
             (over_categories("rating/buckets", **window, **no_prices, keeps_rates=True), "hourly_usage_key"),
             (bound("rating/counts", **window), "hourly_usage_key"),
             (changes.bind(window), "rated_usage_rollup"),
             (bound("rating/recorded", **window), "rated_usage_change_once"),
+            (unchanged, "hourly_usage_key"),
+            (unchanged, "rated_usage_rollup"),
+            (unchanged, "rated_usage_change_once"),
         ):
             text = await plan(connection, asked)
             assert index in text

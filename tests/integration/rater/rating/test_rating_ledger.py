@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from phoebe_proto.v1 import rating_pb2 as pb
 from phoebe_proto.v1.rating_pb2_grpc import RatingServiceStub
-from rater_service.rating.rating import compute
+from rater_service.rating.computation import compute
 from rater_service.rating.run import BillChange, Mode, RateRequest
 from rater_service.service.access_list import Right
 from rater_service.service.protection import ProtectionFiles
@@ -240,6 +240,11 @@ steps = st.one_of(
 )
 
 
+CHANGES = """
+SELECT * FROM rating_change WHERE kind <> 'same' ORDER BY window_start, auth_id, resource_id, model_id
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Story:
     """What happens to a ledger, one step after the other; checks every run."""
@@ -300,11 +305,8 @@ class Story:
         async with self.ledger.pool.acquire() as connection:
             reading = connection.transaction(isolation="repeatable_read")
             await reading.start()
-            await compute(connection, request)
-            rows = await connection.fetch(
-                "SELECT * FROM rating_change WHERE kind <> 'same'"
-                " ORDER BY window_start, auth_id, resource_id, model_id"
-            )
+            computed = await compute(connection, request)
+            rows = await connection.fetch(CHANGES) if computed.part else []
             await reading.rollback()
         return [comparable(row) for row in rows]
 

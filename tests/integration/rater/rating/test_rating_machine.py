@@ -18,6 +18,7 @@ from rater_service.events.store import Fate, store_events
 from rater_service.rating.run import Mode, RateResult
 from tests.harness.ledger import Ledger, nonzero
 from tests.harness.postgres import TEMPLATE, PostgresServer, database
+from tests.harness.unchanged_hours import compare
 from tests.oracle.drawn import FIRST_HOUR, HOURS, DrawnBook, DrawnEvent, Names, books, events, names
 from tests.oracle.rating_oracle import Key, Oracle, Rollup, Run
 
@@ -83,6 +84,7 @@ class RatingMachine(RuleBasedStateMachine):
     @rule(window=windows, reprice=st.booleans(), dry_run=st.booleans(), mode=st.sampled_from(Mode))
     def rate(self, window: tuple[int, int], reprice: bool, dry_run: bool, mode: Mode) -> None:
         first, end = window
+        self.runner.run(compare(self.ledger.pool, at(first), at(end))).hold()
         result = self.runner.run(
             self.ledger.rate(at(first), at(end), now=NOW, mode=mode, dry_run=dry_run, reprice=reprice)
         )
