@@ -68,6 +68,8 @@ class PhoebeAddon(Lifecycle):
             self._refuse(flow, exchange, decision)
         elif isinstance(decision, Preflight):
             self._answer(flow, decision)
+        if self._traced:
+            self._traced.begin(flow, exchange)
 
     @driven
     async def request(self, flow: http.HTTPFlow) -> None:
@@ -82,6 +84,8 @@ class PhoebeAddon(Lifecycle):
             refusal = INTERNAL_ERROR
         if refusal:
             self._refuse(flow, exchange, refusal)
+        if self._traced:
+            self._traced.checked(flow, exchange)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Open the answer of an engine; let a stream pass through the metering."""
@@ -213,6 +217,8 @@ class PhoebeAddon(Lifecycle):
         return None
 
     async def _end(self, flow: http.HTTPFlow, exchange: Exchange, ending: Ending) -> None:
+        if self._traced:
+            self._traced.answered(flow, exchange)
         if exchange.refusal and exchange.stage is not Stage.ENDED:
             self._count_refusal(flow, exchange.refusal)
         if self._meter and not await self._meter.end(exchange, ending) and flow.killable:

@@ -9,12 +9,14 @@ done        the spool is closed
 import logging
 import os
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mitmproxy import addonmanager, ctx, exceptions
 
 from phoebe_addon.followed_files import Followed
 from phoebe_addon.gate.upstreams import Upstreams
 from phoebe_addon.meter import Meter
+from phoebe_addon.metrics import addon_version
 from phoebe_addon.proxy import flow_lines, guard, lean, log_output, modes, read_size, startup_errors
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.open_files import ClientLimits, possible
@@ -28,9 +30,13 @@ from phoebe_addon.settings.settings import (
     read_settings,
     refuse_late_changes,
 )
+from phoebe_addon.spans import TracingError, open_spans
 from phoebe_addon.spool.seat import Seat
 from phoebe_addon.spool.spool import SpoolError
 from phoebe_addon.turns import Turns
+
+if TYPE_CHECKING:
+    from phoebe_addon.tracing.exchanges import TracedExchanges
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +59,7 @@ class Lifecycle:
         self._settings: Settings | None = None
         self._upstreams = Followed.fixed(Upstreams({}))
         self._meter: Meter | None = None
+        self._traced: TracedExchanges | None = None
         self._stopping: Stopping | None = None
         self._client_limits = ClientLimits(1, 1)
         self._warnings: list[str] = []
@@ -101,8 +108,8 @@ class Lifecycle:
         startup_errors.tolerate(ctx.master.addons)
         flow_lines.without_queries(ctx.master.addons)
         try:
-            self._meter = Meter(self._settings, self._seat)
-        except (SpoolError, OSError) as error:
+            self._meter = self._make_meter(self._settings)
+        except (SpoolError, OSError, TracingError) as error:
             logger.error("phoebe: %s", error)
             return
         if self._settings.lean:
@@ -128,6 +135,7 @@ class Lifecycle:
         if self._meter:
             self._meter.close()
             self._meter = None
+        self._traced = None
         self._log.end()
 
     @property
@@ -148,6 +156,23 @@ class Lifecycle:
         await until_left(ctx.master.addons.get("proxyserver"), timeout_s)
         if not self._stopping.begun:
             ctx.master.shutdown()
+
+    def _make_meter(self, settings: Settings) -> Meter:
+        """Make the meter, and what traces exchanges if that is turned on. Raises what these raise."""
+        describing = {
+            "service.name": "phoebe-addon",
+            "service.version": addon_version(),
+            "service.instance.id": settings.name,
+        }
+        spans = open_spans(settings.tracing, describing, os.environ)
+        if spans is None:
+            return Meter(settings, self._seat)
+        # Only here: the libraries are there only where somebody traces.
+        from phoebe_addon.tracing.exchanges import TracedExchanges  # noqa: PLC0415
+        from phoebe_addon.tracing.traced_meter import TracedMeter  # noqa: PLC0415
+
+        self._traced = TracedExchanges(spans)
+        return TracedMeter(settings, self._seat, self._traced)
 
     def _warn(self, warnings: list[str]) -> None:
         """Log the warnings that did not hold at the last look: options are read often."""

@@ -233,7 +233,7 @@ class Meter:
         events = exchange.end(ending, now)
         if not events or exchange.metering is None:
             return None
-        self._count_left(exchange, events[0])
+        self._note_end(exchange, events[0])
         return self._write(events, exchange.metering, now)
 
     def _write_ended(self, metering: Metering, ending: Ending) -> None:
@@ -251,7 +251,8 @@ class Meter:
             logger.error("phoebe: the resource %a: %s", event.resource_id, what_to_do)
         return self._spool.finish(event.request_id, [each.SerializeToString() for each in events], now)
 
-    def _count_left(self, exchange: Exchange, event: MeteringEvent) -> None:
+    def _note_end(self, exchange: Exchange, event: MeteringEvent) -> None:
+        """Take note of how an exchange ended, before its event is written."""
         if exchange.read_on and exchange.metering:
             self.metrics.read_on.labels("whole" if exchange.metering.is_complete else "cut").inc()
         if is_unbilled_output(event):

@@ -53,6 +53,7 @@ from rater_service.errors import NeedsAttention, ProgramEnded
 from rater_service.events.model_names import MODEL_NAMES_MAX
 from rater_service.log_lines import LogFormat
 from rater_service.rating.schedule import DELAY_DEFAULT_S, RatingSchedule, parse_every
+from rater_service.spans import Tracing
 from rater_service.views.documents import messages_are_json, messages_as_json
 from rater_service.views.terminal import log_to_stderr, write
 
@@ -214,6 +215,14 @@ def serve(  # noqa: PLR0913 - one parameter per option
             "without a price is summed under one name, and runs say so.",
         ),
     ] = MODEL_NAMES_MAX,
+    tracing: Annotated[
+        Tracing,
+        typer.Option(
+            envvar="PHOEBE_TRACING",
+            help="Whether spans of calls, batches and runs are sent to a collector, as the variables OTEL_* "
+            "say: off; on, without who calls; identified, with that.",
+        ),
+    ] = Tracing.OFF,
     log_level: Annotated[
         _LogLevel, typer.Option(envvar="PHOEBE_LOG_LEVEL", help="What to log to standard error.")
     ] = _LogLevel.INFO,
@@ -247,6 +256,7 @@ def serve(  # noqa: PLR0913 - one parameter per option
         allowed_prices(allow_rate, allow_change),
         db_connections,
         model_names_max,
+        tracing,
     )
     asyncio.run(run(settings, _console(console, allow_plaintext, allow_anonymous) if console else None))
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -22,6 +23,9 @@ from rater_service.service.clock_watch import ClockWatch
 from rater_service.service.door import Door, TurnedAway
 from rater_service.service.metrics import Metrics
 from rater_service.service.rpc_errors import answered_errors, invalid
+
+if TYPE_CHECKING:  # it needs libraries that are there only where somebody traces
+    from rater_service.service.traced_work import TracedWork
 
 logger = logging.getLogger(__name__)
 
@@ -41,13 +45,14 @@ type _Context = grpc.aio.ServicerContext[StreamEventsRequest, StreamEventsRespon
 class _Stream:
     """What is known of one stream.
 
-    door: where its sender is let in; None before the first batch. perhaps_sent_before: some of its next
-    events are likely to be there. The first ones of a connection often are: those whose answer the one before
-    did not bring.
+    metadata: what its sender said of it. door: where its sender is let in; None before the first batch.
+    perhaps_sent_before: some of its next events are likely to be there. The first ones of a connection often
+    are: those whose answer the one before did not bring.
     """
 
     batches: BatchReader
     peer: str
+    metadata: Iterable[tuple[str, str | bytes]] = ()
     clocks: ClockWatch = field(default_factory=ClockWatch)
     door: Door | None = None
     perhaps_sent_before: bool = True
@@ -61,7 +66,10 @@ class _Stream:
 
 
 class MeteringService(MeteringServiceServicer):
-    """Stores batches of events. Once `stopping` is set, streams end after the batch they are at."""
+    """Stores batches of events. Once `stopping` is set, streams end after the batch they are at.
+
+    traced: makes spans of batches; None: there are none.
+    """
 
     def __init__(
         self,
@@ -69,8 +77,10 @@ class MeteringService(MeteringServiceServicer):
         stopping: asyncio.Event,
         metrics: Metrics,
         model_names_max: int = MODEL_NAMES_MAX,
+        traced: "TracedWork | None" = None,
     ) -> None:
         self._pool = pool
+        self._traced = traced
         self._stopping = stopping
         self._metrics = metrics
         self._names = ModelNames(priced_among, model_names_max, metrics.other_model_events.inc)
@@ -84,7 +94,8 @@ class MeteringService(MeteringServiceServicer):
         """Answer each batch after its transaction has committed."""
         # Addons keep their events and try again, whoever has to mend it meanwhile.
         async with answered_errors(context, until_mended=grpc.StatusCode.UNAVAILABLE):
-            stream = _Stream(BatchReader(request_iterator, self._room, self._stopping), context.peer())
+            batches = BatchReader(request_iterator, self._room, self._stopping)
+            stream = _Stream(batches, context.peer(), context.invocation_metadata() or ())
             while (response := await self._answer_next(stream)) is not None:
                 yield response
 
@@ -112,7 +123,7 @@ class MeteringService(MeteringServiceServicer):
         if status is not None:
             stream.clocks.note(status)
         with self._metrics.batch():
-            results = await store_events(
+            storing = store_events(
                 self._pool,
                 request.events,
                 received_at,
@@ -120,6 +131,8 @@ class MeteringService(MeteringServiceServicer):
                 perhaps_sent_before=stream.perhaps_sent_before,
                 names=self._names,
             )
+            traced = self._traced
+            results = await (traced.batch(request, stream.metadata, storing) if traced else storing)
         stream.note(results)
         self._metrics.count_events(results)
         _log_refused(request, results)

@@ -3,13 +3,16 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
@@ -24,6 +27,7 @@ from rater_service.database.numbers import refuse_numbers_behind
 from rater_service.database.schema import migrate, require_fitting_schema
 from rater_service.database.server_facts import read_server_facts
 from rater_service.database.url_parameters import place_of
+from rater_service.distribution import installed_version
 from rater_service.errors import OperatorError
 from rater_service.events.model_names import MODEL_NAMES_MAX
 from rater_service.events.partitions import keep_making_partitions, try_to_make_partitions
@@ -66,6 +70,10 @@ from rater_service.service.request_reader import RequestReader
 from rater_service.service.rpc_errors import quiet_about_callers_gone
 from rater_service.service.scheduled_rating import ScheduledRating
 from rater_service.service.standing_watch import StandingWatch
+from rater_service.spans import Spans, Tracing, TracingError, open_spans
+
+if TYPE_CHECKING:
+    from rater_service.service.traced_work import TracedWork
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +97,7 @@ class ServerSettings:
     never. late_max: how old late usage may be that routine runs take along. allowed_prices: what is meant at
     the start although it looks like a mistake. database_connections: how many sessions it has with the
     database at most. model_names_max: how many models of one customer have sums of their own in an hour,
-    those with a price aside.
+    those with a price aside. tracing: whether spans are made of calls, batches and runs.
     """
 
     listen: str
@@ -106,6 +114,7 @@ class ServerSettings:
     allowed_prices: Allowed = NOTHING_ALLOWED
     database_connections: int = POOL_CONNECTIONS_MAX
     model_names_max: int = MODEL_NAMES_MAX
+    tracing: Tracing = Tracing.OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +148,10 @@ async def serve(settings: ServerSettings, face: Face | None = None) -> None:
     protection = open_protection(settings.protection)
     stopping = asyncio.Event()
     with _stop_signals(stopping):
-        async with open_database(settings.database_url, settings.data_dir) as url:
+        async with (
+            _opened_spans(settings.tracing) as spans,
+            open_database(settings.database_url, settings.data_dir) as url,
+        ):
             if settings.database_url is None:
                 await migrate(url)
             async with open_pool(url, connections_max=settings.database_connections) as pool:
@@ -147,7 +159,26 @@ async def serve(settings: ServerSettings, face: Face | None = None) -> None:
                 async with pool.acquire() as connection:
                     await refuse_numbers_behind(connection)
                 await _introduce(settings, pool)
-                await _serve(settings, pool, url, protection, stopping, face)
+                await _serve(settings, pool, url, protection, stopping, face, spans)
+
+
+@asynccontextmanager
+async def _opened_spans(tracing: Tracing) -> AsyncIterator[Spans | None]:
+    """Make spans, if that is wanted, and send the last ones in the end. Raises OperatorError."""
+    describing = {
+        "service.name": "phoebe-rater",
+        "service.version": installed_version(),
+        "service.instance.id": socket.gethostname(),
+    }
+    try:
+        spans = open_spans(tracing, describing, os.environ)
+    except TracingError as error:
+        raise OperatorError(f"--tracing: {error}") from error
+    try:
+        yield spans
+    finally:
+        if spans:
+            await asyncio.to_thread(spans.close)
 
 
 async def _introduce(settings: ServerSettings, pool: Pool) -> None:
@@ -170,6 +201,7 @@ async def _serve(  # noqa: PLR0913, PLR0917 - one parameter per part
     protection: Protection,
     stopping: asyncio.Event,
     face: Face | None,
+    spans: Spans | None,
 ) -> None:
     metrics = Metrics()
     status = HealthService(SERVICES)
@@ -194,6 +226,7 @@ async def _serve(  # noqa: PLR0913, PLR0917 - one parameter per part
                 settings.late_max,
                 settings.model_names_max,
                 status,
+                spans,
             ),
         ):
             # What there is by now stays. To collect garbage need not mean to go through all of it again.
@@ -262,23 +295,26 @@ async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
     late_max: timedelta = LATE_MAX,
     model_names_max: int = MODEL_NAMES_MAX,
     status: HealthService | None = None,
+    spans: Spans | None = None,
 ) -> AsyncIterator[int]:
     """Answer calls on HOST:PORT and give the port; when the context ends, stop gracefully.
 
     Setting `stopping` ends the streams. background: what else runs, of whose tasks health tells too. status:
-    what tells of health; None: one of its own. Raises OperatorError when the address can't be had.
+    what tells of health; None: one of its own. spans: where spans are made; None: nowhere. Raises
+    OperatorError when the address can't be had.
     """
     metrics = metrics or Metrics()
     status = status or HealthService(SERVICES)
     quiet_about_callers_gone()
+    traced = _traced_work(spans) if spans else None
     server = grpc.aio.server(
         options=CHANNEL_OPTIONS,
         maximum_concurrent_rpcs=CALLS_MAX,
-        interceptors=_interceptors(protection),
+        interceptors=_interceptors(protection, traced),
     )
-    metering = MeteringService(pool, stopping, metrics, model_names_max)
+    metering = MeteringService(pool, stopping, metrics, model_names_max, traced)
     metering_pb2_grpc.add_MeteringServiceServicer_to_server(metering, server)
-    queue = RatingQueue(pool, metrics, late_max=late_max)
+    queue = RatingQueue(pool, metrics, late_max=late_max, traced=traced)
     rating_pb2_grpc.add_RatingServiceServicer_to_server(RatingService(pool, queue), server)
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
@@ -338,11 +374,18 @@ def _follow_protection(protection: Protection, metrics: Metrics, background: Bac
         background.start(TOKENS_TASK, lambda: follow(access), "changes of the tokens file are not noticed")
 
 
-def _interceptors(protection: Protection) -> list[grpc.aio.ServerInterceptor]:
+def _traced_work(spans: Spans) -> "TracedWork":
+    # Only here: the libraries are there only where somebody traces.
+    from rater_service.service.traced_work import TracedWork  # noqa: PLC0415
+
+    return TracedWork(spans)
+
+
+def _interceptors(protection: Protection, traced: "TracedWork | None") -> list[grpc.aio.ServerInterceptor]:
     access = protection.access
     guards = [CallGuard(lambda: access.value)] if access else []
-    # Who may not call learns nothing about messages.
-    return [*guards, RequestReader()]
+    # Who may not call learns nothing about messages, and is in no trace.
+    return [*guards, *([traced.interceptor()] if traced else []), RequestReader()]
 
 
 def _open_port(server: grpc.aio.Server, listen: str, protection: Protection) -> int:

@@ -71,6 +71,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "__weakref__",  # whoever traces exchanges keeps spans by them
         "answer_is_here",
         "connection_id",
         "engine_failure",

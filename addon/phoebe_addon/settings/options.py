@@ -12,6 +12,7 @@ from phoebe_addon.gate.request_body import Asking
 from phoebe_addon.log_lines import LogFormat
 from phoebe_addon.settings.option import Option, OptionValueError
 from phoebe_addon.settings.unknown_names import misspelt_variables, nameless_options, unknown_options
+from phoebe_addon.spans import Tracing
 
 _NAMES = HeaderNames()
 OPTIONS = (
@@ -243,6 +244,14 @@ OPTIONS = (
         str | None,
         None,
         "host:port to serve Prometheus metrics on. Default: not served.",
+    ),
+    Option(
+        "phoebe_tracing",
+        str,
+        Tracing.OFF.value,
+        "Whether spans of exchanges are sent to a collector, as the variables OTEL_* say: `off`; `on`, "
+        "without who pays and who asks; `identified`, with that.",
+        tuple(map(str, Tracing)),
     ),
     Option("phoebe_auth_id_header", str, _NAMES.auth_id, "Header that says who pays."),
     Option("phoebe_resource_id_header", str, _NAMES.resource_id, "Header that names the deployment."),

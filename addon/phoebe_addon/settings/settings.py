@@ -28,6 +28,7 @@ from phoebe_addon.gate.trusted_edges import Network, let_anyone_in
 from phoebe_addon.gate.unbillable import unbillable_names
 from phoebe_addon.gate.upstreams import Upstreams, UpstreamsError, parse_setting
 from phoebe_addon.settings.files import UNUSABLE, follow_edge_secrets, follow_routes, follow_upstreams
+from phoebe_addon.spans import Tracing
 from phoebe_addon.spool.spools import ANY_INSTALLATION, Belonging
 
 type Address = tuple[str, int]
@@ -59,7 +60,7 @@ class Settings:
     take to come; 0: for ever. belonging: to which installation events belong. spool_trusts_group: whether
     members of the spool folder's group are trusted. forwarding: of requests' headers. routes: as the file has
     them now; those of `rules` are as they were when it was read.
-    name: what people call the proxy.
+    name: what people call the proxy. tracing: whether spans are made.
     """
 
     upstreams: Followed[Upstreams] | None
@@ -85,6 +86,7 @@ class Settings:
     declared: Declared = UNSAID
     abort: AbortRules = DEFAULT_RULES
     name: str = ""
+    tracing: Tracing = Tracing.OFF
 
 
 def read_settings(
@@ -110,6 +112,7 @@ def read_settings(
         spool_bytes_max=reader.size("phoebe_spool_limit"),
         metrics=reader.metrics(),
         lean=options.phoebe_lean,
+        tracing=reader.tracing(),
         engine_timeout_s=reader.seconds("phoebe_engine_timeout"),
         drain_timeout_s=reader.seconds("phoebe_drain_timeout"),
         request_timeout_s=reader.seconds("phoebe_request_timeout"),
@@ -150,6 +153,7 @@ _NEEDS_RESTART = {
     "phoebe_installation and phoebe_spool_moved_from": "belonging",
     "phoebe_metrics": "metrics",
     "phoebe_lean": "lean",
+    "phoebe_tracing": "tracing",
 }
 """Options the meter is made with, and what they are called in the settings."""
 
@@ -347,6 +351,13 @@ class _Reader:
                 "phoebe_allow_any_edge=true"
             )
         return tuple(networks)
+
+    def tracing(self) -> Tracing:
+        tracing = self.text("phoebe_tracing")
+        if tracing not in set(Tracing):
+            self.faults.append(f"phoebe_tracing: {tracing!r} is none of {', '.join(Tracing)}")
+            return Tracing.OFF
+        return Tracing(tracing)
 
     def asking(self) -> Asking:
         usage = self.text("phoebe_usage")

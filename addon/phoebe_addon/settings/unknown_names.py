@@ -30,6 +30,7 @@ RATER_VARIABLES = frozenset(
         "PHOEBE_TLS_CLIENT_CA",
         "PHOEBE_TLS_KEY",
         "PHOEBE_TOKENS",
+        "PHOEBE_TRACING",
     }
 )
 """Variables of the rater, which may run on the same machine. A test holds them against the rater's own."""

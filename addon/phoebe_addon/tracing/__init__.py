@@ -1,0 +1,4 @@
+"""Spans of exchanges. Nothing here is imported unless tracing is turned on.
+
+Begin with `exchanges`.
+"""
