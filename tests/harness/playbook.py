@@ -16,11 +16,12 @@ import pytest
 from mitmproxy import addonmanager, http, tls
 from mitmproxy import options as mitmproxy_options
 from mitmproxy.connection import Client, Connection, ConnectionState, Server
-from mitmproxy.proxy import commands, context, events, mode_specs
+from mitmproxy.proxy import commands, events, mode_specs
 from mitmproxy.proxy.layers import http as http_layers
 
 from phoebe_addon.exchange.exchange import Exchange
 from phoebe_addon.proxy import guard
+from phoebe_addon.proxy.lean_objects import LeanContext
 from phoebe_addon.proxy.quiet_engines import EngineHeardHook, know_sockets
 from phoebe_addon.proxy.unasked import EngineSpokeUnaskedHook, Unasked
 from tests.harness.addon_in_mitmproxy import clientplayback, proxyserver
@@ -70,7 +71,8 @@ class Playbook:
     refused: whether engines can't be connected to. connects_at_once: else they are not before `connects`.
     speaks_first: what an engine sends before it could be asked. unread: connections on which something waits
     that layers were not shown; all_unread: on all. waiting: what waits there, of which each hook that listens
-    to an engine shows one piece. half_closes: whether half of a connection can be closed.
+    to an engine shows one piece. half_closes: whether half of a connection can be closed. plain: whether
+    nobody but Phoebe looks at what passes: messages go in one piece, hooks are called where they are met.
 
     An engine to which an exchange is admitted with `admit_to_tls` speaks TLS: what is sent and written is in
     clear here, and encrypted for the layers. What TLS itself says behind the handshake waits to be read.
@@ -91,6 +93,7 @@ class Playbook:
     all_unread: bool = False
     waiting: dict[Connection, deque[bytes]] = field(default_factory=dict)
     half_closes: bool = True
+    plain: bool = False
     hooks: list[str] = field(default_factory=list)
     flows: list[http.HTTPFlow] = field(default_factory=list)
     logs: list[str] = field(default_factory=list)
@@ -111,11 +114,13 @@ class Playbook:
             alpn=self.alpn,
         )
         know_sockets(self.client, self)
-        made = context.Context(self.client, options())
+        made = LeanContext(self.client, options())
+        made.hooks = _AtOnce(self) if self.plain else None
         made.server.address = ("upstream.invalid", 80)
         self.layer = http_layers.HttpLayer(made, http_layers.HTTPMode.transparent)
         self._events: deque[events.Event] = deque()
         self._held: list[commands.StartHook] = []
+        self._met: set[commands.StartHook] = set()
         self._connecting: list[commands.OpenConnection] = []
         self._tls: dict[Connection, TlsEngine] = {}
         if self.replayed:
@@ -269,7 +274,23 @@ class Playbook:
             self._events.append(events.DataReceived(engine, self.speaks_first))
         self._events.append(events.OpenConnectionCompleted(command, None))
 
+    def call_at_once(self, hook: commands.StartHook) -> bool:
+        """Call a hook where a layer meets it. Returns whether it is over."""
+        self.hooks.append(hook.name)
+        if hook.name in self.held or isinstance(hook, EngineHeardHook):
+            self._met.add(hook)
+            return False
+        self._act(hook)
+        return True
+
     def _call(self, hook: commands.StartHook) -> None:
+        if hook in self._met:
+            self._met.remove(hook)
+            if hook.name in self.held:
+                self._held.append(hook)
+            else:
+                self._run(hook)
+            return
         self.hooks.append(hook.name)
         if isinstance(hook, EngineSpokeUnaskedHook):
             self.unasked.append(hook.data)
@@ -279,6 +300,11 @@ class Playbook:
             self._run(hook)
 
     def _run(self, hook: commands.StartHook) -> None:
+        self._act(hook)
+        if hook.blocking:
+            self._events.append(events.HookCompleted(hook))
+
+    def _act(self, hook: commands.StartHook) -> None:
         (argument,) = hook.args()
         if isinstance(argument, http.HTTPFlow):
             if argument not in self.flows:
@@ -290,8 +316,21 @@ class Playbook:
             argument.ssl_conn = proxys_half()
         if isinstance(hook, EngineHeardHook) and (waiting := self.waiting.get(argument)):
             self._events.append(events.DataReceived(argument, waiting.popleft()))
-        if hook.blocking:
-            self._events.append(events.HookCompleted(hook))
+
+
+class _AtOnce:
+    """Calls the hooks of a playbook where its layers meet them. Nobody watches."""
+
+    def __init__(self, book: Playbook) -> None:
+        self._book = book
+
+    def is_plain(self) -> bool:
+        """Say so."""
+        return True
+
+    def call(self, hook: commands.StartHook) -> bool:
+        """Call a hook. Returns whether it is over."""
+        return self._book.call_at_once(hook)
 
 
 @contextmanager

@@ -40,7 +40,7 @@ from phoebe_addon.apis.family import ErrorShape
 from phoebe_addon.exchange.exchange import EngineFailure, Exchange, Stage
 from phoebe_addon.gate import gate
 from phoebe_addon.gate.refusal import INTERNAL_ERROR, Refusal, RefusalReason, error_body
-from phoebe_addon.proxy import flows, insides
+from phoebe_addon.proxy import flows, insides, lean_headers
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.http1 import BoundedHttp1Client, BoundedHttp1Server, make_body_reader
 from phoebe_addon.proxy.http2 import BoundedHttp2Client, BoundedHttp2Server
@@ -176,7 +176,7 @@ class GuardedHttpStream(LeavableHttpStream):
     @override
     def flow_done(self) -> layer.CommandGenerator[None]:
         yield from super().flow_done()
-        if self.child_layer is None and not self._paused_event_queue:
+        if self.child_layer is None and not (self._paused_event_queue or self.more_follows):
             self._let_go()
 
     def _let_go(self) -> None:
@@ -319,6 +319,9 @@ def replacements() -> tuple[Replacement, ...]:
         Replacement(server, "Context", LeanContext),
         Replacement(http.MessageData, "__post_init__", check_types),
         Replacement(mitmproxy_flow.Flow, "__init__", begin_flow),
+        Replacement(http.Headers, "__init__", lean_headers.begin_headers),
+        Replacement(http.Headers, "get_all", lean_headers.get_all),
+        Replacement(http.Headers, "set_all", lean_headers.set_all),
     )
 
 

@@ -12,9 +12,12 @@ from typing import override
 import h11
 from h11._readers import ChunkedReader
 from h11._receivebuffer import ReceiveBuffer
+from mitmproxy import http
 from mitmproxy.connection import Connection
+from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
@@ -27,7 +30,16 @@ from mitmproxy.proxy.layers.http._events import (
 )
 
 from phoebe_addon.proxy.guard_rules import GuardRules
+from phoebe_addon.proxy.lean_objects import hooks_of
 from phoebe_addon.proxy.unasked import engine_spoke_unasked
+from phoebe_addon.proxy.whole_messages import (
+    WholeAnswer,
+    WholeRequest,
+    has_coding,
+    keeps_connection,
+    whole_answer,
+    whole_request,
+)
 
 # An interim answer, but for 101, which ends the talk in HTTP.
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9]{2}[ \r\n]")
@@ -81,6 +93,29 @@ class BoundedHttp1Server(_http1.Http1Server):
             return
         yield from super().send(event)
 
+    @property
+    def sends_whole(self) -> bool:
+        """Whether `send_whole` may be called instead of `send`."""
+        return not (self._paused or self._head or self.buf)
+
+    def send_whole(self, event: WholeAnswer) -> layer.CommandGenerator[None]:
+        """Send an answer that is whole, as `send` does with its parts."""
+        response = event.response
+        if GuardRules.in_force.last_answers or response.stream or not _goes_out_as_it_is(response):
+            for part in (ResponseHeaders(event.stream_id, response, event.end_stream), *event.behind_head()):
+                yield from self.send(part)
+            return
+        self.response = response
+        self.answer_is_chunked = False
+        yield from _joined(self.conn, http1.assemble_response_head(response), event.body)
+        if self.request and self.request_done and keeps_connection(self.request, response):
+            self.request_done = self.response_done = False
+            self.request = self.response = None
+            self.stream_id += 2
+            self.state = self.read_headers
+        else:
+            yield from self.mark_done(response=True)
+
     @override
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
         if self.head_began_s is None:
@@ -91,6 +126,16 @@ class BoundedHttp1Server(_http1.Http1Server):
             yield commands.CloseConnection(self.conn)
             self.state = self.done
             return
+        if isinstance(event, events.DataReceived) and _is_in_plain_lane(self):
+            whole = whole_request(self.stream_id, self.buf._data)
+            if whole:
+                self.buf = ReceiveBuffer()
+                self.head_began_s = None
+                self.request = whole.request
+                self.request_done = True
+                self.state = self.wait
+                yield ReceiveHttp(whole)
+                return
         for command in super().read_headers(event):
             # mitmproxy would quote what came, and with it secrets.
             yield _MALFORMED if isinstance(command, commands.Log) else command
@@ -132,6 +177,49 @@ class BoundedHttp1Client(_http1.Http1Client):
                 self._head = command.data
             else:
                 yield from self._send_behind_head(command.data)
+
+    @property
+    def sends_whole(self) -> bool:
+        """Whether `send_whole` may be called instead of `send`."""
+        return self.stream_id is None and not self._paused
+
+    def send_whole(self, event: WholeRequest) -> layer.CommandGenerator[None]:
+        """Send a request that is whole, as `send` does with its parts."""
+        request = event.request
+        if not _goes_out_as_it_is(request):
+            for part in (RequestHeaders(event.stream_id, request, event.end_stream), *event.behind_head()):
+                yield from self.send(part)
+            return
+        self.request_count += 1
+        self.stream_id = event.stream_id
+        self.request = request
+        yield from _joined(self.conn, http1.assemble_request_head(request), event.body)
+        self.request_done = True
+
+    def _answer_read(self) -> layer.CommandGenerator[None]:
+        assert self.request
+        assert self.response
+        if self.request_done and not self.buf and keeps_connection(self.request, self.response):
+            self.request_done = self.response_done = False
+            self.request = self.response = None
+            self.stream_id = None
+            self.state = self.read_headers
+        else:
+            yield from self.mark_done(response=True)
+
+    def _whole_answer(self) -> WholeAnswer | None:
+        """Take the answer to the request under way, if its stream can take it as a whole."""
+        if self.request is None or self.stream_id is None or not _is_in_plain_lane(self):
+            return None
+        stream = _http_layer_of(self).streams.get(self.stream_id)
+        if stream is None or stream._paused:
+            return None
+        whole = whole_answer(self.stream_id, self.request, self.buf._data, self._answer_read)
+        if whole:
+            self.buf = ReceiveBuffer()
+            self.response = whole.response
+            self.state = self.read_body
+        return whole
 
     def _send_behind_head(self, body: bytes) -> layer.CommandGenerator[None]:
         """Send a body, the beginning of it in one piece with the head, if that waits to be sent.
@@ -182,13 +270,34 @@ class BoundedHttp1Client(_http1.Http1Client):
             message = "the head of the engine's answer is too long"
             yield ReceiveHttp(ResponseProtocolError(self.stream_id, message, ErrorCode.GENERIC_SERVER_ERROR))
             return
+        if isinstance(event, events.DataReceived) and (whole := self._whole_answer()):
+            yield ReceiveHttp(whole)
+            return
         yield from super().read_headers(event)
 
     def _drop_interim_answers(self) -> None:
         # A client of this proxy never waits for `100 Continue`: the proxy has its whole request already.
-        while _INTERIM.match(bytes(self.buf)):
+        while _INTERIM.match(self.buf._data):
             if self.buf.maybe_extract_lines() is None:
                 return
+
+
+def _http_layer_of(speaker: BoundedHttp1Server | BoundedHttp1Client) -> http_layers.HttpLayer:
+    return next(each for each in speaker.context.layers if isinstance(each, http_layers.HttpLayer))
+
+
+def _is_in_plain_lane(speaker: BoundedHttp1Server | BoundedHttp1Client) -> bool:
+    """Whether nobody but Phoebe looks at what passes, from and to a client of HTTP/1."""
+    hooks = hooks_of(speaker.context)
+    if hooks is None or speaker.debug is not None or not hooks.is_plain():
+        return False
+    http_layer = _http_layer_of(speaker)
+    return isinstance(http_layer.connections.get(http_layer.context.client), BoundedHttp1Server)
+
+
+def _goes_out_as_it_is(message: http.Message) -> bool:
+    """Whether a message needs no other framing, and is not translated from another version of HTTP."""
+    return message.data.http_version in {b"HTTP/1.1", b"HTTP/1.0"} and not has_coding(message.headers)
 
 
 def _is_head_too_long(came: ReceiveBuffer) -> bool:

@@ -29,7 +29,9 @@ from mitmproxy.proxy.context import Context
 from phoebe_addon.background import spawn
 from phoebe_addon.proxy.driving import Drive, is_driven
 from phoebe_addon.proxy.idle_addons import without_idle_wait
+from phoebe_addon.proxy.lean_objects import LeanContext
 from phoebe_addon.proxy.quiet_engines import EngineHeardHook
+from phoebe_addon.proxy.watchers import nobody_watches
 
 type Function = Callable[..., Any]
 type Groups = list[list[Function]]
@@ -60,6 +62,7 @@ class LeanDispatch:
         self._within: list[tuple[Any, list[object]]] = []
         self._with_hook: dict[str, list[object]] = {}
         self._groups: dict[str, Groups | None] = {}
+        self._is_plain = False
 
     async def trigger_event(self, event: hooks.Hook) -> None:
         """Do as the manager's own `trigger_event` does."""
@@ -99,6 +102,11 @@ class LeanDispatch:
             return None
         return _calls(groups, argument)
 
+    def is_plain(self) -> bool:
+        """Whether nobody but Phoebe looks at what passes."""
+        self._forget_if_changed()
+        return self._is_plain
+
     def _groups_of(self, hook: str) -> Groups | None:
         """List the functions of a hook, as `invoke_addon` finds them. None: one of them can't be called."""
         if hook not in self._groups:
@@ -133,6 +141,7 @@ class LeanDispatch:
         self._within = [(addon, list(addon.addons)) for addon in every if hasattr(addon, "addons")]
         self._with_hook = {}
         self._groups = {}
+        self._is_plain = nobody_watches(chain, self._manager.master.options)
 
 
 def _calls(groups: Groups, argument: object) -> Calls:
@@ -195,6 +204,7 @@ class LeanHooks:
         self._called = called
         self._drive = drive
         self.begun: dict[hooks.Hook, Awaitable[None]] = {}
+        self._called_already: dict[hooks.Hook, _Left] = {}
 
     @property
     def context(self) -> Context:
@@ -209,11 +219,22 @@ class LeanHooks:
                 if not isinstance(command, commands.StartHook):
                     yield command
                     continue
-                left = self._call(command)
+                left = self._called_already.pop(command, None) or self._call(command)
                 if left is _Left.TASK:
                     yield command
                 elif left is _Left.NOTHING and command.blocking:
                     over.append(events.HookCompleted(command))
+
+    def is_plain(self) -> bool:
+        """Whether nobody but Phoebe looks at what passes."""
+        return self._dispatch.is_plain()
+
+    def call(self, hook: commands.StartHook) -> bool:
+        """Call a hook where a layer meets it. Returns whether it is over; if not, the layer yields it."""
+        left = self._call(hook)
+        if left is not _Left.NOTHING:
+            self._called_already[hook] = left
+        return left is _Left.NOTHING
 
     def _call(self, hook: commands.StartHook) -> _Left:
         """Call a hook. Returns what is left of it to be waited for, or to be done by mitmproxy."""
@@ -268,6 +289,8 @@ class LeanConnectionHandler(mode_servers.ProxyConnectionHandler):
     async def handle_client(self) -> None:
         if dispatch := _dispatches.get(self.master.addons):
             self._hooks = LeanHooks(self.layer, dispatch, self.hook_is_over, self._drive)
+            if isinstance(self.layer.context, LeanContext):
+                self.layer.context.hooks = self._hooks
             self.layer = self._hooks  # type: ignore[assignment]
         await super().handle_client()
 

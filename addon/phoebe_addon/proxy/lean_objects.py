@@ -3,15 +3,28 @@
 import time
 from dataclasses import fields
 from functools import cache
-from typing import Any, override
+from typing import Any, Protocol, override
 
 import uuid_utils
 from mitmproxy import connection, flow, http
+from mitmproxy.proxy import commands
 from mitmproxy.proxy.context import Context
 
 
+class HooksAtOnce(Protocol):
+    """Calls hooks where the layers of a client's connection meet them."""
+
+    def is_plain(self) -> bool:
+        """Whether nobody but Phoebe looks at what passes."""
+
+    def call(self, hook: commands.StartHook) -> bool:
+        """Call a hook. Returns whether it is over. If not, it is to be yielded, and is not called again."""
+
+
 class LeanContext(Context):
-    """mitmproxy's context of a layer. It is forked for each request."""
+    """mitmproxy's context of a layer. It is forked for each request. hooks: calls those of the connection."""
+
+    hooks: HooksAtOnce | None = None
 
     @override
     def fork(self) -> "LeanContext":
@@ -21,7 +34,13 @@ class LeanContext(Context):
         fork.options = self.options
         fork.server = self.server
         fork.layers = self.layers.copy()
+        fork.hooks = self.hooks
         return fork
+
+
+def hooks_of(context: Context) -> HooksAtOnce | None:
+    """Give what calls the hooks of a connection where they are met. None: mitmproxy calls them."""
+    return context.hooks if isinstance(context, LeanContext) else None
 
 
 def begin_flow(

@@ -31,10 +31,10 @@ from mitmproxy.proxy.layers.http._events import ErrorCode, RequestProtocolError,
 from phoebe_addon.exchange.exchange import EngineFailure, Exchange, Stage
 from phoebe_addon.proxy.backpressure import held_bytes
 from phoebe_addon.proxy.guard_rules import GuardRules
-from phoebe_addon.proxy.quiet_engines import QuietEngineStream
+from phoebe_addon.proxy.plain_lane import PlainLaneStream
 
 
-class TimedHttpStream(QuietEngineStream):
+class TimedHttpStream(PlainLaneStream):
     """mitmproxy's HTTP stream; its engine may not be silent for ever, nor its client slow.
 
     exchange: the request and its answer. client_left: whether the client has taken nothing of its answer for

@@ -46,7 +46,7 @@ FRAMINGS = {
 class Metered(Playbook):
     """A connection whose exchanges are metered as the addon does. events: what came of them."""
 
-    def __init__(self, **given: bytes) -> None:
+    def __init__(self, **given: bytes | bool) -> None:
         self.events: list[MeteringEvent] = []
         actions = {
             "request": admit,
