@@ -45,11 +45,13 @@ type Page = Callable[[Mapping[str, str]], Awaitable[Answer]]
 class OperatorPort:
     """Serves pages, by path, on an address that it has from the beginning. `run` serves.
 
-    port: the one it has, also if 0 was asked for. Raises OSError if the address can't be had.
+    port: the one it has, also if 0 was asked for. version: of the program; each answer tells it, unless it is
+    empty. Raises OSError if the address can't be had.
     """
 
-    def __init__(self, host: str, port: int, pages: Mapping[str, Page]) -> None:
+    def __init__(self, host: str, port: int, pages: Mapping[str, Page], version: str = "") -> None:
         self._pages = pages
+        self._headers = (("Phoebe-Version", version),) if version else ()
         self._socket = _bound(host, port)
         self.port: int = self._socket.getsockname()[1]
         self._talks: dict[_Talk, None] = {}  # the one that was served longest ago comes first
@@ -80,7 +82,7 @@ class OperatorPort:
         self._socket.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talk = _Talk(reader, writer)
+        talk = _Talk(reader, writer, self._headers)
         if self._closed.is_set():  # accepted before `close`, which did not see it yet
             talk.break_off()
             return
@@ -132,7 +134,13 @@ class OperatorPort:
 class _Talk:
     """One connection."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        headers: tuple[tuple[str, str], ...],
+    ) -> None:
+        self._headers = headers
         self._reader = reader
         self._writer = writer
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES_MAX)
@@ -161,6 +169,7 @@ class _Talk:
     async def say(self, answer: Answer, *, with_content: bool = True, closes: bool = False) -> None:
         """Send an answer, and wait until the client has taken most of it."""
         headers = [
+            *self._headers,
             *answer.headers,
             ("Content-Type", answer.content_type),
             ("Content-Length", str(len(answer.content))),

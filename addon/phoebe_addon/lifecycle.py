@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from mitmproxy import addonmanager, ctx, exceptions
 
+from phoebe_addon.addon_version import addon_version
 from phoebe_addon.followed_files import Followed
 from phoebe_addon.gate.upstreams import Upstreams
 from phoebe_addon.meter import Meter
-from phoebe_addon.metrics import addon_version
 from phoebe_addon.proxy import flow_lines, guard, lean, log_output, modes, read_size, startup_errors
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.open_files import ClientLimits, possible

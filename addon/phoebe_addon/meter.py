@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
+from phoebe_addon.addon_version import addon_version
 from phoebe_addon.answer.resource_watch import ResourceWatch
 from phoebe_addon.background import Background
 from phoebe_addon.delivery.adoption import Adoption
@@ -19,7 +20,7 @@ from phoebe_addon.exchange.under_way import UnderWay
 from phoebe_addon.expiry import first_expiry
 from phoebe_addon.followed_files import Followed, follow
 from phoebe_addon.log_lines import told
-from phoebe_addon.metrics import Metrics, addon_version
+from phoebe_addon.metrics import Metrics
 from phoebe_addon.operator_port import OperatorPort
 from phoebe_addon.probes import Condition, probe_pages
 from phoebe_addon.readiness import Readiness
@@ -211,7 +212,7 @@ class Meter:
             return None
         pages = {"/metrics": self.metrics.page, **probe_pages(self._readiness.conditions)}
         try:
-            return OperatorPort(*self._settings.metrics, pages)
+            return OperatorPort(*self._settings.metrics, pages, addon_version())
         except OSError:
             self._spool.close()
             raise

@@ -2,7 +2,6 @@
 
 import platform
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import (
     CollectorRegistry,
@@ -25,14 +24,6 @@ from phoebe_addon.operator_port import Answer
 
 # What Phoebe adds to an exchange by itself: far below a second, unless a disk or a large body takes long.
 _OWN_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15)
-
-
-def addon_version() -> str:
-    """Give the version that is installed; empty: mitmdump runs the file of a folder, and nothing is."""
-    try:
-        return version("phoebe-metering")
-    except PackageNotFoundError:
-        return ""
 
 
 class Metrics:

@@ -1,7 +1,5 @@
 """Pages as HTML: the templates, and what all of them know."""
 
-from importlib.metadata import version
-
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +11,7 @@ from rater_service.console.page_list import KEEP_WINDOW, NAVIGATION, WINDOWED
 from rater_service.console.query import link
 from rater_service.console.tables import value_text
 from rater_service.console.view import Page, View
+from rater_service.distribution import installed_version
 from rater_service.hours import HOUR, utc_text
 from rater_service.service.access_list import Caller
 from rater_service.views.terminal import printable
@@ -41,7 +40,7 @@ class Renderer:
         }
         self._templates.globals |= {
             "static": static,
-            "version": version("phoebe-metering"),
+            "version": installed_version(),
             "installation": installation,
             "link": link,
             "hour_step": HOUR,

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from rater_service.background import Background
 from rater_service.database.database import Pool
+from rater_service.distribution import installed_version
 from rater_service.errors import OperatorError
 from rater_service.operator_port import Answer, OperatorPort, Page
 from rater_service.probes import probe_pages, ready_answer
@@ -27,8 +28,9 @@ async def metrics_endpoint(
         yield
         return
     host, port = _address(listen)
+    pages = {"/metrics": metrics.page, **_probes(status)}
     try:
-        endpoint = OperatorPort(host, port, {"/metrics": metrics.page, **_probes(status)})
+        endpoint = OperatorPort(host, port, pages, installed_version())
     except OSError as error:
         raise OperatorError(f"can't serve metrics on {listen}: {error}") from error
     background.start("gauges", lambda: metrics.keep_fresh(pool), "gauges are not read from the database")

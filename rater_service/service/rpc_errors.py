@@ -104,7 +104,10 @@ async def abort[Request, Response](
     context: grpc.aio.ServicerContext[Request, Response], error: RpcError
 ) -> Never:
     """End the call with the status and the details of the error."""
-    await context.abort_with_status(rpc_status.to_status(status_of(error)))
+    status = rpc_status.to_status(status_of(error))
+    # It takes the place of what was set before: which version answers.
+    told = (*context.trailing_metadata(), *status.trailing_metadata)
+    await context.abort(status.code, status.details, told)
 
 
 class NoCallersGone(logging.Filter):

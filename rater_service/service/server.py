@@ -70,6 +70,7 @@ from rater_service.service.request_reader import RequestReader
 from rater_service.service.rpc_errors import quiet_about_callers_gone
 from rater_service.service.scheduled_rating import ScheduledRating
 from rater_service.service.standing_watch import StandingWatch
+from rater_service.service.version_teller import VersionTeller
 from rater_service.spans import Spans, Tracing, TracingError, open_spans
 
 if TYPE_CHECKING:
@@ -385,7 +386,7 @@ def _interceptors(protection: Protection, traced: "TracedWork | None") -> list[g
     access = protection.access
     guards = [CallGuard(lambda: access.value)] if access else []
     # Who may not call learns nothing about messages, and is in no trace.
-    return [*guards, *([traced.interceptor()] if traced else []), RequestReader()]
+    return [VersionTeller(), *guards, *([traced.interceptor()] if traced else []), RequestReader()]
 
 
 def _open_port(server: grpc.aio.Server, listen: str, protection: Protection) -> int:

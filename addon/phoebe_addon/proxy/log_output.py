@@ -6,10 +6,10 @@ delivered, or that a disk is full, is written all the same.
 
 import logging
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
 from mitmproxy import addonmanager, http, optmanager
 
+from phoebe_addon.addon_version import addon_version
 from phoebe_addon.gate.identity import HeaderNames
 from phoebe_addon.gate.refusal import Refusal
 from phoebe_addon.log_lines import LogFormat, RepeatGuard, formatter, told
@@ -59,7 +59,9 @@ class LogOutput:
         level = logging.getLevelNamesMapping()[options.phoebe_log_level.upper()]
         logging.getLogger(OURS).setLevel(level)
         own: logging.Handler = termlog.logger
-        own.setFormatter(formatter(LogFormat(options.phoebe_log_format), "phoebe-addon", _version(), name))
+        own.setFormatter(
+            formatter(LogFormat(options.phoebe_log_format), "phoebe-addon", addon_version(), name)
+        )
         for each in [each for each in own.filters if isinstance(each, RepeatGuard)]:
             own.removeFilter(each)
         own.addFilter(RepeatGuard())
@@ -105,10 +107,3 @@ def log_refusal(flow: http.HTTPFlow, refusal: Refusal, names: HeaderNames) -> No
 
 def _clipped(text: str | None, chars_max: int = _TEXT_CHARS_MAX) -> str | None:
     return None if text is None else text[:chars_max]
-
-
-def _version() -> str:
-    try:
-        return version("phoebe-metering")
-    except PackageNotFoundError:  # mitmdump runs the file of a folder where nothing is installed
-        return ""

@@ -15,6 +15,7 @@ from itertools import pairwise
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from phoebe_addon.addon_version import addon_version
 from phoebe_addon.background import Background
 from phoebe_addon.operator_port import Answer, OperatorPort
 from phoebe_addon.probes import probe_pages
@@ -123,7 +124,7 @@ async def _run(order: Order) -> None:
         return Answer(encode(registry), content_type)
 
     pages = {"/metrics": page, **probe_pages(supervisor.conditions)}
-    port = OperatorPort(*order.metrics, pages) if order.metrics else None
+    port = OperatorPort(*order.metrics, pages, addon_version()) if order.metrics else None
     background = Background(lambda _name, _is_up: None)
     if port:
         background.start("metrics endpoint", port.run, "metrics can't be read")

@@ -65,7 +65,8 @@ async def served(half: ModuleType) -> AsyncIterator[Served]:
     async def failing(_: Any) -> Any:
         raise KeyError("a bug")
 
-    server = half.OperatorPort("127.0.0.1", 0, {"/page": page, "/large": large, "/failing": failing})
+    pages = {"/page": page, "/large": large, "/failing": failing}
+    server = half.OperatorPort("127.0.0.1", 0, pages, "1.2.3")
     running = asyncio.ensure_future(server.run())
     port = Served(server.port)
     try:
@@ -108,6 +109,13 @@ async def test_whatever_is_asked_gets_its_answer(
         answer = await port.answer(b"GET /page?a=b HTTP/1.1\r\nX-Word: said\r\n" + CLOSING)
         assert answer.endswith(b"\r\n\r\n" + PAGE + b"said")
     assert (status == 500) == ("/failing failed" in caplog.text)
+
+
+@pytest.mark.parametrize("sent", [GET, b"GET / HTTP/1.1\r\nHost: p\r\n\r\n", b"no HTTP\r\n\r\n"])
+async def test_every_answer_tells_the_version(half: ModuleType, sent: bytes) -> None:
+    async with served(half) as port:
+        answer = await port.answer(sent.replace(b"Host", b"Connection: close\r\nHost"))
+    assert b"\r\nPhoebe-Version: 1.2.3\r\n" in answer.partition(b"\r\n\r\n")[0] + b"\r\n"
 
 
 async def test_requests_that_are_sent_at_once_are_answered_in_order(half: ModuleType) -> None:

@@ -3,15 +3,19 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 import yaml
 
 from phoebe_addon.gate.upstreams import parse_map
 from phoebe_addon.settings.routes_file import parse_routes
+from rater_service.cli.program import app
 from rater_service.prices.file import parse_price_file
 from rig.programs import PROJECT
 from tests.harness.page_blocks import (
+    PAGES,
     READ,
     TOLD,
     BadCommentError,
@@ -91,6 +95,35 @@ def test_the_maps_of_the_addon_are_taken() -> None:
     resources, routes = of("docs/addon.md", "yaml")
     assert parse_map(resources.code, "upstreams.yaml")
     assert parse_routes(routes.code, "routes.yaml")
+
+
+def every_command() -> set[str]:
+    """Name every command of phoebe, and every group of commands."""
+    names: set[str] = set(PLAIN_COMMANDS)
+
+    def name(path: str, command: Any) -> None:
+        names.add(path)
+        for word, each in getattr(command, "commands", {}).items():
+            name(f"{path} {word}".strip(), each)
+
+    name("", typer.main.get_command(app))
+    return names
+
+
+PLAIN_COMMANDS = {"addon-path", "proxy", "conformance"}
+"""They are no part of the rater's own program."""
+MENTION = re.compile(r"`phoebe ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?[^`\n]*`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_a_page_mentions_is_one(page: Path) -> None:
+    commands = every_command()
+    groups = {command.partition(" ")[0] for command in commands if " " in command}
+    for found in MENTION.finditer(page.read_text("utf-8")):
+        word, below = found[1], found[2]
+        assert word in commands, found[0]
+        if word in groups and below:
+            assert f"{word} {below}" in commands, found[0]
 
 
 PAGE = """
