@@ -7,8 +7,8 @@ it is refused. The store trims nothing: it takes an id, and refuses what is none
 EXAMPLES: tuple[tuple[str, str | None], ...] = (
     ("acme", "acme"),
     ("a", "a"),
-    ("~", "~"),
-    ("!", "!"),
+    ("a~", "a~"),
+    ("a!", "a!"),
     ("x" * 64, "x" * 64),
     ("x" * 65, None),
     ("two words", "two words"),

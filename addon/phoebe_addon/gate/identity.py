@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from phoebe_addon.gate.placeholders import is_placeholder
 from phoebe_addon.gate.refusal import Refusal, RefusalReason
 
 ID_LENGTH_MAX = 64
@@ -59,11 +60,17 @@ class _HeaderReader:
         value = self._single(name, values, ID_LENGTH_MAX)
         if value == "":
             self.faults.append(f"{name} is empty")
+        if value and is_placeholder(value):
+            self.faults.append(
+                f"{name} is missing: it has a placeholder, a word like `null` or a template that nobody "
+                "filled in"
+            )
         return value or ""
 
     def optional(self, name: str) -> str | None:
         values = self.headers.get(name.lower(), ())
-        return self._single(name, values, CONTEXT_LENGTH_MAX) or None if values else None
+        value = self._single(name, values, CONTEXT_LENGTH_MAX) if values else None
+        return value if value and not is_placeholder(value) else None
 
     def _single(self, name: str, values: Sequence[str], length_max: int) -> str | None:
         if len(values) > 1:
@@ -87,7 +94,8 @@ def read_identity(headers: Mapping[str, Sequence[str]], names: HeaderNames) -> I
 
     headers: every value of each header, by lower-case name. Auth id and resource id are required, once
     each, 1 to 64 printable ASCII characters after trimming. The others are optional, up to 256 printable
-    ASCII characters; empty means absent. None has a comma.
+    ASCII characters; empty means absent. None has a comma. A placeholder for a value that the edge did not
+    have counts as missing.
 
     Returns a Refusal (400) that names every offending header when a rule is broken.
     """

@@ -22,6 +22,8 @@ NO_ID = [
     (["a,b"], "has a comma"),
     (["a, "], "has a comma"),
     ([","], "has a comma"),
+    (["null"], "is missing"),
+    (["{{auth_id}}"], "is missing"),
 ]
 
 
@@ -90,11 +92,11 @@ def test_the_value_of_a_header_at_fault_is_not_repeated() -> None:
 def test_ids_of_64_and_context_of_256_characters_are_taken() -> None:
     headers = {
         "x-saturn-auth-id": ["a" * 64],
-        "x-saturn-resource-id": ["~" * 64],
+        "x-saturn-resource-id": ["a~" * 32],
         "x-saturn-user-id": ["u" * 256],
     }
 
-    assert read_identity(headers, NAMES) == Identity("a" * 64, "~" * 64, user_id="u" * 256)
+    assert read_identity(headers, NAMES) == Identity("a" * 64, "a~" * 32, user_id="u" * 256)
     assert "User-Id is longer than 256 characters" in refused(headers | {"x-saturn-user-id": ["u" * 257]})
 
 
@@ -106,6 +108,13 @@ def test_spaces_around_a_value_are_not_part_of_it() -> None:
 
 def test_an_empty_optional_header_is_an_absent_one() -> None:
     assert read_identity(REQUIRED | {"x-saturn-base-model": [" "]}, NAMES) == Identity("auth-1", "res-1")
+
+
+@pytest.mark.parametrize("value", ["-", "none", "$http_x_user"], ids=["sign", "word", "template"])
+def test_a_placeholder_in_an_optional_header_is_as_if_it_were_absent(value: str) -> None:
+    headers = REQUIRED | {"x-saturn-user-id": [value], "x-saturn-base-model": [value]}
+
+    assert read_identity(headers, NAMES) == Identity("auth-1", "res-1")
 
 
 def test_headers_may_have_other_names() -> None:
