@@ -41,6 +41,16 @@ def test_each_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not() 
         assert fires == {True, False}, alert["alert"]
 
 
+def test_each_alert_is_fired_by_a_drill() -> None:
+    drills = "".join(path.read_text("utf-8") for path in (ROOT / "tests/watch").glob("test_drills_*.py"))
+    awaited = re.findall(r'wait_until_fires\(\s*"(\w+)"', drills)
+    awaited += re.findall(
+        r'"(Phoebe\w+)"', "".join(re.findall(r'parametrize\(\s*"alert", \[(.*?)\]', drills))
+    )
+
+    assert {alert["alert"] for alert in ALERTS} - set(awaited) == set()
+
+
 def test_every_alert_says_how_bad_it_is_what_it_is_and_where_its_runbook_is() -> None:
     for alert in ALERTS:
         assert alert["labels"]["severity"] in {"critical", "warning", "info"}
