@@ -98,6 +98,10 @@ def test_a_fault_would_be_found(tmp_path: Path) -> None:
         ({"tokens": {"existingSecret": ""}}, "rater.options.allow_anonymous"),
         ({"networkPolicy": {"enabled": True}}, "networkPolicy.edge"),
         (
+            {"addon": {"mode": "daemonset", "upstreams": {"default": "x"}, "autoscaling": {"enabled": True}}},
+            "addon.autoscaling can't be enabled",
+        ),
+        (
             {"addon": {"upstreams": {"default": "x"}, "spool": {"accessModes": ["ReadWriteMany"]}}},
             "accessModes",
         ),
@@ -107,6 +111,41 @@ def test_what_is_missing_or_misspelt_is_named(changes: dict[str, Any], said: str
     done = rendered(changed(tmp_path, "gateway", **changes))
     assert done.returncode == 1
     assert said in done.stderr
+
+
+def test_a_proxy_on_each_node_keeps_its_spool_and_its_name_there() -> None:
+    made = objects(CHART / "ci" / "daemonset-values.yaml")
+    assert not [each for each in made if each["kind"] == "StatefulSet"]
+    [proxies] = [each for each in made if each["kind"] == "DaemonSet"]
+    spec = proxies["spec"]["template"]["spec"]
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    assert volumes["spool"]["hostPath"] == {"path": "/var/lib/phoebe/spool", "type": "Directory"}
+    names = {each["name"]: each for each in spec["containers"][0]["env"]}
+    assert names["PHOEBE_NAME"]["valueFrom"]["fieldRef"]["fieldPath"] == "spec.nodeName"
+    [service] = [
+        each for each in made if each["metadata"]["name"] == "phoebe-addon" and each["kind"] == "Service"
+    ]
+    assert service["spec"]["internalTrafficPolicy"] == "Local"
+    budgets = [each["metadata"]["name"] for each in made if each["kind"] == "PodDisruptionBudget"]
+    assert budgets == ["phoebe-rater"]
+
+
+def test_the_console_is_served_by_a_service_of_its_own_and_opened_by_those_who_may() -> None:
+    made = objects(CHART / "ci" / "gateway-values.yaml")
+    [service] = [each for each in made if each["metadata"]["name"] == "phoebe-console"]
+    [rater] = [each for each in made if each["kind"] == "Deployment"]
+    assert service["spec"]["selector"].items() <= rater["spec"]["template"]["metadata"]["labels"].items()
+    container = rater["spec"]["template"]["spec"]["containers"][0]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert {"name": "PHOEBE_CONSOLE", "value": f"0.0.0.0:{ports['console']}"} in container["env"]
+    [policy] = [
+        each
+        for each in made
+        if each["kind"] == "NetworkPolicy" and each["metadata"]["name"] == "phoebe-rater"
+    ]
+    assert {"port": ports["console"]} in [rule["ports"][0] for rule in policy["spec"]["ingress"]]
+    trial = objects(CHART / "ci" / "trial-values.yaml")
+    assert not [each for each in trial if each["metadata"]["name"] == "phoebe-console"]
 
 
 def test_with_autoscaling_no_number_of_pods_is_rendered() -> None:

@@ -194,9 +194,15 @@ env:
   - name: PHOEBE_EDGE_SECRET_FILE
     value: /etc/phoebe/edge/secret
   {{- end }}
+  {{- if eq $addon.mode "daemonset" }}
+  # The pod of a node has another name after each rollout; its spool stays.
+  - name: PHOEBE_NAME
+    valueFrom: { fieldRef: { fieldPath: spec.nodeName } }
+  {{- else }}
   # fsGroup gives the volume to a group that has no other member.
   - name: PHOEBE_SPOOL_TRUST_GROUP
     value: "true"
+  {{- end }}
   - name: PHOEBE_METRICS
     value: "0.0.0.0:9090"
   - name: PHOEBE_DRAIN_TIMEOUT
@@ -245,6 +251,11 @@ volumeMounts:
 {{- $addon := .Values.addon -}}
 - name: tmp
   emptyDir: {}
+{{- if eq $addon.mode "daemonset" }}
+- name: spool
+  # It has to be there, and to belong to the pods' user: Kubernetes would make it for root.
+  hostPath: { path: {{ $addon.spool.hostPath }}, type: Directory }
+{{- end }}
 {{- if and $addon.upstreams (ne $addon.mode "sidecar") }}
 - name: upstreams
   configMap: { name: {{ include "phoebe.fullname" . }}-upstreams }
@@ -268,4 +279,49 @@ volumeMounts:
 {{- with $addon.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/* The pods of the addon, whatever makes them: metadata and spec. */}}
+{{- define "phoebe.addonPod" -}}
+{{- $addon := .Values.addon -}}
+{{- $sidecar := eq $addon.mode "sidecar" -}}
+metadata:
+  labels:
+    {{- include "phoebe.labels" (list . "addon") | nindent 4 }}
+    {{- with $addon.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with $addon.podAnnotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  {{- include "phoebe.podSettings" (list . $addon (include "phoebe.serviceAccountName" .)) | nindent 2 }}
+  {{- if ne $addon.mode "daemonset" }}
+  {{- include "phoebe.spread" (list . $addon "addon") | nindent 2 }}
+  {{- end }}
+  # preStop, then the drain, then what is left of the spool.
+  terminationGracePeriodSeconds: {{ add $addon.drain.preStopSeconds $addon.drain.timeoutSeconds 15 }}
+  {{- if $sidecar }}
+  initContainers:
+    -
+      {{- include "phoebe.addonContainer" . | nindent 6 }}
+  {{- end }}
+  containers:
+    {{- if $sidecar }}
+    {{- toYaml $addon.engine.containers | nindent 4 }}
+    {{- else }}
+    -
+      {{- include "phoebe.addonContainer" . | nindent 6 }}
+    {{- end }}
+    {{- with $addon.extraContainers }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  volumes:
+    {{- include "phoebe.addonVolumes" . | nindent 4 }}
+    {{- if $sidecar }}
+    {{- with $addon.engine.volumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+    {{- end }}
 {{- end -}}
