@@ -4,7 +4,7 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +71,16 @@ class Prometheus:
             for each in self._get("alerts")["data"]["alerts"]
         )
 
-    def wait_until_fires(self, alert: str, **labels: str) -> None:
-        """Wait until an alert fires. Raises RigError."""
-        self._running.wait_until(lambda: self.fires(alert, **labels), f"fire {alert} {labels or ''}")
+    def wait_until_fires(
+        self, alert: str, *, meanwhile: Callable[[], None] = lambda: None, **labels: str
+    ) -> None:
+        """Wait until an alert fires. meanwhile: what to do again and again. Raises RigError."""
+
+        def is_so() -> bool:
+            meanwhile()
+            return self.fires(alert, **labels)
+
+        self._running.wait_until(is_so, f"fire {alert} {labels or ''}")
 
     def wait_until_calm(self, alert: str, **labels: str) -> None:
         """Wait until an alert does not fire. Raises RigError."""

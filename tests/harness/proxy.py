@@ -91,11 +91,6 @@ class Proxy:
             if sample.name == name and labels.items() <= sample.labels.items()
         )
 
-    def wait_for_metric(self, name: str, at_least: float, **labels: str) -> None:
-        """Wait until a metric has a value. Raises RigError."""
-        what = f"count {at_least:g} {name}"
-        self._running.wait_until(lambda: self.metric(name, **labels) >= at_least, what)
-
     def ended(self) -> int:
         """Wait until the process has ended, on a busy machine as long as for its start; return its status."""
         return self.process.wait(timeout=READY_TIMEOUT_S)

@@ -179,12 +179,11 @@ def test_workers_that_are_ended_again_and_again_and_a_proxy_that_is_gone(
         prometheus.wait_until_known(f'phoebe_workers{{instance="{instance}"}} == 2')
         assert not prometheus.fires("PhoebeWorkersMissing", instance=instance)
 
-        def end_one_until_it_fires() -> bool:
+        def end_one() -> None:
             for worker in psutil.Process(proxy.process.pid).children()[1:]:
                 worker.kill()
-            return prometheus.fires("PhoebeWorkersMissing", instance=instance)
 
-        wait_until(end_one_until_it_fires)
+        prometheus.wait_until_fires("PhoebeWorkersMissing", meanwhile=end_one, instance=instance)
         prometheus.wait_until_calm("PhoebeWorkersMissing", instance=instance)
         assert ask(proxy) == 200
         assert not prometheus.fires("PhoebeTargetDown", instance=instance)
