@@ -447,6 +447,30 @@ async def test_a_window_leaves_out_what_is_outside(billed: Ledger) -> None:
     assert (beyond.proven, beyond.findings.events, beyond.findings.rollups) == (True, 0, 0)
 
 
+TIMES = {"billing_event": "event_time", "hourly_usage": "window_start", "rated_usage": "window_start"}
+
+
+@pytest.mark.parametrize("kept", TIMES)
+async def test_the_next_hour_to_audit_is_the_first_in_which_there_is_anything(
+    ledger: Ledger, kept: str
+) -> None:
+    third, moment = HOUR + 2 * ONE_HOUR, timedelta(microseconds=1)
+    await ledger.store(make_event(HOUR), make_event(third + ONE_HOUR / 2))
+    await ledger.rate(HOUR, third + ONE_HOUR, now=NEXT_DAY)
+
+    async def next_hours() -> list[datetime | None]:
+        asked = (HOUR, HOUR + moment, third, third + ONE_HOUR)
+        return [await ledger.pool.fetchval(*bound("audit/next_hour", window_start=start)) for start in asked]
+
+    assert await next_hours() == [HOUR, third, third, None]
+    for table in TIMES.keys() - {kept}:
+        await ledger.force(f"DELETE FROM {table} WHERE {TIMES[table]} < '{third.isoformat()}'")
+    assert await next_hours() == [HOUR, third, third, None]
+    for table in TIMES.keys() - {kept}:
+        await ledger.force(f"DELETE FROM {table}")
+    assert await next_hours() == [HOUR, third, third, None]
+
+
 IN_2099 = HOUR.replace(year=2099)
 
 
