@@ -16,6 +16,7 @@ from phoebe_proto.v1.metering_pb2 import MeteringEvent, ProducerStatus, StreamEv
 BATCH_EVENTS = 500
 COMPLETION_TOKENS = 180
 PRODUCER_ID = "01930000-0000-7000-8000-000000000001"
+CUSTOMERS = "auth"
 TIMES = frozenset({"event_time", "start_time", "first_byte_time"})
 
 type Fields = Mapping[str, object]
@@ -30,12 +31,17 @@ class Batch:
     rows: list[tuple[object, ...]]
 
 
-def make_batch(first_seq: int, now: datetime) -> Batch:
-    """Make BATCH_EVENTS events with new ids, numbered from `first_seq`, of exchanges that ended just now."""
-    events = [_event(first_seq + place, now) for place in range(BATCH_EVENTS)]
+def make_batch(
+    first_seq: int, now: datetime, producer_id: str = PRODUCER_ID, customers: str = CUSTOMERS
+) -> Batch:
+    """Make BATCH_EVENTS events with new ids, numbered from `first_seq`, of exchanges that ended just now.
+
+    customers: what their names begin with.
+    """
+    events = [_event(first_seq + place, now, producer_id, customers) for place in range(BATCH_EVENTS)]
     last_seq = first_seq + BATCH_EVENTS - 1
     status = ProducerStatus(
-        producer_id=PRODUCER_ID,
+        producer_id=producer_id,
         last_seq=last_seq,
         spooled_events=BATCH_EVENTS,
         open_exchanges=16,
@@ -50,7 +56,7 @@ def make_batch(first_seq: int, now: datetime) -> Batch:
     return Batch(request.SerializeToString(), rows)
 
 
-def _event(seq: int, now: datetime) -> Fields:
+def _event(seq: int, now: datetime, producer_id: str, customers: str) -> Fields:
     usage = {
         "prompt_tokens": 1000 + seq % 500,
         "total_tokens": 1000 + seq % 500 + COMPLETION_TOKENS,
@@ -60,9 +66,9 @@ def _event(seq: int, now: datetime) -> Fields:
     return {
         "request_id": str(uuid_utils.uuid7()),
         "client_request_id": f"req-{seq}",
-        "producer_id": PRODUCER_ID,
+        "producer_id": producer_id,
         "producer_seq": seq,
-        "auth_id": f"auth-{seq % 20}",
+        "auth_id": f"{customers}-{seq % 20}",
         "user_id": f"user-{seq % 50}@example.org",
         "group_id": f"group-{seq % 5}",
         "resource_id": f"deployment-{seq % 7}",
@@ -90,7 +96,7 @@ def _event(seq: int, now: datetime) -> Fields:
     }
 
 
-COLUMNS = (*_event(1, datetime.now(UTC)), "stored_at")
+COLUMNS = (*_event(1, datetime.now(UTC), PRODUCER_ID, CUSTOMERS), "stored_at")
 """The columns of `billing_event` that the rows have; the others are NULL."""
 
 

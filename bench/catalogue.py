@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from bench import first_byte, ingest, plain, quotes, rating, stream, workers
+from bench import first_byte, ingest, plain, quotes, rating, stream, two_raters, workers
 from bench.errors import BenchError
 from bench.result import Result
 from bench.stage import Stage
@@ -28,6 +28,7 @@ BENCHMARKS = (
     Benchmark(first_byte.NAMES, first_byte.run, is_quick=False),
     Benchmark(workers.NAMES, workers.run, is_quick=False),
     Benchmark(ingest.NAMES, ingest.run),
+    Benchmark(two_raters.NAMES, two_raters.run, is_quick=False),
     Benchmark(quotes.NAMES, quotes.run, is_quick=False),
     Benchmark(rating.NAMES, rating.run, is_quick=False),
 )

@@ -37,6 +37,18 @@ def cpu_time_s(pid: int, *, with_children: bool = False) -> float:
     return float(sum(each.user + each.system for each in times))
 
 
+def server_cpu_time_s(pid: int) -> float:
+    """User and system time that PostgreSQL has used so far: all its processes, also those that have ended.
+
+    pid: of the one that the others are children of.
+    """
+    server = psutil.Process(pid)
+    own = server.cpu_times()
+    alive = [each.cpu_times() for each in server.children()]
+    used = sum(each.user + each.system for each in (own, *alive))
+    return float(used + own.children_user + own.children_system)
+
+
 def split_cpus(available: frozenset[int]) -> CpuSplit | None:
     """Gives the proxies one CPU, so that neither gains from a second; None if there is but one."""
     if len(available) < 2:

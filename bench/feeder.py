@@ -103,10 +103,15 @@ class Feeder:
     def _check(self, outcome: int) -> None:
         """Looks at the answers only now, when no time is taken."""
         for answer in self._answers:
-            results = StreamEventsResponse.FromString(answer).results
-            if [result.outcome for result in results] != [outcome] * BATCH_EVENTS:
+            if not are_all(answer, outcome):
                 raise BenchError("the rater did not answer every event as it should")
         self._answers.clear()
+
+
+def are_all(answer: bytes, outcome: int) -> bool:
+    """Tell whether the answer to a batch gives all of its events this outcome."""
+    results = StreamEventsResponse.FromString(answer).results
+    return [result.outcome for result in results] == [outcome] * BATCH_EVENTS
 
 
 async def _timed(store: Store, batches: Sequence[Batch]) -> float:

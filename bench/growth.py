@@ -22,12 +22,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from bench.batches import BATCH_EVENTS, make_batch
+from bench.cpu import cpu_time_s, server_cpu_time_s
 from bench.errors import BenchError
+from bench.feeder import STREAM_EVENTS, are_all
 from bench.metered_day import HOURS, ROLLUPS, MeteredDay
 from bench.rating import RPC_TIMEOUT_S, Rated, check
 from bench.stage import Stage
 from demo.report import open_console
-from phoebe_proto.v1.metering_pb2 import EVENT_OUTCOME_STORED, StreamEventsResponse
+from phoebe_proto.v1.metering_pb2 import EVENT_OUTCOME_STORED
 from phoebe_proto.v1.rating_pb2 import AuditRequest, ListRatedUsageRequest
 from phoebe_proto.v1.rating_pb2_grpc import RatingServiceStub
 from rig.errors import RigError
@@ -36,7 +38,6 @@ from rig.programs import PROJECT, environment_of_parts
 EVENTS = (12_000, 120_000, 1_200_000)
 ROUNDS = 7
 FED_BATCHES = 20
-STREAM_EVENTS = "/phoebe.v1.MeteringService/StreamEvents"
 BYTES = """
 SELECT sum(pg_total_relation_size(inhrelid))::bigint
 FROM pg_inherits
@@ -60,8 +61,8 @@ class Grown:
     def __init__(self, rated: Rated, rater_pid: int, server_pid: int, event_bytes: float) -> None:
         self.rated = rated
         self.event_bytes = event_bytes
-        self._rater = psutil.Process(rater_pid)
-        self._server = psutil.Process(server_pid)
+        self._rater_pid = rater_pid
+        self._server_pid = server_pid
         self._stub = RatingServiceStub(rated.channel)
         self._next_seq = 1
 
@@ -101,10 +102,7 @@ class Grown:
 
     def cpu_s(self) -> Cost:
         """CPU time so far, of the rater and of all processes of the server, ended ones included."""
-        rater, own = self._rater.cpu_times(), self._server.cpu_times()
-        alive = [process.cpu_times() for process in self._server.children()]
-        server_s = sum(one.user + one.system for one in (own, *alive))
-        return Cost(rater.user + rater.system, server_s + own.children_user + own.children_system)
+        return Cost(cpu_time_s(self._rater_pid), server_cpu_time_s(self._server_pid))
 
     async def _feed(self) -> None:
         call: _Call = self.rated.channel.stream_stream(STREAM_EVENTS)
@@ -113,7 +111,7 @@ class Grown:
             await stream.write(make_batch(self._next_seq, datetime.now(UTC)).request)
             self._next_seq += BATCH_EVENTS
             answer = await stream.read()
-            if not isinstance(answer, bytes) or not _are_stored(answer):
+            if not isinstance(answer, bytes) or not are_all(answer, EVENT_OUTCOME_STORED):
                 raise BenchError("the rater did not store every event")
         await stream.done_writing()
 
@@ -136,11 +134,6 @@ class Grown:
         answer = await self._stub.Audit(request, timeout=RPC_TIMEOUT_S)
         if answer.events != self.rated.day.events:
             raise BenchError(f"the audit has seen {answer.events} events instead of {self.rated.day.events}")
-
-
-def _are_stored(answer: bytes) -> bool:
-    results = StreamEventsResponse.FromString(answer).results
-    return [result.outcome for result in results] == [EVENT_OUTCOME_STORED] * BATCH_EVENTS
 
 
 async def measure(stage: Stage, sizes: Sequence[int], rounds: int) -> Table:
