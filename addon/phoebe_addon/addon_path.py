@@ -9,7 +9,8 @@ PATH = Path(__file__).parent / "loaded" / "phoebe.py"
 _USAGE = """\
 Usage: phoebe addon-path
 
-  Show the path of the file that mitmdump loads: mitmdump -s "$(phoebe addon-path)"
+  Show the path of the file that mitmdump loads:
+  mitmdump -s "$(phoebe addon-path)"
 """
 
 

@@ -12,6 +12,7 @@ from rater_service.cli.engine import CaFile, Headers
 from rater_service.cli.request_headers import HeaderError, read_headers
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.views.documents import Kind, write_json
+from rater_service.views.layout import Words
 from rater_service.views.terminal import progress, write, write_table
 
 from .engine_line import Access, EngineLine
@@ -26,7 +27,7 @@ _EPILOG = """\b
 Examples:
   phoebe conformance http://127.0.0.1:8000 --model meta-llama/Llama-3.1-8B
   phoebe conformance http://127.0.0.1:8000 --model m --usage final
-  phoebe conformance http://127.0.0.1:8000 --model m --engine sglang --models m
+  phoebe conformance http://127.0.0.1:8000 --model m --engine vllm --models m
   phoebe conformance http://127.0.0.1:8000 --model m --api all --json
   phoebe conformance https://api.example --model m --header @headers.txt
 """
@@ -182,12 +183,14 @@ def _show(title: str, report: Report) -> None:
     write_table(
         title,
         ("api", "check", "result", "finding", "what to do"),
-        (
-            (finding.api, finding.name, _shown(finding.result), finding.message, finding.hint)
-            for finding in report.findings
-        ),
+        map(_row, report.findings),
     )
     write(_verdict(report))
+
+
+def _row(finding: Finding) -> tuple[str | None, ...]:
+    hint = None if finding.hint is None else Words(finding.hint)
+    return finding.api, finding.name, _shown(finding.result), Words(finding.message), hint
 
 
 def _shown(result: Result) -> str:

@@ -48,10 +48,17 @@ def explain(  # noqa: PLR0913 - one parameter per option
         ),
     ] = None,
     *,
-    auth: Annotated[str | None, _name("--auth", "Instead of ROLLUP, its key: the auth id, …")] = None,
-    resource: Annotated[str | None, _name("--resource", "… the resource, …")] = None,
-    model: Annotated[str | None, _name("--model", "… the model …")] = None,
-    hour: Annotated[datetime | None, moment_option("--hour", "… and the start of the hour, UTC.")] = None,
+    auth: Annotated[
+        str | None, _name("--auth", "Instead of ROLLUP, with the next three: its auth id.")
+    ] = None,
+    resource: Annotated[
+        str | None, _name("--resource", "Its resource, with --auth, --model and --hour.")
+    ] = None,
+    model: Annotated[str | None, _name("--model", "Its model, with --auth, --resource and --hour.")] = None,
+    hour: Annotated[
+        datetime | None,
+        moment_option("--hour", "The start of its hour, UTC, with --auth, --resource and --model."),
+    ] = None,
     events: Annotated[bool, typer.Option("--events", help="List the events behind it, too.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=_EVENTS_MAX, help="How many events at most.")] = 100,
     after: Annotated[

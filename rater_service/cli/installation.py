@@ -8,6 +8,7 @@ from uuid import UUID
 import typer
 
 from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store
+from rater_service.cli.plugins import WholeLines
 from rater_service.database.installation import Installation, read_installation, set_installation
 from rater_service.hours import utc_text
 from rater_service.process_owner import user_name
@@ -16,7 +17,9 @@ from rater_service.views.installation import INSTALLATION, INSTALLATION_CHANGE
 from rater_service.views.terminal import write
 
 app = typer.Typer(
-    help="See or change which installation the database is: whose events it takes.", no_args_is_help=True
+    cls=WholeLines,
+    help="See or change which installation the database is: whose events it takes.",
+    no_args_is_help=True,
 )
 
 By = Annotated[

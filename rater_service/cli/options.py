@@ -111,7 +111,7 @@ DatabaseUrl = Annotated[
         metavar="URL",
         show_default=False,
         callback=_named_database,
-        help="The PostgreSQL (15 or newer): postgresql://user:password@host:port/database. Without it an "
+        help="The PostgreSQL (15 or newer): postgresql://USER:PASSWORD@HOST/DATABASE. Without it an "
         "embedded PostgreSQL is run on the data in --data. On the command line others can read the password; "
         "prefer the variable.",
     ),

@@ -15,12 +15,32 @@ from rater_service.distribution import how_to_install
 from rater_service.errors import OperatorError
 
 GROUP = "phoebe.commands"
+# Far more than any: Click would end longer ones with dots.
+_SENTENCE_CHARS_MAX = 1000
 
 
-class PluggableGroup(TyperGroup):
-    """A group of commands that also has those of other packages, after its own."""
+class WholeLines(TyperGroup):
+    """A group of commands whose help says of each what it does in a whole sentence, in as many lines as that
+    takes.
+    """
 
     # Typer has a Click of its own, with no public names for these types.
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands."""
+        named = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        listed = [
+            (name, command.get_short_help_str(_SENTENCE_CHARS_MAX))
+            for name, command in named
+            if command is not None and not command.hidden
+        ]
+        if listed:
+            with formatter.section("Commands"):
+                formatter.write_dl(listed)
+
+
+class PluggableGroup(WholeLines):
+    """A group of commands that also has those of other packages, after its own."""
+
     def list_commands(self, ctx: Any) -> list[str]:
         """List the names of all commands."""
         return [*super().list_commands(ctx), *sorted([*plain.names(), *entry_points(group=GROUP).names])]

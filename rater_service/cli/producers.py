@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store
+from rater_service.cli.plugins import WholeLines
 from rater_service.errors import OperatorError
 from rater_service.events.producers import Producer, list_producers, retire_producer
 from rater_service.process_owner import user_name
@@ -15,7 +16,9 @@ from rater_service.views.documents import write_json
 from rater_service.views.producers import PRODUCERS, RETIRED, producer_json, show_producers
 from rater_service.views.terminal import write
 
-app = typer.Typer(help="See the producers of events, the spools of addons.", no_args_is_help=True)
+app = typer.Typer(
+    cls=WholeLines, help="See the producers of events, the spools of addons.", no_args_is_help=True
+)
 
 
 @app.callback()

@@ -180,7 +180,7 @@ def serve(  # noqa: PLR0913 - one parameter per option
             metavar="hour|Nm",
             show_default=False,
             help="Rate the trailing 24 complete hours every hour, or every N minutes (15m), without being "
-            "asked. Any number of services on one database may do so.",
+            "asked. Any number of services on one database may do so. Default: never.",
         ),
     ] = None,
     rate_delay: Annotated[
@@ -232,8 +232,8 @@ def serve(  # noqa: PLR0913 - one parameter per option
 
     Stops cleanly on SIGTERM and Ctrl-C. The embedded PostgreSQL is migrated at the start; for any other run
     `phoebe migrate` first. A price file with any fault is refused, with all of them listed; so is one whose
-    prices are probably mistakes, see `phoebe prices check`. --allow-rate and --allow-change count at the
-    start only; when the file changes later, it says itself what is meant.
+    prices are probably mistakes, see `phoebe prices check`. The options --allow-rate and --allow-change count
+    at the start only; when the file changes later, it says itself what is meant.
 
     Exit codes: 0 stopped when told to; 1 it could not start.
     """

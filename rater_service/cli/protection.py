@@ -17,18 +17,23 @@ TlsCert = Annotated[
     _file_option(
         "--tls-cert",
         "PHOEBE_TLS_CERT",
-        "Encrypt connections: the PEM file of the certificate, with its chain. Read again when it changes.",
+        "Encrypt connections: the PEM file of the certificate, with its chain. Read again when it changes. "
+        "Default: they are not encrypted.",
     ),
 ]
 TlsKey = Annotated[
-    Path | None, _file_option("--tls-key", "PHOEBE_TLS_KEY", "The PEM file of the certificate's private key.")
+    Path | None,
+    _file_option(
+        "--tls-key", "PHOEBE_TLS_KEY", "The PEM file of the certificate's private key. Default: none."
+    ),
 ]
 TlsClientCa = Annotated[
     Path | None,
     _file_option(
         "--tls-client-ca",
         "PHOEBE_TLS_CLIENT_CA",
-        "Take connections only from holders of a certificate of the authorities in this PEM file.",
+        "Take connections only from holders of a certificate of the authorities in this PEM file. Default: "
+        "callers need none.",
     ),
 ]
 Tokens = Annotated[
@@ -37,6 +42,6 @@ Tokens = Annotated[
         "--tokens",
         "PHOEBE_TOKENS",
         "Answer only callers that this file names, with the rights it gives them; `phoebe token new` writes "
-        "its lines. Read again when it changes.",
+        "its lines. Read again when it changes. Default: everyone has all rights.",
     ),
 ]

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store
+from rater_service.cli.plugins import WholeLines
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.events.rejected import RejectedEvent, Retried, list_rejected, retry_rejected
 from rater_service.events.store import Fate
@@ -19,7 +20,7 @@ from rater_service.views.terminal import OnPart, reported_progress
 _SETTLED = (Fate.STORED, Fate.DUPLICATE)
 _LIMIT_MAX = 10_000
 
-app = typer.Typer(help="See the events that were kept aside.", no_args_is_help=True)
+app = typer.Typer(cls=WholeLines, help="See the events that were kept aside.", no_args_is_help=True)
 
 
 class StillRejected(NeedsAttention):

@@ -18,6 +18,7 @@ from rater_service.cli.options import (
     open_store,
 )
 from rater_service.cli.period import explained_read_errors
+from rater_service.cli.plugins import WholeLines
 from rater_service.rating.run import BillChanges
 from rater_service.views.documents import write_json
 from rater_service.views.kept_runs import RUN, RUNS, show_kept_run, show_kept_runs
@@ -27,7 +28,9 @@ _RUN_MAX = 2**63 - 1
 _CHANGES_MAX = 1000
 
 app = typer.Typer(
-    help="See the rating runs: who asked for each, what it found and changed.", no_args_is_help=True
+    cls=WholeLines,
+    help="See the rating runs: who asked for each, what it found and changed.",
+    no_args_is_help=True,
 )
 
 

@@ -18,6 +18,7 @@ from rater_service.cli.options import (
     explained_windows,
     open_store,
 )
+from rater_service.cli.plugins import WholeLines
 from rater_service.database.database import OPERATOR_ERRORS, Pool
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.events.hourly_usage import EventsPrunedError, rebuild
@@ -26,7 +27,9 @@ from rater_service.views.documents import write_json
 from rater_service.views.sums import DAY_SUMS, SUMS, day_sums_json, show_rebuilt, show_rebuilt_days, sums_json
 from rater_service.views.terminal import reported_progress
 
-app = typer.Typer(help="Make the sums again that rating and the console read.", no_args_is_help=True)
+app = typer.Typer(
+    cls=WholeLines, help="Make the sums again that rating and the console read.", no_args_is_help=True
+)
 
 
 class SumsDiffered(NeedsAttention):

@@ -7,13 +7,16 @@ from typing import Annotated
 import typer
 
 from rater_service.cli.options import AsJson
+from rater_service.cli.plugins import WholeLines
 from rater_service.errors import OperatorError
 from rater_service.service.access_list import Right, new_token, token_line
 from rater_service.views.documents import write_json
 from rater_service.views.terminal import complain, write
 from rater_service.views.token import TOKEN
 
-app = typer.Typer(help="Make tokens for callers of `phoebe serve --tokens FILE`.", no_args_is_help=True)
+app = typer.Typer(
+    cls=WholeLines, help="Make tokens for callers of `phoebe serve --tokens FILE`.", no_args_is_help=True
+)
 
 
 @app.callback()

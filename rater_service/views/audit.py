@@ -9,6 +9,7 @@ from rater_service.audit.findings import AuditedProducer, AuditResult, Differenc
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text
 from rater_service.views.documents import Kind
+from rater_service.views.layout import Words
 from rater_service.views.terminal import write, write_table
 
 
@@ -102,7 +103,7 @@ def show_findings(result: AuditResult) -> None:
         write_table(
             f"the first {len(examples)}",
             ("which", "what"),
-            ((example.subject, example.detail) for example in examples),
+            ((Words(example.subject), Words(example.detail)) for example in examples),
         )
     write("proven: no differences" if result.proven else "NOT PROVEN: differences were found")
 

@@ -14,6 +14,7 @@ from rater_service.prices.resolution import PriceSource
 from rater_service.rollup import Version
 from rater_service.views.documents import Kind
 from rater_service.views.explanation import ChargeJson, charges_json
+from rater_service.views.layout import Words
 from rater_service.views.terminal import write, write_table
 
 _NOT_REPORTED = "not reported"
@@ -110,7 +111,7 @@ def show_account(account: EventAccount) -> None:
     """Write, for a person to read from top to bottom, what became of an event."""
     row = account.event.row
     write(f"event {row.request_id}: {standing_text(account)}")
-    write_table("the event", ("field", "value"), list(event_fields(account.event)))
+    write_table("the event", ("field", "value"), map(_field_row, event_fields(account.event)))
     if account.charges:
         write_table(
             "what it costs" if account.standing is Standing.BILLED else "what it would cost",
@@ -246,6 +247,12 @@ def event_json(event: StoredEvent) -> EventJson:
         "trace_id": None if row.trace_id is None else row.trace_id.hex(),
         "stored_at": event.stored_at,
     }
+
+
+def _field_row(field: tuple[str, str]) -> tuple[str, str]:
+    name, value = field
+    # The engine's usage object is the only one that is long.
+    return name, Words(value) if name == "usage_raw" else value
 
 
 def _field_text(value: object) -> str:

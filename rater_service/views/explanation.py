@@ -23,6 +23,7 @@ from rater_service.money import Rates, decimal_text
 from rater_service.prices.resolution import Price, PriceSource
 from rater_service.rollup import Charge, Version
 from rater_service.views.documents import Kind
+from rater_service.views.layout import Words
 from rater_service.views.terminal import write, write_table
 
 _SOURCES = {
@@ -257,10 +258,10 @@ def _change_row(change: RollupChange, was_tampered: bool) -> tuple[str | int | D
         change.run.id,
         utc_text(change.run.finished_at),
         change.run.requested_by,
-        f"{what}, FOUND IT CHANGED BY NONE OF THE RUNS" if was_tampered else what,
+        Words(f"{what}, FOUND IT CHANGED BY NONE OF THE RUNS" if was_tampered else what),
         None if change.old is None else change.old.cost,
         None if change.new is None else change.new.cost,
-        "; ".join(_differences(change)),
+        Words("; ".join(_differences(change))),
     )
 
 
@@ -309,7 +310,7 @@ def _event_row(event: asyncpg.Record) -> tuple[str | int | None, ...]:
         event["cached_tokens"],
         event["completion_tokens"],
         event["outcome"],
-        _counts(event),
+        Words(_counts(event)),
         None if event["part_of"] is None else str(event["part_of"]),
         _answer(event),
     )

@@ -9,6 +9,7 @@ from rater_service.hours import utc_text
 from rater_service.money import decimal_text
 from rater_service.rating.run import BillChange, BillChanges
 from rater_service.views.documents import Kind
+from rater_service.views.layout import Words
 from rater_service.views.terminal import write, write_table
 
 
@@ -102,13 +103,13 @@ def _row(run: KeptRun) -> tuple[str | int | Decimal | None, ...]:
         utc_text(run.finished_at),
         utc_text(run.window_start),
         utc_text(run.window_end),
-        how_text(run),
+        Words(how_text(run)),
         run.requested_by,
         run.events_in_window,
         run.rollups_written,
         run.reconciled_deletions,
         run.total_cost,
-        ", ".join(anomaly.reason for anomaly in run.anomalies),
+        Words(", ".join(anomaly.reason for anomaly in run.anomalies)),
     )
 
 

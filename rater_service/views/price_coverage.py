@@ -8,6 +8,7 @@ from typing import Literal, TypedDict
 from rater_service.prices.history import Quote
 from rater_service.prices.resolution import NoPrice, NoPriceReason, PriceSource
 from rater_service.views.documents import Kind
+from rater_service.views.layout import Words
 from rater_service.views.rates import RATE_COLUMNS, RATE_UNITS, RatesJson, rate_cells, rates_json
 from rater_service.views.terminal import write, write_table
 
@@ -86,7 +87,11 @@ def coverage_json(each: Coverage) -> PricedJson | UnpricedJson:
 
 def _row(each: Coverage) -> tuple[str | Decimal | None, ...]:
     if isinstance(each.found, NoPrice):
-        return each.model_id, *rate_cells(None), f"NO PRICE: {each.found.reason.explain(each.model_id)}"
+        return (
+            each.model_id,
+            *rate_cells(None),
+            Words(f"NO PRICE: {each.found.reason.explain(each.model_id)}"),
+        )
     price = each.found.price
     origin = price.derived_from or price.source.replace("_", " ").lower()
     return each.model_id, *rate_cells(price.billed), origin

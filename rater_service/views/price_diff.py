@@ -12,6 +12,7 @@ from rater_service.prices.comparison import CustomerImpact, ModelChange, PriceCh
 from rater_service.prices.pricebook import PriceBook
 from rater_service.prices.resolution import Price, PriceSource
 from rater_service.views.documents import Kind
+from rater_service.views.layout import Words
 from rater_service.views.rates import RATE_UNITS, RatesJson, rates_json
 from rater_service.views.terminal import write, write_table
 
@@ -117,7 +118,12 @@ def show(before: PriceBook, after: PriceBook, changes: Sequence[ModelChange], fo
             f"{RATE_UNITS}: old -> new",
             ("model", "change", *_COMPONENTS, "from"),
             (
-                (_name(each), each.change, *(_rate_change(each, name) for name in _COMPONENTS), _origin(each))
+                (
+                    _name(each),
+                    each.change,
+                    *(Words(_rate_change(each, name)) for name in _COMPONENTS),
+                    Words(_origin(each)),
+                )
                 for each in changes
             ),
         )

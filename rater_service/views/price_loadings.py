@@ -10,6 +10,7 @@ from rater_service.prices.loadings import SHORT_HASH_CHARS, Loading, State, Time
 from rater_service.prices.pricebook import PriceBook
 from rater_service.rating.withdrawal import Withdrawal
 from rater_service.views.documents import Kind
+from rater_service.views.layout import Words
 from rater_service.views.terminal import write, write_table
 
 _COLUMNS = (
@@ -123,9 +124,9 @@ def _row(loading: Loading, listed: ListedLoadings) -> tuple[str | int | None, ..
     return (
         loading.number,
         loading.content_hash[:SHORT_HASH_CHARS],
-        _state(loading, listed),
-        "the beginning" if since is None else utc_text(since),
-        utc_text(until) if until is not None else "further notice" if prices_hours else None,
+        Words(_state(loading, listed)),
+        Words("the beginning" if since is None else utc_text(since)),
+        Words(utc_text(until) if until is not None else "further notice" if prices_hours else ""),
         utc_text(loading.loaded_at),
         loading.loaded_by,
         len(book.base_models) + len(book.fine_tunes),

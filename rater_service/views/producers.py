@@ -8,6 +8,7 @@ from rater_service.durations import in_words
 from rater_service.events.producers import Producer
 from rater_service.hours import utc_text
 from rater_service.views.documents import Kind
+from rater_service.views.layout import Words
 from rater_service.views.terminal import write_table
 
 type State = Literal["running", "stopped", "retired"]
@@ -99,7 +100,7 @@ def _row(producer: Producer, now: datetime) -> tuple[str | int | None, ...]:
     return (
         producer.name,
         producer.producer_id,
-        _standing(producer, now),
+        Words(_standing(producer, now)),
         utc_text(producer.last_seen),
         None if until is None else utc_text(until),
         producer.last_seq,

@@ -14,6 +14,7 @@ from rater_service.retention.retention import (
     Verdict,
 )
 from rater_service.views.documents import Kind
+from rater_service.views.layout import Words
 from rater_service.views.terminal import write, write_table
 
 
@@ -73,7 +74,7 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
                 verdict.events.event_count,
                 _time(verdict.events.first_event_time),
                 _time(verdict.events.last_event_time),
-                "stays" if verdict.reasons else "may be dropped",
+                Words("stays" if verdict.reasons else "may be dropped"),
             )
             for verdict in verdicts
         ),

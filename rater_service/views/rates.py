@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from rater_service.money import Rates, per_million
 
-RATE_COLUMNS = ("prompt", "per M", "cached", "per M", "completion", "per M")
+RATE_COLUMNS = ("prompt", "prompt per M", "cached", "cached per M", "completion", "completion per M")
 RATE_UNITS = "USD per token, as billed, and per million tokens (M)"
 
 

@@ -9,6 +9,7 @@ from rater_service.events.rejected import RejectedEvent, Retried
 from rater_service.events.store import Fate
 from rater_service.hours import HOUR, hour_of, utc_text
 from rater_service.views.documents import Kind
+from rater_service.views.layout import Words
 from rater_service.views.terminal import write, write_table
 
 
@@ -44,7 +45,7 @@ def show_retried(tried: Sequence[Retried]) -> None:
     write_table(
         summary,
         ("id", "request_id", "outcome", "reason"),
-        ((event.id, event.request_id, event.fate, event.reason) for event in tried),
+        ((event.id, event.request_id, event.fate, Words(event.reason)) for event in tried),
     )
     times = [event.event_time for event in tried if event.fate is Fate.STORED and event.event_time]
     if times:
@@ -65,5 +66,5 @@ def _row(event: RejectedEvent) -> tuple[str | int | None, ...]:
         event.producer_id,
         event.producer_seq,
         utc_text(event.received_at),
-        "; ".join(differs) or event.reason,
+        Words("; ".join(differs) or event.reason),
     )

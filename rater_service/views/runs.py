@@ -12,10 +12,12 @@ from rater_service.rating.run import (
     INCOMPLETE_HOURS,
     BillChange,
     Mode,
+    Offender,
     RateRequest,
     RateResult,
 )
 from rater_service.views.documents import Kind
+from rater_service.views.layout import Words
 from rater_service.views.terminal import write_table
 
 
@@ -76,10 +78,23 @@ def show_findings(result: RateResult, *, bills: bool, dry_run: bool) -> None:
         write_table(
             f"{anomaly.reason}: whose events, most first",
             ("auth_id", "resource_id", "model_id", "base_model", "events", "tokens", "USD at risk", "detail"),
-            (tuple(asdict(offender).values()) for offender in anomaly.offenders),
+            map(_offender_row, anomaly.offenders),
         )
     if result.unbilled_output_events:
         _show_unbilled_output(result)
+
+
+def _offender_row(offender: Offender) -> tuple[str | int | Decimal | None, ...]:
+    return (
+        offender.auth_id,
+        offender.resource_id,
+        offender.model_id,
+        offender.base_model,
+        offender.events,
+        offender.tokens,
+        offender.money_at_risk,
+        None if offender.detail is None else Words(offender.detail),
+    )
 
 
 def _show_unbilled_output(result: RateResult) -> None:

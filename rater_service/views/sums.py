@@ -8,6 +8,7 @@ from rater_service.events.hourly_usage import Rebuilt, SumsDifference
 from rater_service.hours import utc_text
 from rater_service.rating.day_sums import DaySumDifference, RebuiltDays
 from rater_service.views.documents import Kind
+from rater_service.views.layout import Words
 from rater_service.views.terminal import write, write_table
 
 
@@ -97,9 +98,9 @@ def _row(difference: SumsDifference) -> tuple[str | None, ...]:
         difference.resource_id,
         difference.model_id,
         difference.base_model,
-        _kind(difference),
-        str(difference.summed),
-        str(difference.metered),
+        Words(_kind(difference)),
+        Words(difference.summed),
+        Words(difference.metered),
     )
 
 

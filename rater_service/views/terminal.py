@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from decimal import Decimal
 
 from rich.console import Console
-from rich.table import Table
 
 from rater_service.distribution import installed_version
 from rater_service.log_lines import LogFormat, RepeatGuard, formatter
 from rater_service.money import decimal_text
 from rater_service.views.documents import MESSAGE, messages_are_json, write_error
+from rater_service.views.layout import Words, table_or_records, wrapped
 
 type OnPart = Callable[[str], None]
 
@@ -21,22 +21,20 @@ _PIPE_COLUMNS = 10_000
 
 
 def write(text: str) -> None:
-    """Write a line of the result."""
-    _console(stderr=False).print(printable(text), soft_wrap=True)
+    """Write a line of the result; on a terminal it is wrapped between words."""
+    _write_lines(_console(stderr=False), [text])
 
 
 def write_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[str | int | Decimal | None]]
 ) -> None:
-    """Write a table; numbers stand right, None is left blank."""
+    """Write a table; numbers stand right, None is left blank. Only `Words` are wrapped; see `layout`."""
     body = [list(row) for row in rows]
-    table = Table(title=printable(title), title_justify="left", title_style="bold")
-    for number, name in enumerate(columns):
-        is_number = any(isinstance(row[number], int | Decimal) for row in body)
-        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
-    for row in body:
-        table.add_row(*(_cell(value) for value in row))
-    _console(stderr=False).print(table)
+    numbers = [any(isinstance(row[place], int | Decimal) for row in body) for place in range(len(columns))]
+    console = _console(stderr=False)
+    _write_lines(console, [title], style="bold")
+    cells = [[_cell(value) for value in row] for row in body]
+    console.print(table_or_records(columns, cells, numbers, console.width), soft_wrap=True)
 
 
 def complain(text: str) -> None:
@@ -44,7 +42,7 @@ def complain(text: str) -> None:
     if messages_are_json():
         write_error(MESSAGE, {"message": text})
         return
-    _console(stderr=True).print("\n".join(printable(line) for line in text.splitlines()), soft_wrap=True)
+    _write_lines(_console(stderr=True), text.splitlines())
 
 
 @contextmanager
@@ -65,7 +63,7 @@ def reported_progress(doing: str) -> Iterator[OnPart]:
 def told_progress(doing: str) -> Iterator[Callable[[str], None]]:
     """Show the same on a terminal, and give what writes a line of its own for each step, anywhere."""
     with _console(stderr=True).status(doing) as status:
-        yield lambda step: status.console.print(printable(step), soft_wrap=True)
+        yield lambda step: _write_lines(status.console, [step])
 
 
 def log_to_stderr(level: str = "NOTSET", style: LogFormat = LogFormat.HUMAN) -> None:
@@ -94,7 +92,17 @@ def _console(stderr: bool) -> Console:
     return console
 
 
+def _write_lines(console: Console, lines: Iterable[str], style: str = "") -> None:
+    for line in lines:
+        # soft_wrap: the lines are as they shall be.
+        for part in wrapped(printable(line), console.width):
+            console.print(part, soft_wrap=True, style=style)
+
+
 def _cell(value: str | int | Decimal | None) -> str:
     if value is None:
         return ""
-    return decimal_text(value) if isinstance(value, Decimal) else printable(str(value))
+    if isinstance(value, Decimal):
+        return decimal_text(value)
+    text = printable(str(value))
+    return Words(text) if isinstance(value, Words) else text

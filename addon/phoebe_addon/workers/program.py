@@ -39,21 +39,26 @@ OWN_METRICS = (
 _OWN_SCRIPT = re.compile(r"(.*/)?phoebe\.py")
 
 DESCRIPTION = """\
-Run several mitmdump processes with the addon behind one address, because one of them uses one core. One that
-dies is started again; meanwhile the others take its connections.
+Run several mitmdump processes with the addon behind one address, because one
+of them uses one core. One that dies is started again; meanwhile the others
+take its connections.
 
-What stands behind -- goes to each mitmdump, as in `mitmdump -s addon/phoebe.py`; the addon itself need not be
-named. Options of the addon are read from the environment (PHOEBE_UPSTREAM, ...) as well. Limits, such as
+What stands behind -- goes to each mitmdump, as in `mitmdump -s
+addon/phoebe.py`; the addon itself need not be named. Options of the addon are
+read from the environment (PHOEBE_UPSTREAM and others) as well. Limits, such as
 phoebe_connections_max and phoebe_spool_limit, hold for each worker.
 """
 EPILOG = """\
 examples:
   phoebe proxy -- --mode reverse:http://127.0.0.1:8000 --listen-port 8080
-  phoebe proxy --workers 4 --metrics 127.0.0.1:9090 -- --set phoebe_upstream=upstreams.yaml -p 8080
+  phoebe proxy --workers 4 --metrics 127.0.0.1:9090 -- -p 8080 \\
+    --set phoebe_upstream=upstreams.yaml
 
 signals:
-  SIGTERM, SIGINT  all workers drain and end; a second one: what is under way is cut off
-  SIGHUP           workers are replaced one after the other, and no request is refused
+  SIGTERM, SIGINT  all workers drain and end; a second one: what is under way
+                   is cut off
+  SIGHUP           workers are replaced one after the other, and no request is
+                   refused
 
 exit codes: 0 stopped when told to; 1 it could not start, or wrong usage
 """
@@ -156,8 +161,8 @@ def _split(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
 def _parser(environment: Mapping[str, str], default_workers: int) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="phoebe proxy",
-        usage="phoebe proxy [--workers N] [--metrics HOST:PORT] [--reload-timeout SECONDS] -- "
-        "[mitmdump's arguments]",
+        usage="phoebe proxy [--workers N] [--metrics HOST:PORT]\n"
+        "                    [--reload-timeout SECONDS] -- [mitmdump's arguments]",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,5 +1,6 @@
 """Commands that other packages plug into the command line."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ def test_a_command_of_another_package_is_listed_with_the_others(
 ) -> None:
     assert main(["--help"]) == 0
 
-    names = [line.split()[0] for line in capsys.readouterr().out.partition("Commands:")[2].splitlines()[1:]]
+    names = re.findall(r"^  (\S+)", capsys.readouterr().out.partition("Commands:")[2], re.MULTILINE)
     assert names[0] == "serve"
     assert names[-3:] == ["addon-path", "conformance", "proxy"]
 
