@@ -18,7 +18,7 @@ FOCUS_STAMP := $(FOCUS)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo check check-tests test test-clients test-console test-docs test-engine test-focus test-scale test-upgrade test-watch test-witnesses test-deploy manifests dashboards \
-	images pin-base docs bench bench-growth bench-quick chaos insides insides-diff lint format proto lock clean
+	images pin-base docs example-settings bench bench-growth bench-quick chaos insides insides-diff lint format proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -147,6 +147,9 @@ chaos: $(STAMP) ## run real parts under load and faults; SEEDS=N for how many ru
 format: $(STAMP) ## rewrite the sources in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+example-settings: $(STAMP) ## write deploy/phoebe.example.yaml, the file of all settings
+	@$(BIN)/python -m docs_site.example_settings deploy/phoebe.example.yaml
 
 insides: $(STAMP) ## record what the installed mitmproxy does at the places that are relied on: docs/mitmproxy.md
 	@$(BIN)/python -W ignore -m tests.harness.released_insides record

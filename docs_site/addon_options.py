@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from phoebe_addon.settings.option import Option, Value
-from phoebe_addon.settings.options import OPTIONS
+from phoebe_addon.settings.options import CONFIG, OPTIONS
 
 _KINDS = {bool: "true, false", int: "whole number", str: "text"}
 
@@ -15,11 +15,12 @@ def page() -> str:
             "# Options of the addon",
             "",
             "Each is given to `mitmdump` as `--set name=value`, or by the environment variable of its name "
-            "in capitals: `PHOEBE_RATER` for `phoebe_rater`. `--set` wins. A misspelt name is refused at the "
-            "start.",
+            "in capitals: `PHOEBE_RATER` for `phoebe_rater`. A [file of settings](command-line.md#settings) "
+            "has them in its section `addon`. `--set` wins, then the environment, then the file. A misspelt "
+            "name is refused at the start.",
             "",
-            "| option | values | default | |",
-            "|---|---|---|---|",
+            "| option | in a file | values | default | |",
+            "|---|---|---|---|---|",
             *(_row(option) for option in OPTIONS),
             "",
         ]
@@ -29,7 +30,8 @@ def page() -> str:
 def _row(option: Option) -> str:
     values = ", ".join(f"`{choice}`" for choice in option.choices or ()) or _kind(option)
     text = " ".join(option.help.split()).replace("|", "&#124;")
-    return f"| `{option.name}` | {values} | {_default(option.default)} | {text} |"
+    key = "" if option is CONFIG else f"`{option.key}`"
+    return f"| `{option.name}` | {key} | {values} | {_default(option.default)} | {text} |"
 
 
 def _kind(option: Option) -> str:

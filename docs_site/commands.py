@@ -6,6 +6,7 @@ from typing import Any
 import typer.main
 
 from rater_service.cli.program import app
+from rater_service.cli.settings import key_of
 
 # Typer has a Click of its own, with no public names for its types.
 type Command = Any
@@ -42,11 +43,11 @@ def _section(path: str, command: Command) -> Iterator[str]:
     yield from ("", f"## {path}", "", f"`{words}`", "", _paragraphs(command.help))
     if not options:
         return
-    yield from ("", "| option | default | variable | |", "|---|---|---|---|")
+    yield from ("", "| option | default | variable | in a file | |", "|---|---|---|---|---|")
     for option in options:
         names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
         text = _text(option.help).replace("|", "&#124;")
-        yield f"| {names} | {_default(option)} | {_variable(option)} | {text} |"
+        yield f"| {names} | {_default(option)} | {_variable(option)} | {_key(option)} | {text} |"
 
 
 def _argument(argument: Command) -> str:
@@ -66,6 +67,11 @@ def _default(option: Command) -> str:
 def _variable(option: Command) -> str:
     names = [option.envvar] if isinstance(option.envvar, str) else option.envvar or []
     return ", ".join(f"`{name}`" for name in names)
+
+
+def _key(option: Command) -> str:
+    key = key_of(option)
+    return "" if key is None else f"`{key}`"
 
 
 def _paragraphs(text: str | None) -> str:

@@ -69,7 +69,7 @@ class Lifecycle:
     def load(self, loader: addonmanager.Loader) -> None:
         """Declare the options and put the guard in place, before anything can be served."""
         guard.install()
-        self._start_faults = add_options(loader, os.environ)
+        self._start_faults = add_options(loader, os.environ, in_worker=self._seat is not None)
 
     def configure(self, updated: set[str]) -> None:
         """Read the options, at the start and whenever one changes."""

@@ -23,6 +23,7 @@ from rater_service.views.quote import NO_PRICE, QUOTE
 from rater_service.views.rejected import REJECTED, RETRIED
 from rater_service.views.report import REPORT
 from rater_service.views.runs import RATE
+from rater_service.views.settings import CONFIG
 from rater_service.views.sums import DAY_SUMS, SUMS
 from rater_service.views.token import TOKEN
 
@@ -31,6 +32,7 @@ type AnyKind = Kind[Any]
 DOCUMENTS: Mapping[str, tuple[AnyKind, ...]] = {
     "audit": (AUDIT,),
     "doctor": (DOCTOR,),
+    "config": (CONFIG,),
     "event": (EVENT,),
     "explain": (EXPLANATION,),
     "export": (EXPORTED,),

@@ -20,6 +20,9 @@ from rater_service.cli import runs as cli_runs
 from rater_service.cli import sums as cli_sums
 from rater_service.cli import token as cli_token
 from rater_service.cli.audit import show_audit
+from rater_service.cli.completion import EPILOG as COMPLETION_EPILOG
+from rater_service.cli.completion import begin_completing, completion
+from rater_service.cli.config import config
 from rater_service.cli.doctor import EPILOG as DOCTOR_EPILOG
 from rater_service.cli.doctor import doctor
 from rater_service.cli.embedded import embedded
@@ -46,6 +49,7 @@ from rater_service.cli.prune import prune
 from rater_service.cli.quote import quote
 from rater_service.cli.rate import rate
 from rater_service.cli.report import report
+from rater_service.cli.settings import use_file
 from rater_service.cli.variables import own_variables, refuse_unknown
 from rater_service.database.database import POOL_CONNECTIONS_MAX
 from rater_service.distribution import installed_version
@@ -53,6 +57,7 @@ from rater_service.errors import NeedsAttention, ProgramEnded
 from rater_service.events.model_names import MODEL_NAMES_MAX
 from rater_service.log_lines import LogFormat
 from rater_service.rating.schedule import DELAY_DEFAULT_S, RatingSchedule, parse_every
+from rater_service.settings_file import VARIABLE
 from rater_service.spans import Tracing
 from rater_service.views.documents import messages_are_json, messages_as_json
 from rater_service.views.terminal import log_to_stderr, write
@@ -102,6 +107,17 @@ def phoebe(
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
+    _config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            envvar=VARIABLE,
+            metavar="FILE",
+            show_default=False,
+            callback=use_file,
+            help="A file of settings, YAML. Options and the environment come first. Default: none.",
+        ),
+    ] = None,
 ) -> None:
     """Meter LLM inference traffic and rate it into exact bills.
 
@@ -269,6 +285,8 @@ def _console(listen: str, allow_plaintext: bool, allow_anonymous: bool) -> "Face
 
 
 app.command()(migrate)
+app.command()(config)
+app.command(epilog=COMPLETION_EPILOG)(completion)
 app.command(context_settings={"ignore_unknown_options": True})(embedded)
 app.command()(rate)
 app.command()(quote)
@@ -296,16 +314,31 @@ def run(arguments: Sequence[str] | None) -> int:
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     # Its own lines are in a form of their own, and whoever breaks off a handshake can make them.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = _config_first(list(sys.argv[1:] if arguments is None else arguments))
     with messages_as_json("--json" in takewhile(lambda word: word != "--", words)):
         return _run(words)
+
+
+def _config_first(words: list[str]) -> list[str]:
+    """Bring --config, which may stand anywhere, to where it is looked for: before the command.
+
+    What stands behind -- is another program's, and so is what stands behind `embedded`.
+    """
+    end = words.index("--") if "--" in words else len(words)
+    end = min(end, words.index("embedded") if "embedded" in words else end)
+    for place, word in enumerate(words[:end]):
+        if word.startswith("--config="):
+            return [word, *words[:place], *words[place + 1 :]]
+        if word == "--config" and place + 1 < len(words):
+            return [*words[place : place + 2], *words[:place], *words[place + 2 :]]
+    return words
 
 
 def _run(words: Sequence[str]) -> int:
     command = typer.main.get_command(app)
     try:
         # Help is given all the same: it says which variables there are.
-        if not {"-h", "--help"}.intersection(words):
+        if not begin_completing() and not {"-h", "--help"}.intersection(words):
             refuse_unknown(os.environ, own_variables(command))
         # With messages as JSON, wrong usage is said here and not by Typer.
         ended = command(args=words, prog_name="phoebe", standalone_mode=not messages_are_json())

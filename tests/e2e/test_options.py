@@ -49,6 +49,18 @@ def test_options_come_from_the_environment_and_identity_headers_can_be_renamed(
         proxy.stop()
 
 
+def test_options_come_from_a_file_of_settings(tmp_path: Path, engine: Engine) -> None:
+    engine.script = engines.document({"model": "m"})
+    settings = tmp_path / "phoebe.yaml"
+    settings.write_text(f"addon:\n  upstream: {engine.url}\n  auth_id_header: X-Payer\n")
+    proxy = Proxy(tmp_path, environment={"PHOEBE_CONFIG": str(settings)})
+    try:
+        headers = {"X-Payer": "a", "X-Saturn-Resource-Id": "r"}
+        assert httpx.post(proxy.url + CHAT, json={"model": "m"}, headers=headers).status_code == 200
+    finally:
+        proxy.stop()
+
+
 def test_options_change_while_running_but_for_those_that_need_a_restart(
     tmp_path: Path, engine: Engine
 ) -> None:

@@ -264,3 +264,15 @@ def test_what_a_worker_says_at_its_start_is_the_reason_to_give_up(tmp_path: Path
     assert "--mode transparent can't be metered" in running.said
     assert "worker 1 ended with status 1 before it served. What it said is above" in running.said
     assert "worker 2" not in running.said
+
+
+def test_a_file_of_settings_holds_for_every_worker(tmp_path: Path) -> None:
+    settings = tmp_path / "phoebe.yaml"
+    settings.write_text("proxy:\n  workers: 2\naddon:\n  upstream: http://127.0.0.1:9\n  body_limit: huge\n")
+    options = ("--set", f"confdir={tmp_path}", "--set", f"phoebe_spool={tmp_path / 'spool'}")
+    command = phoebe("proxy", "--config", str(settings), "--", *options)
+    running = start("proxy", command, tmp_path / "log", folder=PROJECT)
+
+    assert running.process.wait(timeout=60) == 1
+    assert "phoebe_body_limit: 'huge' is not a size" in running.said
+    assert "worker 1 ended with status 1" in running.said

@@ -34,6 +34,11 @@ class Option:
         """The environment variable that gives the default."""
         return self.name.upper()
 
+    @property
+    def key(self) -> str:
+        """Its name in a file of settings."""
+        return self.name.removeprefix("phoebe_")
+
     def typed(self, given: object) -> Value:
         """Bring a value into the option's type, as it stood behind `--set` or in a configuration file.
 

@@ -1,6 +1,7 @@
 """The addon's options: `--set name=value`, or the environment variable of the same name in upper case."""
 
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mitmproxy import addonmanager
@@ -10,12 +11,22 @@ from phoebe_addon.gate.edge_secrets import SECRET_HEADER
 from phoebe_addon.gate.identity import HeaderNames
 from phoebe_addon.gate.request_body import Asking
 from phoebe_addon.log_lines import LogFormat
+from phoebe_addon.settings.effective import SECTION, effective
 from phoebe_addon.settings.option import Option, OptionValueError
 from phoebe_addon.settings.unknown_names import misspelt_variables, nameless_options, unknown_options
+from phoebe_addon.settings_file import FileValue, SettingsFileError, read_settings_file
 from phoebe_addon.spans import Tracing
 
 _NAMES = HeaderNames()
+CONFIG = Option(
+    "phoebe_config",
+    str | None,
+    None,
+    "Path of a file of settings: YAML, with these options in its section `addon`, without `phoebe_`. Read at "
+    "the start. Default: none.",
+)
 OPTIONS = (
+    CONFIG,
     Option(
         "phoebe_upstream",
         str | None,
@@ -274,26 +285,53 @@ OPTIONS = (
 )
 """All options of the addon."""
 
+KEYS = frozenset(option.key for option in OPTIONS if option is not CONFIG)
+"""The keys of a file of settings, in its section `addon`."""
+
 _BY_NAME = {option.name: option for option in OPTIONS}
 
 
-def add_options(loader: addonmanager.Loader, environment: Mapping[str, str]) -> list[str]:
-    """Declare the options; the environment gives their defaults.
+def add_options(
+    loader: addonmanager.Loader, environment: Mapping[str, str], *, in_worker: bool = False
+) -> list[str]:
+    """Declare the options; the environment gives their defaults and, below it, the file of settings.
 
-    Returns what is wrong with the names and values that were given. They count as not given, and the start
-    must not go on.
+    in_worker: the file's `metrics` are those of `phoebe proxy`. Returns what is wrong with the names and
+    values that were given. They count as not given, and the start must not go on.
     """
     faults = misspelt_variables(environment, [option.variable for option in OPTIONS])
+    given = given_file(loader.master.options.deferred, environment)
+    section: Mapping[str, FileValue] = {}
+    try:
+        file = None if given is None else read_settings_file(given, {SECTION: KEYS})
+    except SettingsFileError as error:
+        faults.append(str(error))
+        file = None
+    if file is not None:
+        section = {
+            key: value
+            for key, value in file.sections[SECTION].items()
+            if not (in_worker and key == "metrics")
+        }
     for option in OPTIONS:
         default = option.default
-        if option.variable in environment:
-            try:
-                default = option.parse([environment[option.variable]])
-            except OptionValueError as error:
-                faults.append(f"{option.variable} {error}")
+        try:
+            default = effective(option, environment, given, section).value
+        except OptionValueError as error:
+            faults.append(str(error))
         explanation = f"{option.help} Environment: {option.variable}."
         loader.add_option(option.name, option.kind, default, explanation, option.choices)
     return faults + take_given(loader.master.options.deferred)
+
+
+def given_file(deferred: Mapping[str, object], environment: Mapping[str, str]) -> Path | None:
+    """Find the file of settings that `--set phoebe_config` names, or the environment. None: there is none."""
+    try:
+        given = CONFIG.typed(deferred[CONFIG.name]) if CONFIG.name in deferred else None
+    except OptionValueError:
+        return None  # `take_given` says what is wrong
+    named = given or environment.get(CONFIG.variable, "").strip()
+    return Path(str(named)).expanduser() if named else None
 
 
 def take_given(deferred: MutableMapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ RATER_VARIABLES = frozenset(
     {
         "PHOEBE_ALLOW_ANONYMOUS",
         "PHOEBE_ALLOW_PLAINTEXT",
+        "PHOEBE_CONFIG",
         "PHOEBE_CONSOLE",
         "PHOEBE_DATA",
         "PHOEBE_DB_CONNECTIONS",

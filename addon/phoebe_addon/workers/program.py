@@ -8,9 +8,10 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -19,9 +20,21 @@ from phoebe_addon.addon_version import addon_version
 from phoebe_addon.background import Background
 from phoebe_addon.operator_port import Answer, OperatorPort
 from phoebe_addon.probes import probe_pages
+from phoebe_addon.settings.effective import Source
+from phoebe_addon.settings.option import OptionValueError
+from phoebe_addon.settings_file import VARIABLE, SettingsFile, SettingsFileError
 from phoebe_addon.workers.cores import cores
 from phoebe_addon.workers.merged_metrics import Merged, Snapshot
+from phoebe_addon.workers.proxy_settings import (
+    SECTION,
+    Setting,
+    read_file,
+    settings_json,
+    settings_text,
+    workers_settings,
+)
 from phoebe_addon.workers.supervisor import GivenUpError, Supervisor
+from phoebe_addon.workers.worker_process import OWN_VARIABLES
 
 logger = logging.getLogger(__name__)
 
@@ -70,12 +83,16 @@ class UsageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the command line says. metrics: host and port. retire_s: what an old worker has at a reload."""
+    """What the command line says. metrics: host and port. retire_s: what an old worker has at a reload.
+
+    config: the file of settings.
+    """
 
     workers: int
     metrics: tuple[str, int] | None
     retire_s: float
     arguments: tuple[str, ...]
+    config: Path | None = None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -85,24 +102,91 @@ class _Parser(argparse.ArgumentParser):
 
 def read(words: Sequence[str], environment: Mapping[str, str], default_workers: int) -> Order:
     """Read a command line. Raises UsageError."""
+    return _read(words, environment, default_workers)[0]
+
+
+def _read(
+    words: Sequence[str], environment: Mapping[str, str], default_workers: int
+) -> tuple[Order, argparse.Namespace, list[Setting]]:
+    """Read a command line: the order, what was parsed, and where each setting comes from."""
     own, arguments = _split(words)
-    given, others = _parser(environment, default_workers).parse_known_args(own)
+    parser = _parser(default_workers)
+    given, others = parser.parse_known_args(own)
     if others:
         raise UsageError(f"there is no option {others[0]!r} here: mitmdump's arguments stand behind --")
+    settings = _complete(given, environment, default_workers)
     for script in _scripts(arguments):
         if _OWN_SCRIPT.fullmatch(script):
             raise UsageError(f"leave `-s {script}` out: `phoebe proxy` brings the addon itself")
-    return Order(given.workers, given.metrics, given.reload_timeout, arguments)
+    order = Order(given.workers, given.metrics, given.reload_timeout, arguments, given.config)
+    return order, given, settings
+
+
+def _complete(
+    given: argparse.Namespace, environment: Mapping[str, str], default_workers: int
+) -> list[Setting]:
+    """Fill in what the command line does not say; say where each setting comes from. Raises UsageError."""
+    named = environment.get(VARIABLE, "").strip()
+    given.config = given.config or (Path(named) if named else None)
+    try:
+        given.file = None if given.config is None else read_file(given.config, list(_OWN))
+    except SettingsFileError as error:
+        raise UsageError(str(error)) from None
+    settings = []
+    for key, (read_one, default) in _OWN.items():
+        value, source, place = getattr(given, key), Source.OPTION, f"--{key.replace('_', '-')}"
+        if value is None:
+            text, source, place = _text_of(key, environment, given.file)
+            try:
+                value = read_one(text) if text is not None else default
+            except argparse.ArgumentTypeError as error:
+                raise UsageError(f"{place}: {key}: {error}") from None
+        if key == "workers" and value is None:
+            value = default_workers
+        setattr(given, key, value)
+        shown = ":".join(map(str, value)) if isinstance(value, tuple) else value
+        text_shown = None if shown is None else f"{shown:g}" if isinstance(shown, float) else str(shown)
+        settings.append(
+            Setting("proxy", key, text_shown, source, None if source is Source.DEFAULT else place)
+        )
+    return settings
+
+
+def _text_of(
+    key: str, environment: Mapping[str, str], file: SettingsFile | None
+) -> tuple[str | None, Source, str]:
+    """Find what the environment or the file says of a setting, and where. Raises UsageError."""
+    variable = "PHOEBE_METRICS"
+    if key == "metrics" and environment.get(variable):
+        return environment[variable], Source.ENVIRONMENT, variable
+    sections = {} if file is None else file.sections
+    found = sections.get(SECTION, {}).get(key)
+    if found is None and key == "metrics":
+        # It is the same variable, too: workers have no port of their own.
+        found = sections.get("addon", {}).get(key)
+    if file is None or found is None:
+        return None, Source.DEFAULT, ""
+    place = f"{file.path}, line {found.line}"
+    if found.is_list:
+        raise UsageError(f"{place}: {key} takes one value")
+    return found.texts[0], Source.FILE, place
 
 
 def main(words: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     logging.basicConfig(format=_LOG_FORMAT, datefmt="%H:%M:%S", level=logging.INFO, stream=sys.stderr)
     try:
-        order = read(words, os.environ, cores())
+        order, given, settings = _read(words, os.environ, cores())
+        if given.show_config:
+            settings += workers_settings(order.arguments, _of_workers(os.environ), _for_workers(given.file))
+            text = settings_json(settings, order.config) if given.json else settings_text(settings)
+            sys.stdout.write(text)
+            return 0
+        if order.config is not None:
+            os.environ[VARIABLE] = str(order.config)  # which workers inherit
         _check_platform(order.workers)
         asyncio.run(_run(order))
-    except UsageError as error:
+    except (UsageError, OptionValueError) as error:
         sys.stderr.write(f"phoebe proxy: {error}. `phoebe proxy --help` says more.\n")
         return 1
     except OSError as error:
@@ -158,11 +242,12 @@ def _split(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     return own[:at], tuple(own[at + 1 :])
 
 
-def _parser(environment: Mapping[str, str], default_workers: int) -> argparse.ArgumentParser:
+def _parser(default_workers: int) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="phoebe proxy",
-        usage="phoebe proxy [--workers N] [--metrics HOST:PORT]\n"
-        "                    [--reload-timeout SECONDS] -- [mitmdump's arguments]",
+        usage="phoebe proxy [--config FILE] [--workers N] [--metrics HOST:PORT]\n"
+        "                    [--reload-timeout SECONDS] [--show-config [--json]]\n"
+        "                    -- [mitmdump's arguments]",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -171,14 +256,12 @@ def _parser(environment: Mapping[str, str], default_workers: int) -> argparse.Ar
     parser.add_argument(
         "--workers",
         type=_workers,
-        default=default_workers,
         metavar="N",
         help=f"how many processes; default: the cores that this one may use, here {default_workers}",
     )
     parser.add_argument(
         "--metrics",
         type=_address,
-        default=environment.get("PHOEBE_METRICS") or None,
         metavar="HOST:PORT",
         help="where Prometheus can read the metrics of all workers, added up, and probes ask (/livez, "
         "/readyz); default: PHOEBE_METRICS, or nowhere",
@@ -186,12 +269,35 @@ def _parser(environment: Mapping[str, str], default_workers: int) -> argparse.Ar
     parser.add_argument(
         "--reload-timeout",
         type=_seconds,
-        default=RETIRE_S_DEFAULT,
         metavar="SECONDS",
         help="how long an old worker may go on with what it has under way at a reload, before it is told to "
         f"stop; default: {RETIRE_S_DEFAULT:g}",
     )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="file of settings (YAML), also for the workers; default: PHOEBE_CONFIG, or none",
+    )
+    parser.add_argument(
+        "--show-config",
+        action="store_true",
+        help="show every setting, of the workers too, and where it comes from; run nothing",
+    )
+    parser.add_argument("--json", action="store_true", help="with --show-config: as JSON")
     return parser
+
+
+def _of_workers(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name not in OWN_VARIABLES}
+
+
+def _for_workers(file: SettingsFile | None) -> SettingsFile | None:
+    """Leave out what workers leave to `phoebe proxy`."""
+    if file is None:
+        return None
+    kept = {key: value for key, value in file.sections["addon"].items() if key != "metrics"}
+    return SettingsFile(file.path, {**file.sections, "addon": kept})
 
 
 def _workers(text: str) -> int:
@@ -211,6 +317,14 @@ def _address(text: str) -> tuple[str, int]:
     if not found or int(found["port"]) > 65535:
         raise argparse.ArgumentTypeError(f"must be HOST:PORT, not {text!r}")
     return found["host"].strip("[]"), int(found["port"])
+
+
+_OWN: Mapping[str, tuple[Callable[[str], object], object]] = {
+    "workers": (_workers, None),
+    "metrics": (_address, None),
+    "reload_timeout": (_seconds, RETIRE_S_DEFAULT),
+}
+"""By its key in the file, how a setting is read and its default; workers: as many as there are cores."""
 
 
 def _scripts(arguments: Sequence[str]) -> list[str]:

@@ -19,7 +19,8 @@ PROGRAM = (sys.executable, "-P", "-m", "phoebe_addon.workers.worker_main")
 # Of a worker that hangs there is what it said before.
 REPORT_TIMEOUT_S = 2.0
 # These belong to `phoebe proxy`, and what they say would be done by each worker again.
-_OWN_VARIABLES = ("PHOEBE_METRICS",)
+OWN_VARIABLES = ("PHOEBE_METRICS",)
+"""Variables that workers do not get."""
 
 
 class Stage(Enum):
@@ -106,7 +107,7 @@ class WorkerProcess:
             *self._program,
             *(str(self.number), str(count), str(theirs.fileno()), *arguments),
             stdin=asyncio.subprocess.DEVNULL,
-            env={name: value for name, value in os.environ.items() if name not in _OWN_VARIABLES},
+            env={name: value for name, value in os.environ.items() if name not in OWN_VARIABLES},
             pass_fds=(theirs.fileno(),),
             # Ctrl-C in a terminal is for `phoebe proxy`, which tells the workers.
             start_new_session=True,

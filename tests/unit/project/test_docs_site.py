@@ -35,7 +35,7 @@ def test_every_command_and_option_is_there() -> None:
 def test_every_option_of_the_addon_is_there() -> None:
     rows = [line for line in addon_options.page().splitlines() if line.startswith("| `phoebe_")]
     assert [row.split("`")[1] for row in rows] == [option.name for option in OPTIONS]
-    assert all(row.count("|") == 5 for row in rows)
+    assert all(row.count("|") == 6 for row in rows)
 
 
 def test_every_message_and_method_is_there_with_its_comment() -> None:

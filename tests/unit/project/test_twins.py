@@ -19,6 +19,7 @@ DIFFERENT = {
     "operator_port.py": set[str](),
     "probes.py": set[str](),
     "spans.py": set[str](),
+    "settings_file.py": set[str](),
     "troubles.py": set[str](),
 }
 

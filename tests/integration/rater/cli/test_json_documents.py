@@ -28,6 +28,7 @@ BOUNDS = ("--since", "2026-11-20T10:00Z", "--until", "2026-11-20T11:00Z")
 ARGUMENTS: Mapping[str, Callable[[Told], tuple[str, ...]]] = {
     "audit": lambda _: (),
     "doctor": lambda _: ("--only", "database,prices,producers,rating"),
+    "config": lambda _: ("serve",),
     "event": lambda told: (told["event"],),
     "explain": lambda _: ("1", "--events"),
     "export": lambda told: (WINDOW, "--format", "csv", "--output", f"{told['folder']}/bills.csv"),
@@ -91,7 +92,7 @@ async def test_what_every_command_writes_is_of_its_kind(
     with answering({"/v1/models": json.dumps(MODELS).encode()}) as (url, _):
         told["url"] = url
         for command, arguments in ARGUMENTS.items():
-            database = () if command == "token new" else ("--database-url", database_url)
+            database = () if command in ("config", "token new") else ("--database-url", database_url)
             words = [*command.split(), *arguments(told), "--json", *database]
             assert await asyncio.to_thread(main, words) in (0, 2), capsys.readouterr().err
             written = capsys.readouterr()

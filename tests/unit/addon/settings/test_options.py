@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -168,3 +169,59 @@ def test_names_that_nobody_asked_for_are_told_apart() -> None:
 
     assert faults == ["there is no option edge-secret-file; did you mean phoebe_edge_secret_file?"]
     assert others == ["nobody knows the option web_port"]
+
+
+@pytest.fixture
+def settings_file(tmp_path: Path) -> str:
+    path = tmp_path / "phoebe.yaml"
+    path.write_text(
+        "addon:\n  upstream: http://file\n  models: [a, b]\n  lean: false\n  metrics: 127.0.0.1:1\n"
+        "  connections_max: 7\n"
+    )
+    return str(path)
+
+
+def test_a_file_of_settings_gives_what_neither_set_nor_the_environment_says(settings_file: str) -> None:
+    for environment, sets in (
+        ({"PHOEBE_CONFIG": settings_file}, []),
+        ({}, [f"phoebe_config={settings_file}"]),
+    ):
+        environment["PHOEBE_CONNECTIONS_MAX"] = "8"
+        options, faults = load(environment, "phoebe_upstream=http://set", *sets)
+        assert not faults
+        assert (options.phoebe_upstream, options.phoebe_connections_max) == ("http://set", 8)
+        assert (tuple(options.phoebe_models), options.phoebe_lean) == (("a", "b"), False)
+        assert options.phoebe_metrics == "127.0.0.1:1"
+
+
+def test_the_port_of_metrics_in_the_file_is_not_for_workers(settings_file: str) -> None:
+    options = optmanager.OptManager()
+    loader = addonmanager.Loader(Master(options))
+    assert not add_options(loader, {"PHOEBE_CONFIG": settings_file}, in_worker=True)
+    assert options.phoebe_metrics is None
+    assert options.phoebe_upstream == "http://file"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("upstreem: a", "line 2: there is no key upstreem; did you mean upstream?"),
+        ("phoebe_upstream: a", "line 2: there is no key phoebe_upstream; did you mean upstream?"),
+        ("config: a", "line 2: there is no key config"),
+        ("connections_max: many", "line 2: connections_max is 'many', which is not a whole number"),
+        ("lean: maybe", "line 2: lean is 'maybe', which is neither true nor false"),
+        ("usage: never", "line 2: usage is 'never', which is none of auto"),
+        ("upstream: [a, b]", "line 2: upstream is given more than once"),
+    ],
+)
+def test_what_is_wrong_in_a_file_of_settings_keeps_the_addon_from_starting(
+    tmp_path: Path, line: str, said: str
+) -> None:
+    path = tmp_path / "phoebe.yaml"
+    path.write_text(f"addon:\n  {line}\n")
+    _, faults = load({"PHOEBE_CONFIG": str(path)})
+    assert any(said in fault and str(path) in fault for fault in faults), faults
+
+
+def test_a_file_of_settings_that_is_not_there_is_a_fault() -> None:
+    assert "can't be read" in load({}, "phoebe_config=/nowhere.yaml")[1][0]

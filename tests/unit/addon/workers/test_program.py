@@ -2,10 +2,13 @@
 
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from phoebe_addon.settings.options import KEYS
 from phoebe_addon.workers.program import WORKERS_MAX, Order, UsageError, main, read
+from tests.harness import json_documents
 
 
 def order(*words: str, **environment: str) -> Order:
@@ -74,3 +77,64 @@ def test_wrong_use_ends_with_1_and_one_line(capsys: pytest.CaptureFixture[str]) 
     said = capsys.readouterr().err
     assert said.startswith("phoebe proxy: argument --workers: must be")
     assert said.count("\n") == 1
+
+
+@pytest.fixture
+def settings_file(tmp_path: Path) -> Path:
+    path = tmp_path / "phoebe.yaml"
+    path.write_text(
+        "proxy:\n  workers: 3\n  reload_timeout: 7\naddon:\n  metrics: 127.0.0.1:9\n"
+        "  upstream: http://me:secret@a\n  models: [a, b]\n"
+    )
+    return path
+
+
+def test_settings_come_from_the_file_below_options_and_the_environment(settings_file: Path) -> None:
+    told = order("--workers", "2", PHOEBE_CONFIG=str(settings_file))
+    assert told == Order(2, ("127.0.0.1", 9), 7.0, (), settings_file)
+    told = order("--config", str(settings_file), PHOEBE_CONFIG="/nowhere", PHOEBE_METRICS="a:1")
+    assert (told.workers, told.metrics) == (3, ("a", 1))
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("proxy:\n  worker: 3", "line 2: there is no key worker; did you mean workers?"),
+        ("proxy:\n  workers: many", "line 2: workers: must be a whole number"),
+        ("proxy:\n  metrics: [a, b]", "line 2: metrics takes one value"),
+        ("addon:\n  upstreem: a", "line 2: there is no key upstreem; did you mean upstream?"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_named(tmp_path: Path, section: str, said: str) -> None:
+    path = tmp_path / "phoebe.yaml"
+    path.write_text(section)
+    with pytest.raises(UsageError) as raised:
+        order("--config", str(path))
+    assert said in str(raised.value)
+
+
+def test_every_setting_is_shown_with_where_it_comes_from(
+    settings_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--config", str(settings_file), "--show-config"]
+    assert main([*words, "--", "--set", "phoebe_spool=/spool", "--set=phoebe_lean=false"]) == 0
+    shown = capsys.readouterr().out
+    assert f"  upstream                http://me:***@a  (file: {settings_file}, line 6)" in shown
+    assert "  spool                   /spool  (option: --set phoebe_spool)" in shown
+    assert "  lean                    false  (option: --set phoebe_lean)" in shown
+    assert "  metrics                 -  (default)" in shown  # workers have none
+    assert main([*words, "--json"]) == 0
+    told = json_documents.read(capsys.readouterr().out)
+    found = {(each["program"], each["setting"]): each["value"] for each in told["settings"]}
+    assert found["proxy", "metrics"] == "127.0.0.1:9"
+    assert found["addon", "models"] == ["a", "b"]
+    assert {setting for program, setting in found if program == "addon"} == KEYS
+
+
+def test_a_wrong_setting_of_workers_is_refused_where_it_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "phoebe.yaml"
+    path.write_text("addon:\n  lean: maybe")
+    assert main(["--config", str(path), "--show-config"]) == 1
+    assert "line 2: lean is 'maybe'" in capsys.readouterr().err

@@ -73,7 +73,7 @@ SETTINGS = [
 )
 def test_every_setting_says_its_default_and_numbers_their_unit(path: tuple[str, ...], option: Any) -> None:
     command = ALL[path]
-    context = command.make_context(path[-1], [], resilient_parsing=True)
+    context = command.make_context("phoebe", [], resilient_parsing=True)
     shown = " ".join(option.get_help_record(context))
     assert option.is_flag or re.search(r"default: |Default: |Without it", shown), shown
     if type(option.default) in (int, float):

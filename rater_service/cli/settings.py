@@ -1,0 +1,116 @@
+"""Settings from a file: its section `rater` has a key for each variable that a command reads.
+
+What a command is told comes first: its option, then the variable of the environment, the file, the default.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from rater_service.errors import OperatorError
+from rater_service.settings_file import (
+    VARIABLE,
+    FileValue,
+    SettingsFile,
+    SettingsFileError,
+    read_settings_file,
+)
+
+SECTION = "rater"
+URL_KEY = "database_url"
+URL_FILE_KEY = "database_url_file"
+"""Instead of the URL, which has a password: a file with it and nothing else."""
+
+# Typer has a Click of its own, with no public names for its types.
+type Command = Any
+type Parameter = Any
+
+
+def settings_of(command: Command) -> Iterator[tuple[tuple[str, ...], str, Parameter]]:
+    """Give the settings of a command and of all below it: the command's words, the key and the parameter."""
+    for parameter in command.params:
+        key = key_of(parameter)
+        if key is not None:
+            yield (), key, parameter
+    for name, below in getattr(command, "commands", {}).items():
+        for words, key, parameter in settings_of(below):
+            yield (name, *words), key, parameter
+
+
+def key_of(parameter: Parameter) -> str | None:
+    """Give the key that a parameter has in a file; None: it has none."""
+    variable = parameter.envvar
+    if not isinstance(variable, str) or variable == VARIABLE:
+        return None
+    return variable.removeprefix("PHOEBE_").lower()
+
+
+def use_file(context: typer.Context, path: Path | None) -> Path | None:
+    """Read the file of settings that the command line or the environment names, for all commands."""
+    if path is None or context.resilient_parsing:
+        return path
+    settings = list(settings_of(context.command))
+    try:
+        file = read_settings_file(path, {SECTION: {*(key for _, key, _ in settings), URL_FILE_KEY}})
+    except SettingsFileError as error:
+        raise OperatorError(str(error)) from error
+    section = dict(file.sections[SECTION])
+    faults = list(_faults(context, file, settings))
+    if faults:
+        raise OperatorError("; ".join(faults))
+    defaults: dict[str, Any] = {}
+    url = _url(file)
+    for words, key, parameter in settings:
+        text = url if key == URL_KEY else section[key].texts[0] if key in section else None
+        if text is not None:
+            below = defaults
+            for word in words:
+                below = below.setdefault(word, {})
+            below[parameter.name] = text
+    # Typer takes these for what neither an option nor the environment says.
+    context.default_map = defaults
+    context.obj = file
+    return path
+
+
+def place_of(file: SettingsFile, key: str) -> str:
+    """Say where the value of a key stands."""
+    section = file.sections[SECTION]
+    found = section.get(key) or section[URL_FILE_KEY]
+    return f"{file.path}, line {found.line}"
+
+
+def _faults(
+    context: typer.Context, file: SettingsFile, settings: list[tuple[tuple[str, ...], str, Parameter]]
+) -> Iterator[str]:
+    """Say which values are of a wrong type, each once."""
+    by_key = {key: parameter for _, key, parameter in settings}
+    for key, found in file.sections[SECTION].items():
+        place = f"{file.path}, line {found.line}: {key}"
+        if found.is_list:
+            yield f"{place} takes one value"
+        elif key in by_key:
+            try:
+                by_key[key].process_value(context, found.texts[0])
+            except typer.BadParameter as error:
+                yield f"{place}: {error.message}"
+
+
+def _url(file: SettingsFile) -> str | None:
+    """Give the database's URL. Raises OperatorError."""
+    section: Mapping[str, FileValue] = file.sections[SECTION]
+    if URL_FILE_KEY not in section:
+        return section[URL_KEY].texts[0] if URL_KEY in section else None
+    place = f"{file.path}, line {section[URL_FILE_KEY].line}: {URL_FILE_KEY}"
+    if URL_KEY in section:
+        raise OperatorError(f"{place}: {URL_KEY} is there, too: give one of them")
+    try:
+        url = Path(section[URL_FILE_KEY].texts[0]).expanduser().read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise OperatorError(f"{place}: the URL can't be read: {reason}") from error
+    if not url:
+        raise OperatorError(f"{place}: the file is empty")
+    return url
