@@ -23,8 +23,8 @@ class _Shell(StrEnum):
 # The first line of each paragraph keeps the others as they are.
 EPILOG = """\b
 Examples:
-  eval "$(phoebe completion bash)"                  # in ~/.bashrc
-  eval "$(phoebe completion zsh)"                   # in ~/.zshrc, after compinit
+  eval "$(phoebe completion bash)"    # in ~/.bashrc
+  eval "$(phoebe completion zsh)"     # in ~/.zshrc, after compinit
   phoebe completion fish > ~/.config/fish/completions/phoebe.fish
 """
 
