@@ -34,10 +34,12 @@ _DEFAULT_NAMES = HeaderNames()
 EPILOG = """\b
 Examples:
   phoebe doctor
-  phoebe doctor --rater rater:50051 --rater-tls --rater-metrics http://rater:9464 \\
-    --proxy-metrics http://gateway:9101 --proxy http://gateway:8080 --edge https://llm.example
+  phoebe doctor --rater rater:50051 --rater-tls \\
+    --rater-metrics http://rater:9464 --proxy-metrics http://gateway:9101 \\
+    --proxy http://gateway:8080 --edge https://llm.example
   phoebe doctor --only prices,rating --json
-  phoebe doctor --edge https://llm.example --edge-header @headers.txt --canary my-model --only canary
+  phoebe doctor --edge https://llm.example --edge-header @headers.txt \\
+    --canary my-model --only canary
 """
 
 
@@ -62,7 +64,9 @@ def _url_option(flag: str, explanation: str) -> typer.models.OptionInfo:
 
 
 def _file_option(flag: str, variable: str | None, explanation: str) -> typer.models.OptionInfo:
-    info = typer.Option(flag, envvar=variable, metavar="FILE", show_default=False, help=explanation)
+    info = typer.Option(
+        flag, envvar=variable, metavar="FILE", show_default=False, help=f"{explanation} Default: none."
+    )
     assert isinstance(info, typer.models.OptionInfo)
     return info
 
@@ -90,14 +94,16 @@ def doctor(  # noqa: PLR0913 - one parameter per option
             envvar="PHOEBE_RATER",
             metavar="HOST:PORT",
             show_default=False,
-            help="The rater's gRPC port, as proxies call it. These variables are those of the addon.",
+            help="The rater's gRPC port, as proxies call it. These variables are those of the addon. "
+            "Without it no rater is asked.",
         ),
     ] = None,
     rater_tls: Annotated[
         bool, typer.Option("--rater-tls", envvar="PHOEBE_RATER_TLS", help="Call the rater encrypted.")
     ] = False,
     rater_ca: Annotated[
-        Path | None, _file_option("--rater-ca", "PHOEBE_RATER_CA", "Authorities to trust for the rater, PEM.")
+        Path | None,
+        _file_option("--rater-ca", "PHOEBE_RATER_CA", "More authorities to trust for the rater, PEM."),
     ] = None,
     rater_cert: Annotated[
         Path | None,
@@ -133,7 +139,7 @@ def doctor(  # noqa: PLR0913 - one parameter per option
             envvar="PHOEBE_SPOOL",
             metavar="DIR",
             show_default=False,
-            help="The folder of a proxy's spool here.",
+            help="The folder of a proxy's spool here. Without it no spool is looked at.",
         ),
     ] = None,
     edge_secret_file: Annotated[

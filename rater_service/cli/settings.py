@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from rater_service.cli.variables import ADDON_VARIABLES, SHARED_VARIABLES
 from rater_service.errors import OperatorError
 from rater_service.settings_file import (
     VARIABLE,
@@ -43,6 +44,9 @@ def key_of(parameter: Parameter) -> str | None:
     """Give the key that a parameter has in a file; None: it has none."""
     variable = parameter.envvar
     if not isinstance(variable, str) or variable == VARIABLE:
+        return None
+    # The doctor asks what a proxy asks, by the proxy's variables. In a file they are the addon's.
+    if variable in ADDON_VARIABLES - SHARED_VARIABLES:
         return None
     return variable.removeprefix("PHOEBE_").lower()
 

@@ -62,6 +62,12 @@ ADDON_VARIABLES = frozenset(
 """Variables of the addon, which may run on the same machine. A test holds them against the addon's own."""
 
 
+SHARED_VARIABLES = frozenset(
+    {"PHOEBE_CONFIG", "PHOEBE_LOG_FORMAT", "PHOEBE_LOG_LEVEL", "PHOEBE_METRICS", "PHOEBE_TRACING"}
+)
+"""Variables that both halves have, each for itself."""
+
+
 # Typer has a Click of its own, with no public names for its types.
 def own_variables(command: Any) -> frozenset[str]:
     """List the variables that a command and all commands below it read, without those of other packages."""

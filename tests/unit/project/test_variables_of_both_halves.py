@@ -5,7 +5,7 @@ import typer
 from phoebe_addon.settings.options import OPTIONS
 from phoebe_addon.settings.unknown_names import RATER_VARIABLES
 from rater_service.cli.program import app
-from rater_service.cli.variables import ADDON_VARIABLES, own_variables
+from rater_service.cli.variables import ADDON_VARIABLES, SHARED_VARIABLES, own_variables
 
 
 def test_the_rater_knows_the_variables_of_the_addon() -> None:
@@ -21,4 +21,5 @@ def test_the_addon_knows_the_variables_of_the_rater() -> None:
     assert {name for name in own if name.startswith("PHOEBE_")} - ADDON_VARIABLES == (
         RATER_VARIABLES - ADDON_VARIABLES
     ), "list them in addon/phoebe_addon/settings/unknown_names.py"
+    assert RATER_VARIABLES & ADDON_VARIABLES == SHARED_VARIABLES
     assert own - RATER_VARIABLES - ADDON_VARIABLES == {"DATABASE_URL"}

@@ -1,4 +1,4 @@
-"""What real shells complete with the scripts of `phoebe completion`."""
+"""What real shells complete with the scripts of `phoebe completion`, as docs/command-line.md says."""
 
 import os
 import shutil

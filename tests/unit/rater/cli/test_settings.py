@@ -19,6 +19,7 @@ from tests.harness import json_documents
 type Capture = pytest.CaptureFixture[str]
 
 OWN = {key for _, key, _ in settings_of(typer.main.get_command(app))}
+KNOWN = {"rater": {*OWN, URL_FILE_KEY}, "addon": KEYS, "proxy": {"workers", "metrics", "reload_timeout"}}
 
 
 @pytest.fixture
@@ -110,6 +111,15 @@ def test_the_example_is_made_from_the_options_and_has_every_key() -> None:
     everything = "\n".join(
         line.replace("  #", "  ", 1) if line[:4] != "  # " else "" for line in text.split("\n")
     )
-    known = {"rater": {*OWN, URL_FILE_KEY}, "addon": KEYS, "proxy": {"workers", "metrics", "reload_timeout"}}
-    found = parse_settings(everything, "example", known)
-    assert {name: set(section) for name, section in found.items()} == known
+    found = parse_settings(everything, "example", KNOWN)
+    assert {name: set(section) for name, section in found.items()} == KNOWN
+
+
+def test_the_example_of_the_page_has_no_other_keys() -> None:
+    page = (PROJECT / "docs/command-line.md").read_text("utf-8")
+    text = page.partition("```yaml\n")[2].partition("```")[0]
+    assert set(parse_settings(text, "docs/command-line.md", KNOWN)["rater"]) == {
+        "listen",
+        "database_url_file",
+        "late_days",
+    }
