@@ -8,12 +8,13 @@ it, only when it moves the log's content there.
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import uuid_utils
 
+from phoebe_addon.spool.rows import Rows
 from phoebe_addon.spool.salvage import PAGE_SIZE
 from phoebe_addon.spool.sealed_record import DamagedRecordError, Record, RecordKind, seal, unseal
 
@@ -120,6 +121,8 @@ class SpoolFile:
     installation: str | None = None
     recovered: int = 0
     damage: str | None = None
+    _rows: Rows = field(default_factory=Rows)
+    """What a transaction has yet to write."""
     _log_has_leftovers: bool = False
 
     @contextmanager
@@ -130,12 +133,14 @@ class SpoolFile:
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._rows.write(self.connection)
             if (self.last_number, self.lost, self.stopped) != known or self.producer_id != counted[0]:
                 self.put_producer()
             self.connection.execute("COMMIT")
         except BaseException:
             self.last_number, self.lost, self.stopped = known
             self.producer_id, self.waiting_count, self.lost_before, self.installation = counted
+            self._rows.clear()
             self._log_has_leftovers = True
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
@@ -153,33 +158,37 @@ class SpoolFile:
             self._log_has_leftovers = bool(busy)
 
     def admit(self, admitted: Admitted) -> None:
-        """Record that an exchange is admitted."""
+        """Record that an exchange is admitted, within a transaction."""
         record = Record(RecordKind.ADMISSION, self.producer_id, 0, admitted.time_us, admitted.event)
-        values = (admitted.number, seal(record))
-        # It is there already if the file was replaced while this was asked for.
-        self.connection.execute("INSERT OR REPLACE INTO admitted (id, record) VALUES (?, ?)", values)
+        # It is there already if the file was replaced while this was asked for: then it is replaced.
+        self._rows.admitted.append((admitted.number, seal(record)))
+        self._write_many()
 
     def end(self, number: int) -> None:
-        """Remove an admission."""
-        self.connection.execute("DELETE FROM admitted WHERE id = ?", (number,))
+        """Remove an admission, within a transaction."""
+        self._rows.ended.append((number,))
+        self._write_many()
 
     def append(self, time_us: int, event: bytes) -> None:
-        """Add an event; it gets the next number."""
+        """Add an event, within a transaction; it gets the next number."""
         self.last_number += 1
         self.put(Record(RecordKind.EVENT, self.producer_id, self.last_number, time_us, event))
 
     def put(self, record: Record) -> None:
-        """Add an event that has its number."""
-        self.connection.execute(
-            "INSERT INTO waiting (event_time, record) VALUES (?, ?)", (record.time_us, seal(record))
-        )
+        """Add an event that has its number, within a transaction."""
+        self._rows.waiting.append((record.time_us, seal(record)))
         self.waiting_count += 1
+        self._write_many()
+
+    def _write_many(self) -> None:
+        if self._rows.are_many:
+            self._rows.write(self.connection)
 
     def forget(self, ids: Iterable[int]) -> None:
         """Delete events."""
-        for row_id in ids:
-            cursor = self.connection.execute("DELETE FROM waiting WHERE id = ?", (row_id,))
-            self.waiting_count -= cursor.rowcount
+        self._rows.write(self.connection)
+        cursor = self.connection.executemany("DELETE FROM waiting WHERE id = ?", [(each,) for each in ids])
+        self.waiting_count -= max(cursor.rowcount, 0)
 
     def quarantine_content(self, content: object) -> None:
         """Set something aside that is no record."""
@@ -189,6 +198,7 @@ class SpoolFile:
 
     def quarantine(self, ids: Iterable[int]) -> None:
         """Set events aside that can't be read."""
+        self._rows.write(self.connection)
         now = datetime.now(UTC).isoformat()
         for row_id in ids:
             cursor = self.connection.execute(
@@ -228,7 +238,8 @@ class SpoolFile:
         self.connection.execute("DELETE FROM departed WHERE id = ?", (row_id,))
 
     def bytes_used(self) -> int:
-        """Return the bytes of the file that hold something."""
+        """Return the bytes of the file that hold something, with what is written in a transaction so far."""
+        self._rows.write(self.connection)
         pages, free = (
             self.connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("page_count", "freelist_count")
@@ -263,6 +274,7 @@ class SpoolFile:
 
         To the installation they come from, the old producer ends here: its numbers are not given again.
         """
+        self._rows.write(self.connection)
         self.producer_id, self.last_number, self.lost = str(uuid_utils.uuid7()), 0, 0
         for (row_id,) in self.connection.execute("SELECT id FROM waiting ORDER BY id").fetchall():
             query = "SELECT CAST(record AS BLOB) FROM waiting WHERE id = ?"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from functools import lru_cache
 from hashlib import blake2b
 from uuid import UUID
 
@@ -56,11 +57,16 @@ class Record:
 
 def seal(record: Record) -> bytes:
     """Put a record in the form in which it is kept."""
-    producer = UUID(record.producer_id).bytes
+    producer = _bytes_of(record.producer_id)
     length = len(record.content)
     head = (record.kind.value, producer, record.number, record.time_us, length)
     digest = _digest(_HEAD.pack(b"", b"", *head)[_SEALED_FROM:] + record.content)
     return _HEAD.pack(MAGIC, digest, *head) + record.content
+
+
+@lru_cache(maxsize=16)
+def _bytes_of(producer_id: str) -> bytes:
+    return UUID(producer_id).bytes
 
 
 def unseal(sealed: bytes) -> Record:
@@ -74,7 +80,12 @@ def unseal(sealed: bytes) -> Record:
         known = RecordKind(kind)
     except ValueError:
         raise DamagedRecordError("a later version wrote it") from None
-    return Record(known, str(UUID(bytes=producer)), number, time_us, sealed[_HEAD.size :])
+    return Record(known, _id_of(producer), number, time_us, sealed[_HEAD.size :])
+
+
+@lru_cache(maxsize=16)
+def _id_of(producer: bytes) -> str:
+    return str(UUID(bytes=producer))
 
 
 def sealed_size(start: bytes) -> int | None:
