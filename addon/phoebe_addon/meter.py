@@ -120,9 +120,9 @@ class Meter:
         self.metrics.admitted.labels(admission.api).inc()
         self.metrics.exchanges.expect(admission.api, admission.identity.resource_id)
         if exchange.stage is Stage.ENDED:
-            self._write_ended(Metering(admission), Ending.CLIENT_GONE)
+            self._write_ended(Metering(admission, event), Ending.CLIENT_GONE)
         else:
-            exchange.admit(admission)
+            exchange.admit(admission, event)
 
     def let_free(self, exchange: Exchange) -> None:
         """Let an exchange through without an event."""

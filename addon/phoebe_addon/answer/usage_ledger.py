@@ -24,7 +24,7 @@ from phoebe_addon.apis.usage import (
     Usage,
     add_counts,
 )
-from phoebe_addon.formats.json_members import element_texts, text_at
+from phoebe_addon.formats.json_members import element_texts, only_member_text, text_at
 
 USAGE_RAW_BYTES_MAX = 16 * 1024
 # More results than any request asks for. Beyond it the sum would be wrong, so there is none.
@@ -82,6 +82,9 @@ class _UsageText:
     members: tuple[str, ...]
 
     def cut(self) -> str | None:
+        # The usage was found there: if its name stands in the document once, it is this one.
+        if len(self.path) == 1 and (text := only_member_text(self.document, str(self.path[0]))):
+            return text_at(text, (), self.members) if self.members else text
         return text_at(self.document, self.path, self.members)
 
     def elements(self, place: str, numbers: Iterable[int]) -> str | None:

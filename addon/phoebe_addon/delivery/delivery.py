@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NoReturn
@@ -98,6 +98,7 @@ class Delivery:
         self._answered = 0
         self._finishing = False
         self._gather_until_s = 0.0
+        self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         self._heard_at_s = time.monotonic()
         self.heard_at = 0.0
         """When the rater answered last, in seconds since 1970; 0: never."""
@@ -220,7 +221,7 @@ class Delivery:
         """Let events gather that come in quick succession."""
         pause_s = self._gather_until_s - time.monotonic()
         if pause_s > 0 and not self._finishing:
-            await asyncio.sleep(pause_s)
+            await self._sleep(pause_s)
 
     async def _say_departed(self, stream: _Stream) -> None:
         """Tell that producers whose file was damaged will send nothing more."""

@@ -92,11 +92,19 @@ def admission_event(admission: Admission) -> MeteringEvent:
 
 
 def ended_events(
-    admission: Admission, seen: AnswerSeen, ending: Ending, now: datetime
+    admission: Admission,
+    seen: AnswerSeen,
+    ending: Ending,
+    now: datetime,
+    admitted: MeteringEvent | None = None,
 ) -> tuple[MeteringEvent, ...]:
-    """Make the events of an exchange that ends now: its own, and one for each further model's usage."""
+    """Make the events of an exchange that ends now: its own, and one for each further model's usage.
+
+    admitted: what `admission_event` has made of the same admission, if that is at hand.
+    """
     answer = seen.answer
-    event = _common_event(admission, seen, ending, now)
+    begun = admitted or admission_event(admission)
+    event = _common_event(begun, admission, seen, ending, now)
     _put_model(event, admission, answer)
     event.model_echoed = _may_be_echoed(event, admission, answer)
     _put_text(event, "finish_reason", answer.finish_reason, 64)
@@ -106,7 +114,7 @@ def ended_events(
     if seen.bytes_passed_on is not None:
         event.answer_bytes = seen.bytes_passed_on
     event.part_count = len(answer.further)
-    parts = (_common_event(admission, seen, ending, now) for _ in answer.further)
+    parts = (_common_event(begun, admission, seen, ending, now) for _ in answer.further)
     return (
         event,
         *(
@@ -128,9 +136,12 @@ def part_id(request_id: str, number: int) -> str:
     return str(UUID(int=bits))
 
 
-def _common_event(admission: Admission, seen: AnswerSeen, ending: Ending, now: datetime) -> MeteringEvent:
-    """Make what all events of an exchange have in common."""
-    event = admission_event(admission)
+def _common_event(
+    begun: MeteringEvent, admission: Admission, seen: AnswerSeen, ending: Ending, now: datetime
+) -> MeteringEvent:
+    """Make what all events of an exchange have in common. begun: of its admission."""
+    event = MeteringEvent()
+    event.CopyFrom(begun)
     event.api = admission.families[seen.answer.format].api
     event.outcome = outcome_of(seen, ending)
     # HTTP has no statuses beyond these, but engines might.

@@ -105,10 +105,10 @@ class Exchange:
         """Let it through without an event. Raises StageError."""
         self._become(Stage.FREE)
 
-    def admit(self, admission: Admission) -> None:
-        """Let it through: its admission is on disk. Raises StageError."""
+    def admit(self, admission: Admission, event: MeteringEvent | None = None) -> None:
+        """Let it through: its admission is on disk. event: of that, if it is at hand. Raises StageError."""
         self._become(Stage.ADMITTED)
-        self.metering = Metering(admission)
+        self.metering = Metering(admission, event)
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer it in place of an engine. Of several reasons the first holds. Raises StageError."""

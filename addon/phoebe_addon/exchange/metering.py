@@ -21,6 +21,8 @@ _REFUSAL_READ_BYTES = 4096
 class Metering:
     """What is recorded of an admitted exchange.
 
+    admitted: the event of its admission, if that is at hand.
+
     is_complete: whether the end of the answer's body has come.
     usage_malformed, bad_details (counts whose details the engine stated and that are no object),
     answer_unreadable, unnamed_or_unread (how many further models' usages lack a name or can't be read) and
@@ -28,6 +30,7 @@ class Metering:
     """
 
     __slots__ = (
+        "_admitted",
         "_answer_body",
         "_bytes_passed_on",
         "_bytes_read_on",
@@ -45,8 +48,9 @@ class Metering:
         "usage_malformed",
     )
 
-    def __init__(self, admission: Admission) -> None:
+    def __init__(self, admission: Admission, admitted: MeteringEvent | None = None) -> None:
         self.admission = admission
+        self._admitted = admitted
         self._status_code: int | None = None
         self._reader = AnswerReader(
             tuple(family.answer for family in admission.families), admission.request_facts
@@ -171,7 +175,7 @@ class Metering:
             bytes_passed_on=self._bytes_passed_on if self._answer_body else None,
             left_early=self._left_early,
         )
-        events = ended_events(self.admission, seen, ending, now)
+        events = ended_events(self.admission, seen, ending, now, self._admitted)
         self.clues = clues_of(events[0], self.admission, answer, bytes(self._refusal or b""))
         self.unnamed_or_unread = sum(not part.usage_found or not part.model_id for part in events[1:])
         return events

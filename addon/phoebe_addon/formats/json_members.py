@@ -145,6 +145,23 @@ def text_at(text: str, path: tuple[str | int, ...], only: tuple[str, ...] = ()) 
     return "{" + ",".join(text[m.name_start : m.end] for m in members if m.name in only) + "}"
 
 
+def only_member_text(text: str, name: str) -> str | None:
+    """Return the text of a member's value in an object that is known to have a member of that name.
+
+    None: its name does not stand in the text exactly once, as it is, so that the place is not plain.
+    """
+    quoted = f'"{name}"'
+    at = text.find(quoted)
+    if at < 0 or "\\u" in text or text.find(quoted, at + 1) >= 0:
+        return None
+    try:
+        start = _behind(_COLON, text, at + len(quoted), ":")
+        _, end = _DECODER.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None
+    return text[start:end]
+
+
 def element_texts(text: str, path: tuple[str | int, ...]) -> list[str]:
     """List the texts of the elements of the array at a place. Raises ValueError or LookupError."""
     start, _ = _span(text, path)

@@ -7,11 +7,36 @@ type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # No single operator has this many addresses. All private networks together have less than a fifth of it in
 # IPv4, and little more than half of it in IPv6.
+_PEERS_MAX = 10_000
 _ADDRESSES_OF_ANYONE = {4: 2**28, 6: 2**122}
 
 
 def is_trusted(peer: str, networks: Iterable[Network]) -> bool:
     """Whether the IP address a connection comes from is in one of the networks."""
+    if networks is not _looked_up.networks:
+        _looked_up.networks, _looked_up.peers = networks, {}
+    trusted = _looked_up.peers.get(peer)
+    if trusted is None:
+        if len(_looked_up.peers) >= _PEERS_MAX:
+            _looked_up.peers.clear()
+        trusted = _looked_up.peers[peer] = _is_in(peer, networks)
+    return trusted
+
+
+class _LookedUp:
+    """Peers that were looked up in the same networks: each sends many requests."""
+
+    __slots__ = ("networks", "peers")
+
+    def __init__(self) -> None:
+        self.networks: Iterable[Network] = ()
+        self.peers: dict[str, bool] = {}
+
+
+_looked_up = _LookedUp()
+
+
+def _is_in(peer: str, networks: Iterable[Network]) -> bool:
     try:
         address = ipaddress.ip_address(peer.partition("%")[0])
     except ValueError:  # a Unix socket, or a connection already gone

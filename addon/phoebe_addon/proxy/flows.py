@@ -49,8 +49,8 @@ def direct_to(flow: http.HTTPFlow, upstream: Upstream, forwarding: Forwarding, c
         request.headers.pop("content-encoding", None)
         request.content = content
     request.scheme = upstream.scheme
-    request.host = upstream.host
-    request.port = upstream.port
+    request.data.host = upstream.host
+    request.port = upstream.port  # which says the host in the head, too
     request.path = upstream.path_prefix + request.path
     if not request.is_http2:
         request.authority = ""  # what a client asked a proxy for in full, a server is asked for by its path

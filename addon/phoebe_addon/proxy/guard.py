@@ -229,6 +229,8 @@ class GuardedHttpStream(LeavableHttpStream):
     def _request_bytes(self) -> int:
         if self.request_body_buf:
             return len(self.request_body_buf)
+        if self.whole_bytes is not None:
+            return self.whole_bytes
         try:
             return http1.expected_http_body_size(self.flow.request) or 0
         except ValueError:

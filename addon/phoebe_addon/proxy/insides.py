@@ -206,6 +206,16 @@ INSIDES: tuple[Inside, ...] = (
         handle_event="It keeps events back while the layer waits for a command to be completed.",
     ),
     *_all(
+        Kind.CALLED,
+        "mitmproxy.proxy.layers.modes",
+        ReverseProxy="Once HTTP is spoken behind it, it passes all on. Ours shows events to HTTP at once.",
+    ),
+    *_all(
+        Kind.CALLED,
+        "mitmproxy.proxy.layer:NextLayer",
+        handle_event="Once it knows what is next, it passes all on. The same.",
+    ),
+    *_all(
         Kind.READ,
         "mitmproxy.proxy.context:Context",
         layers="The layers from the outermost on, by which ours finds its own.",

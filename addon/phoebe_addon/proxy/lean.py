@@ -25,11 +25,13 @@ from weakref import WeakKeyDictionary
 from mitmproxy import addonmanager, exceptions, flow, hooks
 from mitmproxy.proxy import commands, events, layer, mode_servers
 from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import http as http_layers
 
 from phoebe_addon.background import spawn
 from phoebe_addon.proxy.driving import Drive, is_driven
 from phoebe_addon.proxy.idle_addons import without_idle_wait
 from phoebe_addon.proxy.lean_objects import LeanContext
+from phoebe_addon.proxy.plain_lane import plain_http_in
 from phoebe_addon.proxy.quiet_engines import EngineHeardHook
 from phoebe_addon.proxy.watchers import nobody_watches
 
@@ -134,7 +136,7 @@ class LeanDispatch:
 
     def _forget_if_changed(self) -> None:
         chain = self._manager.chain
-        if chain == self._chain and all(addon.addons == addons for addon, addons in self._within):
+        if chain == self._chain and not self._has_changed_within():
             return
         self._chain = list(chain)
         every = addonmanager.traverse(chain)
@@ -142,6 +144,12 @@ class LeanDispatch:
         self._with_hook = {}
         self._groups = {}
         self._is_plain = nobody_watches(chain, self._manager.master.options)
+
+    def _has_changed_within(self) -> bool:
+        for addon, addons in self._within:  # noqa: SIM110 - each hook asks for it: no generator
+            if addon.addons != addons:
+                return True
+        return False
 
 
 def _calls(groups: Groups, argument: object) -> Calls:
@@ -205,6 +213,7 @@ class LeanHooks:
         self._drive = drive
         self.begun: dict[hooks.Hook, Awaitable[None]] = {}
         self._called_already: dict[hooks.Hook, _Left] = {}
+        self._http: http_layers.HttpLayer | None = None
 
     @property
     def context(self) -> Context:
@@ -215,7 +224,7 @@ class LeanHooks:
         """Show an event to mitmproxy's layers, and then that hooks are over, as long as they ask for some."""
         over: deque[events.Event] = deque((event,))
         while over:
-            for command in self._layer.handle_event(over.popleft()):
+            for command in self._shown(over.popleft()):
                 if not isinstance(command, commands.StartHook):
                     yield command
                     continue
@@ -224,6 +233,14 @@ class LeanHooks:
                     yield command
                 elif left is _Left.NOTHING and command.blocking:
                     over.append(events.HookCompleted(command))
+
+    def _shown(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Show an event to the layers: to that of HTTP at once, if those around it only pass it on."""
+        if self._http is None:
+            self._http = plain_http_in(self.context.layers)
+            return self._layer.handle_event(event)
+        shown: layer.CommandGenerator[None] = self._http._handle_event(event)  # it waits for nothing itself
+        return shown
 
     def is_plain(self) -> bool:
         """Whether nobody but Phoebe looks at what passes."""

@@ -8,12 +8,13 @@ What the stream does is mitmproxy's own code, state by state, and each command t
 goes the way it always went. So hooks, their order, what they find in the flow, and every byte are the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, override
 
 from mitmproxy.connection import Connection, Server
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers import http as http_layers
+from mitmproxy.proxy.layers import modes
 from mitmproxy.proxy.layers.http._events import (
     RequestData,
     RequestEndOfMessage,
@@ -31,6 +32,14 @@ from phoebe_addon.proxy.whole_messages import Commands, WholeAnswer, WholeReques
 _HEADS = (RequestHeaders, ResponseHeaders)
 _DATA = (RequestData, ResponseData)
 _ENDS = (RequestEndOfMessage, ResponseEndOfMessage)
+
+
+def plain_http_in(layers: Sequence[layer.Layer]) -> http_layers.HttpLayer | None:
+    """Find the layer of HTTP right behind that of a reverse proxy. None: it is not there, or is not plain."""
+    if len(layers) != 2 or any(each.debug is not None or each._paused for each in layers):
+        return None
+    around, http = layers
+    return http if type(around) is modes.ReverseProxy and type(http) is http_layers.HttpLayer else None
 
 
 class _Outgoing:
@@ -67,16 +76,19 @@ class _Outgoing:
 class PlainLaneStream(QuietEngineStream):
     """mitmproxy's HTTP stream, which takes whole messages in one go.
 
-    more_follows: whether it takes parts of a whole message, and more of them follow.
+    more_follows: whether it takes parts of a whole message, and more of them follow. whole_bytes: of the body
+    of its request, if that came whole.
     """
 
     more_follows = False
+    whole_bytes: int | None = None
     _outgoing: _Outgoing | None = None
 
     @override
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         kind = type(event)
         if kind is WholeRequest:
+            self.whole_bytes = len(event.body)  # type: ignore[attr-defined]
             return self._in_one_go(self._steps(event, "client_state"), nothing)  # type: ignore[arg-type]
         if kind is WholeAnswer:
             return self._in_one_go(self._steps(event, "server_state"), event.on_read)  # type: ignore[arg-type,attr-defined]

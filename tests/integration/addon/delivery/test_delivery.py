@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from phoebe_addon.delivery import delivery as delivery_module
-from phoebe_addon.delivery.delivery import BATCH_BYTES_MAX, BATCH_EVENTS_MAX
+from phoebe_addon.delivery.delivery import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, FEW_EVENTS
 from phoebe_addon.spool.spools import open_own
 from phoebe_proto.v1 import metering_pb2
 from phoebe_proto.v1.metering_pb2 import StreamEventsRequest, StreamEventsResponse
@@ -105,6 +105,30 @@ async def test_many_events_go_in_batches_in_their_order(sender: Sender, rater: R
     assert [len(batch.events) for batch in rater.batches] == [BATCH_EVENTS_MAX, BATCH_EVENTS_MAX, 1]
     assert rater.sent() == list(range(1, count + 1))
     assert len({batch.batch_id for batch in rater.batches}) == 3
+
+
+@pytest.mark.parametrize(("written", "gathers"), [(FEW_EVENTS, False), (FEW_EVENTS + 1, True)])
+async def test_events_that_come_fast_gather_and_few_do_not_wait(
+    sender: Sender, rater: RecordingRater, monkeypatch: pytest.MonkeyPatch, *, written: int, gathers: bool
+) -> None:
+    paused, go_on = asyncio.Event(), asyncio.Event()
+
+    async def pause(_seconds: float) -> None:
+        paused.set()
+        await go_on.wait()
+
+    monkeypatch.setattr(sender.delivery, "_sleep", pause)
+    await sender.write(written)
+    sender.start()
+    if gathers:
+        await paused.wait()
+        for _ in range(3):
+            await sender.write(1)
+        go_on.set()
+    await sender.until_empty()
+
+    assert [len(batch.events) for batch in rater.batches] == ([written, 3] if gathers else [written])
+    assert paused.is_set() == gathers
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,8 @@
+import json
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from phoebe_addon.formats.json_members import (
     changes_without,
@@ -6,6 +10,7 @@ from phoebe_addon.formats.json_members import (
     element_texts,
     last_member,
     object_members,
+    only_member_text,
     replaced,
     text_at,
 )
@@ -223,3 +228,41 @@ def test_the_elements_of_what_is_no_array_are_an_error() -> None:
             element_texts(text, ())
     with pytest.raises(LookupError):
         element_texts("{}", ("r",))
+
+
+words = st.sampled_from(["usage", 'a"usage', "usage\\", "x", "ú", "usage: 1", '"usage":'])
+values = st.recursive(
+    words | st.integers() | st.none() | st.booleans(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(words, values, max_size=4), values, st.booleans(), st.sampled_from([None, 2]))
+@example({"x": "usage"}, {"a": 1}, True, None)
+@example({"x": {"usage": 1}}, {"a": 1}, False, None)
+def test_a_member_whose_name_stands_once_is_found_without_the_others(
+    others: dict[str, object], usage: object, is_ascii: bool, indent: int | None
+) -> None:
+    text = json.dumps({**others, "usage": usage}, ensure_ascii=is_ascii, indent=indent)
+
+    assert only_member_text(text, "usage") in {None, text_at(text, ("usage",))}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"us\\u0061ge":{"a":1},"x":{"usage":{"a":2}}}',
+        '{"usage":{"a":1},"usage":{"a":2}}',
+        '{"x":"usage","us\\u0061ge":1}',
+        '{"usage"}',
+        '{"usage":',
+        "{}",
+    ],
+)
+def test_what_does_not_stand_there_plainly_is_left_to_who_reads_all(text: str) -> None:
+    assert only_member_text(text, "usage") is None
+
+
+def test_a_member_that_stands_plainly_is_found() -> None:
+    assert only_member_text('{"x":[1],"usage" : {"a": 1} ,"y":2}', "usage") == '{"a": 1}'

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phoebe_addon.gate.trusted_edges import Network, let_anyone_in
+from phoebe_addon.gate.trusted_edges import Network, is_trusted, let_anyone_in
 
 PRIVATE = (
     *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
@@ -50,3 +50,14 @@ def test_everyone_in_pieces_is_everyone(splits: int, whole: str, random: object)
 
 def test_an_address_that_is_named_often_counts_once() -> None:
     assert not let_anyone_in(chain.from_iterable([networks("10.0.0.0/8")] * 100))
+
+
+def test_a_peer_that_was_looked_up_is_looked_up_again_in_other_networks() -> None:
+    near, far = networks("10.0.0.0/8"), networks("192.168.0.0/16")
+
+    for _ in range(2):
+        assert is_trusted("10.1.2.3", near)
+        assert not is_trusted("192.168.0.1", near)
+        assert not is_trusted("10.1.2.3", far)
+        assert is_trusted("192.168.0.1", far)
+        assert not is_trusted("/a/socket", far)

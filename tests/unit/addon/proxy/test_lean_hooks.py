@@ -84,6 +84,8 @@ class Addon:
 class Layer:
     """The outermost layer: at its start it asks for a hook, and writes down what is over."""
 
+    context = SimpleNamespace(layers=[])
+
     def __init__(self, hook: commands.StartHook) -> None:
         self.hook = hook
         self.over: list[events.Event] = []

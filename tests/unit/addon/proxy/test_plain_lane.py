@@ -13,12 +13,16 @@ from mitmproxy import flow as mitmproxy_flow
 from mitmproxy import http
 from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands
+from mitmproxy.proxy.layers import http as http_layers
+from mitmproxy.proxy.layers import modes
 
 from phoebe_addon.exchange.exchange import StageError
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.http1 import BoundedHttp1Client, BoundedHttp1Server
+from phoebe_addon.proxy.lean_objects import LeanContext
+from phoebe_addon.proxy.plain_lane import plain_http_in
 from phoebe_addon.proxy.whole_messages import WholeAnswer, WholeRequest
-from tests.harness.playbook import HookAction, guarded
+from tests.harness.playbook import HookAction, guarded, options
 from tests.unit.addon.proxy.test_fast_lane import without_times
 from tests.unit.addon.proxy.test_leaving import DOCUMENT, Metered, chunk
 
@@ -357,3 +361,16 @@ def test_nothing_that_is_done_in_a_hook_can_tell(hook: str, does: str) -> None:
         for leaves in (None, ("client", 1), ("engine", 2)):
             told = Told(("with a length",) * 2, does=(hook, does), held=held, leaves=leaves)
             assert played(told, plain=True) == played(told, plain=False)
+
+
+def test_events_go_to_http_at_once_only_where_a_reverse_proxy_alone_stands_around_it() -> None:
+    layers = LeanContext(Metered().client, options())
+    around = modes.ReverseProxy(layers)
+    assert plain_http_in(layers.layers) is None
+    inside = http_layers.HttpLayer(layers, http_layers.HTTPMode.transparent)
+    assert plain_http_in(layers.layers) is inside
+    assert plain_http_in([modes.HttpProxy(layers), inside]) is None
+    assert plain_http_in([around, inside, inside]) is None
+    around.debug = "  "
+
+    assert plain_http_in([around, inside]) is None

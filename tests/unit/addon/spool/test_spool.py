@@ -211,3 +211,20 @@ async def test_an_admission_that_was_not_recorded_is_not_open(open_spool: Open) 
         assert spool.state().open_exchanges == 0
     else:
         raise AssertionError("a full spool admitted")
+
+
+async def test_more_than_one_statement_takes_is_written_in_one_transaction(open_spool: Open) -> None:
+    spool = open_spool()
+    names = [f"n{number:03}" for number in range(150)]
+    await asyncio.gather(*(admit(spool, name) for name in names))
+    admitted = spool.commits
+    for name in names[:100]:
+        spool.finish(name, [event(name)], NOW)
+    spool.close()
+
+    again = open_spool()
+
+    assert admitted < len(names)
+    assert again.recovered == 50
+    ended = [(name, "completed") for name in names[:100]] + [(name, "proxy_error") for name in names[100:]]
+    assert waiting(again) == [(number, *each) for number, each in enumerate(ended, 1)]
