@@ -11,6 +11,10 @@ DOCS_STAMP := $(DOCS)/.installed
 WITNESSES := .venv-witnesses
 DEPLOY := .venv-deploy
 EARLIER := .venv-earlier
+SBOM := .venv-sbom
+SBOM_STAMP := $(SBOM)/.installed
+WORKFLOWS := .venv-workflows
+WORKFLOWS_STAMP := $(WORKFLOWS)/.installed
 DEPLOY_STAMP := $(DEPLOY)/.installed
 WITNESSES_STAMP := $(WITNESSES)/.installed
 FOCUS_STAMP := $(FOCUS)/.installed
@@ -18,7 +22,7 @@ FOCUS_STAMP := $(FOCUS)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo check check-tests test test-clients test-console test-docs test-engine test-focus test-scale test-upgrade test-watch test-witnesses test-deploy manifests dashboards \
-	images pin-base docs example-settings bench bench-growth bench-quick chaos insides insides-diff lint format proto lock clean
+	images pin-base release check-workflows docs example-settings bench bench-growth bench-quick chaos insides insides-diff lint format proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -83,6 +87,28 @@ images: ## build both images, and lists of what is in them; DOCKER=podman for an
 pin-base: ## write the digest of the images' base into both Dockerfiles; needs docker and an image registry
 	@sh scripts/pin-base
 
+$(SBOM_STAMP): requirements/sbom.txt | $(STAMP)
+	@echo "Installing requirements/sbom.txt into $(SBOM)" >&2
+	@$(BIN)/python -m venv --clear --without-pip $(SBOM)
+	@$(BIN)/python -m pip --python $(SBOM)/bin/python --disable-pip-version-check install --quiet \
+		--no-deps --require-hashes -r $<
+	@touch $@
+
+release: $(STAMP) $(SBOM_STAMP) ## make a release on this machine, push nothing: VERSION=x.y.z; ARGS=--dry-run
+	@exec $(BIN)/python scripts/release.py $(VERSION) $(ARGS)
+
+$(WORKFLOWS_STAMP): requirements/workflows.txt | $(STAMP)
+	@echo "Installing requirements/workflows.txt into $(WORKFLOWS)" >&2
+	@$(BIN)/python -m venv --clear --without-pip $(WORKFLOWS)
+	@$(BIN)/python -m pip --python $(WORKFLOWS)/bin/python --disable-pip-version-check install --quiet \
+		--no-deps --require-hashes -r $<
+	@touch $@
+
+check-workflows: $(STAMP) $(WORKFLOWS_STAMP) ## check the workflows of GitHub: their schema, and what is unsafe in them
+	@$(WORKFLOWS)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
+	@$(WORKFLOWS)/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(WORKFLOWS)/bin/zizmor --offline --quiet .github
+
 lint: $(STAMP) ## formatting, lint, types, import directions, wire contract
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -110,7 +136,7 @@ test-console: $(STAMP) ## test the console in a real Chromium, which has to be i
 test-docs: $(STAMP) ## run the commands of the documentation as they stand there; ARGS="-k rater.md" to choose
 	@exec $(BIN)/python -m pytest -m docs tests/docs $(ARGS)
 
-test-upgrade: $(STAMP) ## test an earlier version and this one together; FROM=COMMIT, else the last release
+test-upgrade: $(STAMP) $(SBOM_STAMP) ## test the last release, or FROM=COMMIT, and this tree together, and how a release is made
 	@sh scripts/earlier-release $(FROM)
 	@exec $(BIN)/python -m pytest -m upgrade tests/upgrade $(ARGS)
 
@@ -164,5 +190,5 @@ lock: $(STAMP) ## pin the newest allowed versions (LOCK_ARGS=--upgrade) in requi
 	@sh scripts/lock $(LOCK_ARGS)
 
 clean: ## remove everything that was made in this folder
-	rm -rf .venv $(ENGINE) $(FOCUS) $(WITNESSES) $(DEPLOY) $(DOCS) $(EARLIER) .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist *.egg-info
+	rm -rf .venv $(ENGINE) $(FOCUS) $(WITNESSES) $(DEPLOY) $(DOCS) $(EARLIER) $(SBOM) $(WORKFLOWS) .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
