@@ -1,4 +1,4 @@
-"""`make release`, in a clone: it commits, tags and builds, pushes nothing, and builds the same bytes again."""
+"""`make release`, in a clone: it commits, tags and builds, pushes nothing, and the same bytes each time."""
 
 import hashlib
 import shutil

@@ -47,7 +47,7 @@ def test_a_change_log_that_says_nothing_of_the_version_is_refused(
 
 @pytest.mark.parametrize("version", ["1.2", "v1.2.3", "1.2.3rc1", "01.2.3", "0.9.9"])
 def test_what_is_no_later_version_is_refused(script: ModuleType, version: str) -> None:
-    with pytest.raises(script.ReleaseError, match="is no version|is earlier than"):
+    with pytest.raises(script.ReleaseError, match=r"is no version|is earlier than"):
         script.refuse_version(version, "1.0.0")
 
 
