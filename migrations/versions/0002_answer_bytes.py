@@ -5,6 +5,7 @@ from rater_service.migrations.sql_files import execute, read
 revision = "0002"
 down_revision = "0001"
 phase = "expand"
+locks = {"billing_event": "ACCESS EXCLUSIVE"}
 
 
 def upgrade() -> None:

@@ -5,6 +5,8 @@ from rater_service.migrations.sql_files import execute, read
 revision = "0003"
 down_revision = "0002"
 phase = "expand"
+locks = {"rating_run": "SHARE"}
+reads = ("rating_run",)
 
 
 def upgrade() -> None:

@@ -5,6 +5,7 @@ from rater_service.migrations.sql_files import execute, read
 revision = "0004"
 down_revision = "0003"
 phase = "expand"
+locks = {"hourly_usage": "SHARE ROW EXCLUSIVE"}
 
 
 def upgrade() -> None:

@@ -5,6 +5,10 @@ from rater_service.migrations.sql_files import execute, read
 revision = "0005"
 down_revision = "0004"
 phase = "expand"
+reads = (
+    "hourly_usage",
+    "rating_run",
+)
 
 
 def upgrade() -> None:

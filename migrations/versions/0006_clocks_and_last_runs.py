@@ -5,6 +5,8 @@ from rater_service.migrations.sql_files import execute, read
 revision = "0006"
 down_revision = "0005"
 phase = "expand"
+locks = {"producer": "ACCESS EXCLUSIVE", "rating_run": "SHARE"}
+reads = ("rating_run",)
 
 
 def upgrade() -> None:

@@ -8,6 +8,7 @@ from rater_service.migrations.sql_files import execute, read
 revision = "0008"
 down_revision = "0007"
 phase = "expand"
+locks = {"billing_event": "ACCESS EXCLUSIVE"}
 
 
 def upgrade() -> None:

@@ -5,6 +5,8 @@ from rater_service.migrations.sql_files import execute, read
 revision = "0010"
 down_revision = "0009"
 phase = "expand"
+locks = {"price_book": "SHARE ROW EXCLUSIVE"}
+reads = ("price_book",)
 
 
 def upgrade() -> None:

@@ -5,6 +5,7 @@ from rater_service.migrations.sql_files import execute, read
 revision = "0011"
 down_revision = "0010"
 phase = "expand"
+locks = {"hourly_usage": "ACCESS EXCLUSIVE"}
 
 
 def upgrade() -> None:

@@ -5,6 +5,7 @@ from rater_service.migrations.sql_files import execute, read
 revision = "0012"
 down_revision = "0011"
 phase = "expand"
+locks = {"alembic_version": "SHARE ROW EXCLUSIVE", "schema_revision": "SHARE ROW EXCLUSIVE"}
 
 
 def upgrade() -> None:

@@ -5,6 +5,8 @@ from rater_service.migrations.sql_files import execute, read
 revision = "0013"
 down_revision = "0012"
 phase = "expand"
+locks = {"rated_usage_change": "SHARE"}
+reads = ("rated_usage_change",)
 
 
 def upgrade() -> None:

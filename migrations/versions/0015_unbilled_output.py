@@ -7,6 +7,7 @@ from rater_service.migrations.sql_files import execute, read
 revision = "0015"
 down_revision = "0014"
 phase = "expand"
+locks = {"hourly_usage": "ACCESS EXCLUSIVE"}
 
 
 def upgrade() -> None:

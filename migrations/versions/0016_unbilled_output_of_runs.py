@@ -5,6 +5,7 @@ from rater_service.migrations.sql_files import execute, read
 revision = "0016"
 down_revision = "0015"
 phase = "expand"
+locks = {"rating_run": "ACCESS EXCLUSIVE"}
 
 
 def upgrade() -> None:

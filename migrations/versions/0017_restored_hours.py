@@ -5,6 +5,7 @@ from rater_service.migrations.sql_files import execute, read
 revision = "0017"
 down_revision = "0016"
 phase = "expand"
+locks = {"touched_hour": "SHARE ROW EXCLUSIVE"}
 
 
 def upgrade() -> None:

@@ -7,6 +7,7 @@ from rater_service.migrations.sql_files import execute, read
 revision = "0019"
 down_revision = "0018"
 phase = "expand"
+locks = {"hourly_usage": "ACCESS EXCLUSIVE", "touched_hour": "SHARE ROW EXCLUSIVE"}
 
 
 def upgrade() -> None:

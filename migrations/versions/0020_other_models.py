@@ -7,6 +7,7 @@ from rater_service.migrations.sql_files import execute, read
 revision = "0020"
 down_revision = "0019"
 phase = "expand"
+locks = {"billing_event": "ACCESS EXCLUSIVE"}
 
 
 def upgrade() -> None:

@@ -7,6 +7,7 @@ from rater_service.database.database import Connection
 revision = "0021"
 down_revision = "0020"
 phase = "expand"
+prepares = ("billing_event",)
 
 
 async def prepare(connection: Connection, tell: Tell) -> None:

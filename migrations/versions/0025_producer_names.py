@@ -5,6 +5,7 @@ from rater_service.migrations.sql_files import execute, read
 revision = "0025"
 down_revision = "0021"
 phase = "expand"
+locks = {"producer": "ACCESS EXCLUSIVE"}
 
 
 def upgrade() -> None:

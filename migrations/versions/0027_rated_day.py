@@ -7,6 +7,8 @@ from rater_service.migrations.sql_files import execute, read
 revision = "0027"
 down_revision = "0025"
 phase = "expand"
+locks = {"rated_usage": "SHARE ROW EXCLUSIVE"}
+reads = ("rated_usage",)
 
 
 def upgrade() -> None:

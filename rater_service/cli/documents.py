@@ -12,7 +12,7 @@ from rater_service.views.explanation import EXPLANATION
 from rater_service.views.exported import EXPORTED
 from rater_service.views.installation import INSTALLATION, INSTALLATION_CHANGE
 from rater_service.views.kept_runs import RUN, RUNS
-from rater_service.views.migration import MIGRATION
+from rater_service.views.migration import MIGRATION, MIGRATION_PLAN
 from rater_service.views.price_check import CHECKED, FAULTY
 from rater_service.views.price_coverage import COVERAGE
 from rater_service.views.price_diff import DIFF
@@ -40,7 +40,7 @@ DOCUMENTS: Mapping[str, tuple[AnyKind, ...]] = {
     "installation renew": (INSTALLATION_CHANGE,),
     "installation set": (INSTALLATION_CHANGE,),
     "installation show": (INSTALLATION,),
-    "migrate": (MIGRATION,),
+    "migrate": (MIGRATION, MIGRATION_PLAN),
     "prices check": (CHECKED, FAULTY),
     "prices coverage": (COVERAGE,),
     "prices diff": (DIFF,),

@@ -21,10 +21,19 @@ from rater_service.cli.options import (
 from rater_service.database.database import open_database, open_pool
 from rater_service.database.installation import Installation, read_installation
 from rater_service.views.documents import write_json
-from rater_service.views.migration import MIGRATION, migration_json, show_migration
+from rater_service.views.migration import (
+    MIGRATION,
+    MIGRATION_PLAN,
+    migration_json,
+    plan_json,
+    show_migration,
+    show_plan,
+)
 from rater_service.views.terminal import told_progress
 
 if TYPE_CHECKING:
+    from rater_service.database.plan import PlannedRevision
+    from rater_service.database.revisions import Schema
     from rater_service.database.schema import MigrationResult, MigrationSettings
 
 
@@ -75,6 +84,13 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
             "Also make the partitions of all weeks from this time on, for events that a restore brings.",
         ),
     ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan",
+            help="Show what would be done, which tables it locks and about for how long, and do nothing.",
+        ),
+    ] = False,
     database_url: DatabaseUrl = None,
     data: DataDir = DATA_DIR_DEFAULT,
     as_json: AsJson = False,
@@ -84,10 +100,17 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
     Each revision is applied whole or not at all. Also makes the partitions of coming weeks, as `phoebe serve`
     does where it may.
 
-    Exit codes: 0 the schema is up to date, or expanded as asked; 1 failure.
+    Exit codes: 0 the schema is up to date, expanded as asked, or was only looked at; 1 failure.
     """
     from rater_service.database.schema import LOCK_TIMEOUT, STATEMENT_TIMEOUT, MigrationSettings  # noqa: PLC0415 - slow to import
 
+    if plan:
+        found = asyncio.run(_plan(database_url or None, data, expand_only=phase is _Phases.EXPAND))
+        if as_json:
+            write_json(MIGRATION_PLAN, plan_json(*found))
+        else:
+            show_plan(*found)
+        return
     settings = MigrationSettings(
         expand_only=phase is _Phases.EXPAND,
         lock_timeout=lock_timeout or LOCK_TIMEOUT,
@@ -99,6 +122,15 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
         write_json(MIGRATION, migration_json(done.schema, done.partitions_made, done.installation))
         return
     show_migration(done.schema, done.partitions_made, done.installation)
+
+
+async def _plan(
+    database_url: str | None, data_dir: Path, *, expand_only: bool
+) -> "tuple[Schema, list[PlannedRevision]]":
+    from rater_service.database.schema import plan_migration  # noqa: PLC0415 - slow to import
+
+    async with open_database(database_url, data_dir) as url:
+        return await plan_migration(url, expand_only=expand_only)
 
 
 async def _migrate(

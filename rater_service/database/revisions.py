@@ -5,7 +5,7 @@ code can work with a schema that is newer than itself.
 """
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
@@ -35,13 +35,18 @@ type Prepare = Callable[[Connection, Callable[[str], None]], Awaitable[None]]
 class Revision:
     """One revision. title: what it does, in a line.
 
-    prepare: what it does before its transaction, in steps of their own, because it takes long.
+    prepare: what it does before its transaction, in steps of their own, because it takes long. locks: the
+    tables from before it that it locks against readers or writers, with PostgreSQL's name of the lock. reads,
+    prepares: the tables of which its transaction, or `prepare`, goes through all rows.
     """
 
     id: str
     phase: Phase
     title: str = ""
     prepare: "Prepare | None" = field(default=None, compare=False, repr=False)
+    locks: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    reads: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    prepares: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,9 @@ def load_revisions(*more: Path) -> Revisions:
                 Phase(script.module.phase),
                 script.doc,
                 getattr(script.module, "prepare", None),
+                getattr(script.module, "locks", {}),
+                getattr(script.module, "reads", ()),
+                getattr(script.module, "prepares", ()),
             )
             for script in reversed(scripts)
         ),

@@ -22,6 +22,7 @@ from rater_service.database.database import (
 )
 from rater_service.database.lock_watch import LockWatch, named
 from rater_service.database.numbers import set_numbers_right
+from rater_service.database.plan import PlannedRevision, plan_revision
 from rater_service.database.revisions import (
     Phase,
     Prepare,
@@ -111,6 +112,27 @@ async def migrate(
                 if behind := await set_numbers_right(sessions.watching):
                     tell(f"the numbers of new rows go on behind those that are there: {', '.join(behind)}")
                 return MigrationResult(before.current, found.current, revisions.pending(found))
+
+
+async def plan_migration(url: str, *, expand_only: bool = False) -> tuple[Schema, list[PlannedRevision]]:
+    """Find out what `migrate` would do, and change nothing. Gives the schema now, and what is to come.
+
+    Raises OperatorError as `migrate` does for a database that it would refuse.
+    """
+    revisions = known_revisions()
+    with explained_connection_errors():
+        session = await connect(url)
+    try:
+        schema = await _read_schema(session)
+        revisions.refuse_newer(schema)
+        coming: list[PlannedRevision] = []
+        for revision in revisions.pending(schema):
+            if expand_only and revision.phase is Phase.CONTRACT:
+                break
+            coming.append(await plan_revision(session, revision))
+        return schema, coming
+    finally:
+        await session.close()
 
 
 async def require_fitting_schema(pool: Pool, revisions: Revisions | None = None) -> None:
@@ -232,6 +254,7 @@ async def _step(
             return schema, None
         revision = pending[0]
         tell(f"{revision.id} ({revision.phase}): {revision.title}")
+        tell(f"{revision.id} {(await plan_revision(sessions.watching, revision)).describe()}")
         if revision.prepare is not None:
             await _prepare(revision.prepare, sessions.preparing, watch, settings, tell)
         async with watch.over(pid):

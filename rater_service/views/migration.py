@@ -9,7 +9,11 @@ from rater_service.views.terminal import write
 
 if TYPE_CHECKING:
     from rater_service.database.installation import Installation
+    from rater_service.database.plan import PlannedRevision
+    from rater_service.database.revisions import Schema
     from rater_service.database.schema import MigrationResult  # slow to import
+
+MEBIBYTE = 1024 * 1024
 
 
 class RevisionJson(TypedDict):
@@ -34,6 +38,85 @@ class MigrationJson(TypedDict):
 
 
 MIGRATION = Kind("migration", MigrationJson)
+
+
+class LockJson(TypedDict):
+    """A lock that a revision will take. rows, size_bytes: of the table, about.
+
+    is_read: all of its rows are read while the lock is held.
+    """
+
+    table: str
+    lock: str
+    rows: int
+    size_bytes: int
+    is_read: bool
+
+
+class PlannedRevisionJson(TypedDict):
+    """A revision that is to come. locked_s: how long its locks are held, about.
+
+    prepared_s: how long it works before, in steps that nobody waits for, about; null: it does not.
+    """
+
+    id: str
+    phase: str
+    title: str
+    locks: Sequence[LockJson]
+    locked_s: float
+    prepared_s: float | None
+
+
+class MigrationPlanJson(TypedDict):
+    """What a migration would do. before: the schema's last revision; null: the database is empty."""
+
+    before: str | None
+    revisions: Sequence[PlannedRevisionJson]
+
+
+MIGRATION_PLAN = Kind("migration-plan", MigrationPlanJson)
+
+
+def plan_json(schema: "Schema", coming: "Sequence[PlannedRevision]") -> MigrationPlanJson:
+    """Return what is written of a plan as JSON."""
+    return {
+        "before": schema.current,
+        "revisions": [
+            {
+                "id": each.revision.id,
+                "phase": each.revision.phase,
+                "title": each.revision.title,
+                "locks": [
+                    {
+                        "table": lock.table,
+                        "lock": lock.lock,
+                        "rows": lock.rows,
+                        "size_bytes": lock.size_bytes,
+                        "is_read": lock.is_read,
+                    }
+                    for lock in each.locks
+                ],
+                "locked_s": each.locked.total_seconds(),
+                "prepared_s": None if each.prepared is None else each.prepared.total_seconds(),
+            }
+            for each in coming
+        ],
+    }
+
+
+def show_plan(schema: "Schema", coming: "Sequence[PlannedRevision]") -> None:
+    """Say what a migration would do."""
+    if not coming:
+        write(f"the schema is up to date: {schema.current}")
+        return
+    write(f"the schema is {schema.current or 'empty'}; to come:")
+    for each in coming:
+        write(f"{each.revision.id} ({each.revision.phase}): {each.revision.title}")
+        write(f"    {each.describe()}")
+        for lock in each.locks:
+            size = f"about {lock.rows:,} rows, {lock.size_bytes / MEBIBYTE:,.1f} MiB with its indexes"
+            write(f"    {lock.table} has {size}")
+    write("A lock that can't be had within --lock-timeout is given up, and asked for again after a pause.")
 
 
 def migration_json(

@@ -12,7 +12,7 @@ FILES = sorted((ROOT / "requirements").glob("*.txt"))
 # The engine of the tests, its witnesses and tools have environments of their own.
 OTHERS = {
     ROOT / "requirements" / f"{name}.txt"
-    for name in ("browser", "deploy", "docs", "engine", "sbom", "witnesses")
+    for name in ("browser", "deploy", "docs", "engine", "sbom", "witnesses", "workflows")
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 BASE = PROJECT["project"]["dependencies"]

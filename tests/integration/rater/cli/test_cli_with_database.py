@@ -141,6 +141,9 @@ async def test_migrating_says_what_it_did(empty_database_url: str, capsys: Captu
     assert await phoebe(empty_database_url, "rate") == 1
     assert "run `phoebe migrate`" in capsys.readouterr().err
 
+    assert await phoebe(empty_database_url, "migrate", "--plan") == 0
+    assert "the schema is empty; to come:\n0001 (expand): The start" in capsys.readouterr().out
+
     assert await phoebe(empty_database_url, "migrate") == 0
     said = capsys.readouterr()
     assert "migrated the schema: empty -> " in said.out
@@ -150,3 +153,6 @@ async def test_migrating_says_what_it_did(empty_database_url: str, capsys: Captu
     result = json_documents.read(capsys.readouterr().out)
     assert result["before"] == result["after"]
     assert result["left"] == []
+    assert await phoebe(empty_database_url, "migrate", "--plan", "--json") == 0
+    plan = json_documents.read(capsys.readouterr().out)
+    assert (plan["before"], plan["revisions"]) == (result["after"], [])

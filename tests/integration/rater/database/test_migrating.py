@@ -169,7 +169,7 @@ async def test_a_revision_that_fails_changes_nothing_and_those_before_it_stay(
 
     assert await tables(database_url) == TABLES | {"one"}
     assert (await applied(database_url))[COUNT:] == [(NEXT, "expand")]
-    assert said == [
+    assert [line for line in said if "(expand)" in line] == [
         f"{number} (expand): Revision {int(number)} of a later version." for number in (NEXT, AFTER)
     ]
 
