@@ -105,7 +105,7 @@ def anomalies_table(anomalies: Iterable[Anomaly]) -> Table:
     """One line for each combination of names behind an anomaly."""
     table = _table("What needs a human", "anomaly", "tenant", "resource", "model", "why")
     for name in ("events", "tokens", "money at risk"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for anomaly in anomalies:
         for offender in anomaly.offenders:
             table.add_row(

@@ -34,7 +34,9 @@ def config(
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[-- OPTIONS]", show_default=False, help="What PROGRAM would be given, behind --."
+            metavar="[-- OPTIONS]",
+            show_default=False,
+            help="What PROGRAM would be given, behind --; of proxy, mitmdump's part.",
         ),
     ] = None,
     *,
@@ -66,7 +68,8 @@ def _proxy(file: SettingsFile | None, arguments: Sequence[str], *, as_json: bool
         raise OperatorError("the proxy is not installed here")
     own = ["--show-config", *(["--json"] if as_json else [])]
     named = [] if file is None else ["--config", str(file.path)]
-    return plain.call(_PROXY, proxy, [*own, *named, *arguments])
+    of_mitmdump = ["--", *arguments] if arguments else []
+    return plain.call(_PROXY, proxy, [*own, *named, *of_mitmdump])
 
 
 def _settings(

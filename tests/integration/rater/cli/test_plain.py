@@ -1,7 +1,10 @@
 """The command line in an environment that has the addon's half only."""
 
+from pathlib import Path
+
 import pytest
 
+from tests.harness import json_documents
 from tests.harness.python_child import run_python
 
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys(['typer', 'asyncpg', 'rich'])); "
@@ -48,3 +51,15 @@ def test_the_proxy_runs_where_the_raters_half_is_missing() -> None:
 
     assert ran.returncode == 1
     assert ran.stderr.startswith("phoebe proxy: argument --workers: must be a whole number from 1")
+
+
+def test_the_settings_of_the_proxy_are_shown_by_the_proxy(tmp_path: Path) -> None:
+    file = tmp_path / "phoebe.yaml"
+    file.write_text("rater:\n  late_days: 3\nproxy:\n  workers: 3\n")
+    words = ["config", "proxy", "--config", str(file), "--json", "--", "--set", "phoebe_spool=/spool"]
+    ran = run_python(f"import sys; from rater_service.cli import main; sys.exit(main({words!r}))")
+
+    assert ran.returncode == 0, ran.stderr
+    told = json_documents.read(ran.stdout)
+    found = {(each["program"], each["setting"]): each["value"] for each in told["settings"]}
+    assert (found["proxy", "workers"], found["addon", "spool"]) == ("3", "/spool")
