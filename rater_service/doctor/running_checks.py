@@ -36,7 +36,8 @@ def _of_producer(producer: Producer, now: datetime) -> Iterator[Finding]:
     has = f"{producer.spooled_events} events in its spool, {producer.open_exchanges} exchanges under way"
     silent = producer.silent_for(now)
     if silent is not None:
-        say = failed if producer.spooled_events and silent > _SILENT_MAX else warning
+        # How much it has now, its last word need not tell.
+        say = failed if silent > _SILENT_MAX else warning
         yield say(
             f"{who} is silent for {in_words(silent)}; it had {has}",
             "start it again, or deliver its spool: docs/runbooks.md#phoebeproxysilent. If it is gone for "

@@ -106,10 +106,15 @@ class Delivery:
         self.misdirected = False
 
     @property
+    def silence(self) -> timedelta:
+        """How long ago the rater answered last, or since the start if it never did."""
+        return timedelta(seconds=time.monotonic() - self._heard_at_s)
+
+    @property
     def silent_for(self) -> timedelta | None:
         """How long the rater has not answered, from the start if it never did; None: it answers."""
-        silent_s = time.monotonic() - self._heard_at_s
-        return timedelta(seconds=silent_s) if silent_s > SILENT_AFTER_S else None
+        silence = self.silence
+        return silence if silence.total_seconds() > SILENT_AFTER_S else None
 
     def wake(self) -> None:
         """Say that the spool has got events."""

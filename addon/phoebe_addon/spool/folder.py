@@ -22,7 +22,8 @@ from phoebe_addon.spool.seat import Seat
 
 logger = logging.getLogger(__name__)
 
-_PATTERN = "spool*.sqlite3"
+PATTERN = "spool*.sqlite3"
+"""What spool files are called."""
 _LOCK = ".lock"
 
 
@@ -90,8 +91,8 @@ def free(
         make_folder(folder)
         check_folder(folder, trust_group=trust_group)
         # A file that was brought here by hand has no lock; of a damaged one nothing but its log may be left.
-        names = {path.name.removesuffix(_LOCK) for path in folder.glob(f"{_PATTERN}{_LOCK}")}
-        for name in sorted(names | {path.name for path in folder.glob(_PATTERN)}):
+        names = {path.name.removesuffix(_LOCK) for path in folder.glob(f"{PATTERN}{_LOCK}")}
+        for name in sorted(names | {path.name for path in folder.glob(PATTERN)}):
             if not wanted(folder / name):
                 continue
             claim = _safe_claim(folder / name, trust_group=trust_group)

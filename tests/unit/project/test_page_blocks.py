@@ -110,7 +110,7 @@ def every_command() -> set[str]:
     return names
 
 
-PLAIN_COMMANDS = {"addon-path", "proxy", "conformance"}
+PLAIN_COMMANDS = {"addon-path", "deliver", "proxy", "conformance"}
 """They are no part of the rater's own program."""
 MENTION = re.compile(r"`phoebe ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?[^`\n]*`")
 
