@@ -33,8 +33,8 @@ def get_all(headers: http.Headers, name: _Text) -> list[str]:
 def set_all(headers: http.Headers, name: _Text, values: Iterable[_Text]) -> None:
     """Put values in the place of those of a name, and what is left of them behind all headers."""
     key = _bytes(name)
+    left = [_bytes(value) for value in values]  # in mitmproxy's order: what is wrong first is said
     wanted = key.lower()
-    left = [_bytes(value) for value in values]
     left.reverse()
     fields: list[tuple[bytes, bytes]] = []
     for field in headers.fields:
