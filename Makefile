@@ -18,11 +18,14 @@ WORKFLOWS_STAMP := $(WORKFLOWS)/.installed
 DEPLOY_STAMP := $(DEPLOY)/.installed
 WITNESSES_STAMP := $(WITNESSES)/.installed
 FOCUS_STAMP := $(FOCUS)/.installed
+PEERS := .venv-peers
+PEERS_STAMP := $(PEERS)/.installed
+NODE_PEERS := .node-peers
 # Python keeps what it compiles, whatever the environment says: else every program that tests start compiles it all.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo check check-tests test test-clients test-console test-docs test-engine test-focus test-scale test-upgrade test-watch test-witnesses test-deploy manifests dashboards \
-	images pin-base release check-workflows docs example-settings bench bench-growth bench-quick chaos insides insides-diff lint format proto lock clean
+	images pin-base release check-workflows docs example-settings bench bench-growth bench-peers bench-quick chaos insides insides-diff lint format proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -161,6 +164,18 @@ docs: $(STAMP) $(DOCS_STAMP) ## build the documentation as a site in .phoebe/sit
 bench: $(STAMP) ## compare Phoebe with bare mitmproxy; ARGS="--only NAME" to choose
 	@exec $(BIN)/python -m bench $(ARGS)
 
+$(PEERS_STAMP): bench/peers/requirements.txt bench/peers/package-lock.json | $(STAMP)
+	@echo "Installing LiteLLM into $(PEERS) and Portkey's gateway into $(NODE_PEERS)" >&2
+	@$(BIN)/python -m venv --clear --without-pip $(PEERS)
+	@$(BIN)/python -m pip --python $(PEERS)/bin/python --disable-pip-version-check install --quiet \
+		--no-deps --require-hashes -r $<
+	@mkdir -p $(NODE_PEERS) && cp bench/peers/package.json bench/peers/package-lock.json $(NODE_PEERS)
+	@npm ci --prefix $(NODE_PEERS) --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+bench-peers: $(STAMP) $(PEERS_STAMP) ## measure LiteLLM, Portkey's gateway and bare mitmproxy beside Phoebe; needs Node
+	@exec $(BIN)/python -m bench.peers $(ARGS)
+
 bench-growth: $(STAMP) ## how the rater's work grows with the events there are; ARGS="--events 12000 12000000"
 	@exec $(BIN)/python -m bench.growth $(ARGS)
 
@@ -190,5 +205,5 @@ lock: $(STAMP) ## pin the newest allowed versions (LOCK_ARGS=--upgrade) in requi
 	@sh scripts/lock $(LOCK_ARGS)
 
 clean: ## remove everything that was made in this folder
-	rm -rf .venv $(ENGINE) $(FOCUS) $(WITNESSES) $(DEPLOY) $(DOCS) $(EARLIER) $(SBOM) $(WORKFLOWS) .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist *.egg-info
+	rm -rf .venv $(ENGINE) $(FOCUS) $(WITNESSES) $(DEPLOY) $(DOCS) $(EARLIER) $(SBOM) $(WORKFLOWS) $(PEERS) $(NODE_PEERS) .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from bench import first_byte, ingest, plain, quotes, rating, stream, two_raters, workers
+from bench import first_byte, ingest, memory, plain, quotes, rating, start, stream, two_raters, workers
 from bench.errors import BenchError
 from bench.result import Result
 from bench.stage import Stage
@@ -26,6 +26,9 @@ BENCHMARKS = (
     Benchmark(stream.NAMES, stream.run),
     Benchmark(stream.RUNNING_NAMES, stream.run_with_running_usage, is_quick=False),
     Benchmark(first_byte.NAMES, first_byte.run, is_quick=False),
+    Benchmark(start.NAMES, start.run, is_quick=False),
+    Benchmark(memory.NAMES, memory.run, is_quick=False),
+    Benchmark(memory.HELD_NAMES, memory.run_held, is_quick=False),
     Benchmark(workers.NAMES, workers.run, is_quick=False),
     Benchmark(ingest.NAMES, ingest.run),
     Benchmark(two_raters.NAMES, two_raters.run, is_quick=False),

@@ -24,7 +24,7 @@ class Work:
     """What to send through each side: plain requests for so many seconds, or streams on every connection.
 
     tokens: what every answer shall have. running: the engine says the usage so far in every chunk. streams:
-    on every connection, one after the other.
+    on every connection, one after the other. headers: of each request, besides.
     """
 
     connections: int
@@ -32,6 +32,7 @@ class Work:
     seconds: float | None
     running: bool = False
     streams: int = 1
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def streamed(self) -> bool:
@@ -69,6 +70,7 @@ def request_bytes(work: Work, number: int) -> bytes:
         "Accept": "*/*",
         "Content-Type": "application/json",
         **IDENTITY,
+        **dict(work.headers),
         "Content-Length": str(len(body)),
     }
     lines = ["POST /v1/chat/completions HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]

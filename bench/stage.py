@@ -1,6 +1,7 @@
 """The real parts of the benchmarks: raters, mitmdump with the addon and without, and what calls them."""
 
 import json
+import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +30,13 @@ WORKERS_SERVE = r"(\d+) of \d+ workers serve"
 _COMMON_OPTIONS = {"connection_strategy": "lazy", "flow_detail": "0"}
 
 
+@dataclass(slots=True)
+class Held:
+    """Connections that are held open. seen: known once they were let go."""
+
+    seen: Seen
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """A running mitmdump. metrics_port: of the addon; None: it has no addon."""
@@ -54,7 +62,7 @@ class Stage:
         self._rater_address = ""
         self._rater: Rater | None = None
         self._account: Account | None = None
-        self._engine_port = reserve_port()
+        self.engine_port = reserve_port()
         self._pairs = 0
         self.say = say
 
@@ -105,6 +113,55 @@ class Stage:
             Side(bare_port, bare.process.pid),
         )
         await self._stop_proxies(phoebe, bare)
+
+    @asynccontextmanager
+    async def started_proxy(self, *, metered: bool) -> AsyncIterator[Side]:
+        """One proxy that was just started and perhaps does not listen yet, as long as the context lasts.
+
+        metered: Phoebe's; else a bare one. BenchError if it does not end well.
+        """
+        await self.account()
+        self._pairs += 1
+        name = f"{'phoebe' if metered else 'bare'}-start-{self._pairs}"
+        own = {"phoebe_rater": self._rater_address, "phoebe_spool": str(self._folder / "spool-of-starts")}
+        script = ("-s", str(ADDON)) if metered else ()
+        running, port = self._start_proxy(name, script, own if metered else {})
+        yield Side(port, running.process.pid)
+        await self._stop_proxies(running)
+
+    @asynccontextmanager
+    async def beside(
+        self, command: Sequence[str], name: str, port: int, environment: Mapping[str, str]
+    ) -> AsyncIterator[Side]:
+        """Another proxy, on the same CPU, as long as the context lasts. RigError if it can't be had."""
+        with pinned_to(self._split.proxy if self._split else None):
+            running = self._processes.start(name, command, environment)
+        await running.until_answers(port)
+        yield Side(port, running.process.pid)
+        await self._stop_proxies(running)
+
+    @asynccontextmanager
+    async def held(self, side: Side, count: int, *, streamed: bool) -> AsyncIterator[Held]:
+        """So many connections before a proxy, as long as the context lasts. RigError if they can't be had.
+
+        streamed: in the middle of a stream; else idle, after an answer each.
+        """
+        arguments = [
+            f"--engine-port={self.engine_port}",
+            f"--proxy-port={side.port}",
+            f"--connections={count}",
+        ]
+        command = module("bench.holder", *arguments, *(["--streams"] if streamed else []))
+        holder = self._processes.start("holder", command)
+        await holder.until_says(f"(holding {count})")
+        held = Held(Seen(0, 0, 0, 0.0, 0.0, 0.0))
+        yield held
+        holder.process.send_signal(signal.SIGUSR1)
+        status = await holder.ended()
+        self._processes.running.remove(holder)
+        if status:
+            raise BenchError(holder.last_lines(1)[0])
+        held.seen = Seen(**json.loads(holder.last_lines(1)[0]))
 
     @asynccontextmanager
     async def workers(self, *counts: int) -> AsyncIterator[Pair[Side]]:
@@ -167,14 +224,12 @@ class Stage:
 
         The side that is named first goes first.
         """
-        arguments = arguments_of(work, self._engine_port, [side.port for side in sides])
+        arguments = arguments_of(work, self.engine_port, [side.port for side in sides])
         return [Seen(**json.loads(line)) for line in await self._run_module("traffic", arguments)]
 
     async def run_traffic_to_engine(self, work: Work) -> Seen:
         """Has a process of its own send a piece of work straight to the engine. BenchError if it fails."""
-        (line,) = await self._run_module(
-            "traffic", arguments_of(work, self._engine_port, [self._engine_port])
-        )
+        (line,) = await self._run_module("traffic", arguments_of(work, self.engine_port, [self.engine_port]))
         return Seen(**json.loads(line))
 
     async def stop(self) -> list[str]:
@@ -205,7 +260,7 @@ class Stage:
         self, name: str, script: tuple[str, ...], options: Mapping[str, str]
     ) -> tuple[Running, int]:
         port = reserve_port()
-        mode = ("--mode", f"reverse:http://127.0.0.1:{self._engine_port}")
+        mode = ("--mode", f"reverse:http://127.0.0.1:{self.engine_port}")
         confdir = {"confdir": str(self._folder / f"{name}-confdir")}
         command = mitmdump(port, {**confdir, **_COMMON_OPTIONS, **options}, "-q", *script, *mode)
         with pinned_to(self._split.proxy if self._split else None):
@@ -220,7 +275,7 @@ class Stage:
             "phoebe_rater": self._rater_address,
             "phoebe_spool": str(self._folder / f"{name}-spool"),
         }
-        mode = ("--mode", f"reverse:http://127.0.0.1:{self._engine_port}")
+        mode = ("--mode", f"reverse:http://127.0.0.1:{self.engine_port}")
         behind = mitmdump(port, options, "-q", *mode)[1:]
         metrics = f"127.0.0.1:{metrics_port}"
         command = phoebe("proxy", "--workers", str(count), "--metrics", metrics, "--", *behind)

@@ -29,6 +29,7 @@ def arguments_of(work: Work, engine_port: int, proxy_ports: Sequence[int]) -> li
         words.append(f"--seconds={work.seconds}")
     if work.running:
         words.append("--running")
+    words += [f"--header={name}={value}" for name, value in work.headers]
     return [*words, *map(str, proxy_ports)]
 
 
@@ -62,9 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, help="of plain requests, on each side; without it: streams")
     parser.add_argument("--streams", type=int, default=1, help="on every connection, one after the other")
     parser.add_argument("--running", action="store_true", help="the engine says the usage in every chunk")
+    parser.add_argument("--header", action="append", default=[], metavar="NAME=VALUE", help="of each request")
     parser.add_argument("proxy_ports", type=int, nargs="+", metavar="PORT", help="of a proxy")
     given = parser.parse_args(arguments)
-    work = Work(given.connections, given.tokens, given.seconds, given.running, given.streams)
+    headers = tuple((name, value) for name, _, value in (each.partition("=") for each in given.header))
+    work = Work(given.connections, given.tokens, given.seconds, given.running, given.streams, headers)
     try:
         sides = asyncio.run(do_work(work, given.engine_port, given.proxy_ports))
     except (BenchError, OSError) as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import first_byte, ingest, plain, quotes, rating, stream, two_raters, workers
+from bench import first_byte, ingest, memory, plain, quotes, rating, start, stream, two_raters, workers
 from bench.asker import Asked
 from bench.catalogue import all_names, choose
 from bench.contest import Measured
@@ -113,7 +113,8 @@ def test_of_the_time_to_the_first_event_only_what_a_proxy_adds_counts() -> None:
 
 def test_one_benchmark_is_chosen_by_the_name_of_any_of_its_results() -> None:
     assert [benchmark.names for benchmark in choose(["proxy_plain_rps"])] == [plain.NAMES]
-    proxies = [plain.NAMES, stream.NAMES, stream.RUNNING_NAMES, first_byte.NAMES, workers.NAMES]
+    proxies = [plain.NAMES, stream.NAMES, stream.RUNNING_NAMES, first_byte.NAMES]
+    proxies += [start.NAMES, memory.NAMES, memory.HELD_NAMES, workers.NAMES]
     every = [*proxies, ingest.NAMES, two_raters.NAMES, quotes.NAMES, rating.NAMES]
     assert [benchmark.names for benchmark in choose([])] == every
 
