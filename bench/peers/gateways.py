@@ -1,6 +1,7 @@
 """The gateways that are measured beside Phoebe, started as they say, with what can be off turned off."""
 
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from rig.programs import PROJECT
 HERE = Path(__file__).parent
 PYTHON = PROJECT / ".venv-peers"
 NODE = PROJECT / ".node-peers"
+# LiteLLM does not start without one. It is this run's alone.
+_KEY = f"sk-{secrets.token_hex(32)}"
 _PORTKEY = NODE / "node_modules" / "@portkey-ai" / "gateway"
 
 
@@ -33,16 +36,16 @@ class Gateway:
 
 
 def headers_for(engine_port: int) -> dict[str, str]:
-    """What every request has, whoever gets it: Portkey learns from it where to go, LiteLLM wants some key."""
+    """What every request has, whoever gets it: Portkey learns from it where to go, LiteLLM wants its key."""
     return {
-        "Authorization": "Bearer bench",
+        "Authorization": f"Bearer {_KEY}",
         "x-portkey-provider": "openai",
         "x-portkey-custom-host": f"http://127.0.0.1:{engine_port}/v1",
     }
 
 
 def litellm(folder: Path, port: int, engine_port: int) -> Gateway:
-    """LiteLLM's proxy: one model, one worker, no database, no key. BenchError if it is not installed."""
+    """LiteLLM's proxy: one model, one worker, no database. BenchError if it is not installed."""
     program = PYTHON / "bin" / "litellm"
     if not program.exists():
         raise BenchError("LiteLLM is not installed: make bench-peers installs it")
@@ -61,7 +64,11 @@ def litellm(folder: Path, port: int, engine_port: int) -> Gateway:
         does="routes by model and translates between APIs; counts tokens and cost of each request in memory",
         does_not="keeps anything of a request, as it has no database here; tells who pays",
         # It asks no other host for prices.
-        environment={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"},
+        environment={
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "LITELLM_LOG": "ERROR",
+            "LITELLM_MASTER_KEY": _KEY,
+        },
     )
 
 
