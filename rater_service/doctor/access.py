@@ -30,7 +30,7 @@ class Need(StrEnum):
     RATER = "give --rater HOST:PORT"
     RATER_METRICS = "give --rater-metrics URL, where `phoebe serve --metrics` serves them"
     PROXY_METRICS = "give --proxy-metrics URL, where the addon's phoebe_metrics serves them"
-    METRICS = "give --rater-metrics URL or --proxy-metrics URL"
+    VERSIONS = "give --rater HOST:PORT, --rater-metrics URL or --proxy-metrics URL"
     PROXY = "give --proxy URL, where the proxy takes requests"
     EDGE = "give --edge URL, where customers call"
     CONSOLE = "give --console URL"
@@ -86,13 +86,14 @@ class Access:
         said = self.targets
         canary = said.canary and (said.proxy or said.edge)
         database = None if self.pool else self.database_trouble or "no database was named"
+        any_program = said.rater or said.rater_metrics or said.proxy_metrics
         missing = {
             Need.DATABASE: database,
             Need.SCHEMA: database or self.schema_trouble,
             Need.RATER: None if said.rater else "no rater was named",
             Need.RATER_METRICS: None if said.rater_metrics else "the rater's metrics port was not named",
             Need.PROXY_METRICS: None if said.proxy_metrics else "no proxy's metrics port was named",
-            Need.METRICS: None if said.rater_metrics or said.proxy_metrics else "no metrics port was named",
+            Need.VERSIONS: None if any_program else "no program was named",
             Need.PROXY: None if said.proxy else "no proxy was named",
             Need.EDGE: None if said.edge else "no edge was named",
             Need.CONSOLE: None if said.console else "no console was named",

@@ -26,7 +26,6 @@ from rater_service.doctor.metrics_checks import (
     check_rater_metrics,
     check_rater_probes,
     check_spool,
-    check_versions,
 )
 from rater_service.doctor.price_checks import check_coming, check_in_force, check_unused, check_used_models
 from rater_service.doctor.rater_checks import (
@@ -38,6 +37,7 @@ from rater_service.doctor.rater_checks import (
 )
 from rater_service.doctor.role_checks import check_role
 from rater_service.doctor.running_checks import check_producers, check_rejected, check_runs
+from rater_service.doctor.version_checks import check_versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ CHECKS = (
     Check(
         "versions",
         "versions of this program, rater and proxies, of Python",
-        Need.METRICS,
+        Need.VERSIONS,
         check_versions,
         own_time=True,
     ),

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import asyncpg
-import grpc.aio
+import grpc
 import httpx
 
 from phoebe_client import PhoebeError
@@ -23,7 +23,7 @@ _EXPECTED = (
     TimeoutError,
     OperatorError,
     *OPERATOR_ERRORS,
-    grpc.aio.AioRpcError,
+    grpc.RpcError,
     PhoebeError,
     httpx.HTTPError,
     OSError,
@@ -64,7 +64,7 @@ def _explained(error: Exception, timeout_s: float) -> Finding:
             said = f"the rater answers {error}", "see rater.calls"
         case asyncpg.InsufficientPrivilegeError():
             return unchecked(f"the role of DATABASE_URL may not look at it: {error}", "see database.role")
-        case grpc.aio.AioRpcError():
+        case grpc.RpcError():
             return unreached(error)
         case httpx.HTTPError():
             said = http_trouble(error, timeout_s), _START

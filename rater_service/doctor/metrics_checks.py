@@ -1,16 +1,14 @@
-"""Checks of what programs say of themselves: probes, metrics, versions; and of a spool on this machine."""
+"""Checks of what programs say of themselves, probes and metrics, and of a spool on this machine."""
 
 import asyncio
 import math
 import os
-import platform
 import shutil
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import httpx
 
-from rater_service.distribution import installed_version
 from rater_service.doctor.access import Access, http_trouble, no_answer
 from rater_service.doctor.certificates import judge_expiry
 from rater_service.doctor.findings import Finding, Result, failed, ok, unchecked, warning
@@ -57,7 +55,7 @@ async def check_rater_metrics(access: Access) -> Sequence[Finding]:
 
 async def check_proxy_probes(access: Access) -> Sequence[Finding]:
     """Ask the proxies whether they are ready, and whether they reach the rater."""
-    return await _of_each(access, access.targets.proxy_metrics, lambda url: probe(access, url))
+    return await of_each(access, access.targets.proxy_metrics, lambda url: probe(access, url))
 
 
 async def check_proxy_metrics(access: Access) -> Sequence[Finding]:
@@ -68,35 +66,7 @@ async def check_proxy_metrics(access: Access) -> Sequence[Finding]:
         found = [*_common(samples), *judge_spool(samples)]
         return found or [ok("the rater is reached, and the spool has room")]
 
-    return await _of_each(access, access.targets.proxy_metrics, look)
-
-
-async def check_versions(access: Access) -> Sequence[Finding]:
-    """Compare the versions of what runs."""
-    here = f"this program is {installed_version()}, on Python {platform.python_version()}"
-
-    async def look(url: str) -> list[Finding]:
-        samples = await read_samples(access, url)
-        builds = samples.of("phoebe_build_info")
-        if not builds:
-            return [unchecked("it does not say which version it is", "upgrade it")]
-        return [_version(build.labels) for build in builds]
-
-    urls = [*filter(None, [access.targets.rater_metrics]), *access.targets.proxy_metrics]
-    return [ok(here), *await _of_each(access, urls, look)]
-
-
-def _version(labels: dict[str, str]) -> Finding:
-    further = f", mitmproxy {labels['mitmproxy']}" if labels.get("mitmproxy") else ""
-    said = (
-        f"the {labels.get('component')} is {labels.get('version')}, on Python {labels.get('python')}{further}"
-    )
-    if labels.get("version") == installed_version():
-        return ok(said)
-    return warning(
-        f"{said}, and this program is {installed_version()}",
-        "upgrade the rater first, then the proxies; judge an installation by the doctor of its rater",
-    )
+    return await of_each(access, access.targets.proxy_metrics, look)
 
 
 async def check_spool(access: Access) -> Sequence[Finding]:
@@ -183,7 +153,7 @@ def judge_spool(samples: Samples) -> Iterator[Finding]:
         yield warning(f"the disk of its spool has {free / 1024**2:,.0f} MiB free", "make room on it")
 
 
-async def _of_each(
+async def of_each(
     access: Access, urls: Sequence[str], look: Callable[[str], Awaitable[Sequence[Finding]]]
 ) -> list[Finding]:
     """Look at each; one that can't be asked, or hangs, keeps nobody from the others."""

@@ -1,9 +1,11 @@
 """Checks of the rater's gRPC port, as a proxy and a stranger see it."""
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -34,7 +36,8 @@ def _connection(access: Access) -> Connection:
 
 
 @asynccontextmanager
-async def _channel(connection: Connection) -> AsyncIterator[grpc.aio.Channel]:
+async def open_channel(connection: Connection) -> AsyncIterator[grpc.aio.Channel]:
+    """Open a channel as the connection says, as long as the context lasts."""
     channel = (
         grpc.aio.secure_channel(connection.address, connection.credentials())
         if connection.encrypted
@@ -49,7 +52,7 @@ async def _channel(connection: Connection) -> AsyncIterator[grpc.aio.Channel]:
 async def check_calls(access: Access) -> Sequence[Finding]:
     """Ask the rater's health which of its services work."""
     findings = []
-    async with _channel(_connection(access)) as channel:
+    async with open_channel(_connection(access)) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         for service, amiss in _AMISS.items():
             answer = await health.Check(
@@ -110,18 +113,21 @@ async def check_reflection(access: Access) -> Sequence[Finding]:
     own = _connection(access)
     stranger = Connection(own.address, tls=own.encrypted, ca=own.ca)
     request = reflection_pb2.ServerReflectionRequest(list_services="")
-    async with _channel(stranger) as channel:
-        try:
-            call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(
-                iter([request]), timeout=access.timeout_s
-            )
-            answers = [answer async for answer in call]
-        except grpc.aio.AioRpcError as error:
-            if error.code() in {*_REFUSED, grpc.StatusCode.UNIMPLEMENTED}:
-                return [ok("strangers learn nothing of the rater's methods")]
-            if error.code() is grpc.StatusCode.UNAVAILABLE and own.certificate is not None:
-                return [ok("the rater lets nobody connect without a certificate")]
-            raise
+
+    def ask(channel: grpc.Channel) -> Iterable[object]:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        answers: Iterable[object] = stub.ServerReflectionInfo(iter([request]), timeout=access.timeout_s)
+        return answers
+
+    try:
+        answers = await asyncio.to_thread(_streamed, stranger, ask)
+    except grpc.RpcError as error:
+        code, _ = status_of(error)
+        if code in {*_REFUSED, grpc.StatusCode.UNIMPLEMENTED}:
+            return [ok("strangers learn nothing of the rater's methods")]
+        if code is grpc.StatusCode.UNAVAILABLE and own.certificate is not None:
+            return [ok("the rater lets nobody connect without a certificate")]
+        raise
     if not answers or address_of(own.address).is_loopback:
         return [ok("reflection is answered at this machine's own address, where it is of use")]
     return [
@@ -142,22 +148,23 @@ async def check_credentials(access: Access) -> Sequence[Finding]:
                 "give --rater-token-file FILE, or --rater-cert and --rater-key",
             )
         ]
-    async with _channel(connection) as channel:
-        call = metering_pb2_grpc.MeteringServiceStub(channel).StreamEvents(
-            iter(()), timeout=access.timeout_s, metadata=connection.metadata
-        )
-        try:
-            async for _ in call:
-                pass
-        except grpc.aio.AioRpcError as error:
-            if error.code() not in _REFUSED:
-                raise
-            return [
-                failed(
-                    f"the rater does not let these credentials deliver events: {error.details()}",
-                    "`phoebe token new NAME --rights produce` makes a line for the rater's file of tokens",
-                )
-            ]
+
+    def deliver_nothing(channel: grpc.Channel) -> Iterable[object]:
+        stub = metering_pb2_grpc.MeteringServiceStub(channel)
+        return stub.StreamEvents(iter(()), timeout=access.timeout_s, metadata=connection.metadata)
+
+    try:
+        await asyncio.to_thread(_streamed, connection, deliver_nothing)
+    except grpc.RpcError as error:
+        code, details = status_of(error)
+        if code not in _REFUSED:
+            raise
+        return [
+            failed(
+                f"the rater does not let these credentials deliver events: {details}",
+                "`phoebe token new NAME --rights produce` makes a line for the rater's file of tokens",
+            )
+        ]
     if await _may_read(connection, access.timeout_s):
         return [
             warning(
@@ -185,6 +192,27 @@ async def _may_read(connection: Connection, timeout_s: float) -> bool:
     return True
 
 
-def unreached(error: grpc.aio.AioRpcError) -> Finding:
+def _streamed(connection: Connection, ask: Callable[[grpc.Channel], Iterable[object]]) -> Sequence[object]:
+    """Ask by a stream, in a thread, and return all that is answered. Raises grpc.RpcError.
+
+    gRPC's own calls for asyncio say INTERNAL where a stream is refused while it is being written to.
+    """
+    channel = (
+        grpc.secure_channel(connection.address, connection.credentials())
+        if connection.encrypted
+        else grpc.insecure_channel(connection.address)
+    )
+    with channel:
+        return list(ask(channel))
+
+
+def status_of(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
+    """Read what a call ended with, and the words for it: each kind of call raises an error with both."""
+    ended: Any = error
+    return ended.code(), str(ended.details())
+
+
+def unreached(error: grpc.RpcError) -> Finding:
     """Say that a call to the rater failed, and what to do."""
-    return failed(f"the rater can't be called: {error.code().name}: {error.details()}", _UNREACHED)
+    code, details = status_of(error)
+    return failed(f"the rater can't be called: {code.name}: {details}", _UNREACHED)

@@ -79,6 +79,9 @@ def test_of_a_whole_installation_everything_is_checked_and_only_what_is_so_is_co
     assert found.status == 2
     assert found.says("rater.credentials", "ok", "let a proxy deliver events, and not read bills")
     assert found.says("proxy.headers", "ok", "refuses billing headers")
+    assert {one.message.partition(" is ")[0] for one in found.of("versions", "ok")} == {
+        *("this program", "the rater", "the addon")
+    }
 
 
 def test_a_canary_is_metered_and_priced_and_changes_no_bill(there: Installation, capsys: Capture) -> None:

@@ -112,6 +112,8 @@ class Installation:
             "--ca-file": str(self.folder / "ca.pem"),
             "--spool": str(self.folder / "proxy" / "spool"),
             "--edge-secret-file": str(self.folder / "edge.secret"),
+            # A busy machine must not look like a broken part.
+            "--timeout": "60",
         }
 
     def execute(self, *commands: str) -> None:
