@@ -134,6 +134,7 @@ test-clients: $(STAMP) ## run the examples of docs/calling.md in Node and Go, as
 
 test-console: $(STAMP) ## test the console in a real Chromium, which has to be installed: apt-get install chromium
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/browser.txt
+	@cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund --silent
 	@exec $(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
 test-docs: $(STAMP) ## run the commands of the documentation as they stand there; ARGS="-k rater.md" to choose

@@ -3,7 +3,19 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from bench import first_byte, ingest, memory, plain, quotes, rating, start, stream, two_raters, workers
+from bench import (
+    console_pages,
+    first_byte,
+    ingest,
+    memory,
+    plain,
+    quotes,
+    rating,
+    start,
+    stream,
+    two_raters,
+    workers,
+)
 from bench.errors import BenchError
 from bench.result import Result
 from bench.stage import Stage
@@ -34,6 +46,7 @@ BENCHMARKS = (
     Benchmark(two_raters.NAMES, two_raters.run, is_quick=False),
     Benchmark(quotes.NAMES, quotes.run, is_quick=False),
     Benchmark(rating.NAMES, rating.run, is_quick=False),
+    Benchmark(console_pages.NAMES, console_pages.run, is_quick=False),
 )
 
 

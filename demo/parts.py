@@ -8,6 +8,8 @@ from rig.ports import reserve_port
 from rig.processes import Processes
 from rig.programs import ADDON, LISTENING, mitmdump, module, phoebe, serve
 
+CONSOLE = r"console on (http://127\.0\.0\.1:\d+/)"
+
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
@@ -35,11 +37,13 @@ class Parts:
         if database_url is not None:
             environment["DATABASE_URL"] = database_url
             await self._processes.run("migration", phoebe("migrate"), environment)
-        rater = self._processes.start("rater", serve("--prices", str(prices)), environment)
+        command = serve("--prices", str(prices), "--console", "127.0.0.1:0")
+        rater = self._processes.start("rater", command, environment)
         database = "an embedded PostgreSQL" if database_url is None else "the PostgreSQL in DEMO_DATABASE_URL"
         self._say(f"rater   starting on {database} (pid {rater.process.pid})")
+        console = await rater.until_says(CONSOLE)
         address = f"127.0.0.1:{await rater.until_says(LISTENING)}"
-        self._say(f"rater   ready: gRPC on {address}")
+        self._say(f"rater   ready: gRPC on {address}, the console on {console} as long as the demo runs")
         return address
 
     async def start_engine(self) -> str:

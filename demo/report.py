@@ -136,6 +136,9 @@ def conservation_line(bill: Bill) -> str:
     return f"{bill.admitted} admitted = {bill.stored} stored = {sum_of_parts}"
 
 
+CONSOLE_ADDRESS = "127.0.0.1:8080"
+
+
 def next_steps(bills: Path | None, *, composed: bool = False) -> str:
     """Three things to try next. bills: the data of the embedded PostgreSQL, where it is kept. composed: the
     parts are those of compose.yaml, and go on running.
@@ -146,17 +149,21 @@ def next_steps(bills: Path | None, *, composed: bool = False) -> str:
             ("docker compose exec rater phoebe explain 1", "why it says so"),
             ("http://127.0.0.1:3000 and http://127.0.0.1:9090", "Grafana and Prometheus"),
         )
+    own_server = ("UPSTREAM=http://127.0.0.1:8000 make demo", "in front of your own model server")
     if bills is None:
-        read = ("make demo ARGS=--keep", "the same, and its bills stay to be read")
-    else:
-        read = (
-            f".venv/bin/phoebe report --by customer,model --data {os.path.relpath(bills)}",
-            "what was billed; `explain 1` says why",
+        return _steps(
+            ("make demo ARGS=--keep", "the same, and its bills stay to be read, in a browser too"),
+            own_server,
+            (".venv/bin/phoebe prices check prices/example.yaml", "a price file to start your own from"),
         )
+    data = f"--data {os.path.relpath(bills)}"
     return _steps(
-        read,
-        ("UPSTREAM=http://127.0.0.1:8000 make demo", "in front of your own model server"),
-        (".venv/bin/phoebe prices check prices/example.yaml", "a price file to start your own from"),
+        (
+            f".venv/bin/phoebe serve --console {CONSOLE_ADDRESS} {data}",
+            f"the bills in a browser: http://{CONSOLE_ADDRESS}/",
+        ),
+        (f".venv/bin/phoebe report --by customer,model {data}", "the same here; `explain 1` says why"),
+        own_server,
     )
 
 

@@ -3,7 +3,7 @@
 from rater_service.migrations.sql_files import execute, read
 
 revision = "0030"
-down_revision = "0027"
+down_revision = "0029"
 phase = "expand"
 locks = {"billing_event": "ACCESS EXCLUSIVE"}
 

@@ -14,7 +14,7 @@ from rater_service.hours import HOUR, TRAILING, hour_of, utc_text
 from rater_service.money import decimal_text
 from rater_service.prices.history import PriceHistory, Quote
 from rater_service.prices.pricebook import FINE_TUNE_PREFIX
-from rater_service.rating.day_sums import DAY, compare_days, day_of
+from rater_service.rating.day_sums import DAY, DaySumDifference, compare_coarser, compare_days, day_of
 from rater_service.rating.run import RUN_OVERLAP
 
 
@@ -151,20 +151,24 @@ def _sum(sum_: SumsDifference) -> str:
 
 
 async def audit_day_sums(connection: Connection, start: datetime, end: datetime, findings: Findings) -> None:
-    """Compare the sums by the day with the rollups, of all days that [start, end) touches."""
-    end_day = day_of(end - HOUR) + DAY
-    count, first = await compare_days(connection, day_of(start), end_day, DIFFERENCES_MAX)
-    if not count:
-        return
-    examples = [
-        (
-            f"sum {one.auth_id}, {one.resource_id}, {one.model_id}, {utc_text(one.day)}",
-            f"the sum has {one.summed_rollups or 0} rollups, {_usd(one.summed_cost)} USD; there are "
-            f"{one.rollups or 0}, {_usd(one.cost)} USD",
-        )
-        for one in first
-    ]
-    findings.differ(Finding.DAY_SUMS_DIFFER, examples, count)
+    """Compare the sums by the day with the rollups, of all days that [start, end) touches.
+
+    And the coarser sums, of the months of these days, with those by the day.
+    """
+    first_day, end_day = day_of(start), day_of(end - HOUR) + DAY
+    for compare in (compare_days, compare_coarser):
+        count, first = await compare(connection, first_day, end_day, DIFFERENCES_MAX)
+        if count:
+            findings.differ(Finding.DAY_SUMS_DIFFER, map(_day_sum, first), count)
+
+
+def _day_sum(one: DaySumDifference) -> tuple[str, str]:
+    names = ", ".join(name for name in (one.auth_id, one.resource_id, one.model_id) if name)
+    return (
+        f"sum by the {one.sum}: {names}, {utc_text(one.day)}",
+        f"the sum has {one.summed_rollups or 0} rollups, {_usd(one.summed_cost)} USD; there are "
+        f"{one.rollups or 0}, {_usd(one.cost)} USD",
+    )
 
 
 def _usd(amount: Decimal | None) -> str:

@@ -67,12 +67,10 @@ class Estimate:
         return sum(late.events_unseen for late in self.late)
 
 
-async def estimate(
-    connection: Connection, selection: Selection, now: datetime, *, by_key: bool = False
-) -> Estimate:
+async def estimate(connection: Connection, selection: Selection, now: datetime) -> Estimate:
     """Estimate what of a window no run has rated, at the prices that are in force for its hours.
 
-    now: UTC-aware; hours after the running one are left out. by_key: keep customers and resources apart.
+    now: UTC-aware; hours after the running one are left out. Its parts are of all customers and resources.
     """
     end = min(selection.window_end, hour_of(now) + HOUR)
     found = (
@@ -82,7 +80,8 @@ async def estimate(
     estimated = unrated[-HOURS_MAX:]
     parts: Sequence[EstimatedPart] = ()
     if estimated:
-        parts = await _parts(connection, selection, [late.hour for late in estimated], by_key)
+        hours = [late.hour for late in estimated]
+        parts, _ = await _parts(connection, selection, hours, by_key=False, limit=None)
     return Estimate(
         unrated=unrated,
         late=tuple(late for late in found if late.run is not None),
@@ -91,21 +90,36 @@ async def estimate(
     )
 
 
+async def estimate_by_key(
+    connection: Connection, selection: Selection, of: Estimate, limit: int
+) -> tuple[Sequence[EstimatedPart], int]:
+    """Take an estimate's parts apart by customer and resource: those with most events first, at most `limit`.
+
+    Gives them, and how many there are besides.
+    """
+    hours = sorted({part.hour for part in of.parts})
+    if not hours:
+        return (), 0
+    parts, count = await _parts(connection, selection, hours, by_key=True, limit=limit)
+    return parts, count - len(parts)
+
+
 async def _parts(
-    connection: Connection, selection: Selection, hours: list[datetime], by_key: bool
-) -> list[EstimatedPart]:
+    connection: Connection, selection: Selection, hours: list[datetime], *, by_key: bool, limit: int | None
+) -> tuple[list[EstimatedPart], int]:
     history = await load_history(connection, min(hours))
     rows = await connection.fetch(
         *bound(
             "bills/estimate",
             hours=hours,
             by_key=by_key,
+            limit=limit,
             auth_id=selection.auth_id,
             resource_id=selection.resource_id,
             model_id=selection.model_id,
         )
     )
-    return [
+    parts = [
         EstimatedPart(
             hour=row["window_start"],
             auth_id=row["auth_id"],
@@ -123,6 +137,7 @@ async def _parts(
         )
         for row in rows
     ]
+    return parts, rows[0]["all_rows"] if rows else 0
 
 
 def _cost(

@@ -44,6 +44,14 @@ def token_moment(written: str) -> datetime:
     return datetime.fromisoformat(written).astimezone(UTC)
 
 
+def token_text(part: object) -> str:
+    """Take a part that is a text, and that PostgreSQL takes too; within `refusing_tokens`."""
+    if not isinstance(part, str) or "\0" in part:
+        raise InvalidPageToken
+    part.encode()  # JSON has lone surrogates
+    return part
+
+
 @contextmanager
 def refusing_tokens() -> Iterator[None]:
     """Raise InvalidPageToken for whatever goes wrong while a token is read."""

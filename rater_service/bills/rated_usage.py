@@ -13,6 +13,7 @@ from rater_service.bills.page_tokens import (
     read_token,
     refusing_tokens,
     token_moment,
+    token_text,
 )
 from rater_service.bills.rollups import reading
 from rater_service.database.database import Connection, Pool
@@ -93,17 +94,9 @@ def _read_token(token: str, wanted: RatedUsageFilter) -> _Place:
     with refusing_tokens():
         digest, last_change, hour, *names = read_token(token)
         after = token_moment(hour)
-        auth_id, resource_id, model_id = (_text(part) for part in names)
+        auth_id, resource_id, model_id = map(token_text, names)
     if not isinstance(last_change, int) or not 0 <= last_change < _BIGINT_END:
         raise InvalidPageToken
     if digest != wanted.digest():
         raise InvalidPageToken
     return _Place(last_change, RollupKey(after, auth_id, resource_id, model_id))
-
-
-def _text(part: object) -> str:
-    """Take a text that PostgreSQL takes too. Raises ValueError."""
-    if not isinstance(part, str) or "\0" in part:
-        raise ValueError
-    part.encode()  # JSON has lone surrogates
-    return part

@@ -1,7 +1,7 @@
 """Reports: what rollups add up to, by hour, day, month, customer, resource, model, user, group and API."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -16,12 +16,11 @@ from rater_service.bills.rollups import (
     over_rollups,
     reading,
 )
-from rater_service.database.database import Connection, Pool
+from rater_service.database.database import Pool
 from rater_service.database.long_statements import STATEMENT_TIMEOUT_S
 from rater_service.money import exact_sum
 from rater_service.prices.pricebook import FINE_TUNE_PREFIX
-from rater_service.rating.day_sums import DAY, day_of
-from rater_service.statements import Bound, statement
+from rater_service.statements import Bound
 
 
 class Grouping(StrEnum):
@@ -44,15 +43,6 @@ class Grouping(StrEnum):
 
 BY_EVENT = frozenset({Grouping.USER, Grouping.GROUP, Grouping.API})
 """What is not in rollups: a report by one of these reads events, and takes as long as there are any."""
-BY_DAY = frozenset({Grouping.MONTH, Grouping.DAY, Grouping.CUSTOMER, Grouping.RESOURCE, Grouping.MODEL})
-"""What the sums by the day have."""
-_DAY_COLUMNS = {
-    Grouping.MONTH: "date_trunc('month', part.day, 'UTC')",
-    Grouping.DAY: "part.day",
-    Grouping.CUSTOMER: "auth_id",
-    Grouping.RESOURCE: "resource_id",
-    Grouping.MODEL: "model_id",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,37 +97,9 @@ async def make_report(
     async with reading(pool) as connection:
         past = None if as_of is None else await find_as_of(connection, as_of)
         add_up = _statement(selection, by, past)
-        added = _added(await connection.fetch(*add_up, timeout=STATEMENT_TIMEOUT_S), by)
+        rows, total = _added(await connection.fetch(*add_up, timeout=STATEMENT_TIMEOUT_S), by)
         holes = await find_holes(connection, selection, past, now)
-    return Report(selection, tuple(by), past, added.rows, added.total, holes)
-
-
-@dataclass(frozen=True, slots=True)
-class AddedUp:
-    """Sums of bills, in the order of their names, and of all of them."""
-
-    rows: tuple[ReportRow, ...]
-    total: BillSums
-
-
-async def add_up_days(connection: Connection, selection: Selection, by: Sequence[Grouping]) -> AddedUp:
-    """Add the rollups selected up as they are, by the sums that are kept by the day, as far as there can be.
-
-    By hour, user, group and API, and where the window has no whole day, as `make_report` does. The result is
-    the same; the audit proves that the sums are those of the rollups.
-    """
-    first_day, end_day = _whole_days(selection)
-    if first_day >= end_day or not BY_DAY.issuperset(by):
-        return _added(await connection.fetch(*_statement(selection, by, None)), by)
-    groups = [_DAY_COLUMNS[grouping] for grouping in by]
-    named = [f"{column} AS {grouping}" for column, grouping in zip(groups, by, strict=True)]
-    add_up = statement(
-        "bills/report_days", names=", ".join(named) or "NULL AS name", groups=", ".join(groups) or "()"
-    )
-    arguments = asdict(selection) | {"first_day": first_day, "end_day": end_day}
-    rows = [_row(record, by) for record in await connection.fetch(*add_up.bind(arguments))]
-    total = total_of([row.sums for row in rows])
-    return AddedUp(tuple(sorted(rows, key=_order)) if by else (), total)
+    return Report(selection, tuple(by), past, rows, total, holes)
 
 
 def total_of(parts: Sequence[BillSums]) -> BillSums:
@@ -153,15 +115,12 @@ def total_of(parts: Sequence[BillSums]) -> BillSums:
     )
 
 
-def _whole_days(selection: Selection) -> tuple[datetime, datetime]:
-    start, end = day_of(selection.window_start), day_of(selection.window_end)
-    return (start if start == selection.window_start else start + DAY), end
-
-
-def _added(records: Sequence[asyncpg.Record], by: Sequence[Grouping]) -> AddedUp:
-    (total,) = (_sums(record) for record in records if record["is_total"])
+def _added(
+    records: Sequence[asyncpg.Record], by: Sequence[Grouping]
+) -> tuple[tuple[ReportRow, ...], BillSums]:
+    (total,) = (sums_of(record) for record in records if record["is_total"])
     rows = sorted((_row(record, by) for record in records if not record["is_total"]), key=_order)
-    return AddedUp(tuple(rows), total)
+    return tuple(rows), total
 
 
 def _statement(selection: Selection, by: Sequence[Grouping], as_of: AsOf | None) -> Bound:
@@ -173,7 +132,7 @@ def _statement(selection: Selection, by: Sequence[Grouping], as_of: AsOf | None)
 
 def _row(record: asyncpg.Record, by: Sequence[Grouping]) -> ReportRow:
     names = {grouping: record[grouping] for grouping in by}
-    return ReportRow(names, _sums(record), BY_EVENT.isdisjoint(by) or record["events_known"])
+    return ReportRow(names, sums_of(record), BY_EVENT.isdisjoint(by) or record["events_known"])
 
 
 def _order(row: ReportRow) -> tuple[object, ...]:
@@ -181,13 +140,14 @@ def _order(row: ReportRow) -> tuple[object, ...]:
     return tuple((not row.events_known, name is None, name) for name in row.names.values())
 
 
-def _sums(record: asyncpg.Record) -> BillSums:
+def sums_of(record: asyncpg.Record, prefix: str = "") -> BillSums:
+    """Read the columns of sums, which have their names behind a prefix."""
     return BillSums(
-        rollups=record["rollups"],
-        events=int(record["events"]),
-        prompt_tokens=int(record["prompt_tokens"]),
-        cached_tokens=int(record["cached_tokens"]),
-        billable_prompt_tokens=int(record["billable_prompt_tokens"]),
-        completion_tokens=int(record["completion_tokens"]),
-        cost=record["cost"],
+        rollups=record[f"{prefix}rollups"],
+        events=int(record[f"{prefix}events"]),
+        prompt_tokens=int(record[f"{prefix}prompt_tokens"]),
+        cached_tokens=int(record[f"{prefix}cached_tokens"]),
+        billable_prompt_tokens=int(record[f"{prefix}billable_prompt_tokens"]),
+        completion_tokens=int(record[f"{prefix}completion_tokens"]),
+        cost=record[f"{prefix}cost"],
     )

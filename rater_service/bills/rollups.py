@@ -5,8 +5,6 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-import asyncpg
-
 from rater_service.bills.explanation import RunStamp
 from rater_service.database.database import Connection, Pool
 from rater_service.errors import OperatorError
@@ -66,17 +64,11 @@ def over_rollups(name: str, selection: Selection, as_of: AsOf | None, /, **argum
     return over.bind({**asdict(selection), "run": run, **arguments})
 
 
-async def list_rollups(
-    connection: Connection, selection: Selection, after: int | None, limit: int
-) -> list[asyncpg.Record]:
-    """Read a page of rollups as they are, in their order; after: those after the rollup of this number."""
-    return await connection.fetch(*bound("bills/rollups_page", **asdict(selection), after=after, limit=limit))
-
-
 async def find_names(connection: Connection, since: datetime, text: str, limit: int) -> list[tuple[str, str]]:
-    """Find customers, resources and models with a text in their names, billed since a day (UTC-aware).
+    """Find customers, resources and models with a text in their names, billed since a month.
 
-    Gives kind and name, at most `limit` of a kind. The case of letters does not matter.
+    since: its beginning, UTC-aware. Gives kind and name, at most `limit` of a kind. The case of letters does
+    not matter.
     """
     rows = await connection.fetch(*bound("bills/find_names", since=since, text=text.lower(), limit=limit))
     return [(row["kind"], row["name"]) for row in rows]

@@ -55,8 +55,10 @@ class Sessions:
         """
         now_s = self.clock()
         failures = self._failures.setdefault(address, deque(maxlen=FAILURES_MAX))
-        too_many = len(failures) == FAILURES_MAX and now_s - failures[0] < FAILURES_PERIOD_S
-        if too_many or self.of_token(token) is None:
+        if len(failures) == FAILURES_MAX and now_s - failures[0] < FAILURES_PERIOD_S:
+            # Not noted: who goes on trying from there would keep all others out for good.
+            return None
+        if self.of_token(token) is None:
             self._note_failure(failures, now_s)
             return None
         self._failures.pop(address, None)

@@ -85,7 +85,10 @@ class Console:
             Route("/static/{name}", self._static_file, methods=["GET"]),
         ]
         handlers = {404: self._no_page, 405: self._wrong_method}
-        return Guarded(Starlette(routes=routes, exception_handlers=handlers), self._settings.hosts)
+        application = Starlette(routes=routes, exception_handlers=handlers)
+        # What is not there is not found: a redirect would lead to whatever the caller calls this host.
+        application.router.redirect_slashes = False
+        return Guarded(application, self._settings.hosts)
 
     def _endpoint(self, path: str, maker: PageMaker) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:

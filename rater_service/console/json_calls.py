@@ -151,8 +151,13 @@ class _AbortedError(Exception):
 class _Context:
     """What a method is given in place of gRPC's context: it is told only how a call ends."""
 
-    async def abort_with_status(self, status: grpc.Status) -> Never:
-        packed = dict(status.trailing_metadata or ())[_STATUS_DETAILS]
+    def trailing_metadata(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+    async def abort(
+        self, _code: grpc.StatusCode, _details: str, trailing_metadata: Sequence[tuple[str, str | bytes]]
+    ) -> Never:
+        packed = dict(trailing_metadata)[_STATUS_DETAILS]
         raise _AbortedError(Status.FromString(packed if isinstance(packed, bytes) else packed.encode()))
 
 

@@ -4,14 +4,15 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from rater_service.bills.rated_usage import read_last_change
-from rater_service.bills.report import AddedUp, Grouping, add_up_days
+from rater_service.bills.report import Grouping
 from rater_service.bills.rollups import Selection
+from rater_service.bills.sums import AddedUp, Order, add_up
 from rater_service.database.database import Connection
 
 # Rows of all that is kept: some dozen megabytes.
 ROWS_MAX = 50_000
 
-type _Key = tuple[Selection, tuple[Grouping, ...]]
+type _Key = tuple[Selection, tuple[Grouping, ...], Order, int | None]
 
 
 class KeptSums:
@@ -20,15 +21,22 @@ class KeptSums:
     def __init__(self) -> None:
         self._kept: OrderedDict[_Key, tuple[int, AddedUp]] = OrderedDict()
 
-    async def add_up(self, connection: Connection, selection: Selection, by: Sequence[Grouping]) -> AddedUp:
-        """Add the rollups selected up; see `add_up_days`. In a snapshot, so that what it reads agrees."""
+    async def add_up(
+        self,
+        connection: Connection,
+        selection: Selection,
+        by: Sequence[Grouping],
+        order: Order = Order.NAME,
+        limit: int | None = None,
+    ) -> AddedUp:
+        """Add the rollups selected up; see `sums.add_up`. In a snapshot, so that what it reads agrees."""
         last_change = await read_last_change(connection)
-        key = (selection, tuple(by))
+        key = (selection, tuple(by), order, limit)
         known = self._kept.get(key)
         if known is not None and known[0] == last_change:
             self._kept.move_to_end(key)
             return known[1]
-        added = await add_up_days(connection, selection, by)
+        added = await add_up(connection, selection, by, order, limit)
         self._kept[key] = (last_change, added)
         self._kept.move_to_end(key)
         while len(self._kept) > 1 and sum(len(one.rows) + 1 for _, one in self._kept.values()) > ROWS_MAX:

@@ -2,20 +2,20 @@
 
 from collections.abc import Awaitable, Callable
 
-from rater_service.console.pages import money, price_books, proof, running
+from rater_service.console.pages import bill, overview, price_books, requests, rollups, running, usage
 from rater_service.console.view import Page, Redirect, View
 
 type PageMaker = Callable[[View], Awaitable[Page | Redirect]]
 
 PAGES: dict[str, PageMaker] = {
-    "/": money.overview,
-    "/usage": money.usage,
-    "/bill": money.bill,
-    "/rollups": proof.rollups,
-    "/rollup": proof.rollup,
-    "/rollup-events": proof.rollup_events,
-    "/event": proof.event,
-    "/search": proof.search,
+    "/": overview.overview,
+    "/usage": usage.usage,
+    "/bill": bill.bill,
+    "/rollups": rollups.rollups,
+    "/rollup": rollups.rollup,
+    "/rollup-events": rollups.rollup_events,
+    "/event": requests.event,
+    "/search": requests.search,
     "/now": running.now,
     "/problems": running.problems,
     "/producers": running.producers,

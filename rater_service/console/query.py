@@ -12,8 +12,9 @@ from rater_service.hours import HOUR, hour_of, is_whole_hour, utc_text
 WINDOW_MAX = timedelta(days=400)
 NAME_LENGTH_MAX = 256
 
-_MONTH = re.compile(r"\d{4}-\d{2}")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+# Beyond these the month before or after may be none that there is.
+_YEARS = range(1970, 9000)
 _NAMES = ("customer", "resource", "model")
 
 
@@ -44,6 +45,11 @@ class Query:
     def selection(self) -> Selection:
         """The rollups that are asked for."""
         return Selection(self.start, self.end, self.customer, self.resource, self.model)
+
+    @property
+    def span(self) -> timedelta:
+        """How long the window is."""
+        return self.end - self.start
 
     @property
     def names(self) -> dict[str, str]:
@@ -105,11 +111,14 @@ def read_moment(parameters: Mapping[str, str], name: str) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(written)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise BadParameterError(
             name, "is not a time; write it like 2026-12-01 or 2026-12-01T05:00Z"
         ) from None
+    if moment.year not in _YEARS:
+        raise BadParameterError(name, f"must be in the years {_YEARS[0]} to {_YEARS[-1]}")
+    return moment
 
 
 def read_number(parameters: Mapping[str, str], name: str, most: int) -> int | None:
@@ -142,13 +151,9 @@ def _window(
 
 
 def _read_month(written: str) -> datetime:
-    try:
-        if not _MONTH.fullmatch(written):
-            raise ValueError
-        start = datetime.fromisoformat(f"{written}-01").replace(tzinfo=UTC)
-        _ = start + timedelta(days=62)
-    except (ValueError, OverflowError):
-        raise BadParameterError("month", "is not a month; write it like 2026-12") from None
+    start = read_moment({"month": f"{written}-01"}, "month") if _MONTH.fullmatch(written) else None
+    if start is None:
+        raise BadParameterError("month", "is not a month; write it like 2026-12")
     return start
 
 

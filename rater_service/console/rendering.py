@@ -46,6 +46,10 @@ class Renderer:
             "hour_step": HOUR,
         }
 
+        # Compiled now, so that the first who looks at a page need not wait for it.
+        for name in self._templates.list_templates():
+            self._templates.get_template(name)
+
     def page(self, request: Request, base: str, page: Page, view: View, *, signed_in: bool) -> Response:
         """Write a page. base: its path. signed_in: whether the caller can sign out."""
         return self.html(

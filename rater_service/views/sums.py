@@ -80,12 +80,13 @@ def show_rebuilt_days(rebuilt: RebuiltDays, *, dry_run: bool) -> None:
     fate = "dry run, nothing changed" if dry_run else "made again"
     write_table(
         f"{rebuilt.difference_count} sums, of {rebuilt.days_differing} of {rebuilt.days} days: {fate}",
-        ("day", "auth_id", "resource_id", "model_id", "rollups were", "USD was", "rollups", "USD"),
+        ("sum", "from", "auth_id", "resource_id", "model_id", "rollups were", "USD was", "rollups", "USD"),
         (tuple(_cells(difference)) for difference in rebuilt.differences),
     )
 
 
 def _cells(difference: DaySumDifference) -> Iterator[str | int | Decimal | None]:
+    yield difference.sum
     yield utc_text(difference.day)
     yield from (difference.auth_id, difference.resource_id, difference.model_id)
     yield from (difference.summed_rollups, difference.summed_cost, difference.rollups, difference.cost)

@@ -157,7 +157,7 @@ class Ledger:
         """Take away all events, bills and runs; prices stay."""
         await self.force(
             "TRUNCATE billing_event, hourly_usage, touched_hour, rated_hour, rated_usage, rated_usage_change,"
-            " rated_day, rating_run"
+            " rated_day, rated_month, rated_model_day, rating_run"
         )
 
 

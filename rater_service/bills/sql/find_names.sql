@@ -1,10 +1,10 @@
--- Names of customers, resources and models that were billed since a day and have a text in them, whatever the case of its
+-- Names of customers, resources and models that were billed since a month and have a text in them, whatever the case of its
 -- ASCII letters.
--- :since: the day; :text: what is looked for, in lower case; :limit: how many of each kind at most.
+-- :since: the month, as its beginning in UTC; :text: what is looked for, in lower case; :limit: how many of each kind at most.
 WITH named AS (
     SELECT DISTINCT auth_id, resource_id, model_id
-    FROM rated_day
-    WHERE day >= :since
+    FROM rated_month
+    WHERE month >= :since
 ), found AS (
     SELECT 'customer' AS kind, auth_id AS name FROM named WHERE strpos(lower(auth_id COLLATE "C"), :text) > 0
     UNION

@@ -1,1 +1,1 @@
-"""The pages, by what they are about: `money`, `proof`, `running` and `price_books`."""
+"""The pages, and what several of them show: `bill_tables`, `days` and `event_columns`."""

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from rater_service.bills.estimate import EstimatedPart, estimate
+from rater_service.bills.estimate import EstimatedPart, estimate, estimate_by_key
 from rater_service.bills.rollups import Selection, reading
 from rater_service.bills.runs import KeptRun, NoSuchRunError, list_runs, read_run, read_run_changes
 from rater_service.console.query import BadParameterError, link, read_number
@@ -27,11 +27,10 @@ async def now(view: View) -> Page:
     query = view.query
     selection = Selection(hour, hour + HOUR, query.customer, query.resource, query.model)
     async with reading(view.pool) as connection:
-        running = await estimate(connection, selection, view.now, by_key=True)
+        running = await estimate(connection, selection, view.now)
+        largest, left_out = await estimate_by_key(connection, selection, running, view.rows_max)
         rated = (await view.sums.add_up(connection, selection, [])).total
-    parts = sorted(running.parts, key=lambda one: (-one.events, one.auth_id or "", one.model_id))
-    shown = [_part_row(view, one) for one in parts[: view.rows_max]]
-    left_out = len(parts) - len(shown)
+    parts = running.parts
     table = Table(
         name="running",
         caption=f"Usage of the running hour, {utc_text(hour)}: not rated, an estimate at the prices in force",
@@ -45,7 +44,7 @@ async def now(view: View) -> Page:
             Column("completion_tokens", "completion tokens", Kind.COUNT),
             Column("estimate", "estimate, USD", Kind.MONEY),
         ),
-        rows=shown,
+        rows=[_part_row(view, one) for one in largest],
         total=row(
             "all",
             None,

@@ -1,7 +1,7 @@
 -- Which sums by the day are not those of the rollups of their day, and by how much the costs differ.
 -- :first_day, :end_day: the days, as moments at which days of UTC begin, the end exclusive; :limit: how many at most.
 SELECT
-    day, auth_id, resource_id, model_id,
+    'day' AS sum, day, auth_id, resource_id, model_id,
     known.rollups AS summed_rollups, known.cost AS summed_cost, made.rollups, made.cost,
     count(*) OVER () AS differences
 FROM (

@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import first_byte, ingest, memory, plain, quotes, rating, start, stream, two_raters, workers
+from bench import (
+    console_pages,
+    first_byte,
+    ingest,
+    memory,
+    plain,
+    quotes,
+    rating,
+    start,
+    stream,
+    two_raters,
+    workers,
+)
 from bench.asker import Asked
 from bench.catalogue import all_names, choose
 from bench.contest import Measured
@@ -116,6 +128,7 @@ def test_one_benchmark_is_chosen_by_the_name_of_any_of_its_results() -> None:
     proxies = [plain.NAMES, stream.NAMES, stream.RUNNING_NAMES, first_byte.NAMES]
     proxies += [start.NAMES, memory.NAMES, memory.HELD_NAMES, workers.NAMES]
     every = [*proxies, ingest.NAMES, two_raters.NAMES, quotes.NAMES, rating.NAMES]
+    every.append(console_pages.NAMES)
     assert [benchmark.names for benchmark in choose([])] == every
 
 

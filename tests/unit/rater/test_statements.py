@@ -35,6 +35,8 @@ PARTS = {
     "run": "id, started_at",
     "names": "auth_id AS customer",
     "groups": "auth_id",
+    "days": "rated_day",
+    "order": "customer",
     "arrays": ":request_id::uuid[], :stored_at::timestamptz[]",
 }
 _FILLED = re.compile(rf"\{{({'|'.join(PARTS)})\}}")

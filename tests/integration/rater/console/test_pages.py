@@ -81,7 +81,8 @@ def addresses(known: dict[str, str]) -> list[str]:
     key = "hour=2026-11-20T10:00Z&customer=alice&resource=deployment-1&model=meta%2Fbase-a"
     return [
         f"/?{WINDOW}",
-        *(f"/usage?{WINDOW}&by={by}" for by in ("customer", "day", "hour", "month", "resource,model")),
+        *(f"/usage?{WINDOW}&by={by}" for by in ("customer", "day", "month", "resource,model")),
+        "/usage?from=2026-11-20&until=2026-11-21&by=hour",
         f"/bill?customer=alice&{WINDOW}",
         f"/rollups?{WINDOW}",
         f"/rollup?id={known['rollup']}",
@@ -212,7 +213,15 @@ async def test_estimates_are_marked_and_in_no_total(busy: Ledger, client: httpx.
 async def test_what_is_wrong_with_a_parameter_is_said(busy: Ledger, client: httpx.AsyncClient) -> None:
     for address, fault in (
         ("/usage?by=moon", "by must be one to three of"),
-        ("/usage?by=hour&month=2026-11", "by hour needs a window of at most two days"),
+        ("/usage?by=hour&month=2026-11", "by hour needs a window of at most a day"),
+        ("/rollups?model=x&month=2026-11", "model alone needs a window of at most two days"),
+        ("/?from=0001-01-01&until=0001-01-02", "from must be in the years 1970 to"),
+        ("/?from=9999-12-01&until=9999-12-31", "from must be in the years 1970 to"),
+        ("/?month=9999-12", "month must be in the years 1970 to"),
+        ("/?from=0001-01-01T00:00%2B05:00", "from is not a time"),
+        ("/search?q=x&day=9999-12-31", "day must be in the years"),
+        ("/quote?of=a&at=0001-01-01", "at must be in the years"),
+        ("/usage?order=colour", "order must be one of cost, events, name"),
         ("/?from=yesterday", "from is not a time"),
         ("/?from=2026-11-20T10:30Z", "from must be a whole UTC hour"),
         ("/?from=2026-11-20&until=2026-11-20", "until must be after from"),
@@ -261,6 +270,33 @@ async def test_downloads_for_spreadsheets_hold_no_formula(busy: Ledger, client: 
     safe = (await client.get("/runs.csv?spreadsheet=1")).text
     assert "=cmd|" in plain
     assert not re.search(r"(^|,)\"?[=+@-][a-z]", safe, re.MULTILINE)
+
+
+async def test_pages_of_rollups_follow_each_other_and_say_when_bills_changed(
+    ledger: Ledger, client: httpx.AsyncClient
+) -> None:
+    names = [f"a{number:03}" for number in range(250)]
+    await ledger.store(*(make_event(auth_id=name) for name in names))
+    await ledger.rate()
+    seen, address, pages = [], f"/rollups?{WINDOW}", []
+    while address:
+        page = (await client.get(address)).text
+        pages.append(page)
+        seen += re.findall(r'customer=(a\d{3})"', page)
+        address = next(iter(map(unescape, re.findall(r'<a href="([^"]+)">More', page))), "")
+        if len(pages) == 1:
+            # Whose rollup the place was: it is a place still.
+            await ledger.force("DELETE FROM rated_usage WHERE auth_id = 'a099'")
+    assert (len(pages), seen) == (3, names)
+    assert not any("A run has changed bills" in page for page in pages)
+    await ledger.store(make_event(auth_id="later"))
+    await ledger.rate()
+    again = unescape(re.findall(r'<a href="([^"]+)">More', pages[0])[0])
+    assert "A run has changed bills" in (await client.get(again)).text
+    for bad in ("x", "e30=", "WzEsMl0="):
+        assert (await client.get("/rollups", params={"after": bad})).status_code == 400
+    cut = await client.get(f"/rollups.json?{WINDOW}")
+    assert len(cut.json()["rows"]) == 251
 
 
 async def test_the_running_hour_is_that_of_the_clock(ledger: Ledger) -> None:

@@ -44,6 +44,8 @@ TABLES = {
     "rated_usage",
     "rated_usage_change",
     "rated_day",
+    "rated_model_day",
+    "rated_month",
     "hourly_usage",
     "rated_hour",
     "forgotten_event",

@@ -1,48 +1,44 @@
-"""Why an amount is what it is: rollups, one of them explained, its events, one event, and the search."""
+"""Why an amount is what it is: the rollups behind it, one of them explained, and its events."""
 
 from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
-from rater_service.bills.event import EventAccount, NoSuchEventError, Standing, account_for
-from rater_service.bills.events import EventFilter, list_stored_events
 from rater_service.bills.explain import NoSuchRollupError, explain_rollup, list_events
 from rater_service.bills.explanation import Explanation, found_changed
-from rater_service.bills.rollups import find_names, list_rollups, reading
+from rater_service.bills.page_tokens import InvalidPageToken
+from rater_service.bills.rollup_list import list_rollups
+from rater_service.bills.rollups import reading
+from rater_service.console.pages.event_columns import EVENT_COLUMNS
 from rater_service.console.query import BadParameterError, link, read_moment, read_name, read_number
 from rater_service.console.tables import Cell, Column, Kind, Table, row
-from rater_service.console.view import NotFoundError, Page, Redirect, View
+from rater_service.console.view import NotFoundError, Page, View
 from rater_service.events.validation import UUID_FORM
-from rater_service.hours import HOUR, utc_text
+from rater_service.hours import utc_text
 from rater_service.money import per_million
 from rater_service.prices.lines import PriceLine, lines_of
 from rater_service.prices.store import load_kept_file
-from rater_service.rating.day_sums import day_of
 from rater_service.rollup import RollupKey
-from rater_service.views.events import event_fields, standing_text
 
 _ID_MAX = 2**63 - 1
-_NAMES_MAX = 20
-_NAMES_SINCE = timedelta(days=62)
-_EVENT_COLUMNS = (
-    Column("request_id", "request id", Kind.NAME),
-    Column("event_time", "ended", Kind.TIME),
-    Column("user_id", "user", Kind.NAME),
-    Column("client_request_id", "client's own id", Kind.NAME),
-    Column("prompt_tokens", "prompt tokens", Kind.COUNT),
-    Column("cached_tokens", "of these cached", Kind.COUNT),
-    Column("completion_tokens", "completion tokens", Kind.COUNT),
-    Column("outcome", "outcome"),
-)
+_OF_MODEL_MAX = timedelta(days=2)
 
 
 async def rollups(view: View) -> Page:
     """Which hours are behind an amount?"""
     query = view.query
-    after = read_number(view.parameters, "after", _ID_MAX)
-    page_rows = view.rows_max if view.download else 100
+    if query.customer is None and query.resource is None and query.model and query.span > _OF_MODEL_MAX:
+        # No index has the rollups of a model, and it may have none.
+        raise BadParameterError(
+            "model", "alone needs a window of at most two days: name a customer or resource"
+        )
     async with reading(view.pool) as connection:
-        rows = await list_rollups(connection, query.selection, after, page_rows + 1)
+        try:
+            page = await list_rollups(
+                connection, query.selection, view.parameters.get("after"), view.rows_max
+            )
+        except InvalidPageToken:
+            raise BadParameterError("after", "was not given out by this page") from None
         total = (await view.sums.add_up(connection, query.selection, [])).total
     columns = (
         Column("id", "rollup", Kind.COUNT),
@@ -70,7 +66,7 @@ async def rollups(view: View) -> Page:
             Cell(one[column.name], links[column.name](one) if column.name in links else None)
             for column in columns
         )
-        for one in rows[:page_rows]
+        for one in page.rows
     ]
     table = Table(
         name="rollups",
@@ -90,10 +86,12 @@ async def rollups(view: View) -> Page:
             total.cost,
             None,
         ),
-        more=query.href("/rollups", after=rows[page_rows - 1]["id"]) if len(rows) > page_rows else None,
-        is_cut=len(rows) > page_rows,
+        more=query.href("/rollups", after=page.next_token) if page.next_token else None,
+        is_cut=page.next_token is not None,
         empty="No rollup in this window.",
-        note="The last line is the sum of all rollups of the window, those on other pages included.",
+        note="A run has changed bills since the first page: begin again, so that rows and sum agree."
+        if page.has_changed
+        else "The last line is the sum of all rollups of the window, those on other pages included.",
     )
     return Page("Rollups", (table,))
 
@@ -242,7 +240,7 @@ async def rollup_events(view: View) -> Page:
         )
         for one in page.events
     ]
-    columns = tuple(column for column in _EVENT_COLUMNS if column.name != "user_id")
+    columns = tuple(column for column in EVENT_COLUMNS if column.name != "user_id")
     table = Table(
         name="events",
         caption="Events of this customer, resource, model and hour, billed or not",
@@ -263,119 +261,3 @@ async def rollup_events(view: View) -> Page:
 
 def _rollup_href(key: RollupKey) -> str:
     return _events_href(key).replace("/rollup-events", "/rollup", 1)
-
-
-async def event(view: View) -> Page:
-    """What became of one request?"""
-    written = read_name(view.parameters, "id") or ""
-    if not UUID_FORM.fullmatch(written):
-        raise BadParameterError("id", "must be a request id, a UUID of 36 characters")
-    try:
-        account = await account_for(view.pool, UUID(written))
-    except NoSuchEventError as error:
-        raise NotFoundError(str(error)) from error
-    fields = Table(
-        name="event",
-        caption="The event, as it is stored",
-        columns=(Column("field", "field"), Column("value", "value", Kind.NAME)),
-        rows=[row(name, value) for name, value in event_fields(account.event)],
-    )
-    return Page(
-        title=f"Event {written}",
-        template="event.html",
-        tables=(*([_event_charges(account)] if account.charges else []), fields),
-        shown={
-            "account": account,
-            "words": standing_text(account),
-            "estimate": account.standing is Standing.NOT_RATED,
-            "rollup_href": None if account.rollup is None else f"/rollup?id={account.rollup.id}",
-            "customer_href": view.query.href("/bill", customer=account.event.row.auth_id)
-            if account.event.row.auth_id
-            else None,
-        },
-    )
-
-
-def _event_charges(account: EventAccount) -> Table:
-    billed = account.standing is Standing.BILLED
-    return Table(
-        name="charges",
-        caption="What it costs" if billed else "What it would cost: an estimate, on no bill",
-        columns=(
-            Column("kind", "tokens"),
-            Column("tokens", "how many", Kind.COUNT),
-            Column("rate", "USD per token", Kind.RATE),
-            Column("amount", "USD", Kind.MONEY),
-        ),
-        rows=[row(one.kind, one.tokens, one.rate, one.amount) for one in account.charges],
-        total=row("cost", None, None, account.amount),
-        of_estimates=not billed,
-    )
-
-
-async def search(view: View) -> Page | Redirect:
-    """Where is what somebody names?"""
-    text = (read_name(view.parameters, "q") or "").strip()
-    if UUID_FORM.fullmatch(text) and view.sees_events:
-        return Redirect(link("/event", {"id": text.lower()}))
-    rows = []
-    if text:
-        async with reading(view.pool) as connection:
-            found = await find_names(connection, day_of(view.now - _NAMES_SINCE), text, _NAMES_MAX)
-        pages = {"customer": "/bill", "resource": "/usage", "model": "/usage"}
-        rows = [row(kind, Cell(name, view.query.href(pages[kind], **{kind: name}))) for kind, name in found]
-        rows = [*_numbers(text), *rows]
-    client_rows = await _by_client_id(view, text) if text and view.parameters.get("day") else ()
-    tables = [
-        Table(
-            name="found",
-            caption=f"Found for {text}" if text else "Search",
-            columns=(Column("kind", "what"), Column("name", "name", Kind.NAME)),
-            rows=rows,
-            empty="Nothing of this name was billed in the last two months."
-            if text
-            else "Nothing was asked for.",
-        )
-    ]
-    if view.parameters.get("day") and view.sees_events:
-        tables.append(
-            Table(
-                name="events",
-                caption=f"Events with this id of the client's own, on {view.parameters['day']}",
-                columns=_EVENT_COLUMNS,
-                rows=client_rows,
-                empty="None on this day.",
-            )
-        )
-    return Page("Search", tuple(tables), "search.html", {"text": text, "sees_events": view.sees_events})
-
-
-def _numbers(text: str) -> list[tuple[Cell, ...]]:
-    """Lead to the rollup and the run of a number, and to the price book of a hash."""
-    if text.isascii() and text.isdecimal() and int(text) <= _ID_MAX:
-        return [row("rollup", Cell(text, f"/rollup?id={text}")), row("run", Cell(text, f"/run?id={text}"))]
-    if len(text) >= 8 and all(char in "0123456789abcdef" for char in text):
-        return [row("price book", Cell(text, f"/price-book?hash={text}"))]
-    return []
-
-
-async def _by_client_id(view: View, text: str) -> list[tuple[Cell, ...]]:
-    day = read_moment(view.parameters, "day")
-    if day is None or not view.sees_events:
-        return []
-    day = day_of(day)
-    wanted = EventFilter(day, day + 24 * HOUR, client_request_id=text)
-    page = await list_stored_events(view.pool, wanted, 100, None)
-    return [
-        row(
-            Cell(str(one.row.request_id), f"/event?id={one.row.request_id}"),
-            one.row.event_time,
-            one.row.user_id,
-            one.row.client_request_id,
-            one.row.prompt_tokens,
-            one.row.cached_tokens,
-            one.row.completion_tokens,
-            one.row.outcome,
-        )
-        for one in page.events
-    ]
