@@ -50,6 +50,10 @@ def main(arguments: list[str]) -> int:
         if re.search(READY[kind], log.read_text(errors="replace")) and is_open(arguments, kind):
             return 0
         time.sleep(POLL_S)
+    if process.poll() == 0:
+        # It was only asked for something, such as its settings.
+        sys.stdout.write(log.read_text(errors="replace"))
+        return 0
     sys.stderr.write(f"{' '.join(arguments)} does not serve:\n{log.read_text(errors='replace')}")
     return 1
 
