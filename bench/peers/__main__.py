@@ -109,7 +109,7 @@ def table_of(contestants: Sequence[Contestant]) -> Table:
     """One line for each: what a request took, and what is done for it."""
     phoebe = median(contestants[0].cpu_ms)
     table = Table(title="Plain chat requests, median (lowest to highest round)", title_justify="left")
-    for name in ("gateway", "CPU ms / request", "Phoebe = 1", "requests / s", "does", "nobody here"):
+    for name in ("gateway", "CPU ms / request", "Phoebe = 1", "requests / s", "does", "not done here"):
         table.add_column(name)
     for each in contestants:
         table.add_row(
