@@ -147,7 +147,7 @@ class PhoebeAddon(Lifecycle):
             flows.hide_secret(flow, self._settings.forwarding)
         if self._settings is None or self._meter is None or not flows.is_reverse_proxied(flow):
             return STARTING
-        if self._stopping and self._stopping.begun:
+        if self._stopping and self._stopping.refuses:
             return STOPPING
         checked = gate.check_head(
             head, self._settings.rules, self._upstreams.value, self._settings.edge_secrets.value
@@ -172,7 +172,7 @@ class PhoebeAddon(Lifecycle):
         passed = exchange.passed
         assert passed
         assert self._settings
-        if self._stopping and self._stopping.begun:
+        if self._stopping and self._stopping.refuses:
             return STOPPING  # since its head came
         began_s = time.perf_counter()
         content = flow.request.raw_content or b""
@@ -181,7 +181,7 @@ class PhoebeAddon(Lifecycle):
         # What was so before the body was looked through need not be so any more.
         if isinstance(checked, Refusal):
             return checked
-        if self._meter is None or (self._stopping and self._stopping.begun):
+        if self._meter is None or (self._stopping and self._stopping.refuses):
             return STOPPING
         if exchange.stage is Stage.ENDED:
             return None  # its client is gone; the guard lets nothing pass that has ended

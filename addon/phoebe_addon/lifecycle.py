@@ -20,7 +20,7 @@ from phoebe_addon.meter import Meter
 from phoebe_addon.proxy import flow_lines, guard, lean, log_output, modes, read_size, startup_errors
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.open_files import ClientLimits, possible
-from phoebe_addon.proxy.retiring import until_left
+from phoebe_addon.proxy.retiring import serve_on, until_left
 from phoebe_addon.proxy.stopping import Stopping, drain
 from phoebe_addon.settings.options import OPTIONS, add_options, left_over, take_given
 from phoebe_addon.settings.settings import (
@@ -54,7 +54,7 @@ class Lifecycle:
 
     def __init__(self, seat: Seat | None = None) -> None:
         self._seat = seat
-        self._retiring = False
+        self._last_answers = False
         self._start_faults: list[str] = []
         self._settings: Settings | None = None
         self._upstreams = Followed.fixed(Upstreams({}))
@@ -121,7 +121,7 @@ class Lifecycle:
             )
         ctx.options.update(mode=modes.reversed_modes(ctx.options.mode))
         self._follow_files(self._meter)
-        self._stopping = Stopping(ctx.master, self._drain)
+        self._stopping = Stopping(ctx.master, self._announce, self._drain)
         logger.info(
             "phoebe: metering as %s; spool %s, rater %s",
             *(self._settings.name, self._settings.spool, self._settings.rater),
@@ -151,7 +151,7 @@ class Lifecycle:
         if self._settings is None or self._stopping is None:
             ctx.master.shutdown()
             return
-        self._retiring = True
+        self._last_answers = True
         self._use(self._settings)
         await until_left(ctx.master.addons.get("proxyserver"), timeout_s)
         if not self._stopping.begun:
@@ -189,7 +189,7 @@ class Lifecycle:
             engine_timeout_s=settings.engine_timeout_s,
             request_timeout_s=settings.request_timeout_s,
             abort=settings.abort,
-            last_answers=self._retiring,
+            last_answers=self._last_answers,
         )
 
     def _follow_files(self, meter: Meter) -> None:
@@ -204,10 +204,21 @@ class Lifecycle:
         rules = replace(self._settings.rules, routes=self._settings.routes.value)
         self._use(replace(self._settings, rules=rules))
 
-    async def _drain(self) -> None:
+    async def _announce(self) -> None:
+        """Let load balancers hear that the process stops, and serve on for as long as that may take."""
         assert self._settings
         assert self._meter
         self._meter.note_stopping()
+        delay_s = self._settings.drain_delay_s
+        if delay_s:
+            logger.info("phoebe: stopping: requests are served for %g seconds more", delay_s)
+            self._last_answers = True
+            self._use(self._settings)
+            await serve_on(ctx.master.addons.get("proxyserver"), delay_s)
+
+    async def _drain(self) -> None:
+        assert self._settings
+        assert self._meter
         await drain(ctx.master.addons.get("proxyserver"), self._meter, self._settings.drain_timeout_s)
 
 

@@ -13,6 +13,7 @@ from tests.e2e.conftest import IDENTITY
 from tests.harness.engine import LAST_CHUNK, Engine, EngineRequest, Line, document
 from tests.harness.engine_streams import DONE, VLLM, VLLM_USAGE
 from tests.harness.events import EventRecorder
+from tests.harness.http2_client import Http2Client
 from tests.harness.proxy import Proxy
 from tests.harness.raw_client import CutOffError, RawClient, post
 from tests.harness.spool_folder import depth_of
@@ -104,6 +105,30 @@ def test_new_requests_are_refused_meanwhile_and_told_when_to_come_back(
     assert (refused.headers["connection"], again.headers["connection"]) == ("close", "close")
     assert again.status == 503
     assert asked == 1
+    assert proxy.ended() == 0
+
+
+def test_with_a_delay_requests_are_served_until_load_balancers_have_heard(
+    folder: Path, engine: Engine, rater: EventRecorder
+) -> None:
+    engine.script = document({"model": "m", "usage": {"prompt_tokens": 1, "completion_tokens": 2}})
+    proxy = Proxy(
+        folder,
+        *("--mode", f"reverse:{engine.url}"),
+        options={"phoebe_rater": f"127.0.0.1:{rater.port}", "phoebe_drain_delay": "4"},
+    )
+    request = post(CHAT, {**IDENTITY, "X-Request-Id": "after the signal"}, b'{"model":"m"}')
+    with RawClient(proxy) as client, Http2Client(proxy) as modern:
+        first = modern.post(CHAT, IDENTITY, b'{"model":"m"}')
+        modern.read_until(lambda: first.ended)
+        proxy.process.send_signal(signal.SIGTERM)
+        proxy.wait_for_log("requests are served for 4 seconds more")
+        assert httpx.get(f"http://127.0.0.1:{proxy.metrics_port}/readyz").status_code == 503
+        client.send(request)
+        answer = client.read_answer()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        modern.read_until(lambda: modern.is_told_to_go)
+    assert rater.tagged("after the signal").outcome == "completed"
     assert proxy.ended() == 0
 
 

@@ -222,7 +222,7 @@ def test_a_reload_under_load_refuses_nothing_and_streams_go_on(stand: Stand) -> 
         load.until_more()
 
         proxy.process.send_signal(signal.SIGHUP)
-        proxy.wait_for_log("phoebe proxy: reloaded")
+        proxy.wait_for_log("reloaded: old workers end")
         load.until_more()
         idle.send(post(CHAT, IDENTITY))
         last = idle.read_answer()

@@ -31,7 +31,7 @@ class Http2Stream:
 class Http2Client:
     """One connection to a proxy, which takes TLS from clients with a certificate of its own making.
 
-    holds_windows: whether what is read makes no room for more.
+    holds_windows: whether what is read makes no room for more. is_told_to_go: whether a GOAWAY came.
     """
 
     def __init__(self, proxy: Proxy, timeout_s: float = 20) -> None:
@@ -41,6 +41,7 @@ class Http2Client:
         self._authority = f"127.0.0.1:{proxy.port}"
         self._streams: dict[int, Http2Stream] = {}
         self.holds_windows = False
+        self.is_told_to_go = False
         self._flush()
 
     def post(
@@ -122,6 +123,9 @@ class Http2Client:
         self._flush()
 
     def _take(self, event: h2.events.Event) -> None:
+        if isinstance(event, h2.events.ConnectionTerminated):
+            assert event.error_code == h2.errors.ErrorCodes.NO_ERROR
+            self.is_told_to_go = True
         stream = self._streams.get(getattr(event, "stream_id", None) or 0)
         if stream is None:
             return

@@ -25,13 +25,21 @@ _LOOK_EVERY_S = 0.05
 class Stopping:
     """Stands in for the `shutdown` of a mitmproxy, until `undo`.
 
-    drain: what to do, once, before mitmproxy's own shutdown. begun: whether the process is to end.
+    announce: what to do, once, while requests are still served. drain: what to do then, before mitmproxy's
+    own shutdown. begun: whether the process is to end. refuses: whether new requests are refused for it.
     """
 
-    def __init__(self, stopped: master.Master, drain: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        stopped: master.Master,
+        announce: Callable[[], Awaitable[None]],
+        drain: Callable[[], Awaitable[None]],
+    ) -> None:
         self._master = stopped
+        self._announce = announce
         self._drain = drain
         self.begun = False
+        self.refuses = False
         self._draining: asyncio.Task[None] | None = None
         self._shutdown: Callable[[], None] = stopped.shutdown
         stopped.shutdown = self._ask  # type: ignore[method-assign]
@@ -58,6 +66,10 @@ class Stopping:
 
     async def _run(self) -> None:
         try:
+            try:
+                await self._announce()
+            finally:
+                self.refuses = True
             await self._drain()
         except Exception:
             logger.exception("phoebe: stopping in order failed")

@@ -244,6 +244,13 @@ OPTIONS = (
         "stream mitmproxy's layers, and reads are small; `false` leaves all of it to mitmproxy.",
     ),
     Option(
+        "phoebe_drain_delay",
+        str,
+        "0",
+        "Seconds that requests are served on when the process is told to stop, while /readyz says that it "
+        "stops, so that load balancers hear of it before anyone is refused.",
+    ),
+    Option(
         "phoebe_drain_timeout",
         str,
         "30",

@@ -79,6 +79,7 @@ class Settings:
     spool_trusts_group: bool = False
     rater_credentials: Followed[Credentials] = _PLAINTEXT
     drain_timeout_s: float = 30.0
+    drain_delay_s: float = 0.0
     request_timeout_s: float = 300.0
     connections_max: int = 10_000
     exchanges_max: int = 10_000
@@ -115,6 +116,7 @@ def read_settings(
         tracing=reader.tracing(),
         engine_timeout_s=reader.seconds("phoebe_engine_timeout"),
         drain_timeout_s=reader.seconds("phoebe_drain_timeout"),
+        drain_delay_s=reader.seconds("phoebe_drain_delay"),
         request_timeout_s=reader.seconds("phoebe_request_timeout"),
         connections_max=reader.count("phoebe_connections_max"),
         exchanges_max=reader.count("phoebe_exchanges_max"),

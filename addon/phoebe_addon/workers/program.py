@@ -8,7 +8,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,10 +18,13 @@ from prometheus_client.exposition import choose_encoder
 
 from phoebe_addon.addon_version import addon_version
 from phoebe_addon.background import Background
+from phoebe_addon.log_events import event_of
+from phoebe_addon.log_lines import LogFormat, RepeatGuard, formatter
 from phoebe_addon.operator_port import Answer, OperatorPort
 from phoebe_addon.probes import probe_pages
 from phoebe_addon.settings.effective import Source
 from phoebe_addon.settings.option import OptionValueError
+from phoebe_addon.settings.settings import proxy_name
 from phoebe_addon.settings_file import VARIABLE, SettingsFile, SettingsFileError
 from phoebe_addon.workers.cores import cores
 from phoebe_addon.workers.merged_metrics import Merged, Snapshot
@@ -40,8 +43,6 @@ logger = logging.getLogger(__name__)
 
 WORKERS_MAX = 256
 RETIRE_S_DEFAULT = 300.0
-# As the log of mitmdump, which is beside it.
-_LOG_FORMAT = "[%(asctime)s.%(msecs)03d] phoebe proxy: %(message)s"
 _ADDRESS = re.compile(r"(?P<host>\[[^\]]+\]|[^:\[\]]+):(?P<port>[0-9]{1,5})")
 OWN_METRICS = (
     ("phoebe_workers", "gauge", "Workers that take new connections."),
@@ -49,6 +50,8 @@ OWN_METRICS = (
     ("phoebe_workers_died", "counter", "Workers that ended although nobody told them to."),
 )
 """What is measured of the workers together: name, type, help."""
+_OF_LOG = frozenset({"log_format", "log_level", "name"})
+_LEVELS = frozenset({"DEBUG", "INFO", "WARNING", "ERROR"})
 _OWN_SCRIPT = re.compile(r"(.*/)?phoebe\.py")
 
 DESCRIPTION = """\
@@ -174,7 +177,6 @@ def _text_of(
 
 def main(words: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    logging.basicConfig(format=_LOG_FORMAT, datefmt="%H:%M:%S", level=logging.INFO, stream=sys.stderr)
     try:
         order, given, settings = _read(words, os.environ, cores())
         if given.show_config:
@@ -185,6 +187,9 @@ def main(words: Sequence[str]) -> int:
         if order.config is not None:
             os.environ[VARIABLE] = str(order.config)  # which workers inherit
         _check_platform(order.workers)
+        _write_log(
+            workers_settings(order.arguments, _of_workers(os.environ), _for_workers(given.file)),
+        )
         asyncio.run(_run(order))
     except (UsageError, OptionValueError) as error:
         sys.stderr.write(f"phoebe proxy: {error}. `phoebe proxy --help` says more.\n")
@@ -196,6 +201,23 @@ def main(words: Sequence[str]) -> int:
         logger.error("%s", error)
         return 1
     return 0
+
+
+def _write_log(settings: Iterable[Setting]) -> None:
+    """Have the log written as workers write theirs, which is beside it. settings: those of workers."""
+    told = {each.setting: str(each.value or "") for each in settings if each.setting in _OF_LOG}
+    style, level = told["log_format"], told["log_level"].upper()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        # What is no such value ends the first worker, which says so.
+        formatter(
+            LogFormat(style) if style in set(LogFormat) else LogFormat.HUMAN,
+            *("phoebe-addon", addon_version(), proxy_name(told["name"])),
+            event_of,
+        )
+    )
+    handler.addFilter(RepeatGuard())
+    logging.basicConfig(level=level if level in _LEVELS else "INFO", handlers=[handler])
 
 
 async def _run(order: Order) -> None:
