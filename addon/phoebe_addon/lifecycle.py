@@ -6,6 +6,7 @@ running     the spool is opened, events are delivered, mitmproxy becomes a rever
 done        the spool is closed
 """
 
+import asyncio
 import logging
 import os
 from dataclasses import replace
@@ -20,7 +21,7 @@ from phoebe_addon.meter import Meter
 from phoebe_addon.proxy import flow_lines, guard, lean, log_output, modes, read_size, startup_errors
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.open_files import ClientLimits, possible
-from phoebe_addon.proxy.retiring import serve_on, until_left
+from phoebe_addon.proxy.retiring import until_left
 from phoebe_addon.proxy.stopping import Stopping, drain
 from phoebe_addon.settings.options import OPTIONS, add_options, left_over, take_given
 from phoebe_addon.settings.settings import (
@@ -214,7 +215,7 @@ class Lifecycle:
             logger.info("phoebe: stopping: requests are served for %g seconds more", delay_s)
             self._last_answers = True
             self._use(self._settings)
-            await serve_on(ctx.master.addons.get("proxyserver"), delay_s)
+            await asyncio.sleep(delay_s)
 
     async def _drain(self) -> None:
         assert self._settings

@@ -18,6 +18,8 @@ _KEYS_MAX = 1000
 _TEXT_MAX = 3000
 _TRACEBACK_MAX = 9000
 
+type EventOf = Callable[[logging.LogRecord], str | None]
+
 
 class LogFormat(StrEnum):
     """What a line looks like."""
@@ -48,10 +50,14 @@ class HumanLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """An object a line, of at most LINE_BYTES_MAX bytes. resource: fields that all lines have."""
+    """An object a line, of at most LINE_BYTES_MAX bytes.
 
-    def __init__(self, resource: Mapping[str, str]) -> None:
+    resource: fields that all lines have. event_of: gives what a line is called, or None.
+    """
+
+    def __init__(self, resource: Mapping[str, str], event_of: EventOf) -> None:
         super().__init__()
+        self._event_of = event_of
         self._resource = {name: value for name, value in resource.items() if value}
 
     def format(self, record: logging.LogRecord) -> str:
@@ -60,6 +66,7 @@ class JsonLines(logging.Formatter):
             "timestamp": _time(record),
             "level": record.levelname,
             "logger": record.name,
+            **({"event": event} if (event := self._event_of(record)) else {}),
             "message": record.getMessage()[:_TEXT_MAX],
             **{name: _value(value) for name, value in _fields(record).items()},
         }
@@ -69,8 +76,10 @@ class JsonLines(logging.Formatter):
             line["exception.stacktrace"] = self.formatException(record.exc_info)[-_TRACEBACK_MAX:]
         written = json.dumps(line | self._resource, ensure_ascii=False)
         if len(written.encode()) > LINE_BYTES_MAX:  # rare: texts of characters that take several bytes
-            kept = ("timestamp", "level", "logger")
-            line = {name: line[name] for name in kept} | {"message": f"{line['message']:.1000} (cut)"}
+            kept = ("timestamp", "level", "logger", "event")
+            line = {name: line[name] for name in kept if name in line} | {
+                "message": f"{line['message']:.1000} (cut)"
+            }
             written = json.dumps(line | self._resource)
         return written
 
@@ -107,12 +116,17 @@ class RepeatGuard(logging.Filter):
         return True
 
 
-def formatter(style: LogFormat, service: str, version: str, instance: str) -> logging.Formatter:
-    """Make a formatter. service, version, instance: who writes the log; an empty one is left out."""
+def formatter(
+    style: LogFormat, service: str, version: str, instance: str, event_of: EventOf
+) -> logging.Formatter:
+    """Make a formatter. service, version, instance: who writes the log; an empty one is left out.
+
+    event_of: gives what a line is called for programs, or None.
+    """
     if style is LogFormat.HUMAN:
         return HumanLines()
     names = ("service.name", "service.version", "service.instance.id")
-    return JsonLines(dict(zip(names, (service, version, instance), strict=True)))
+    return JsonLines(dict(zip(names, (service, version, instance), strict=True)), event_of)
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, object]:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from rich.console import Console
 
 from rater_service.distribution import installed_version
+from rater_service.log_events import event_of
 from rater_service.log_lines import LogFormat, RepeatGuard, formatter
 from rater_service.money import decimal_text
 from rater_service.views.documents import MESSAGE, messages_are_json, write_error
@@ -72,7 +73,9 @@ def log_to_stderr(level: str = "NOTSET", style: LogFormat = LogFormat.HUMAN) -> 
     Of the libraries' only warnings and errors: theirs tell of their own workings. NOTSET: of Phoebe's, too.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(formatter(style, "phoebe-rater", installed_version(), socket.gethostname()))
+    handler.setFormatter(
+        formatter(style, "phoebe-rater", installed_version(), socket.gethostname(), event_of)
+    )
     handler.addFilter(RepeatGuard())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("rater_service").setLevel(level)

@@ -127,7 +127,9 @@ def test_with_a_delay_requests_are_served_until_load_balancers_have_heard(
         client.send(request)
         answer = client.read_answer()
         assert (answer.status, answer.headers["connection"]) == (200, "close")
+        last = modern.post(CHAT, IDENTITY, b'{"model":"m"}')
         modern.read_until(lambda: modern.is_told_to_go)
+        assert (last.status, last.ended) == (200, True)
     assert rater.tagged("after the signal").outcome == "completed"
     assert proxy.ended() == 0
 

@@ -1,6 +1,7 @@
 """mitmproxy's HTTP/2 connections.
 
 Those to clients have a limit on what is begun only to be broken off, and hear of each stream that is reset.
+When clients are to go over to another process they are told by a GOAWAY.
 Those to engines tell the addon when an answer comes that nobody asked for.
 """
 
@@ -8,16 +9,21 @@ from typing import override
 
 import h2.errors
 import h2.events
-from mitmproxy.proxy import events, layer
+from hyperframe.frame import GoAwayFrame
+from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import _http2
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
-from mitmproxy.proxy.layers.http._events import ErrorCode, RequestProtocolError
+from mitmproxy.proxy.layers.http._events import ErrorCode, RequestProtocolError, ResponseEndOfMessage
 
+from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.unasked import engine_spoke_unasked
 
 # A stream that is opened and reset at once costs its client nothing and the proxy a lot (CVE-2023-44487). The
 # numbers are Envoy's: so many, and more than half of all that were opened.
 _RESETS_MAX = 500
+# No new streams; those that are under way to here are served (RFC 9113, 6.8). It is made past h2, which would
+# take the connection for closed.
+_GOAWAY = GoAwayFrame(stream_id=0, last_stream_id=2**31 - 1).serialize()
 
 
 class BoundedHttp2Server(_http2.Http2Server):
@@ -25,6 +31,24 @@ class BoundedHttp2Server(_http2.Http2Server):
 
     _opened = 0
     _reset = 0
+    _told_to_go = False
+
+    @override
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        handled: layer.CommandGenerator[None] = super()._handle_event(event)
+        if GuardRules.in_force.last_answers and isinstance(event, ResponseEndOfMessage):
+            return self._with_farewell(handled)
+        return handled
+
+    def _with_farewell(self, handled: layer.CommandGenerator[None]) -> layer.CommandGenerator[None]:
+        """Tell the client, once, to open its next stream elsewhere.
+
+        Only while none is open: some clients, such as those made with Python's h2, would break it off.
+        """
+        yield from handled
+        if not self._told_to_go and not self.h2_conn.open_inbound_streams:
+            self._told_to_go = True
+            yield commands.SendData(self.conn, _GOAWAY)
 
     @override
     def handle_h2_event(self, event: h2.events.Event) -> layer.CommandGenerator[bool]:

@@ -12,6 +12,7 @@ from mitmproxy import addonmanager, http, optmanager
 from phoebe_addon.addon_version import addon_version
 from phoebe_addon.gate.identity import HeaderNames
 from phoebe_addon.gate.refusal import Refusal
+from phoebe_addon.log_events import event_of
 from phoebe_addon.log_lines import LogFormat, RepeatGuard, formatter, told
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class LogOutput:
         logging.getLogger(OURS).setLevel(level)
         own: logging.Handler = termlog.logger
         own.setFormatter(
-            formatter(LogFormat(options.phoebe_log_format), "phoebe-addon", addon_version(), name)
+            formatter(LogFormat(options.phoebe_log_format), "phoebe-addon", addon_version(), name, event_of)
         )
         for each in [each for each in own.filters if isinstance(each, RepeatGuard)]:
             own.removeFilter(each)

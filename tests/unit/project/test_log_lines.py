@@ -9,6 +9,10 @@ import pytest
 from rater_service.log_lines import LINE_BYTES_MAX, LogFormat, RepeatGuard, formatter, told
 
 
+def event_of(record: logging.LogRecord) -> str | None:
+    return "request.refused" if str(record.msg).startswith("refused") else None
+
+
 class Written(logging.Handler):
     """What a handler writes, in lines, while time goes on only when told."""
 
@@ -16,7 +20,7 @@ class Written(logging.Handler):
         super().__init__()
         self.now_s = 1000.0
         self.lines: list[str] = []
-        self.setFormatter(formatter(style, "phoebe-rater", "1.2", "rater-0"))
+        self.setFormatter(formatter(style, "phoebe-rater", "1.2", "rater-0", event_of))
         self.addFilter(RepeatGuard(lambda: self.now_s))
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -68,6 +72,7 @@ def test_a_line_of_json_has_the_same_and_who_wrote_it(as_json: Written, logger: 
     assert json.loads(as_json.lines[0]) == {
         "timestamp": "2027-01-15T08:00:00.123Z",
         "level": "WARNING",
+        "event": "request.refused",
         "logger": "phoebe.test",
         "message": "refused 403",
         "reason": "edge_secret",

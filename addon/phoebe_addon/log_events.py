@@ -1,0 +1,150 @@
+"""What each line of the log is called, for programs that search it: the field `event` of a line as JSON.
+
+Words of a line may change, its event does not. docs/watching.md lists what they mean.
+"""
+
+import logging
+from collections.abc import Mapping
+
+_PACKAGE = "phoebe_addon."
+_TROUBLE = ("%s", "%s; for %s now", "%s, after %s")
+EVENTS: Mapping[str, Mapping[str, str]] = {
+    "addon": {
+        "phoebe: %s": "engine.unasked_bytes",
+        "phoebe: a connection was closed: %d are open": "connection.refused",
+        "phoebe: the gate failed; the request is refused": "request.failed",
+        "phoebe: the admission failed; the request is refused": "request.failed",
+    },
+    "background": {
+        "phoebe: the task %s is down, %s: it crashed and is started again in %g s: %s": "task.down",
+        "phoebe: the task %s is up again": "task.up",
+    },
+    "delivery.adoption": {
+        (
+            "phoebe: adopted the spool of a process that is gone: producer %s, %d events, %d cut off"
+        ): "spool.adopted",
+        "phoebe: the spool %s is left as it is: %s": "spool.left",
+        "phoebe: no spool can be adopted now: %s": "spool.not_adopted",
+    },
+    "delivery.delivery": {
+        "phoebe: the spool belongs to the installation %s now": "spool.bound",
+        "phoebe: the rater kept event %s aside: %s": "event.kept_aside",
+    },
+    "delivery.trouble": {
+        "phoebe: %s%s: %s": "delivery.failing",
+        "phoebe: the rater at %s takes events again, after %s": "delivery.works",
+    },
+    "followed_files": {
+        "phoebe: what was in use stays in use: %s": "file.refused",
+        "phoebe: %s is as it was, and in use": "file.restored",
+        "phoebe: %s was read again": "file.taken",
+        "phoebe: %s": "file.warning",
+    },
+    "lifecycle": {
+        "phoebe: metering as %s; spool %s, rater %s": "proxy.started",
+        "phoebe: %s: it does nothing": "option.unknown",
+        "phoebe: %s": "proxy.options",
+        (
+            "phoebe: lean: addons are asked only for the hooks they have (phoebe_lean=false: for all)"
+        ): "proxy.lean",
+        "phoebe: stopping: requests are served for %g seconds more": "proxy.stopping",
+        "phoebe: HTTP/3 is turned off: no UDP is listened on": "proxy.without_http3",
+    },
+    "meter": {
+        "phoebe: %d exchanges were cut off by the last stop": "spool.recovered",
+        "phoebe: the resource %a: %s": "resource.suspect",
+        (
+            "phoebe: event %s: %s, and its engine has said nothing of usage: %d bytes are not billed"
+        ): "usage.not_told",
+        "phoebe: event %s: the engine's usage has a bad count": "usage.malformed",
+        (
+            "phoebe: event %s: of %d further models the engine's usage has no name or a bad count; "
+            "it is recorded and not billed"
+        ): "usage.malformed",
+        "phoebe: event %s: the engine's answer can't be read": "answer.unreadable",
+        "phoebe: event %s is not in the spool": "event.not_spooled",
+        "phoebe: %d events stay in the spool for the next start": "spool.not_empty",
+        "phoebe: event %s: details of the engine's usage can't be read: %s": "usage.malformed",
+    },
+    "operator_port": {
+        "phoebe: a connection to the operators' port failed": "metrics.failed",
+        "phoebe: the page %s failed": "metrics.failed",
+    },
+    "proxy.leaving": {
+        "phoebe: an answer can't be read; its engine is cut off": "answer.failed",
+        "phoebe: the end of an answer can't be read": "answer.failed",
+    },
+    "proxy.log_output": {
+        "phoebe: refused %d %s: %s": "request.refused",
+    },
+    "proxy.stopping": {
+        "phoebe: stopping: what is under way has %g seconds": "proxy.draining",
+        "phoebe: what is still under way is cut off": "proxy.cut_off",
+        "phoebe: told again to stop: what is under way is cut off": "proxy.cut_off",
+        "phoebe: stopping in order failed": "proxy.drain_failed",
+    },
+    "proxy.watched_answer": {
+        "phoebe: an answer can't be read; it is passed on as it is": "answer.failed",
+    },
+    "spans": {
+        **dict.fromkeys(_TROUBLE, "tracing.trouble"),
+    },
+    "spool.folder": {
+        (
+            "phoebe: the spool file %s is left alone, and nothing of it is delivered: %s. Remove it "
+            "if it is not Phoebe's"
+        ): "spool.left",
+    },
+    "spool.opening": {
+        "phoebe: the spool file %s is damaged: %s": "spool.damaged",
+        (
+            "phoebe: the damaged spool file is kept as %s; %d events were read from it, %d are lost"
+        ): "spool.set_aside",
+        "phoebe: to which installation those events belong can't be read from it": "spool.damaged",
+        "phoebe: an admission in the spool file %s is damaged": "spool.damaged",
+    },
+    "spool.spool": {
+        **dict.fromkeys(_TROUBLE, "spool.trouble"),
+        "phoebe: an event in the spool is damaged; it is set aside, place %d": "spool.damaged",
+        "phoebe: the spool can't be written": "spool.failed",
+    },
+    "spool.spools": {
+        (
+            "phoebe: %d events of the producer %s and the installation %s are moved to the "
+            "installation %s; tell the former with `phoebe producers retire`"
+        ): "spool.moved",
+        "phoebe: %s": "spool.left",
+        "phoebe: the spool %s can't be adopted now: %s": "spool.not_adopted",
+    },
+    "workers.inside": {
+        "phoebe: `phoebe proxy` is gone: this worker stops": "worker.orphaned",
+        "phoebe: the address can't be listened on": "worker.not_started",
+        (
+            "phoebe: %s can't be used with several workers: all would write to the same file"
+        ): "worker.not_started",
+    },
+    "workers.program": {
+        "%s": "workers.given_up",
+    },
+    "workers.supervisor": {
+        "reloading %d workers, one after the other": "workers.reloading",
+        "reloaded: old workers end as soon as their clients have gone over": "workers.reloaded",
+        "stopping: %d workers are told to": "workers.stopping",
+        "told again to stop: what is under way is cut off": "workers.cut_off",
+        "%d of %d workers serve on %s": "workers.serving",
+        "worker %d (process %s) %s; it is started again in %g s": "worker.died",
+        "worker %d can't be started: %s": "worker.not_started",
+        "worker %d (process %s) %s": "worker.left",
+        "worker %d does not come up within %g s": "worker.not_started",
+        (
+            "the reload is broken off: the new worker %d %s before it served. What it said is above. "
+            "The old ones serve on"
+        ): "workers.not_reloaded",
+    },
+}
+"""By the module that writes a line, and by its words before anything is put into them."""
+
+
+def event_of(record: logging.LogRecord) -> str | None:
+    """Give the event of a line; None: it is not one of ours."""
+    return EVENTS.get(record.name.removeprefix(_PACKAGE), {}).get(str(record.msg))
