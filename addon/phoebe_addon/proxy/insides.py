@@ -346,6 +346,7 @@ INSIDES: tuple[Inside, ...] = (
     *_all(
         Kind.OVERRIDDEN,
         f"{_HTTP2}:Http2Server",
+        _handle_event="Ours says GOAWAY behind an answer when clients are to go elsewhere.",
         handle_h2_event="Ours counts streams that are opened and that are reset, and tells of each reset.",
     ),
     *_all(Kind.OVERRIDDEN, f"{_HTTP2}:Http2Client", _handle_event="Ours notes what came last."),
