@@ -106,7 +106,6 @@ EVENTS: Mapping[str, Mapping[str, str]] = {
     "spool.spool": {
         **dict.fromkeys(_TROUBLE, "spool.trouble"),
         "phoebe: an event in the spool is damaged; it is set aside, place %d": "spool.damaged",
-        "phoebe: the spool can't be written": "spool.failed",
     },
     "spool.spools": {
         (
@@ -115,6 +114,11 @@ EVENTS: Mapping[str, Mapping[str, str]] = {
         ): "spool.moved",
         "phoebe: %s": "spool.left",
         "phoebe: the spool %s can't be adopted now: %s": "spool.not_adopted",
+    },
+    "spool.writer": {
+        **dict.fromkeys(_TROUBLE, "spool.trouble"),
+        "phoebe: a change of the spool can't be made, and is given up": "spool.failed",
+        "phoebe: a transaction of the spool can't be measured": "spool.not_measured",
     },
     "workers.inside": {
         "phoebe: `phoebe proxy` is gone: this worker stops": "worker.orphaned",

@@ -78,7 +78,7 @@ class Meter:
         if self._spool.recovered:
             logger.warning("phoebe: %d exchanges were cut off by the last stop", self._spool.recovered)
         self._measure(disk)
-        self._spool.on_commit = self.metrics.spool_commit_seconds.observe
+        self._spool.measure(self.metrics.spool_commit_seconds.observe)
         self.metrics.follow_misdirected(lambda: self._delivery.misdirected + self._adoption.misdirected)
         self._delivering = self.background.start("delivery", self._delivery.run, "events stay in the spool")
         self.background.start("adoption", self._adoption.run, "spools of other processes are not delivered")

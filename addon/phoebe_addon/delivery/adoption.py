@@ -132,15 +132,27 @@ class Adoption:
         try:
             await self._deliver(spool).run_to_the_end()
         except WrongInstallationError as error:
-            await asyncio.to_thread(spool.close)
-            self._left[spool.path] = asyncio.get_running_loop().time() + ASK_AGAIN_S
+            self._leave(spool.path)
             self._misdirected.add(spool.path)
             logger.error("phoebe: the spool %s is left as it is: %s", spool.path, explain(error))
+            await self._done_with(spool.close)
         else:
-            await asyncio.to_thread(spool.close_and_remove)
             self._left.pop(spool.path, None)
             self._misdirected.discard(spool.path)
-        self._spool = None
+            await self._done_with(spool.close_and_remove)
+
+    async def _done_with(self, close: Callable[[], None]) -> None:
+        """Close the spool, which is not to be delivered again whatever comes of that. Raises SpoolError."""
+        spool, self._spool = self._spool, None
+        try:
+            await asyncio.to_thread(close)
+        except SpoolError:
+            if spool:
+                self._leave(spool.path)
+            raise
+
+    def _leave(self, path: Path) -> None:
+        self._left[path] = asyncio.get_running_loop().time() + ASK_AGAIN_S
 
 
 def _close_found(finding: asyncio.Future[Spool | None]) -> None:

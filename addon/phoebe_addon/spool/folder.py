@@ -45,15 +45,20 @@ class Claim:
     def release(self, *, remove: bool = False, keep: bool = False) -> None:
         """Give the claim up.
 
-        remove: the file goes, or, with keep, stays under another name.
+        remove: the file goes, or, with keep, stays under another name. Raises SpoolError if it can't be
+        removed; the claim is given up all the same.
         """
-        if keep:
-            set_aside(self.path)
-        if remove:
-            remove_file(self.path)
-            # Whoever has it open already finds out that it is the lock of nothing.
-            _lock_path(self.path).unlink(missing_ok=True)
-        os.close(self._descriptor)
+        try:
+            if keep:
+                set_aside(self.path)
+            if remove:
+                remove_file(self.path)
+                # Whoever has it open already finds out that it is the lock of nothing.
+                _lock_path(self.path).unlink(missing_ok=True)
+        except OSError as error:
+            raise SpoolError(f"the spool file {self.path} can't be removed: {error}") from error
+        finally:
+            os.close(self._descriptor)
 
 
 def take(folder: Path, *, trust_group: bool = False, seat: Seat | None = None) -> Iterator[Claim]:

@@ -1,23 +1,18 @@
 """The spool: where events are until the rater has them. On disk, in SQLite.
 
-Every change goes through one writer thread that commits all that has gathered in one transaction, so that
-durability costs one flush to disk for many exchanges ("group commit"). The event loop hands over what one of
-its rounds brings in one go. What `admit` and `finish` return is done when the change is on disk.
+Every change goes through one writer thread, which commits all that has gathered in one transaction, so that
+durability costs one flush to disk for many exchanges. What `admit` and `finish` return is done when the
+change is on disk.
 
 An admission is recorded before the engine is asked. If the proxy is killed, the next one to open the spool
 finds it and makes it an event, so that no exchange is invisible.
 """
 
-import asyncio
 import itertools
 import logging
-import queue
 import sqlite3
 import threading
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +22,7 @@ from phoebe_addon.spool.folder import Claim
 from phoebe_addon.spool.opening import replace_file
 from phoebe_addon.spool.sealed_record import Record, to_time, to_us
 from phoebe_addon.spool.wakes import Doing, Wakes
+from phoebe_addon.spool.writer import Write, Writer
 from phoebe_addon.troubles import Trouble
 
 __all__ = [
@@ -38,10 +34,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-# A commit takes milliseconds; one that can't be had in this time means a disk in trouble.
-RETRY_AFTER_S = 0.5
-COMMIT_OPERATIONS_MAX = 1000
 
 
 class SpoolFullError(SpoolError):
@@ -77,30 +69,6 @@ class ProducerState:
     lost_rows: int
 
 
-class _Write(Doing):
-    """What to do in one transaction.
-
-    urgent: fails at once instead of waiting. closes: the exchange that is no longer open once it is done, or
-    once it has failed if `closes_if_failed`.
-    """
-
-    __slots__ = ("apply", "closes", "closes_if_failed", "urgent")
-
-    def __init__(
-        self,
-        apply: Callable[[SpoolFile], None],
-        *,
-        urgent: bool = False,
-        closes: str | None = None,
-        closes_if_failed: bool = False,
-    ) -> None:
-        super().__init__()
-        self.apply = apply
-        self.urgent = urgent
-        self.closes = closes
-        self.closes_if_failed = closes_if_failed
-
-
 class Spool:
     """An open spool. Closing it gives up the claim.
 
@@ -111,9 +79,6 @@ class Spool:
     def __init__(self, claim: Claim, bytes_max: int) -> None:
         self._claim = claim
         self._bytes_max = bytes_max
-        self._changes: deque[_Write] = deque()
-        self._calls: queue.SimpleQueue[bool] = queue.SimpleQueue()  # of the writer; False: stop
-        self._calling: asyncio.AbstractEventLoop | None = None  # will call the writer at the end of its round
         self._file = claim.open()
         self.recovered = self._file.recovered
         self.damaged_files = int(self._file.damage is not None)
@@ -122,21 +87,26 @@ class Spool:
         self._open: dict[str, Admitted] = {}
         self._damage: str | None = None
         self._condemned: set[int] = set()
-        self.trouble: str | None = None
-        """Why the last transaction failed; None: it is on disk."""
-        self.commits = 0
-        """How many transactions have come to disk, only ever more."""
-        self.on_commit: Callable[[float], None] = lambda _: None
-        """Told of each, in the writer's thread, how many seconds it took."""
-        self._writing = Trouble(logger, "phoebe: the spool can be written again")
         self._filled = Trouble(logger, "phoebe: the spool has room again, and requests are admitted")
-        self._whose_disk = f"it is on the disk of this proxy, {claim.path}"
         self._wakes = Wakes()
         self._lock = threading.Lock()
         self._closing = threading.Lock()
         self._closed = False
-        self._thread = threading.Thread(target=self._write, name="phoebe-spool", daemon=True)
-        self._thread.start()
+        self._writer = Writer(self._run, self._tell, f"it is on the disk of this proxy, {claim.path}")
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the last transaction failed; None: it is on disk."""
+        return self._writer.trouble
+
+    @property
+    def commits(self) -> int:
+        """How many transactions have come to disk, only ever more."""
+        return self._writer.commits
+
+    def measure(self, on_commit: Callable[[float], None]) -> None:
+        """Tell of each transaction, in the writer's thread, how many seconds it took."""
+        self._writer.on_commit = on_commit
 
     @property
     def producer_id(self) -> str:
@@ -181,8 +151,8 @@ class Spool:
         def apply(file: SpoolFile) -> None:
             file.admit(entry)
 
-        change = _Write(apply, urgent=True, closes=request_id, closes_if_failed=True)
-        await self._wakes.until_over(self._submit(change))
+        change = Write(apply, urgent=True, closes=request_id, closes_if_failed=True)
+        await self._wakes.until_over(self._writer.submit(change))
 
     async def until_durable(self, written: Doing, timeout_s: float | None = None) -> None:
         """Wait until what `finish` has given is on disk. Raises SpoolError if it could not be written.
@@ -193,7 +163,7 @@ class Spool:
 
     def block_until_durable(self, written: Doing, timeout_s: float) -> None:
         """Do what `until_durable` does, in a thread that waits. Raises TimeoutError if it takes longer."""
-        self._call_writer()
+        self._writer.call()
         self._wakes.block_until_over(written, timeout_s)
 
     def finish(self, request_id: str, events: Sequence[bytes], event_time: datetime) -> Doing:
@@ -209,12 +179,12 @@ class Spool:
             for event in events:
                 file.append(to_us(event_time), event)
 
-        return self._submit(_Write(apply, closes=request_id))
+        return self._writer.submit(Write(apply, closes=request_id))
 
     async def forget(self, events: Sequence[SpooledEvent]) -> None:
         """Delete events the rater has acknowledged."""
         ids = [event.id for event in events]
-        await self._wakes.until_over(self._submit(_Write(lambda file: file.forget(ids))))
+        await self._wakes.until_over(self._writer.submit(Write(lambda file: file.forget(ids))))
 
     def condemn(self, event_id: int) -> None:
         """Set an event aside that can't be read: it will not be sent. Done as soon as the disk takes it."""
@@ -222,7 +192,7 @@ class Spool:
             return
         logger.critical("phoebe: an event in the spool is damaged; it is set aside, place %d", event_id)
         self._condemned.add(event_id)
-        self._submit(_Write(lambda file: file.quarantine([event_id])))
+        self._writer.submit(Write(lambda file: file.quarantine([event_id])))
 
     def read(self, limit: int, bytes_max: int | None = None) -> list[SpooledEvent]:
         """Read the oldest events, at least one, but no more than `bytes_max` bytes of them.
@@ -268,7 +238,7 @@ class Spool:
 
     async def forget_departed(self, row_id: int) -> None:
         """Delete a producer that gives no numbers any more: the rater knows."""
-        await self._wakes.until_over(self._submit(_Write(lambda file: file.forget_departed(row_id))))
+        await self._wakes.until_over(self._writer.submit(Write(lambda file: file.forget_departed(row_id))))
 
     @property
     def installation(self) -> str | None:
@@ -282,7 +252,7 @@ class Spool:
 
     async def bind(self, installation: str) -> None:
         """Let the events belong to an installation, durably. Raises SpoolError when the disk fails."""
-        await self._wakes.until_over(self._submit(_binding(installation)))
+        await self._wakes.until_over(self._writer.submit(_binding(installation)))
 
     def bind_now(self, installation: str) -> None:
         """Do what `bind` does, and wait for it."""
@@ -290,7 +260,7 @@ class Spool:
 
     def move_now(self, installation: str) -> None:
         """Give the events to another installation, as those of a new producer. Raises SpoolError."""
-        self._do_now(_Write(lambda file: file.move(installation), urgent=True))
+        self._do_now(Write(lambda file: file.move(installation), urgent=True))
 
     def has_something_to_tell(self) -> bool:
         """Whether the rater has not had everything, or does not know that it has."""
@@ -302,11 +272,11 @@ class Spool:
         def apply(file: SpoolFile) -> None:
             file.stopped = stopped
 
-        self._submit(_Write(apply))
+        self._writer.submit(Write(apply))
 
     async def touch(self) -> None:
         """Write something, to see whether the disk takes it. Raises SpoolError."""
-        await self._wakes.until_over(self._submit(_Write(SpoolFile.put_producer, urgent=True)))
+        await self._wakes.until_over(self._writer.submit(Write(SpoolFile.put_producer, urgent=True)))
 
     def oldest_s(self) -> float:
         """Say when the oldest event that waits ended, in seconds since 1970; 0: none. Raises SpoolError."""
@@ -330,13 +300,16 @@ class Spool:
             if self._closed:
                 return
             self._closed = True
-            self._calls.put(False)
-            self._thread.join()
-            self._fail_left_over()
+            self._writer.stop()
             with self._lock:
-                remove = remove and not self._file.waiting_count
-                keep = remove and self._file.holds_quarantined()
-                self._file.close()
+                try:
+                    remove = remove and not self._file.waiting_count
+                    keep = remove and self._file.holds_quarantined()
+                    self._file.close()
+                except sqlite3.Error as error:
+                    # Whatever it is, the claim must not be kept: nobody could have the file any more.
+                    self._claim.release()
+                    raise SpoolError(f"the spool can't be closed: {error}") from error
                 self._claim.release(remove=remove, keep=keep)
 
     def _reading[T](self, read: Callable[[SpoolFile], T]) -> T:
@@ -346,106 +319,27 @@ class Spool:
             except sqlite3.Error as error:
                 raise SpoolError(f"the spool can't be read: {error}") from error
 
-    def _submit(self, change: _Write) -> _Write:
-        """Have the writer do something. From here on nobody can take it back."""
-        self._changes.append(change)
-        if self._closed or not self._thread.is_alive():
-            self._fail_left_over()
-        elif self._calling is None or self._calling.is_closed():
-            try:
-                loop = asyncio.get_running_loop()
-            except RuntimeError:
-                self._call_writer()  # a thread without a loop
-            else:
-                # The other sockets that are ready now bring changes too. They go with it.
-                self._calling = loop
-                loop.call_soon(self._call_writer)
-        return change
-
-    def _do_now(self, change: _Write) -> None:
+    def _do_now(self, change: Write) -> None:
         """Have the writer do something, and wait for it: the loop can't call the writer meanwhile."""
-        self._submit(change)
-        self._call_writer()
+        self._writer.submit(change)
+        self._writer.call()
         self._wakes.block_until_over(change)
 
-    def _call_writer(self) -> None:
-        self._calling = None  # first: what is submitted from now on needs another call
-        self._calls.put(True)
-
-    def _fail_left_over(self) -> None:
-        """Fail what came too late for the writer, which has ended or is about to."""
-        if self._thread.is_alive():
-            return  # who waits for its end does this
-        while self._changes:
-            self._tell([self._changes.popleft()], SpoolError("the spool is closed"))
-
-    def _write(self) -> None:
-        """Commit changes until told to stop: the writer thread."""
-        waiting: list[_Write] = []
-        stopping = False
-        while not stopping:
-            stopping = self._gather(waiting)
-            if waiting:
-                waiting = self._commit(waiting, last_chance=stopping)
-
-    def _gather(self, waiting: list[_Write]) -> bool:
-        """Wait for a call and take all changes there are, up to a limit. Returns whether to stop."""
-        go_on = True
-        with suppress(queue.Empty):
-            go_on = self._calls.get(timeout=RETRY_AFTER_S if waiting else None)
-        for _ in range(COMMIT_OPERATIONS_MAX if go_on else len(self._changes)):
-            if not self._changes:
-                return not go_on
-            waiting.append(self._changes.popleft())
-        self._calls.put(True)  # there may be more
-        return not go_on
-
-    def _commit(self, changes: list[_Write], *, last_chance: bool) -> list[_Write]:
-        """Commit changes in one transaction. Returns those to try again."""
-        began_s = time.perf_counter()
-        try:
-            with self._lock:
-                self._run(changes)
-        except (sqlite3.Error, SpoolError) as error:
-            self.trouble = str(error)
-            self._writing.met(f"phoebe: the spool can't be written: {error}; {self._whose_disk}")
-            failed = [change for change in changes if change.urgent or last_chance]
-            self._tell(failed, SpoolError(f"the spool can't be written: {error}"))
-            return [change for change in changes if change not in failed]
-        except Exception as error:
-            # A bug. This thread has to outlive it: without it nothing could be admitted any more.
-            self.trouble = repr(error)
-            logger.exception("phoebe: the spool can't be written")
-            return self._commit_alone(changes, error, last_chance=last_chance)
-        self.trouble = None
-        self.commits += 1
-        self.on_commit(time.perf_counter() - began_s)
-        self._writing.is_over()
-        self._tell(changes)
-        return []
-
-    def _commit_alone(self, changes: list[_Write], error: Exception, *, last_chance: bool) -> list[_Write]:
-        """Commit each of the changes that failed together by itself. Returns those to try again."""
-        if len(changes) > 1:
-            return [left for change in changes for left in self._commit([change], last_chance=last_chance)]
-        self._tell(changes, SpoolError(f"the spool can't be written: {error!r}"))
-        return []
-
-    def _tell(self, changes: Sequence[_Write], error: SpoolError | None = None) -> None:
+    def _tell(self, changes: Sequence[Write], error: SpoolError | None) -> None:
         """Tell those who wait that changes are on disk, or have failed."""
         for change in changes:
             if change.closes is not None and change.closes_if_failed == (error is not None):
                 self._open.pop(change.closes, None)
         self._wakes.end(changes, error)
 
-    def _run(self, changes: list[_Write]) -> None:
+    def _run(self, changes: Sequence[Write]) -> None:
         def apply(file: SpoolFile) -> int:
             with file.transaction():
                 for change in changes:
                     change.apply(file)
                 return file.bytes_used()
 
-        if changes:
+        with self._lock:
             self._bytes_used = self._with_file(apply)
 
     def _with_file[T](self, use: Callable[[SpoolFile], T]) -> T:
@@ -468,8 +362,8 @@ class Spool:
         return use(self._file)
 
 
-def _binding(installation: str) -> _Write:
-    return _Write(lambda file: file.bind(installation), urgent=True)
+def _binding(installation: str) -> Write:
+    return Write(lambda file: file.bind(installation), urgent=True)
 
 
 def _spooled(row_id: int, record: Record) -> SpooledEvent:

@@ -32,10 +32,10 @@ class Wakes:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._due: deque[tuple[asyncio.Future[None], Exception | None]] = deque()
-        self._is_waking = False
+        self._waking: asyncio.AbstractEventLoop | None = None  # the loop that is about to look
         # A timer for each wait, which hardly ever runs out, would cost more than the wait.
         self._limited: deque[tuple[float, asyncio.Future[None]]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timed_by: asyncio.AbstractEventLoop | None = None  # the loop that is going to look
 
     async def until_over(self, doing: Doing, timeout_s: float | None = None) -> None:
         """Wait until something is over. Raises its error. Whoever is cancelled here leaves it as it is.
@@ -81,24 +81,25 @@ class Wakes:
                 for waiter in doing.waiters:
                     loop = waiter.get_loop()
                     self._due.append((waiter, error))
-            # Whoever wakes the loop takes all that was noted before it looks. One wake under way is enough.
-            if loop is None or self._is_waking:
+            # Whoever wakes the loop takes all that was noted before it looks. One wake under way is enough,
+            # unless its loop was closed before it looked.
+            if loop is None or (self._waking is loop and not loop.is_closed()):
                 return
-            self._is_waking = True
+            self._waking = loop
         try:
             loop.call_soon_threadsafe(self._settle)
         except RuntimeError:  # the loop is closed: nobody waits there any more, but may on another one later
             with self._lock:
                 self._due.clear()
-                self._is_waking = False
+                self._waking = None
 
     def _settle(self) -> None:
         with self._lock:
             due, self._due = self._due, deque()
-            self._is_waking = False
+            self._waking = None
         for waiter, error in due:
-            if waiter.done():
-                continue  # whoever waited was cancelled
+            if waiter.done() or waiter.get_loop().is_closed():
+                continue  # whoever waited was cancelled, or is gone with its loop
             if error:
                 waiter.set_exception(error)
             else:
@@ -109,18 +110,20 @@ class Wakes:
             self._limited.popleft()
         loop = waiter.get_loop()
         self._limited.append((loop.time() + timeout_s, waiter))
-        if self._timer is None:
-            self._timer = loop.call_later(timeout_s, self._look)
+        if self._timed_by is None or self._timed_by.is_closed():
+            self._timed_by = loop
+            loop.call_later(timeout_s, self._look)
 
     def _look(self) -> None:
         """Give up what has taken too long, and look again when the next one is due."""
-        self._timer = None
+        self._timed_by = None
         loop = asyncio.get_running_loop()
         while self._limited:
             due_s, waiter = self._limited[0]
-            if not waiter.done():
+            if not (waiter.done() or waiter.get_loop().is_closed()):
                 if due_s > loop.time():
-                    self._timer = loop.call_at(due_s, self._look)
+                    self._timed_by = loop
+                    loop.call_at(due_s, self._look)
                     return
                 waiter.set_exception(TimeoutError())
             self._limited.popleft()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from phoebe_addon.spool import folder
 from phoebe_addon.spool.file import SpoolFile
 from phoebe_addon.spool.salvage import log_is_damaged
 from phoebe_addon.spool.spool import Spool, SpoolError, SpoolFullError
@@ -153,7 +154,7 @@ async def test_a_bug_in_a_change_fails_that_one_alone_and_the_spool_goes_on(
         spool.note_stopped(stopped=False)
         await asyncio.sleep(0)
         # The writer waits for the lock with it, and takes the next ones together.
-        wait_until(lambda: not spool._changes)
+        wait_until(lambda: not spool._writer.waiting_count)
         changes = [spool.finish(name, [event(name)], NOW) for name in ("a", "bad", "b")]
 
     with pytest.raises(SpoolError, match="a bug"):
@@ -237,3 +238,52 @@ async def test_what_a_transaction_that_failed_left_in_the_log_is_not_taken_for_d
     finish(spool, "c")
     assert not log_is_damaged(log())
     assert waiting(spool) == [(1, "a", "completed"), (2, "c", "completed")]
+
+
+async def test_a_value_that_sqlite_does_not_take_holds_up_no_other(
+    open_spool: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = open_spool()
+    append = SpoolFile.append
+
+    def refuse(file: SpoolFile, time_us: int, content: bytes) -> None:
+        if content == event("bad"):
+            raise sqlite3.DataError("string or blob too big")
+        append(file, time_us, content)
+
+    monkeypatch.setattr(SpoolFile, "append", refuse)
+    changes = [spool.finish(name, [event(name)], NOW) for name in ("bad", "a")]
+
+    with pytest.raises(SpoolError, match="too big"):
+        await spool.until_durable(changes[0], 10)
+    await spool.until_durable(changes[1], 10)
+    await admit(spool, "b")
+
+
+async def test_who_measures_wrongly_does_not_stop_the_writer(
+    open_spool: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = open_spool()
+    spool.measure(lambda _: 1 / 0)  # type: ignore[arg-type]
+    await admit(spool, "a")
+    await admit(spool, "b")
+
+    assert spool.state().open_exchanges == 2
+    wait_until(lambda: "can't be measured" in caplog.text)
+
+
+def test_a_file_that_can_not_be_removed_is_nobody_s_all_the_same(
+    open_spool: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = open_spool()
+
+    def refuse(_: Path) -> None:
+        raise OSError("the disk is read-only")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder, "remove_file", refuse)
+        with pytest.raises(SpoolError, match="read-only"):
+            spool.close_and_remove()
+    again = open_spool()
+
+    assert again.path == spool.path

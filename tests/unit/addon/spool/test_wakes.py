@@ -156,3 +156,30 @@ def test_a_loop_that_closed_before_its_wake_keeps_no_other_from_being_woken() ->
         await asyncio.wait_for(waiting, 10)
 
     asyncio.run(wait())
+
+
+def test_a_loop_is_woken_although_one_before_it_was_closed_before_it_looked() -> None:
+    wakes = Wakes()
+    first, second = Doing(), Doing()
+
+    async def leave() -> None:
+        waiting = asyncio.ensure_future(wakes.until_over(first, 30))
+        await asyncio.sleep(0)
+        wakes.end([first])
+        waiting.cancel()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(leave())
+    loop.close()
+
+    async def wait() -> None:
+        waiting = asyncio.ensure_future(wakes.until_over(second, 30))
+        await asyncio.sleep(0)
+        thread = Thread(target=wakes.end, args=([second],))
+        thread.start()
+        await asyncio.wait_for(waiting, 10)
+        with pytest.raises(TimeoutError):
+            await wakes.until_over(Doing(), 0.01)
+        thread.join()
+
+    asyncio.run(wait())
