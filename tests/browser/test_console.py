@@ -77,8 +77,8 @@ async def test_pages_are_whole_quiet_and_readable(
         assert await page.evaluate(CONTRAST) == [], address
         assert await page.evaluate(NAMELESS) == [], address
         broken = await page.evaluate(
-            "[...document.querySelectorAll('.money, .rate')].filter(one => one.getClientRects().length > 1"
-            " || getComputedStyle(one).whiteSpace !== 'nowrap').length"
+            "[...document.querySelectorAll('td.money, td.rate')].filter("
+            "one => one.getClientRects().length > 1 || getComputedStyle(one).whiteSpace !== 'nowrap').length"
         )
         assert broken == 0, address
     assert said == [], "the browser has nothing to say: no violation of the policy, no error"
