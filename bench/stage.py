@@ -112,7 +112,8 @@ class Stage:
             Side(phoebe_port, phoebe.process.pid, metrics_port),
             Side(bare_port, bare.process.pid),
         )
-        await self._stop_proxies(phoebe, bare)
+        await self._stop_proxies(phoebe)
+        await self._end_reference(bare)
 
     @asynccontextmanager
     async def started_proxy(self, *, metered: bool) -> AsyncIterator[Side]:
@@ -282,6 +283,16 @@ class Stage:
         with pinned_to(self._split.all if self._split else None):
             running = self._processes.start(name, command)
         return running, Side(port, running.process.pid, metrics_port)
+
+    async def _end_reference(self, bare: Running) -> None:
+        """Stops a bare mitmdump, which has been measured by now. One that does not stop is said, and killed.
+
+        It can miss a signal: Python tells of it by the pipe that wakes the loop, which can be full.
+        """
+        problem = await bare.stop()
+        self._processes.running.remove(bare)
+        if problem is not None:
+            self.say(problem)
 
     async def _stop_proxies(self, *proxies: Running) -> None:
         problems = [problem for proxy in proxies if (problem := await proxy.stop()) is not None]

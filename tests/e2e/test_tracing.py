@@ -16,8 +16,6 @@ from tests.harness.engine import Engine
 from tests.harness.events import EventRecorder
 from tests.harness.proxy import Proxy
 
-pytest.importorskip("opentelemetry.sdk", reason="needs the extra otel")
-
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SECRET, PROMPT = "a-secret-of-the-client", "words-of-a-prompt"
 SERVER, CLIENT, INTERNAL = 2, 3, 1

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("opentelemetry.sdk", reason="needs the extra otel")
-
 NOBODY = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
 QUIET = ("opentelemetry.exporter.otlp", "opentelemetry.sdk._shared_internal")
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("opentelemetry.sdk", reason="needs the extra otel")
-
 QUIET = ("opentelemetry.exporter.otlp", "opentelemetry.sdk._shared_internal")
 
 

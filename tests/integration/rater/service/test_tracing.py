@@ -14,7 +14,6 @@ from tests.harness.collector import Collector, attributes_of
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, make_event
 from tests.harness.served_rater import served_rater
 
-pytest.importorskip("opentelemetry.sdk", reason="needs the extra otel")
 pytestmark = pytest.mark.one_postgres
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
