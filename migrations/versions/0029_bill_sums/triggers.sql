@@ -33,17 +33,25 @@ BEGIN
         completion_tokens = known.completion_tokens + delta.completion_tokens,
         cost = known.cost + delta.cost
     FROM (
+        -- Not a join of both: the planner, which takes them for tiny, would compare every row with every row.
         SELECT
             {key},
-            added.rollups - removed.rollups AS rollups,
-            added.events - removed.events AS events,
-            added.prompt_tokens - removed.prompt_tokens AS prompt_tokens,
-            added.cached_tokens - removed.cached_tokens AS cached_tokens,
-            added.billable_prompt_tokens - removed.billable_prompt_tokens AS billable_prompt_tokens,
-            added.completion_tokens - removed.completion_tokens AS completion_tokens,
-            added.cost - removed.cost AS cost
-        FROM ({sums of added}) AS added
-        JOIN ({sums of removed}) AS removed USING ({key})
+            sum(rollups) AS rollups,
+            sum(events) AS events,
+            sum(prompt_tokens) AS prompt_tokens,
+            sum(cached_tokens) AS cached_tokens,
+            sum(billable_prompt_tokens) AS billable_prompt_tokens,
+            sum(completion_tokens) AS completion_tokens,
+            sum(cost) AS cost
+        FROM (
+            {sums of added}
+            UNION ALL
+            SELECT
+                {key}, -rollups, -events, -prompt_tokens, -cached_tokens, -billable_prompt_tokens,
+                -completion_tokens, -cost
+            FROM ({sums of removed}) AS gone
+        ) AS each_side
+        GROUP BY {key}
     ) AS delta
     WHERE {same key};
     RETURN NULL;

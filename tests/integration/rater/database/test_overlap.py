@@ -56,6 +56,8 @@ PARTS = {
     "names": "auth_id AS customer",
     "groups": "auth_id",
     "differences": source("events/hourly_usage_differences"),
+    "days": "rated_day",
+    "order": "customer",
     "rated": source("rating/rollups"),
     "numbered": "rating_run",
     "number": "id",
