@@ -151,7 +151,7 @@ async def test_calls_that_say_nothing_and_read_nothing_hold_up_nobody(served: Se
             silent.open(RESOLVE_PRICE)
         await silent.flush()
         stream = deaf.open(STREAM_EVENTS)
-        await deaf.send(stream, frame(BATCH) * 2_000, end=False)
+        await deaf.send(stream, frame(BATCH) * 700, end=False)
         await store_one(served)
 
 

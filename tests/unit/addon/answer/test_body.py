@@ -327,6 +327,7 @@ def test_a_coded_stream_comes_out_decoded_if_something_is_taken_out(coding: str)
     assert reader.answer().finished
 
 
+@pytest.mark.untraced  # long, with every line traced
 @pytest.mark.parametrize("removal", [NOTHING, FINAL], ids=["as it is", "decoded"])
 @pytest.mark.parametrize(
     ("coding", "label"), [*((coding, ENCODERS[coding][0]) for coding in ENCODERS), ("gzip", ""), ("zstd", "")]

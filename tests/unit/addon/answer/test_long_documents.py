@@ -257,6 +257,7 @@ def test_beyond_what_is_held_back_nothing_is_taken_out_and_all_is_read(
         assert answer.usage == usage
 
 
+@pytest.mark.untraced  # long, with every line traced
 def test_the_results_of_a_long_array_count_when_all_of_it_is_there() -> None:
     result = {"text": "x" * 50, "meta_info": {"prompt_tokens": 2, "completion_tokens": 3}}
     content = json.dumps([result] * 20_000).encode()

@@ -107,6 +107,7 @@ def test_any_number_of_blanks_may_stand_between_its_parts() -> None:
     assert member.value == [1.0, {}]
 
 
+@pytest.mark.untraced  # long, with every line traced
 @pytest.mark.parametrize(
     ("content", "said"),
     [

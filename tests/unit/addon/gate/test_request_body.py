@@ -515,6 +515,7 @@ def test_a_body_nested_too_deeply_is_refused(brackets: tuple[bytes, bytes], padd
             read(nested(levels))
 
 
+@pytest.mark.untraced  # long, with every line traced
 @pytest.mark.parametrize(
     ("part", "what"),
     [(b"[],", "objects and arrays"), (b"{},", "objects and arrays"), (b'{"":0},', "objects and arrays")],
@@ -527,6 +528,7 @@ def test_a_body_of_more_objects_and_arrays_than_any_request_has_is_refused(part:
         read(b'{"a":[' + part * PARTS_MAX + b"0]}")
 
 
+@pytest.mark.untraced  # long, with every line traced
 def test_a_body_of_more_members_than_any_request_has_is_refused_without_reading_the_rest() -> None:
     objects = b'{"":0,"":0},' * (PARTS_MAX // 2)
     with pytest.raises(BadBodyError, match=f"more than {PARTS_MAX} members"):
@@ -535,6 +537,7 @@ def test_a_body_of_more_members_than_any_request_has_is_refused_without_reading_
         read(b"{" + b'"":0,' * OBJECT_MEMBERS_MAX + b'"":no JSON')
 
 
+@pytest.mark.untraced  # long, with every line traced
 def test_a_body_of_more_strings_in_arrays_than_any_request_has_is_refused() -> None:
     at_the_limit = b'{"a":[' + b'"",' * PARTS_MAX + b"0]}"
 

@@ -173,7 +173,7 @@ def test_a_loop_is_woken_although_one_before_it_was_closed_before_it_looked() ->
     loop.close()
 
     async def wait() -> None:
-        waiting = asyncio.ensure_future(wakes.until_over(second, 30))
+        waiting = asyncio.ensure_future(wakes.until_over(second))
         await asyncio.sleep(0)
         thread = Thread(target=wakes.end, args=([second],))
         thread.start()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness.dockerfile import PROJECT, Build, build, final_stage
 
-pytestmark = [pytest.mark.network, pytest.mark.slow]
+pytestmark = [pytest.mark.deploy, pytest.mark.network, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
