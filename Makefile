@@ -24,7 +24,7 @@ NODE_PEERS := .node-peers
 # Python keeps what it compiles, whatever the environment says: else every program that tests start compiles it all.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo check check-tests test test-clients test-console test-docs test-engine test-focus test-scale test-upgrade test-watch test-witnesses test-deploy manifests dashboards \
+.PHONY: help demo check check-tests test test-clients test-console test-docs test-engine test-focus test-long test-scale test-upgrade test-watch test-witnesses test-deploy manifests dashboards \
 	images pin-base release check-workflows docs example-settings bench bench-growth bench-peers bench-quick chaos insides insides-diff lint format proto lock clean
 
 help: ## list the targets
@@ -146,6 +146,9 @@ test-upgrade: $(STAMP) $(SBOM_STAMP) ## test the last release, or FROM=COMMIT, a
 
 test-watch: $(STAMP) ## test rules, dashboards and alerts with a real Prometheus: Debian: apt-get install prometheus
 	@exec $(BIN)/python -m pytest -m watch tests/watch $(ARGS)
+
+test-long: $(STAMP) ## test what takes long and seldom changes: moves and restores of databases, failovers, benchmarks, the doctor
+	@exec $(BIN)/python -m pytest -m long --dist worksteal --numprocesses auto --maxprocesses 4 $(ARGS)
 
 test-scale: $(STAMP) ## test what many events do to a database: a migration of a million of them while more are stored
 	@exec $(BIN)/python -m pytest -m scale tests/scale $(ARGS)

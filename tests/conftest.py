@@ -39,6 +39,21 @@ settings.register_profile(
 settings.load_profile("phoebe")
 
 
+# Tests that are run only where they are asked for, by `-m` and the name: each has a target of its own.
+LANES = frozenset({"clients", "deploy", "docs", "engine", "focus", "long", "scale", "upgrade"})
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of lanes that are not asked for."""
+    not_asked_for = {lane for lane in LANES if lane not in config.getoption("markexpr")}
+    left_out = [
+        item for item in items if not_asked_for.intersection(mark.name for mark in item.iter_markers())
+    ]
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
 # The kinds of tests that stay within their process.
 ISOLATED = tuple(Path(__file__).with_name(kind) for kind in ("unit", "property"))
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.harness.run_module import run_module
 
+pytestmark = pytest.mark.long
+
 PLAIN = ("--only", "proxy_plain_cpu")
 
 

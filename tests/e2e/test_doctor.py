@@ -26,7 +26,7 @@ from tests.harness.installation import (
 from tests.harness.postgres import PostgresServer
 from tests.harness.waiting import wait_until
 
-pytestmark = pytest.mark.one_postgres
+pytestmark = [pytest.mark.long, pytest.mark.one_postgres]
 
 type Capture = pytest.CaptureFixture[str]
 

@@ -26,15 +26,6 @@ reranker: {{ url: "{reranker_url}", engine: llama.cpp }}
 """
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave these tests out unless they are asked for with `-m engine`."""
-    if "engine" in config.getoption("markexpr"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("engine")]
-    items[:] = [item for item in items if not item.get_closest_marker("engine")]
-    config.hook.pytest_deselected(items=left_out)
-
-
 @contextmanager
 def llama_server(folder: Path, pooling: str) -> Iterator[str]:
     """Run llama.cpp's server as a process of its own as long as the context lasts; gives its URL."""

@@ -13,15 +13,6 @@ from rig.programs import PROJECT
 PYTHON = PROJECT / ".venv-focus" / "bin" / "python"
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave these tests out unless they are asked for with `-m focus`."""
-    if "focus" in config.getoption("markexpr"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("focus")]
-    items[:] = [item for item in items if not item.get_closest_marker("focus")]
-    config.hook.pytest_deselected(items=left_out)
-
-
 @pytest.fixture(scope="session")
 def validator_folder() -> Path:
     """The folder that the validator has to be run in: it looks for its own files below it."""

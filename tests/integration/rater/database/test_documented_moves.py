@@ -24,6 +24,8 @@ from tests.harness.own_postgres import OwnPostgres, binaries_of, own_postgres
 from tests.harness.postgres import PostgresServer
 from tests.harness.waiting import until_told
 
+pytestmark = pytest.mark.long
+
 DOCS = Path(__file__).parents[4] / "docs"
 MONTH = (HOUR.replace(day=1, hour=0), HOUR.replace(month=12, day=1, hour=0))
 TABLES = (
