@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import typer
 import yaml
@@ -78,7 +79,10 @@ class Stand:
     def __init__(self, folder: Path, database_url: str) -> None:
         self.folder = folder
         self._database_url = database_url
-        names = ("edge:8080", "addon:8080", "addon:9090", "rater:50051", "rater:9090", "engine:8000")
+        names = (
+            *("edge:8080", "addon:8080", "addon:9090", "engine:8000"),
+            *("rater:50051", "rater:8081", "rater:9090"),
+        )
         self._places = {name: f"127.0.0.1:{reserve_port()}" for name in names}
         self._running: list[Running] = []
 
@@ -95,6 +99,8 @@ class Stand:
             given["DATABASE_URL"] = self._database_url
         if "PHOEBE_METRICS" in given:
             given["PHOEBE_METRICS"] = self._places[f"{service}:9090"]
+        if "PHOEBE_CONSOLE" in given:
+            given["PHOEBE_CONSOLE"] = self._places[f"{service}:8081"]
         return {**environment_of_parts(os.environ), **given}
 
     def start(self, service: str, *command: str, **more: str) -> Running:
@@ -171,3 +177,6 @@ def test_what_up_starts_ends_with_the_demos_last_line(tmp_path: Path) -> None:
         assert demo.process.wait(120) == 0, demo.said
         last = demo.said.strip().splitlines()[-1]
         assert re.match(r"demo ok: admitted=17 stored=17 rated=14 unpriced=1 zero_charge=2 ", last), demo.said
+        console = httpx.get(f"http://{parts.place('rater:8081')}/", follow_redirects=True)
+        assert console.status_code == 200
+        assert "acme" in console.text
