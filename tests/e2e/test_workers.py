@@ -103,7 +103,7 @@ class Stand:
     def close(self) -> None:
         self.go_on.set()
         if self._proxy:
-            self._proxy.process.kill()
+            self._proxy.stop(signal.SIGKILL)
         self.engine.close()
         self.rater.close()
 

@@ -7,12 +7,16 @@ type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # No single operator has this many addresses. All private networks together have less than a fifth of it in
 # IPv4, and little more than half of it in IPv6.
-_PEERS_MAX = 10_000
 _ADDRESSES_OF_ANYONE = {4: 2**28, 6: 2**122}
+# How many peers are remembered: more than edges have, and little memory.
+_PEERS_MAX = 10_000
 
 
-def is_trusted(peer: str, networks: Iterable[Network]) -> bool:
-    """Whether the IP address a connection comes from is in one of the networks."""
+def is_trusted(peer: str, networks: tuple[Network, ...]) -> bool:
+    """Whether the IP address a connection comes from is in one of the networks.
+
+    What is found is remembered for as long as the same tuple is asked for: networks can't change within it.
+    """
     if networks is not _looked_up.networks:
         _looked_up.networks, _looked_up.peers = networks, {}
     trusted = _looked_up.peers.get(peer)
@@ -29,14 +33,14 @@ class _LookedUp:
     __slots__ = ("networks", "peers")
 
     def __init__(self) -> None:
-        self.networks: Iterable[Network] = ()
+        self.networks: tuple[Network, ...] = ()
         self.peers: dict[str, bool] = {}
 
 
 _looked_up = _LookedUp()
 
 
-def _is_in(peer: str, networks: Iterable[Network]) -> bool:
+def _is_in(peer: str, networks: tuple[Network, ...]) -> bool:
     try:
         address = ipaddress.ip_address(peer.partition("%")[0])
     except ValueError:  # a Unix socket, or a connection already gone

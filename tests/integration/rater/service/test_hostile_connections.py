@@ -144,14 +144,14 @@ async def test_calls_that_are_opened_and_broken_off_by_the_thousand_cost_nothing
                 await caller.flush()
 
 
-async def test_calls_that_say_nothing_and_read_nothing_hold_up_nobody_for_long(served: ServedRater) -> None:
+async def test_calls_that_say_nothing_and_read_nothing_hold_up_nobody(served: ServedRater) -> None:
     async with raw_caller(served.port) as silent, raw_caller(served.port) as deaf:
-        for _ in range(24):
+        for _ in range(100):
             silent.open(STREAM_EVENTS)
             silent.open(RESOLVE_PRICE)
         await silent.flush()
         stream = deaf.open(STREAM_EVENTS)
-        await deaf.send(stream, frame(BATCH) * 700, end=False)
+        await deaf.send(stream, frame(BATCH) * 2_000, end=False)
         await store_one(served)
 
 
