@@ -13,8 +13,8 @@ PRIVATE = (
 )
 
 
-def networks(*texts: str) -> list[Network]:
-    return [ipaddress.ip_network(text) for text in texts]
+def networks(*texts: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(text) for text in texts)
 
 
 @pytest.mark.parametrize(
