@@ -32,13 +32,27 @@ class Batch:
 
 
 def make_batch(
-    first_seq: int, now: datetime, producer_id: str = PRODUCER_ID, customers: str = CUSTOMERS
+    first_seq: int,
+    now: datetime,
+    producer_id: str = PRODUCER_ID,
+    customers: str = CUSTOMERS,
+    *,
+    spread: timedelta = timedelta(),
 ) -> Batch:
     """Make BATCH_EVENTS events with new ids, numbered from `first_seq`, of exchanges that ended just now.
 
-    customers: what their names begin with.
+    customers: what their names begin with. spread: in how long a time up to now they ended, one after the
+    other.
     """
-    events = [_event(first_seq + place, now, producer_id, customers) for place in range(BATCH_EVENTS)]
+    events = [
+        _event(
+            first_seq + place,
+            now - (BATCH_EVENTS - place) * spread / BATCH_EVENTS,
+            producer_id,
+            customers,
+        )
+        for place in range(BATCH_EVENTS)
+    ]
     last_seq = first_seq + BATCH_EVENTS - 1
     status = ProducerStatus(
         producer_id=producer_id,
@@ -87,6 +101,7 @@ def _event(seq: int, now: datetime, producer_id: str, customers: str) -> Fields:
         "finish_reason": "stop",
         "streamed": True,
         "model_untrusted": False,
+        "answer_bytes": 9000 + seq % 3000,
         "part_count": 0,
         "usage_partial": False,
         "model_echoed": False,

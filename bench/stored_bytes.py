@@ -1,0 +1,275 @@
+"""What is left on disk of events, sums and bills, and how much write-ahead log they make.
+
+The rater stores events into the tables as they are now; plain COPY stores the same events into the tables as
+they were made by revision LAYOUT_BEFORE, where the database's triggers summed them.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from statistics import mean
+
+import asyncpg
+import grpc
+
+from bench.batches import BATCH_EVENTS, COLUMNS, Batch, make_batch
+from bench.conservation import unequal
+from bench.errors import BenchError
+from bench.feeder import BATCH_TIMEOUT_S, STREAM_EVENTS, Stream, are_all
+from bench.ratio import Pair, ratio_of
+from bench.result import Result
+from bench.stage import Stage
+from phoebe_proto.v1.metering_pb2 import EVENT_OUTCOME_STORED
+from phoebe_proto.v1.rating_pb2 import RATE_MODE_BACKFILL, RateWindowRequest
+from phoebe_proto.v1.rating_pb2_grpc import RatingServiceStub
+from rater_service.database.revisions import Revisions
+from rater_service.database.schema import known_revisions, migrate
+
+NAMES = ("bytes_per_event", "wal_per_event", "bytes_per_key_hour")
+LAYOUT_BEFORE = "0030"
+REFERENCE = f"COPY into the tables of revision {LAYOUT_BEFORE}, whose triggers sum"
+HOURS = 5
+# In each hour a sum is added to so often, as in service by the batches of some seconds.
+HOUR_BATCHES = 20
+HOUR = timedelta(hours=1)
+TIMEOUT_S = 600.0
+
+# What the events take; of partitions, as the table itself is empty.
+EVENT_BYTES = """
+SELECT sum(pg_total_relation_size(inhrelid))::bigint AS all, sum(pg_indexes_size(inhrelid))::bigint AS indexes
+FROM pg_inherits
+WHERE inhparent = 'billing_event'::regclass
+"""
+# By table, without what is the same however many events there are.
+TABLE_BYTES = """
+SELECT relname, pg_total_relation_size(oid) AS bytes
+FROM pg_class
+WHERE relname = ANY ($1::text[]) AND relnamespace = current_schema()::regnamespace
+"""
+SUMS = ("hourly_usage",)
+BILLS = ("rated_usage",)
+LEDGER = ("rated_usage_change",)
+COMMON_COLUMNS = """
+SELECT attname
+FROM pg_attribute
+WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped
+ORDER BY attnum
+"""
+KEY_HOURS = "SELECT count(*) FROM rated_usage"
+COUNTS = "SELECT (SELECT count(*) FROM billing_event), (SELECT count(*) FROM rejected_event)"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Write-ahead log of some batches, in bytes, and how many whole pages are in it.
+
+    A page is logged whole when it is first changed after a checkpoint, so that a torn one can be mended.
+    """
+
+    wal_bytes: int
+    full_pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Bytes on disk of a side. events: with their indexes, event_indexes: of these alone."""
+
+    events: int
+    event_indexes: int
+    sums: int
+    bills: int
+    ledger: int
+
+
+async def run(stage: Stage, rounds: int) -> list[Result]:
+    """Measures bytes; more rounds are more events."""
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    start = end - HOURS * HOUR
+    async with stage.database() as server:
+        databases = Pair(*(server.replace("/postgres?", f"/{name}?") for name in ("now", "before")))
+        await _execute(server, "CREATE DATABASE now", "CREATE DATABASE before")
+        await stage.migrate(databases.phoebe)
+        await migrate(databases.reference, revisions=_up_to(LAYOUT_BEFORE), tell=lambda _: None)
+        address = await stage.start_rater("now-rater", databases.phoebe)
+        channel = grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
+        connections = Pair(*[await asyncpg.connect(url) for url in (databases.phoebe, databases.reference)])
+        try:
+            stores = (_ByRater(channel).store, _ByCopy(connections.reference).store)
+            written = []
+            for number in range(rounds):
+                stage.say(f"bytes   round {number + 1} of {rounds}")
+                batches = _batches(start, number, rounds)
+                written.append(
+                    Pair(*[await _written(connections.phoebe, store, batches) for store in stores])
+                )
+            events = rounds * HOURS * HOUR_BATCHES * BATCH_EVENTS
+            await _rate(channel, start, end, events)
+            await _copy_bills(connections)
+            await _check(connections, events)
+            stored = Pair(*[await _stored(one) for one in (connections.phoebe, connections.reference)])
+            key_hours = await connections.phoebe.fetchval(KEY_HOURS)
+        finally:
+            await channel.close()
+            for connection in (connections.phoebe, connections.reference):
+                await connection.close()
+    return results_of(written, stored, events, key_hours)
+
+
+def results_of(
+    written: Sequence[Pair[Written]], stored: Pair[Stored], events: int, key_hours: int
+) -> list[Result]:
+    """The results: bytes and log of an event, and what is kept for ever of a key and hour."""
+    each = Pair(stored.phoebe.events / events, stored.reference.events / events)
+    indexes = Pair(stored.phoebe.event_indexes / events, stored.reference.event_indexes / events)
+    kept = Pair(*((side.sums + side.bills) / key_hours for side in (stored.phoebe, stored.reference)))
+    sums = Pair(*(side.sums / key_hours for side in (stored.phoebe, stored.reference)))
+    ledger = Pair(*(side.ledger / key_hours for side in (stored.phoebe, stored.reference)))
+    round_events = events / len(written)
+    log = [
+        Pair(pair.phoebe.wal_bytes / round_events, pair.reference.wal_bytes / round_events)
+        for pair in written
+    ]
+    pages = Pair(
+        mean(pair.phoebe.full_pages for pair in written), mean(pair.reference.full_pages for pair in written)
+    )
+    return [
+        Result(
+            NAMES[0],
+            ratio_of([each]),
+            REFERENCE,
+            "bytes",
+            f"lower is better; {events:,} events with their indexes, which are {indexes.phoebe:.0f} and "
+            f"{indexes.reference:.0f} bytes of it; after VACUUM",
+        ),
+        Result(
+            NAMES[1],
+            ratio_of(log),
+            REFERENCE,
+            "bytes",
+            f"lower is better; {len(log)} rounds of {round_events:,.0f} events in batches of {BATCH_EVENTS}, "
+            f"sums included, each after a checkpoint, so that {pages.phoebe:.0f} and {pages.reference:.0f} "
+            "pages were logged whole, which is as if a checkpoint came after each round",
+        ),
+        Result(
+            NAMES[2],
+            ratio_of([kept]),
+            REFERENCE,
+            "bytes",
+            f"lower is better; {key_hours:,} keys and hours, each added to {HOUR_BATCHES * len(log)} times; "
+            f"sums and bills with indexes, {sums.phoebe:.0f} and {sums.reference:.0f} bytes are of sums; "
+            f"the ledger besides: {ledger.phoebe:.0f} and {ledger.reference:.0f} bytes; after VACUUM",
+        ),
+    ]
+
+
+class _ByRater:
+    """Stores batches through a rater."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stream: Stream = channel.stream_stream(STREAM_EVENTS)()
+
+    async def store(self, batch: Batch) -> None:
+        async with asyncio.timeout(BATCH_TIMEOUT_S):
+            await self._stream.write(batch.request)
+            answer = await self._stream.read()
+        if not isinstance(answer, bytes) or not are_all(answer, EVENT_OUTCOME_STORED):
+            raise BenchError("the rater did not store every event")
+
+
+class _ByCopy:
+    """Stores batches as the rater did then."""
+
+    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        self._connection = connection
+
+    async def store(self, batch: Batch) -> None:
+        await self._connection.copy_records_to_table("billing_event", columns=COLUMNS, records=batch.rows)
+
+
+def _up_to(revision: str) -> Revisions:
+    every = known_revisions()
+    return Revisions(tuple(one for one in every.known if one.id <= revision), every.folders)
+
+
+def _batches(start: datetime, number: int, rounds: int) -> list[Batch]:
+    """The events of one round: of all the hours, in the order in which they end."""
+    step = HOUR / HOUR_BATCHES
+    spread = step / rounds
+    batches = []
+    for place in range(HOURS * HOUR_BATCHES):
+        first_seq = (number * HOURS * HOUR_BATCHES + place) * BATCH_EVENTS + 1
+        batches.append(make_batch(first_seq, start + place * step + (number + 1) * spread, spread=spread))
+    return batches
+
+
+async def _written(
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    store: Callable[[Batch], Awaitable[None]],
+    batches: Sequence[Batch],
+) -> Written:
+    await connection.execute("CHECKPOINT", timeout=TIMEOUT_S)
+    before = await _log(connection)
+    for batch in batches:
+        await store(batch)
+    after = await _log(connection)
+    return Written(after.wal_bytes - before.wal_bytes, after.full_pages - before.full_pages)
+
+
+async def _log(connection: "asyncpg.Connection[asyncpg.Record]") -> Written:
+    row = await connection.fetchrow(
+        "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint, wal_fpi FROM pg_stat_wal"
+    )
+    assert row is not None
+    return Written(*row)
+
+
+async def _rate(channel: grpc.aio.Channel, start: datetime, end: datetime, events: int) -> None:
+    request = RateWindowRequest(mode=RATE_MODE_BACKFILL)
+    request.window_start.FromDatetime(start)
+    request.window_end.FromDatetime(end)
+    run = await RatingServiceStub(channel).RateWindow(request, timeout=TIMEOUT_S)
+    problems = unequal({"events": (run.events_in_window, events), "rated": (run.events_rated, events)})
+    if problems:
+        raise BenchError("the rating was not complete: " + "; ".join(problems))
+
+
+async def _copy_bills(connections: "Pair[asyncpg.Connection[asyncpg.Record]]") -> None:
+    """Gives the tables from before the bills that the rater wrote: no earlier rater is there to do it."""
+    # Without what they refer to, and without what triggers make of them.
+    await connections.reference.execute("SET session_replication_role = replica")
+    for table in (*BILLS, *LEDGER):
+        names = [row["attname"] for row in await connections.reference.fetch(COMMON_COLUMNS, table)]
+        rows = await connections.phoebe.fetch(f"SELECT {', '.join(names)} FROM {table} ORDER BY id")
+        await connections.reference.copy_records_to_table(
+            table, columns=names, records=[tuple(row) for row in rows]
+        )
+
+
+async def _check(connections: "Pair[asyncpg.Connection[asyncpg.Record]]", events: int) -> None:
+    problems = []
+    for name, connection in (("now", connections.phoebe), ("before", connections.reference)):
+        stored, rejected = await connection.fetchrow(COUNTS) or (0, 0)
+        problems += unequal({f"events {name}": (stored, events), f"rejected events {name}": (rejected, 0)})
+    if problems:
+        raise BenchError("storing was not complete: " + "; ".join(problems))
+
+
+async def _stored(connection: "asyncpg.Connection[asyncpg.Record]") -> Stored:
+    await connection.execute("VACUUM ANALYZE", timeout=TIMEOUT_S)
+    events = await connection.fetchrow(EVENT_BYTES)
+    assert events is not None
+    of_kind = [
+        sum(row["bytes"] for row in await connection.fetch(TABLE_BYTES, names))
+        for names in (SUMS, BILLS, LEDGER)
+    ]
+    return Stored(events["all"], events["indexes"], *of_kind)
+
+
+async def _execute(url: str, *commands: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for command in commands:
+            await connection.execute(command)
+    finally:
+        await connection.close()
