@@ -11,7 +11,7 @@ import typer.main
 from phoebe_addon.settings.options import CONFIG, OPTIONS
 from phoebe_addon.workers.program import RETIRE_S_DEFAULT
 from rater_service.cli.program import app
-from rater_service.cli.settings import URL_FILE_KEY, URL_KEY, settings_of
+from rater_service.cli.settings import URL_FILE_KEYS, settings_of
 
 WIDTH = 110
 _HEAD = """\
@@ -44,9 +44,9 @@ def _rater() -> Iterator[str]:
             continue
         seen.add(key)
         yield from _entry(key, parameter.help, _rater_default(parameter), parameter.metavar)
-        if key == URL_KEY:
+        if key in URL_FILE_KEYS:
             told = "Instead of the URL: a file with it and nothing else, so that no password stands here."
-            yield from _entry(URL_FILE_KEY, told, None, "FILE")
+            yield from _entry(URL_FILE_KEYS[key], told, None, "FILE")
 
 
 def _rater_default(parameter: Any) -> str | None:

@@ -42,6 +42,9 @@ EVENTS: Mapping[str, Mapping[str, str]] = {
     "database.schema": {
         "the database schema, %s, is of a later version; it is only expanded": "schema.later",
     },
+    "database.standby_conflicts": {
+        "the standby has cancelled a read, which is tried again: %s": "database.read_again",
+    },
     "events.model_names": {
         (
             "auth_id %s has used more than %d models in the hour %s: usage of further ones without a "

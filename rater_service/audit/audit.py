@@ -43,7 +43,8 @@ async def audit(
 ) -> AuditResult:
     """Check everything there is to check; see docs/audit.md.
 
-    now: UTC-aware; decides which hours must be complete, and which a routine run will rate again.
+    now: UTC-aware; decides which hours must be complete, and which a routine run will rate again. Of a
+    standby the moment until which it has everything: what came later is not missing.
     on_progress: told what is being done. Raises InvalidWindow.
     """
     require_window(request.window_start, request.window_end)
@@ -56,7 +57,7 @@ async def _audit(
     connection: Connection, request: AuditRequest, now: datetime, on_progress: OnProgress
 ) -> AuditResult:
     extent = await fetch_one(connection, "audit/window")
-    audited_at: datetime = extent["audited_at"]
+    audited_at: datetime = extent["audited_at"] or now
     findings = Findings()
     await _audit_producers(connection, request, now, findings, on_progress)
     if extent["first_hour"] is None:

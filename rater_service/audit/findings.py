@@ -162,7 +162,8 @@ class Findings:
 class AuditResult:
     """What was checked, [window_start, window_end), UTC-aware (None: there was nothing), and what was found.
 
-    audited_at: when the snapshot was taken, by the database's clock.
+    audited_at: when the snapshot was taken, by the database's clock; of a standby the moment until which it
+    has everything.
     """
 
     audited_at: datetime

@@ -64,7 +64,7 @@ async def export_rollups(  # noqa: PLR0913 - one for each thing that can be chos
     """
     count = 0
     async with reading(pool) as connection:
-        past = None if as_of is None else await find_as_of(connection, as_of)
+        past = None if as_of is None else await find_as_of(connection, as_of, now)
         holes = await find_holes(connection, selection, past, now)
         if strict and holes.hours:
             raise BillHasHolesError(holes.in_words())

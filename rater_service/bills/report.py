@@ -95,7 +95,7 @@ async def make_report(
     OperatorError: see `find_as_of`.
     """
     async with reading(pool) as connection:
-        past = None if as_of is None else await find_as_of(connection, as_of)
+        past = None if as_of is None else await find_as_of(connection, as_of, now)
         add_up = _statement(selection, by, past)
         rows, total = _added(await connection.fetch(*add_up, timeout=STATEMENT_TIMEOUT_S), by)
         holes = await find_holes(connection, selection, past, now)

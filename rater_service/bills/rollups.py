@@ -45,13 +45,19 @@ async def reading(pool: Pool) -> AsyncIterator[Connection]:
         yield connection
 
 
-async def find_as_of(connection: Connection, moment: datetime) -> AsOf:
+async def find_as_of(connection: Connection, moment: datetime, now: datetime) -> AsOf:
     """Find the run that had the last word at a moment (UTC-aware).
 
-    Raises OperatorError for a moment that is not past.
+    now: UTC-aware; of a standby the moment until which it has everything. Raises OperatorError for a moment
+    that is not past.
     """
-    now: datetime = await connection.fetchval("SELECT clock_timestamp()")
-    if moment > now:
+    row = await connection.fetchrow("SELECT clock_timestamp() AS now, pg_is_in_recovery() AS is_standby")
+    assert row is not None
+    if row["is_standby"] and moment > now:
+        raise OperatorError(
+            f"{utc_text(moment)} is later than what the standby has: it is as of {utc_text(now)}"
+        )
+    if moment > row["now"]:
         raise OperatorError(f"{utc_text(moment)} is not past: nobody knows what the bills will say then")
     last = await connection.fetchrow(*bound("bills/as_of_run", moment=moment))
     return AsOf(moment, None if last is None else RunStamp(**dict(last)))

@@ -1,8 +1,8 @@
 """`phoebe audit`: proves that nothing was lost and every bill explains itself, or says what is wrong."""
 
 import asyncio
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -17,12 +17,14 @@ from rater_service.cli.options import (
     WindowEnd,
     WindowStart,
     explained_windows,
-    open_store,
 )
+from rater_service.cli.reading import Databases, ReadDatabaseUrl, Source, read_bills
 from rater_service.database.database import OPERATOR_ERRORS
+from rater_service.database.freshness import Freshness
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.views.audit import AUDIT, audit_json, show_findings
 from rater_service.views.documents import write_json
+from rater_service.views.freshness import read_from_json, show_freshness
 from rater_service.views.terminal import reported_progress
 
 
@@ -39,6 +41,7 @@ def show_audit(  # noqa: PLR0913 - one parameter per option
         typer.Option(metavar="ID", show_default=False, help="Check the numbers of this producer only."),
     ] = None,
     database_url: DatabaseUrl = None,
+    read_database_url: ReadDatabaseUrl = None,
     data: DataDir = DATA_DIR_DEFAULT,
     as_json: AsJson = False,
 ) -> None:
@@ -53,21 +56,30 @@ def show_audit(  # noqa: PLR0913 - one parameter per option
     """
     request = AuditRequest(since, until, producer or None)
     with reported_progress("auditing") as on_progress:
-        result = asyncio.run(_audit(request, database_url, data, on_progress))
+        databases = Databases(database_url, read_database_url, data)
+        result, freshness = asyncio.run(_audit(request, databases, on_progress))
     if as_json:
-        write_json(AUDIT, audit_json(result))
+        write_json(AUDIT, {**audit_json(result), **read_from_json(freshness)})
     else:
+        show_freshness(freshness)
         show_findings(result)
     if not result.proven:
         raise DifferencesFound
 
 
 async def _audit(
-    request: AuditRequest, database_url: str | None, data_dir: Path, on_progress: OnProgress
-) -> AuditResult:
-    async with open_store(database_url, data_dir, writes=False) as pool:
-        try:
-            with explained_windows():
-                return await audit(pool, request, datetime.now(UTC), on_progress)
-        except OPERATOR_ERRORS as error:
-            raise OperatorError(f"it could not be checked: {str(error) or type(error).__name__}") from error
+    request: AuditRequest, databases: Databases, on_progress: OnProgress
+) -> tuple[AuditResult, Freshness | None]:
+    async def read(source: Source) -> AuditResult:
+        with explained_windows():
+            return await audit(source.pool, request, source.now, on_progress)
+
+    return await read_bills(databases, read, explained=_explained_errors)
+
+
+@contextmanager
+def _explained_errors() -> Iterator[None]:
+    try:
+        yield
+    except OPERATOR_ERRORS as error:
+        raise OperatorError(f"it could not be checked: {str(error) or type(error).__name__}") from error

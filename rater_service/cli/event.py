@@ -1,18 +1,19 @@
 """`phoebe event`: what became of one request, from its id to its money."""
 
 import asyncio
-from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
-from rater_service.bills.event import EventAccount, Standing, account_for
-from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store
-from rater_service.cli.period import explained_read_errors
+from rater_service.bills.event import EventAccount, NoSuchEventError, Standing, account_for
+from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir
+from rater_service.cli.reading import Databases, ReadDatabaseUrl, Source, read_bills
+from rater_service.database.freshness import Freshness
 from rater_service.errors import NeedsAttention
 from rater_service.views.documents import write_json
 from rater_service.views.events import EVENT, account_json, show_account
+from rater_service.views.freshness import read_from_json, show_freshness
 from rater_service.views.terminal import progress
 
 
@@ -29,6 +30,7 @@ def event(
     ],
     *,
     database_url: DatabaseUrl = None,
+    read_database_url: ReadDatabaseUrl = None,
     data: DataDir = DATA_DIR_DEFAULT,
     as_json: AsJson = False,
 ) -> None:
@@ -41,16 +43,24 @@ def event(
     failure; 2 it is not billed, for a reason that needs a human.
     """
     with progress("reading"):
-        account = asyncio.run(_read(request_id, database_url, data))
+        databases = Databases(database_url, read_database_url, data)
+        account, freshness = asyncio.run(_read(request_id, databases))
     if as_json:
-        write_json(EVENT, account_json(account))
+        write_json(EVENT, {**account_json(account), **read_from_json(freshness)})
     else:
+        show_freshness(freshness)
         show_account(account)
     if account.standing is Standing.NOT_BILLED:
         raise NotBilledEvent
 
 
-async def _read(request_id: UUID, database_url: str | None, data_dir: Path) -> EventAccount:
-    async with open_store(database_url, data_dir, writes=False) as pool:
-        with explained_read_errors():
-            return await account_for(pool, request_id)
+async def _read(request_id: UUID, databases: Databases) -> tuple[EventAccount, Freshness | None]:
+    async def read(source: Source) -> EventAccount:
+        try:
+            return await account_for(source.pool, request_id)
+        except NoSuchEventError as error:
+            if source.freshness is None:
+                raise
+            raise NoSuchEventError(f"{error} ({source.freshness.in_words()})") from error
+
+    return await read_bills(databases, read)

@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
@@ -16,14 +15,15 @@ from rater_service.cli.options import (
     DatabaseUrl,
     DataDir,
     moment_option,
-    open_store,
 )
-from rater_service.cli.period import explained_read_errors
+from rater_service.cli.reading import Databases, ReadDatabaseUrl, Source, read_bills
+from rater_service.database.freshness import Freshness
 from rater_service.errors import NeedsAttention
 from rater_service.hours import is_whole_hour
 from rater_service.rollup import RollupKey
 from rater_service.views.documents import write_json
 from rater_service.views.explanation import EXPLANATION, explanation_json, show_events, show_explanation
+from rater_service.views.freshness import read_from_json, show_freshness
 from rater_service.views.terminal import complain, progress
 
 _ROLLUP_MAX = 2**63 - 1
@@ -66,6 +66,7 @@ def explain(  # noqa: PLR0913 - one parameter per option
         typer.Option(metavar="ID", show_default=False, help="List the events after the one with this id."),
     ] = None,
     database_url: DatabaseUrl = None,
+    read_database_url: ReadDatabaseUrl = None,
     data: DataDir = DATA_DIR_DEFAULT,
     as_json: AsJson = False,
 ) -> None:
@@ -80,10 +81,12 @@ def explain(  # noqa: PLR0913 - one parameter per option
     wanted = _wanted(rollup, auth, resource, model, hour)
     page_size = limit if events or after is not None else None
     with progress("reading"):
-        told, page = asyncio.run(_read(wanted, database_url, data, after, page_size))
+        databases = Databases(database_url, read_database_url, data)
+        (told, page), freshness = asyncio.run(_read(wanted, databases, after, page_size))
     if as_json:
-        write_json(EXPLANATION, explanation_json(told, page))
+        write_json(EXPLANATION, {**explanation_json(told, page), **read_from_json(freshness)})
     else:
+        show_freshness(freshness)
         show_explanation(told)
         if page is not None:
             show_events(page)
@@ -108,13 +111,13 @@ def _wanted(
 
 async def _read(
     wanted: int | RollupKey,
-    database_url: str | None,
-    data_dir: Path,
+    databases: Databases,
     after: UUID | None,
     limit: int | None,
-) -> tuple[Explanation, EventPage | None]:
-    async with open_store(database_url, data_dir, writes=False) as pool:
-        with explained_read_errors():
-            told = await explain_rollup(pool, wanted)
-            page = None if limit is None else await list_events(pool, told.key, after, limit)
-    return told, page
+) -> tuple[tuple[Explanation, EventPage | None], Freshness | None]:
+    async def read(source: Source) -> tuple[Explanation, EventPage | None]:
+        told = await explain_rollup(source.pool, wanted)
+        page = None if limit is None else await list_events(source.pool, told.key, after, limit)
+        return told, page
+
+    return await read_bills(databases, read)

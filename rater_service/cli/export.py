@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +17,7 @@ from rater_service.bills.export_layout import RATED_USAGE, Layout
 from rater_service.bills.focus import Parties, focus_layout
 from rater_service.bills.holes import BillHasHoles
 from rater_service.bills.rollups import Selection
-from rater_service.cli.options import DATA_DIR_DEFAULT, DatabaseUrl, DataDir, open_store
+from rater_service.cli.options import DATA_DIR_DEFAULT, DatabaseUrl, DataDir
 from rater_service.cli.period import (
     AsOfMoment,
     Customer,
@@ -26,13 +27,15 @@ from rater_service.cli.period import (
     Strict,
     Until,
     Window,
-    explained_read_errors,
     read_period,
 )
+from rater_service.cli.reading import Databases, ReadDatabaseUrl, Source, read_bills
+from rater_service.database.freshness import Freshness
 from rater_service.distribution import how_to_install
 from rater_service.errors import OperatorError
 from rater_service.views.documents import write_json
 from rater_service.views.exported import EXPORTED, exported_json
+from rater_service.views.freshness import read_from_json
 from rater_service.views.report import as_of_text, window_text
 from rater_service.views.terminal import OnPart, complain, reported_progress
 
@@ -87,6 +90,7 @@ def export(  # noqa: PLR0913 - one parameter per option
         str, _party("--service", "PHOEBE_SERVICE", "FOCUS: its name. Default: LLM Inference.")
     ] = "LLM Inference",
     database_url: DatabaseUrl = None,
+    read_database_url: ReadDatabaseUrl = None,
     data: DataDir = DATA_DIR_DEFAULT,
     as_json: ExportAsJson = False,
 ) -> None:
@@ -111,13 +115,16 @@ def export(  # noqa: PLR0913 - one parameter per option
         if not all(name.strip() for name in names):
             raise typer.BadParameter("the names for FOCUS must not be empty")
         layout = focus_layout(Parties(*names))
-    target = _target(output, overwrite=force)
-    with reported_progress("exporting") as on_part, target as file:
-        writer = _writer(form, file, layout)
-        exported = asyncio.run(_export(selection, as_of, strict, layout, writer, on_part, database_url, data))
+    wanted = _Wanted(selection, as_of, strict, layout, form, output, force)
+    with reported_progress("exporting") as on_part:
+        databases = Databases(database_url, read_database_url, data)
+        exported, freshness = asyncio.run(_export(wanted, on_part, databases))
     if as_json:
-        write_json(EXPORTED, exported_json(str(output), form, selection, exported))
+        told = exported_json(str(output), form, selection, exported)
+        write_json(EXPORTED, {**told, **read_from_json(freshness)})
     else:
+        if freshness:
+            complain(freshness.in_words())
         complain(
             f"{window_text(selection)}{as_of_text(exported.as_of)}: "
             f"{exported.rollups} rollups{'' if output == _STANDARD_OUTPUT else f' written to {output}'}"
@@ -144,25 +151,35 @@ def _writer(form: _Format, file: BinaryIO, layout: Layout) -> Writer:
     return ParquetWriter(file, layout.columns)
 
 
-async def _export(  # noqa: PLR0913, PLR0917 - what the options say
-    selection: Selection,
-    as_of: datetime | None,
-    strict: bool,
-    layout: Layout,
-    writer: Writer,
-    on_part: OnPart,
-    database_url: str | None,
-    data_dir: Path,
-) -> Exported:
-    async with open_store(database_url, data_dir, writes=False) as pool:
-        with explained_read_errors():
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What the options say."""
+
+    selection: Selection
+    as_of: datetime | None
+    strict: bool
+    layout: Layout
+    form: _Format
+    output: Path
+    overwrite: bool
+
+
+async def _export(
+    wanted: _Wanted, on_part: OnPart, databases: Databases
+) -> tuple[Exported, Freshness | None]:
+    async def read(source: Source) -> Exported:
+        # A file of its own each time, which gets its name when all is in it.
+        with _target(wanted.output, wanted.overwrite) as file:
             return await export_rollups(
-                pool,
-                selection,
-                as_of,
-                layout,
-                writer,
-                now=datetime.now(UTC),
-                strict=strict,
+                source.pool,
+                wanted.selection,
+                wanted.as_of,
+                wanted.layout,
+                _writer(wanted.form, file, wanted.layout),
+                now=source.now,
+                strict=wanted.strict,
                 on_count=lambda count: on_part(f"exporting, {count} rollups done"),
             )
+
+    # What went to standard output can't be taken back.
+    return await read_bills(databases, read, once=wanted.output == _STANDARD_OUTPUT)

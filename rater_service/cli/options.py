@@ -93,12 +93,10 @@ def duration_option(flag: str, envvar: str | None, default: str, explanation: st
     return info
 
 
-def _named_database(url: str | None) -> str | None:
-    """Refuse a URL that is empty: it does not mean the embedded PostgreSQL."""
-    if (os.environ.get("DATABASE_URL") if url is None else url.strip()) == "":
-        raise OperatorError(
-            "DATABASE_URL is empty: name a PostgreSQL, or leave the variable out for the embedded one"
-        )
+def named_database(url: str | None, variable: str, without: str) -> str | None:
+    """Refuse a URL that is empty. without: what leaving the variable out means; an empty one does not."""
+    if (os.environ.get(variable) if url is None else url.strip()) == "":
+        raise OperatorError(f"{variable} is empty: name a PostgreSQL, or leave the variable out {without}")
     return url
 
 
@@ -110,7 +108,7 @@ DatabaseUrl = Annotated[
         envvar="DATABASE_URL",
         metavar="URL",
         show_default=False,
-        callback=_named_database,
+        callback=lambda url: named_database(url, "DATABASE_URL", "for the embedded one"),
         help="The PostgreSQL (15 or newer): postgresql://USER:PASSWORD@HOST/DATABASE. Without it an "
         "embedded PostgreSQL is run on the data in --data. On the command line others can read the password; "
         "prefer the variable.",
@@ -177,7 +175,7 @@ async def open_store(database_url: str | None, data_dir: Path, *, writes: bool) 
     async with open_database(database_url or None, data_dir) as url:
         if not database_url:
             await migrate(url)
-        async with open_pool(url, writes=writes) as pool:
+        async with open_pool(url, writes=writes, read_only=not writes) as pool:
             await require_fitting_schema(pool)
             if writes:
                 async with pool.acquire() as connection:

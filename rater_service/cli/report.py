@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ import typer
 from rater_service.bills.holes import BillHasHoles, BillHasHolesError
 from rater_service.bills.report import Grouping, Report, make_report
 from rater_service.bills.rollups import Selection
-from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir, open_store
+from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir
 from rater_service.cli.period import (
     AsOfMoment,
     Customer,
@@ -22,10 +21,12 @@ from rater_service.cli.period import (
     Strict,
     Until,
     Window,
-    explained_read_errors,
     read_period,
 )
+from rater_service.cli.reading import Databases, ReadDatabaseUrl, Source, read_bills
+from rater_service.database.freshness import Freshness
 from rater_service.views.documents import write_json
+from rater_service.views.freshness import read_from_json, show_freshness
 from rater_service.views.report import COLUMNS, REPORT, report_json, show_report, write_report_csv
 from rater_service.views.terminal import complain, progress
 
@@ -67,6 +68,7 @@ def report(  # noqa: PLR0913 - one parameter per option
     ] = False,
     form: Annotated[_Format, typer.Option("--format", help="How to write it.")] = _Format.TABLE,
     database_url: DatabaseUrl = None,
+    read_database_url: ReadDatabaseUrl = None,
     data: DataDir = DATA_DIR_DEFAULT,
     as_json: AsJson = False,
 ) -> None:
@@ -89,14 +91,18 @@ def report(  # noqa: PLR0913 - one parameter per option
     selection = Selection(start, end, auth or None, resource or None, model or None)
     groupings = _groupings(by or [Grouping.CUSTOMER])
     with progress("adding up"):
-        result = asyncio.run(_report(selection, groupings, as_of, database_url, data))
+        databases = Databases(database_url, read_database_url, data)
+        result, freshness = asyncio.run(_report(selection, groupings, as_of, databases))
     if strict and result.holes.hours:
         raise BillHasHolesError(result.holes.in_words())
     if as_json or form is _Format.JSON:
-        write_json(REPORT, report_json(result, cents=cents))
+        write_json(REPORT, {**report_json(result, cents=cents), **read_from_json(freshness)})
     elif form is _Format.CSV:
         write_report_csv(result, cents=cents)
+        if freshness:
+            complain(freshness.in_words())
     else:
+        show_freshness(freshness)
         show_report(result, cents=cents)
     if running := result.holes.running_in_words():
         complain(running)
@@ -122,9 +128,9 @@ async def _report(
     selection: Selection,
     by: Sequence[Grouping],
     as_of: datetime | None,
-    database_url: str | None,
-    data_dir: Path,
-) -> Report:
-    async with open_store(database_url, data_dir, writes=False) as pool:
-        with explained_read_errors():
-            return await make_report(pool, selection, by, as_of, datetime.now(UTC))
+    databases: Databases,
+) -> tuple[Report, Freshness | None]:
+    async def read(source: Source) -> Report:
+        return await make_report(source.pool, selection, by, as_of, source.now)
+
+    return await read_bills(databases, read)

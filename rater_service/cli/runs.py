@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,12 +14,13 @@ from rater_service.cli.options import (
     DatabaseUrl,
     DataDir,
     moment_option,
-    open_store,
 )
-from rater_service.cli.period import explained_read_errors
 from rater_service.cli.plugins import WholeLines
+from rater_service.cli.reading import Databases, ReadDatabaseUrl, Source, read_bills
+from rater_service.database.freshness import Freshness
 from rater_service.rating.run import BillChanges
 from rater_service.views.documents import write_json
+from rater_service.views.freshness import read_from_json, show_freshness
 from rater_service.views.kept_runs import RUN, RUNS, show_kept_run, show_kept_runs
 from rater_service.views.terminal import progress
 
@@ -56,6 +56,7 @@ def show_list(  # noqa: PLR0913 - one parameter per option
         bool, typer.Option("--dry-runs/--no-dry-runs", help="Also those that changed nothing on purpose.")
     ] = True,
     database_url: DatabaseUrl = None,
+    read_database_url: ReadDatabaseUrl = None,
     data: DataDir = DATA_DIR_DEFAULT,
     as_json: AsJson = False,
 ) -> None:
@@ -64,21 +65,24 @@ def show_list(  # noqa: PLR0913 - one parameter per option
     Exit codes: 0 done; 1 failure.
     """
     with progress("reading"):
-        page = asyncio.run(_list(limit, before, hour, dry_runs, database_url, data))
+        databases = Databases(database_url, read_database_url, data)
+        page, freshness = asyncio.run(_list(limit, before, hour, dry_runs, databases))
     if as_json:
-        write_json(RUNS, {"runs": page.runs, "has_more": page.has_more})
+        write_json(RUNS, {"runs": page.runs, "has_more": page.has_more, **read_from_json(freshness)})
     else:
+        show_freshness(freshness)
         show_kept_runs(page)
 
 
 @app.command()
-def show(
+def show(  # noqa: PLR0913 - one parameter per option
     run: Annotated[int, typer.Argument(metavar="RUN", min=1, max=_RUN_MAX, help="Its number.")],
     *,
     limit: Annotated[
         int, typer.Option(min=1, max=_CHANGES_MAX, help="How many customers whose bills changed, at most.")
     ] = 20,
     database_url: DatabaseUrl = None,
+    read_database_url: ReadDatabaseUrl = None,
     data: DataDir = DATA_DIR_DEFAULT,
     as_json: AsJson = False,
 ) -> None:
@@ -87,31 +91,30 @@ def show(
     Exit codes: 0 done; 1 there is no such run, or another failure.
     """
     with progress("reading"):
-        kept, changes = asyncio.run(_read(run, limit, database_url, data))
+        databases = Databases(database_url, read_database_url, data)
+        (kept, changes), freshness = asyncio.run(_read(run, limit, databases))
     if as_json:
-        write_json(RUN, {"run": kept, "changes": changes})
+        write_json(RUN, {"run": kept, "changes": changes, **read_from_json(freshness)})
     else:
+        show_freshness(freshness)
         show_kept_run(kept, changes)
 
 
-async def _list(  # noqa: PLR0913, PLR0917 - what the options say
-    limit: int,
-    before: int | None,
-    hour: datetime | None,
-    dry_runs: bool,
-    database_url: str | None,
-    data_dir: Path,
-) -> RunPage:
-    async with open_store(database_url, data_dir, writes=False) as pool:
-        with explained_read_errors():
-            return await list_runs(pool, limit, before=before, dry_runs=dry_runs, hour=hour)
+async def _list(
+    limit: int, before: int | None, hour: datetime | None, dry_runs: bool, databases: Databases
+) -> tuple[RunPage, Freshness | None]:
+    async def read(source: Source) -> RunPage:
+        return await list_runs(source.pool, limit, before=before, dry_runs=dry_runs, hour=hour)
+
+    return await read_bills(databases, read)
 
 
 async def _read(
-    run: int, limit: int, database_url: str | None, data_dir: Path
-) -> tuple[KeptRun, BillChanges]:
-    async with open_store(database_url, data_dir, writes=False) as pool:
-        with explained_read_errors():
-            kept = await read_run(pool, run)
-            async with reading(pool) as connection:
-                return kept, await read_run_changes(connection, kept, limit)
+    run: int, limit: int, databases: Databases
+) -> tuple[tuple[KeptRun, BillChanges], Freshness | None]:
+    async def read(source: Source) -> tuple[KeptRun, BillChanges]:
+        kept = await read_run(source.pool, run)
+        async with reading(source.pool) as connection:
+            return kept, await read_run_changes(connection, kept, limit)
+
+    return await read_bills(databases, read)

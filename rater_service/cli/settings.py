@@ -20,9 +20,8 @@ from rater_service.settings_file import (
 )
 
 SECTION = "rater"
-URL_KEY = "database_url"
-URL_FILE_KEY = "database_url_file"
-"""Instead of the URL, which has a password: a file with it and nothing else."""
+URL_FILE_KEYS = {"database_url": "database_url_file", "read_database_url": "read_database_url_file"}
+"""Instead of a URL, which has a password: a file with it and nothing else."""
 
 # Typer has a Click of its own, with no public names for its types.
 type Command = Any
@@ -57,7 +56,9 @@ def use_file(context: typer.Context, path: Path | None) -> Path | None:
         return path
     settings = list(settings_of(context.command))
     try:
-        file = read_settings_file(path, {SECTION: {*(key for _, key, _ in settings), URL_FILE_KEY}})
+        file = read_settings_file(
+            path, {SECTION: {*(key for _, key, _ in settings), *URL_FILE_KEYS.values()}}
+        )
     except SettingsFileError as error:
         raise OperatorError(str(error)) from error
     section = dict(file.sections[SECTION])
@@ -65,9 +66,9 @@ def use_file(context: typer.Context, path: Path | None) -> Path | None:
     if faults:
         raise OperatorError("; ".join(faults))
     defaults: dict[str, Any] = {}
-    url = _url(file)
+    urls = {key: _url(file, key) for key in URL_FILE_KEYS}
     for words, key, parameter in settings:
-        text = url if key == URL_KEY else section[key].texts[0] if key in section else None
+        text = urls[key] if key in urls else section[key].texts[0] if key in section else None
         if text is not None:
             below = defaults
             for word in words:
@@ -82,7 +83,7 @@ def use_file(context: typer.Context, path: Path | None) -> Path | None:
 def place_of(file: SettingsFile, key: str) -> str:
     """Say where the value of a key stands."""
     section = file.sections[SECTION]
-    found = section.get(key) or section[URL_FILE_KEY]
+    found = section.get(key) or section[URL_FILE_KEYS[key]]
     return f"{file.path}, line {found.line}"
 
 
@@ -102,16 +103,17 @@ def _faults(
                 yield f"{place}: {error.message}"
 
 
-def _url(file: SettingsFile) -> str | None:
-    """Give the database's URL. Raises OperatorError."""
+def _url(file: SettingsFile, key: str) -> str | None:
+    """Give the URL of a key, from the file that it may be in. Raises OperatorError."""
     section: Mapping[str, FileValue] = file.sections[SECTION]
-    if URL_FILE_KEY not in section:
-        return section[URL_KEY].texts[0] if URL_KEY in section else None
-    place = f"{file.path}, line {section[URL_FILE_KEY].line}: {URL_FILE_KEY}"
-    if URL_KEY in section:
-        raise OperatorError(f"{place}: {URL_KEY} is there, too: give one of them")
+    file_key = URL_FILE_KEYS[key]
+    if file_key not in section:
+        return section[key].texts[0] if key in section else None
+    place = f"{file.path}, line {section[file_key].line}: {file_key}"
+    if key in section:
+        raise OperatorError(f"{place}: {key} is there, too: give one of them")
     try:
-        url = Path(section[URL_FILE_KEY].texts[0]).expanduser().read_text("utf-8").strip()
+        url = Path(section[file_key].texts[0]).expanduser().read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise OperatorError(f"{place}: the URL can't be read: {reason}") from error

@@ -106,9 +106,15 @@ class _Serving:
         tokens = None if access is None else lambda: access.value
         async with (
             open_pool(
-                self.url, writes=False, connections_max=CONNECTIONS_MAX, command_timeout_s=STATEMENT_TIMEOUT_S
+                self.url,
+                writes=False,
+                read_only=True,
+                connections_max=CONNECTIONS_MAX,
+                command_timeout_s=STATEMENT_TIMEOUT_S,
             ) as pool,
-            open_pool(self.url, writes=False, connections_max=CALL_CONNECTIONS_MAX) as pool_of_calls,
+            open_pool(
+                self.url, writes=False, read_only=True, connections_max=CALL_CONNECTIONS_MAX
+            ) as pool_of_calls,
         ):
             installation = await read_installation(pool)
             calls = JsonCalls(RatingReads(pool_of_calls), tokens)

@@ -19,11 +19,14 @@ from asyncpg.pool import PoolConnectionHolder
 from rater_service.database import embedded
 from rater_service.database.sessions import (
     AMBIGUOUS_ERRORS,
+    DATABASE_URL,
     ConfiguredSession,
     Connection,
     DatabaseUnavailableError,
     Lent,
+    ReadOnlySession,
     ServerState,
+    SessionLostError,
     TakesNoWritesError,
     connect,
     read_state,
@@ -98,21 +101,23 @@ class Pool:
         self._said_too_few = False
 
     @classmethod
-    async def open(
+    async def open(  # noqa: PLR0913 - what may be chosen of sessions
         cls,
         url: str,
         *,
         writes: bool = True,
         connections_max: int = POOL_CONNECTIONS_MAX,
         command_timeout_s: float = COMMAND_TIMEOUT_S,
+        read_only: bool = False,
+        variable: str = DATABASE_URL,
     ) -> "Pool":
         """Open a first session. Raises what `connect` raises, and OperatorError where sessions are shared."""
         sessions = asyncpg.create_pool(
             url,
             min_size=1,
             max_size=connections_max,
-            connect=cast("Any", partial(connect, writes=writes)),
-            connection_class=ConfiguredSession,
+            connect=cast("Any", partial(connect, writes=writes, variable=variable)),
+            connection_class=ReadOnlySession if read_only else ConfiguredSession,
             command_timeout=command_timeout_s,
             server_settings={"application_name": "phoebe"},
         )
@@ -152,7 +157,7 @@ class Pool:
             raise TakesNoWritesError("the server became a standby, or read-only") from error
         except AMBIGUOUS_ERRORS as error:
             if await _is_lost(session, error):
-                raise DatabaseUnavailableError(f"the session was lost: {reason(error)}") from error
+                raise SessionLostError(f"the session was lost: {reason(error)}") from error
             raise
         finally:
             await self._take_back(session)
@@ -281,21 +286,29 @@ async def open_database(database_url: str | None, data_dir: Path) -> AsyncIterat
 
 
 @asynccontextmanager
-async def open_pool(
+async def open_pool(  # noqa: PLR0913 - what may be chosen of sessions
     url: str,
     *,
     writes: bool = True,
     connections_max: int = POOL_CONNECTIONS_MAX,
     command_timeout_s: float = COMMAND_TIMEOUT_S,
+    read_only: bool = False,
+    variable: str = DATABASE_URL,
 ) -> AsyncIterator[Pool]:
     """Open a pool of sessions; OperatorError if the database can't be reached with this URL.
 
-    writes: False for what only reads, which a standby can answer too. command_timeout_s: how long a statement
-    may take that does not say so itself.
+    writes: False for what a standby can do too. command_timeout_s: how long a statement may take that does
+    not say so itself. read_only: nothing can be changed by these sessions. variable: where the URL comes
+    from, for messages.
     """
-    with explained_connection_errors():
+    with explained_connection_errors(variable):
         pool = await Pool.open(
-            url, writes=writes, connections_max=connections_max, command_timeout_s=command_timeout_s
+            url,
+            writes=writes,
+            connections_max=connections_max,
+            command_timeout_s=command_timeout_s,
+            read_only=read_only,
+            variable=variable,
         )
     try:
         yield pool
@@ -304,18 +317,21 @@ async def open_pool(
 
 
 @contextmanager
-def explained_connection_errors() -> Iterator[None]:
-    """Turn errors of connecting into an OperatorError, without the URL: it may hold a password."""
+def explained_connection_errors(variable: str = DATABASE_URL) -> Iterator[None]:
+    """Turn errors of connecting into an OperatorError, without the URL: it may hold a password.
+
+    variable: where the URL comes from.
+    """
     try:
         yield
     except (ValueError, asyncpg.ClientConfigurationError):
         # The parser's own words may quote a part of the password.
         raise OperatorError(
-            "DATABASE_URL is not a PostgreSQL URL; expected postgresql://user:password@host:port/database, "
+            f"{variable} is not a PostgreSQL URL; expected postgresql://user:password@host:port/database, "
             "with special characters percent-encoded"
         ) from None
     except UNAVAILABLE_ERRORS as error:
-        raise OperatorError(f"the database that DATABASE_URL names can't be used: {reason(error)}") from error
+        raise OperatorError(f"the database that {variable} names can't be used: {reason(error)}") from error
 
 
 def _allows_no_more(error: DatabaseUnavailableError) -> bool:

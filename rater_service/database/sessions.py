@@ -47,6 +47,8 @@ SET jit = off;
 -- What is answered for must be on disk. Where more than that is asked for, it stays.
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 """
+READ_ONLY_SETTINGS = f"{SETTINGS}SET default_transaction_read_only = on;\n"
+"""Of sessions that are for reading only: a fault in Phoebe, or a way into it, changes nothing by them."""
 _SOCKET_OPTIONS = {
     "TCP_KEEPIDLE": KEEPALIVE_IDLE_S,
     "TCP_KEEPINTVL": KEEPALIVE_INTERVAL_S,
@@ -57,6 +59,10 @@ _SOCKET_OPTIONS = {
 
 class DatabaseUnavailableError(Exception):
     """The database can't be reached, a session was lost, or it took too long; trying again may help."""
+
+
+class SessionLostError(DatabaseUnavailableError):
+    """The session ended while it was in use."""
 
 
 class TakesNoWritesError(DatabaseUnavailableError):
@@ -96,24 +102,43 @@ class ServerState:
 class ConfiguredSession(asyncpg.Connection):
     """A session that has our settings for whoever gets it."""
 
+    settings = SETTINGS
+
     @override
     def get_reset_query(self) -> str:
-        return super().get_reset_query() + SETTINGS
+        return super().get_reset_query() + self.settings
 
 
-async def connect(url: str, *, writes: bool = True, **options: Any) -> Session:
+class ReadOnlySession(ConfiguredSession):
+    """A session in which nothing can be changed."""
+
+    settings = READ_ONLY_SETTINGS
+
+
+DATABASE_URL = "DATABASE_URL"
+
+
+async def connect(
+    url: str,
+    *,
+    writes: bool = True,
+    variable: str = DATABASE_URL,
+    connection_class: type[ConfiguredSession] = ConfiguredSession,
+    **options: Any,
+) -> Session:
     """Open a session with the database, on the first of the URL's servers that will do.
 
-    writes: only on one that takes writes, whatever the URL says of target_session_attrs. Raises
-    DatabaseUnavailableError, and ClientConfigurationError for what is no URL.
+    writes: only on one that takes writes, whatever the URL says of target_session_attrs. variable: where the
+    URL comes from, for messages. Raises DatabaseUnavailableError, and ClientConfigurationError for what is no
+    URL.
     """
-    parsed = parse_url(url)
+    parsed = parse_url(url, variable)
     servers = one_by_one(parsed.url) if writes else (parsed.url,)
     timeout_s = parsed.connect_timeout_s
     if timeout_s is None:
         timeout_s = CONNECT_TIMEOUT_S if len(servers) == 1 else CONNECT_TIMEOUT_OF_SEVERAL_S
     options.setdefault("timeout", timeout_s or None)
-    options.setdefault("connection_class", ConfiguredSession)
+    options["connection_class"] = connection_class
     if writes:
         # Asked by a statement: a pooler passes on what some server said of itself when the pooler met it.
         options["target_session_attrs"] = "any"
@@ -135,7 +160,7 @@ async def _connect(url: str, writes: bool, options: dict[str, Any]) -> Session:
     try:
         session: Session = await asyncpg.connect(url, **options)
         try:
-            await session.execute(SETTINGS)
+            await session.execute(options["connection_class"].settings)
             if writes:
                 (await read_state(session)).refuse_read_only()
         except BaseException:

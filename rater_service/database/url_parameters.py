@@ -35,10 +35,10 @@ class ParsedUrl:
     socket_options: dict[str, int]
 
 
-def parse_url(url: str) -> ParsedUrl:
+def parse_url(url: str, variable: str = "DATABASE_URL") -> ParsedUrl:
     """Take out what the driver does not know. Raises OperatorError for a value that can't be met.
 
-    What is no URL is left to the driver.
+    variable: where the URL comes from, for messages. What is no URL is left to the driver.
     """
     parts = urlsplit(url)
     timeout_s: float | None = None
@@ -46,12 +46,12 @@ def parse_url(url: str) -> ParsedUrl:
     left: list[tuple[str, str]] = []
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name == "connect_timeout":
-            timeout_s = _number(name, value)
+            timeout_s = _number(variable, name, value)
             timeout_s = max(timeout_s, _CONNECT_TIMEOUT_MIN_S) if timeout_s > 0 else 0
         elif name in _SOCKET_OPTIONS:
-            options[_SOCKET_OPTIONS[name]] = _number(name, value)
+            options[_SOCKET_OPTIONS[name]] = _number(variable, name, value)
         elif name == "channel_binding":
-            _refuse_required_binding(value)
+            _refuse_required_binding(variable, value)
         elif name not in _WITHOUT_EFFECT:
             left.append((_RENAMED.get(name, name), value))
     if left == parse_qsl(parts.query, keep_blank_values=True):
@@ -68,17 +68,17 @@ def place_of(url: str) -> str:
     return at or "this machine"
 
 
-def _number(name: str, value: str) -> int:
+def _number(variable: str, name: str, value: str) -> int:
     if not value.lstrip("-").isdecimal():
-        raise OperatorError(f"DATABASE_URL: {name} is {value[:20]!r}, which is not a whole number")
+        raise OperatorError(f"{variable}: {name} is {value[:20]!r}, which is not a whole number")
     return int(value)
 
 
-def _refuse_required_binding(value: str) -> None:
+def _refuse_required_binding(variable: str, value: str) -> None:
     if value == "require":
         raise OperatorError(
-            "DATABASE_URL: channel_binding=require can't be met, because the driver has none: leave it out, "
+            f"{variable}: channel_binding=require can't be met, because the driver has none: leave it out, "
             "and let sslmode=verify-full prove who the server is"
         )
     if value not in {"prefer", "disable"}:
-        raise OperatorError("DATABASE_URL: channel_binding is prefer, disable or require")
+        raise OperatorError(f"{variable}: channel_binding is prefer, disable or require")

@@ -9,6 +9,7 @@ from rater_service.audit.findings import AuditedProducer, AuditResult, Differenc
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text
 from rater_service.views.documents import Kind
+from rater_service.views.freshness import ReadJson
 from rater_service.views.layout import Words
 from rater_service.views.terminal import write, write_table
 
@@ -22,7 +23,7 @@ class DifferenceJson(TypedDict):
     advice: str
 
 
-class AuditJson(TypedDict):
+class AuditJson(ReadJson):
     """An audit; see `Findings`."""
 
     proven: bool

@@ -14,6 +14,7 @@ from rater_service.prices.resolution import PriceSource
 from rater_service.rollup import Version
 from rater_service.views.documents import Kind
 from rater_service.views.explanation import ChargeJson, charges_json
+from rater_service.views.freshness import ReadJson
 from rater_service.views.layout import Words
 from rater_service.views.terminal import write, write_table
 
@@ -89,7 +90,7 @@ class RollupJson(TypedDict):
     run: RunStamp
 
 
-class AccountJson(TypedDict):
+class AccountJson(ReadJson):
     """What became of an event; see `EventAccount`. amount: USD."""
 
     event: EventJson

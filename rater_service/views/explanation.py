@@ -23,6 +23,7 @@ from rater_service.money import Rates, decimal_text
 from rater_service.prices.resolution import Price, PriceSource
 from rater_service.rollup import Charge, Version
 from rater_service.views.documents import Kind
+from rater_service.views.freshness import ReadJson
 from rater_service.views.layout import Words
 from rater_service.views.terminal import write, write_table
 
@@ -84,7 +85,7 @@ class BehindJson(TypedDict):
     answer_bytes: int | None
 
 
-class ExplanationJson(TypedDict):
+class ExplanationJson(ReadJson):
     """All there is to say of a rollup; see `Explanation`. events, has_more_events: only if asked for."""
 
     id: int

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TypedDict
 
 from rater_service.bills.explanation import RunStamp
 from rater_service.bills.export import Exported
 from rater_service.bills.rollups import Selection
 from rater_service.views.documents import Kind
+from rater_service.views.freshness import ReadJson
 
 
-class ExportedJson(TypedDict):
+class ExportedJson(ReadJson):
     """What a file has. rollups: how many; as_of, run: of which moment it is, null: of now.
 
     unrated_hours: complete hours that have usage which no run has rated.

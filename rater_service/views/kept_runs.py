@@ -2,25 +2,25 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import TypedDict
 
 from rater_service.bills.runs import KeptRun, RunPage
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text
 from rater_service.rating.run import BillChange, BillChanges
 from rater_service.views.documents import Kind
+from rater_service.views.freshness import ReadJson
 from rater_service.views.layout import Words
 from rater_service.views.terminal import write, write_table
 
 
-class RunsJson(TypedDict):
+class RunsJson(ReadJson):
     """Runs, the last one first. has_more: others came before them."""
 
     runs: Sequence[KeptRun]
     has_more: bool
 
 
-class RunJson(TypedDict):
+class RunJson(ReadJson):
     """One run, and whose bills it changed."""
 
     run: KeptRun

@@ -15,6 +15,7 @@ from rater_service.hours import utc_text
 from rater_service.money import decimal_text, exact_sum, in_cents
 from rater_service.rating.not_billed import NotBilled
 from rater_service.views.documents import Kind
+from rater_service.views.freshness import ReadJson
 from rater_service.views.terminal import write, write_table
 
 COLUMNS = {
@@ -54,7 +55,7 @@ class TotalJson(TypedDict):
     cost_in_cents: NotRequired[Decimal]
 
 
-class ReportJson(TypedDict):
+class ReportJson(ReadJson):
     """Sums of bills. rows: the columns that `by` names, with text, and the members of `total`; by user, group
     or API also `events_known`, true or false.
     """

@@ -22,4 +22,4 @@ def test_the_addon_knows_the_variables_of_the_rater() -> None:
         RATER_VARIABLES - ADDON_VARIABLES
     ), "list them in addon/phoebe_addon/settings/unknown_names.py"
     assert RATER_VARIABLES & ADDON_VARIABLES == SHARED_VARIABLES
-    assert own - RATER_VARIABLES - ADDON_VARIABLES == {"DATABASE_URL"}
+    assert own - RATER_VARIABLES - ADDON_VARIABLES == {"DATABASE_URL", "READ_DATABASE_URL"}

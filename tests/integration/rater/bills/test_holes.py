@@ -146,7 +146,7 @@ async def test_a_bill_of_the_past_lacks_the_hours_that_no_run_had_rated_by_then(
     then = await ledger.pool.fetchval("SELECT clock_timestamp()")
     await ledger.rate(HOUR + ONE_HOUR)
     async with ledger.pool.snapshot() as connection:
-        as_of = await find_as_of(connection, then)
+        as_of = await find_as_of(connection, then, then)
         found = await find_holes(connection, WHOLE, as_of, LATER)
     assert (found.hours, found.unrated_events, found.not_billed) == ((HOUR + ONE_HOUR,), 1, ())
 

@@ -11,7 +11,7 @@ from docs_site import example_settings
 from phoebe_addon.settings.options import KEYS
 from rater_service.cli import main
 from rater_service.cli.program import app
-from rater_service.cli.settings import URL_FILE_KEY, settings_of
+from rater_service.cli.settings import URL_FILE_KEYS, settings_of
 from rater_service.settings_file import parse_settings
 from rig.programs import PROJECT
 from tests.harness import json_documents
@@ -19,7 +19,11 @@ from tests.harness import json_documents
 type Capture = pytest.CaptureFixture[str]
 
 OWN = {key for _, key, _ in settings_of(typer.main.get_command(app))}
-KNOWN = {"rater": {*OWN, URL_FILE_KEY}, "addon": KEYS, "proxy": {"workers", "metrics", "reload_timeout"}}
+KNOWN = {
+    "rater": {*OWN, *URL_FILE_KEYS.values()},
+    "addon": KEYS,
+    "proxy": {"workers", "metrics", "reload_timeout"},
+}
 
 
 @pytest.fixture
