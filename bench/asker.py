@@ -1,6 +1,7 @@
 """The asker: a process that asks a rater for quotes and the reference for as many bytes, in turns.
 
-What each side took goes to standard output as JSON, a line for each round.
+The reference may be a rater, too, and be asked for the same quotes. What each side took goes to standard
+output as JSON, a line for each round.
 """
 
 import argparse
@@ -92,14 +93,14 @@ async def one_answer(rater: str) -> ResolvePriceResponse:
     return answer
 
 
-async def ask(rater: str, reference: str, rounds: int) -> list[Asked]:
+async def ask(rater: str, reference: str, rounds: int, reference_method: str = ECHO) -> list[Asked]:
     """Asks both sides: a warm-up first, then so many rounds."""
     async with AsyncExitStack() as stack:
-        phoebe, echo = [
+        phoebe, other = [
             _method(await stack.enter_async_context(_open(address)), method)
-            for address, method in ((rater, RESOLVE_PRICE), (reference, ECHO))
+            for address, method in ((rater, RESOLVE_PRICE), (reference, reference_method))
         ]
-        asker = Asker(phoebe, echo)
+        asker = Asker(phoebe, other)
         return [await asker.ask(turns) for turns in (WARM_UP_TURNS, *[ROUND_TURNS] * rounds)]
 
 
@@ -121,11 +122,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line of the asker."""
     parser = argparse.ArgumentParser(prog="python -m bench.asker", description="Asks both sides.")
     parser.add_argument("--rater", required=True, metavar="HOST:PORT")
-    parser.add_argument("--reference", required=True, metavar="HOST:PORT", help="of the echo")
+    parser.add_argument("--reference", required=True, metavar="HOST:PORT", help="of what it is compared with")
+    parser.add_argument("--reference-method", default=ECHO, help="which takes the same question")
     parser.add_argument("--rounds", type=int, required=True)
     given = parser.parse_args(arguments)
     try:
-        rounds = asyncio.run(ask(given.rater, given.reference, given.rounds))
+        rounds = asyncio.run(ask(given.rater, given.reference, given.rounds, given.reference_method))
     except grpc.aio.AioRpcError as error:
         sys.exit(f"asker failed: {error.code().name}: {error.details()}")
     except BenchError as error:

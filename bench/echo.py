@@ -1,6 +1,6 @@
 """The reference of the benchmark of quotes: a bare grpc.aio service that answers whatever it is asked.
 
-It says `listening on HOST:PORT`, and ends on SIGTERM.
+It gives gRPC the options that the rater gives it. It says `listening on HOST:PORT`, and ends on SIGTERM.
 """
 
 import argparse
@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import override
 
 import grpc
+
+from rater_service.limits import CHANNEL_OPTIONS
 
 METHOD = "/phoebe.bench/Echo"
 
@@ -32,7 +34,7 @@ class Echo(grpc.GenericRpcHandler):
 
 async def serve(answer_bytes: int) -> None:
     """Serves until it is told to stop. answer_bytes: how long its answers are."""
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=CHANNEL_OPTIONS)
     server.add_generic_rpc_handlers([Echo(bytes(answer_bytes))])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

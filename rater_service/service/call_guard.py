@@ -16,6 +16,7 @@ from rater_service.limits import FIRST_MESSAGE_TIMEOUT_S
 from rater_service.log_lines import told
 from rater_service.service.access_list import AccessList, Caller, Right
 from rater_service.service.messages import Messages
+from rater_service.service.methods import Handler
 from rater_service.service.rpc_errors import RpcError, abort
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,6 @@ _caller_name: ContextVar[str] = ContextVar("caller_name", default=ANONYMOUS)
 
 type _Context = grpc.aio.ServicerContext[object, object]
 type _Requests = AsyncIterator[object]
-type _Handler[Request, Response] = grpc.RpcMethodHandler[Request, Response]
 type _Behaviour = Callable[[object, _Context], Awaitable[object] | AsyncGenerator[object]]
 
 
@@ -60,7 +60,7 @@ def caller_name() -> str:
     return _caller_name.get()
 
 
-class CallGuard(grpc.aio.ServerInterceptor):
+class CallGuard:
     """Checks every call before its first message is read, and a stream again at each message.
 
     access: gives the list in force, which may change.
@@ -70,21 +70,14 @@ class CallGuard(grpc.aio.ServerInterceptor):
         self._access = access
         self._refusals = RefusalLog()
 
-    async def intercept_service[Request, Response](
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler[Request, Response] | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler[Request, Response] | None:
+    def intercept(self, method: str, handler: Handler) -> Handler:
         """Put the check in front of the method.
 
         Every method becomes one with streams, because gRPC reads the message of another before it asks
         anyone. On the wire there is no difference.
         """
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
         guarded = _GuardedMethod(
-            name=handler_call_details.method,
+            name=method,
             behaviour=cast(
                 "_Behaviour",
                 handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream,

@@ -70,7 +70,9 @@ class RatingReads:
         _check_text("base_model", request.base_model)
         counts = _token_counts(request)
         at = _bound(request.at, "at") if request.HasField("at") else datetime.now(UTC)
-        history = await self._prices.at(at)
+        history = self._prices.known(at)
+        if history is None:
+            history = await self._prices.at(at)
         if not history:
             raise NoPriceBookError
         quote = history.resolve(request.model_id, request.base_model or None, at)

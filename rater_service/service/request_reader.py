@@ -12,10 +12,10 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from rater_service.service.messages import Messages
+from rater_service.service.methods import Handler
 from rater_service.service.rpc_errors import RpcError, abort
 
 type _Context = grpc.aio.ServicerContext[Any, Any]
-type _Handler = grpc.RpcMethodHandler[Any, Any]
 
 
 class _Unreadable(Enum):
@@ -27,28 +27,15 @@ class _Unreadable(Enum):
 UNREADABLE: Final = _Unreadable.MESSAGE
 
 
-class RequestReader(grpc.aio.ServerInterceptor):
-    """Puts itself in front of every method of one server; what can be read passes as it is."""
+class RequestReader:
+    """Puts itself in front of methods; what can be read passes as it is."""
 
-    def __init__(self) -> None:
-        self._reading: dict[str, _Handler] = {}
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler | None:
-        """Return the method that reads with care; a server's methods never change, so each is made once."""
-        method = handler_call_details.method
-        if method not in self._reading:
-            handler = await continuation(handler_call_details)
-            if handler is None:
-                return None
-            self._reading[method] = _reading(handler)
-        return self._reading[method]
+    def intercept(self, _method: str, handler: Handler) -> Handler:
+        """Return the method that reads with care."""
+        return _reading(handler)
 
 
-def _reading(handler: _Handler) -> _Handler:
+def _reading(handler: Handler) -> Handler:
     assert handler.request_deserializer is not None  # generated code always gives one
     read, write = _careful(handler.request_deserializer), handler.response_serializer
     if handler.unary_unary:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from phoebe_proto.v1 import metering_pb2, metering_pb2_grpc, rating_pb2, rating_pb2_grpc
 from rater_service.background import Background
@@ -55,6 +55,7 @@ from rater_service.service.health import (
     HealthService,
 )
 from rater_service.service.metering import MeteringService
+from rater_service.service.methods import Interceptor, Methods
 from rater_service.service.metrics import Metrics
 from rater_service.service.metrics_endpoint import metrics_endpoint
 from rater_service.service.protection import (
@@ -308,17 +309,16 @@ async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
     status = status or HealthService(SERVICES)
     quiet_about_callers_gone()
     traced = _traced_work(spans) if spans else None
-    server = grpc.aio.server(
-        options=CHANNEL_OPTIONS,
-        maximum_concurrent_rpcs=CALLS_MAX,
-        interceptors=_interceptors(protection, traced),
-    )
+    methods = Methods(_interceptors(protection, traced))
     metering = MeteringService(pool, stopping, metrics, model_names_max, traced)
-    metering_pb2_grpc.add_MeteringServiceServicer_to_server(metering, server)
+    metering_pb2_grpc.add_MeteringServiceServicer_to_server(metering, methods.as_server)
     queue = RatingQueue(pool, metrics, late_max=late_max, traced=traced)
-    rating_pb2_grpc.add_RatingServiceServicer_to_server(RatingService(pool, queue), server)
-    health_pb2_grpc.add_HealthServicer_to_server(status, server)
-    reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    rating_pb2_grpc.add_RatingServiceServicer_to_server(RatingService(pool, queue), methods.as_server)
+    health_pb2_grpc.add_HealthServicer_to_server(status, methods.as_server)
+    shown = reflection.aio.ReflectionServicer((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME))
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(shown, methods.as_server)
+    server = grpc.aio.server(options=CHANNEL_OPTIONS, maximum_concurrent_rpcs=CALLS_MAX)
+    server.add_generic_rpc_handlers([methods])
     port = _open_port(server, listen, protection)
     try:
         async with Background(metrics.note_task, status.note_task) as own:
@@ -382,7 +382,7 @@ def _traced_work(spans: Spans) -> "TracedWork":
     return TracedWork(spans)
 
 
-def _interceptors(protection: Protection, traced: "TracedWork | None") -> list[grpc.aio.ServerInterceptor]:
+def _interceptors(protection: Protection, traced: "TracedWork | None") -> list[Interceptor]:
     access = protection.access
     guards = [CallGuard(lambda: access.value)] if access else []
     # Who may not call learns nothing about messages, and is in no trace.

@@ -22,10 +22,10 @@ from rater_service.events.store import Result
 from rater_service.hours import utc_text
 from rater_service.rating.run import RateRequest, RateResult
 from rater_service.service.call_guard import caller_name
+from rater_service.service.methods import Handler, Interceptor
 from rater_service.spans import Spans
 
 type Metadata = Iterable[tuple[str, str | bytes]]
-type _Handler = grpc.RpcMethodHandler[Any, Any]
 
 _W3C = TraceContextTextMapPropagator()
 
@@ -82,7 +82,7 @@ class TracedWork:
             )
         return result
 
-    def interceptor(self) -> grpc.aio.ServerInterceptor:
+    def interceptor(self) -> Interceptor:
         """Give what puts spans around calls."""
         return _TracedCalls(self)
 
@@ -103,21 +103,15 @@ class TracedWork:
         return {"phoebe.caller": caller_name()} if self._identified else {}
 
 
-class _TracedCalls(grpc.aio.ServerInterceptor):
+class _TracedCalls:
     """Puts a span around each call that one message answers."""
 
     def __init__(self, work: TracedWork) -> None:
         self._work = work
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler | None:
+    def intercept(self, method: str, handler: Handler) -> Handler:
         """Give the method with the span around it; health and reflection are left alone."""
-        method = handler_call_details.method
-        handler = await continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None or not method.startswith("/phoebe."):
+        if handler.unary_unary is None or not method.startswith("/phoebe."):
             return handler
         behaviour: Callable[[Any, Any], Awaitable[Any]] = handler.unary_unary
 

@@ -6,14 +6,14 @@ from typing import Any, Final
 import grpc
 
 from rater_service.distribution import installed_version
+from rater_service.service.methods import Handler
 
 VERSION_KEY: Final = "phoebe-version"
 
 type _Context = grpc.aio.ServicerContext[Any, Any]
-type _Handler = grpc.RpcMethodHandler[Any, Any]
 
 
-class VersionTeller(grpc.aio.ServerInterceptor):
+class VersionTeller:
     """Puts the version into the trailing metadata of every call, also of those that are refused.
 
     Not into the initial metadata: a call whose answer has begun is not tried again by gRPC's own retries.
@@ -22,15 +22,8 @@ class VersionTeller(grpc.aio.ServerInterceptor):
     def __init__(self) -> None:
         self._told = ((VERSION_KEY, installed_version()),)
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler | None:
+    def intercept(self, _method: str, handler: Handler) -> Handler:
         """Put it in front of the method."""
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
         read, write = handler.request_deserializer, handler.response_serializer
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(self._telling(handler.unary_unary), read, write)

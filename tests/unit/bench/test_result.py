@@ -153,6 +153,11 @@ def test_the_ratio_of_quotes_is_of_the_calls_in_a_second() -> None:
     assert (result.ratio.low, result.ratio.median, result.ratio.high) == (0.5, 0.8, 1.0)
 
 
+def test_quotes_with_many_books_are_compared_with_those_with_one() -> None:
+    result = quotes.books_result_of([Asked(1000, 1.0, 1.0)])
+    assert (result.name, result.ratio.median) == ("resolve_price_books", 1.0)
+
+
 def test_an_unknown_name_is_refused_with_those_there_are() -> None:
     with pytest.raises(BenchError, match=f"called nope; there are {', '.join(all_names())}"):
         choose(["proxy_plain_cpu", "nope"])

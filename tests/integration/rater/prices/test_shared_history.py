@@ -91,6 +91,23 @@ async def test_what_another_process_loads_is_seen_soon(
             await asyncio.sleep(0)
 
 
+async def test_nobody_waits_for_the_next_look_while_the_last_one_is_fresh(
+    counted: CountingPool, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_history, "FRESH_S", 60.0)
+    monkeypatch.setattr(shared_history, "NEXT_LOOK_AFTER_S", 0.0)
+    shared = at_noon(counted)
+    assert shared.known(NOW) is None
+    seen = await shared.at(NOW)
+    monkeypatch.setattr(shared_history.OWN_CHANGES, "note", lambda: None)  # as by another process
+    await ledger.load(NEW, NOW)
+    assert shared.known(NOW) is shared.known(NOW) is seen  # which begins a look, but one
+    async with asyncio.timeout(20):
+        while not prices(await shared.at(NOW), "new/model"):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert counted.at_once == 1
+
+
 async def test_a_database_that_is_slow_is_looked_at_once_at_a_time(counted: CountingPool, pool: Pool) -> None:
     shared = at_noon(counted)
     async with pool.acquire() as other, other.transaction():
