@@ -31,33 +31,29 @@ class Batch:
     rows: list[tuple[object, ...]]
 
 
-def make_batch(
+def make_batch(  # noqa: PLR0913 - one for each thing that can be other than usual
     first_seq: int,
     now: datetime,
     producer_id: str = PRODUCER_ID,
     customers: str = CUSTOMERS,
+    count: int = BATCH_EVENTS,
     *,
     spread: timedelta = timedelta(),
 ) -> Batch:
-    """Make BATCH_EVENTS events with new ids, numbered from `first_seq`, of exchanges that ended just now.
+    """Make so many events with new ids, numbered from `first_seq`, of exchanges that ended just now.
 
     customers: what their names begin with. spread: in how long a time up to now they ended, one after the
     other.
     """
     events = [
-        _event(
-            first_seq + place,
-            now - (BATCH_EVENTS - place) * spread / BATCH_EVENTS,
-            producer_id,
-            customers,
-        )
-        for place in range(BATCH_EVENTS)
+        _event(first_seq + place, now - (count - place) * spread / count, producer_id, customers)
+        for place in range(count)
     ]
-    last_seq = first_seq + BATCH_EVENTS - 1
+    last_seq = first_seq + count - 1
     status = ProducerStatus(
         producer_id=producer_id,
         last_seq=last_seq,
-        spooled_events=BATCH_EVENTS,
+        spooled_events=count,
         open_exchanges=16,
         complete_until=_timestamp(now),
     )

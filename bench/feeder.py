@@ -108,10 +108,10 @@ class Feeder:
         self._answers.clear()
 
 
-def are_all(answer: bytes, outcome: int) -> bool:
-    """Tell whether the answer to a batch gives all of its events this outcome."""
+def are_all(answer: bytes, outcome: int, count: int = BATCH_EVENTS) -> bool:
+    """Tell whether the answer to a batch of so many events gives all of them this outcome."""
     results = StreamEventsResponse.FromString(answer).results
-    return [result.outcome for result in results] == [outcome] * BATCH_EVENTS
+    return [result.outcome for result in results] == [outcome] * count
 
 
 async def _timed(store: Store, batches: Sequence[Batch]) -> float:

@@ -186,9 +186,10 @@ class Stage:
         async with embedded.server(self._folder / "data") as server:
             yield server.url
 
-    async def migrate(self, database_url: str) -> None:
-        """Makes the tables in a database. RigError if it fails."""
-        await self._processes.run("migration", phoebe("migrate"), {"DATABASE_URL": database_url})
+    async def migrate(self, database_url: str, *, phase: str = "all") -> None:
+        """Makes the tables in a database. phase: as `phoebe migrate` takes it. RigError if it fails."""
+        command = phoebe("migrate", "--phase", phase)
+        await self._processes.run("migration", command, {"DATABASE_URL": database_url})
 
     async def start_rater(self, name: str, database_url: str) -> str:
         """Starts a rater on a migrated database, on any CPU; gives its address. RigError if it can't."""

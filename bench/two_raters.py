@@ -68,20 +68,22 @@ class Fed:
 
 
 class Line:
-    """A stream to a rater, by a producer of its own."""
+    """A stream to a rater, by a producer of its own, of batches of so many events."""
 
-    def __init__(self, channel: grpc.aio.Channel, producer_id: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel, producer_id: str, batch_events: int = BATCH_EVENTS) -> None:
         self._stream: Stream = channel.stream_stream(STREAM_EVENTS)()
         self._producer_id = producer_id
+        self._batch_events = batch_events
         self._next_seq = 1
 
     def make(self, count: int, customers: str) -> list[Batch]:
         """Makes the next batches. customers: what their names begin with."""
         now = datetime.now(UTC)
         first = self._next_seq
-        self._next_seq += count * BATCH_EVENTS
+        size = self._batch_events
+        self._next_seq += count * size
         return [
-            make_batch(first + place * BATCH_EVENTS, now, self._producer_id, customers)
+            make_batch(first + place * size, now, self._producer_id, customers, size)
             for place in range(count)
         ]
 
@@ -91,7 +93,7 @@ class Line:
             async with asyncio.timeout(BATCH_TIMEOUT_S):
                 await self._stream.write(batch.request)
                 answer = await self._stream.read()
-            if not isinstance(answer, bytes) or not are_all(answer, EVENT_OUTCOME_STORED):
+            if not isinstance(answer, bytes) or not are_all(answer, EVENT_OUTCOME_STORED, self._batch_events):
                 raise BenchError("a rater did not store every event")
 
 
@@ -158,7 +160,7 @@ async def run(stage: Stage, rounds: int) -> list[Result]:
         finally:
             for channel in channels:
                 await channel.close()
-        await _check(Rater(addresses[0], started), feeding.events)
+        await check_stored(Rater(addresses[0], started), feeding.events)
     by_name = zip(NAMES, zip(*((one.phoebe, one.reference) for one in measured), strict=True), strict=True)
     return [result_of(name, fed, stage.cpu_count) for name, fed in by_name]
 
@@ -197,7 +199,7 @@ async def _make_database(server: str) -> int:
         await connection.close()
 
 
-async def _check(rater: Rater, events: int) -> None:
+async def check_stored(rater: Rater, events: int) -> None:
     """Checks that every event is stored and on a bill. BenchError if not."""
     account = Account(rater)
     account.events = events

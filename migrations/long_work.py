@@ -32,16 +32,19 @@ async def fill(connection: Connection, statement: str, tell: Tell) -> int:
     return rows
 
 
-async def make_index(connection: Connection, name: str, table: str, definition: str, tell: Tell) -> None:
+async def make_index(  # noqa: PLR0913 - what CREATE INDEX takes
+    connection: Connection, name: str, table: str, definition: str, tell: Tell, *, unique: bool = False
+) -> None:
     """Make an index without keeping anybody from writing; on a table in partitions, for each of them.
 
-    definition: what stands behind the table's name in CREATE INDEX. An index that an interrupted attempt left
-    behind is made again. Raises OperatorError if it is not valid in the end.
+    definition: what stands behind the table's name in CREATE INDEX. unique: for a constraint, on a table
+    without partitions. An index that an interrupted attempt left behind is made again. Raises OperatorError
+    if it is not valid in the end.
     """
     if await connection.fetchval("SELECT relkind = 'p' FROM pg_class WHERE oid = $1::regclass", table):
         await _make_in_partitions(connection, name, table, definition, tell)
     else:
-        await _make_plain_index(connection, name, table, definition)
+        await _make_plain_index(connection, name, table, definition, unique=unique)
     if not await _is_valid(connection, name):
         raise OperatorError(f"the index {name} is not valid yet: run `phoebe migrate` again")
 
@@ -65,10 +68,13 @@ async def _make_in_partitions(
         await connection.execute(f"ALTER INDEX {name} ATTACH PARTITION {part}")
 
 
-async def _make_plain_index(connection: Connection, name: str, table: str, definition: str) -> None:
+async def _make_plain_index(
+    connection: Connection, name: str, table: str, definition: str, *, unique: bool = False
+) -> None:
     if await _is_valid(connection, name) is False:
         await _wait_long(connection, f"DROP INDEX CONCURRENTLY {name}")
-    await _wait_long(connection, f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {table} {definition}")
+    kind = "UNIQUE INDEX" if unique else "INDEX"
+    await _wait_long(connection, f"CREATE {kind} CONCURRENTLY IF NOT EXISTS {name} ON {table} {definition}")
 
 
 async def _is_valid(connection: Connection, index: str) -> bool | None:

@@ -64,6 +64,9 @@ EVENTS: Mapping[str, Mapping[str, str]] = {
         ): "partitions.not_made",
         "no partitions were made for coming weeks, which will be tried again: %s": "partitions.not_made",
     },
+    "events.slots": {
+        "the sums of hours before %s were not merged, which will be tried again: %s": "sums.not_merged",
+    },
     "followed_files": {
         "what was in use stays in use: %s": "file.refused",
         "%s is as it was, and in use": "file.restored",

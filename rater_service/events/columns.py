@@ -87,6 +87,12 @@ class EventColumns:
         """A column of texts, "" for none."""
         return cast("Sequence[str]", self.by_name[name])
 
+    def at(self, places: Sequence[int]) -> "EventColumns":
+        """The events at some places alone."""
+        return EventColumns(
+            {name: [column[place] for place in places] for name, column in self.by_name.items()}, len(places)
+        )
+
 
 def check(events: Sequence[MeteringEvent]) -> tuple[EventColumns, Mapping[int, InvalidEvent]]:
     """Check all rules of all fields; never raises.

@@ -16,7 +16,7 @@ from rater_service.database.database import Connection, Pool
 from rater_service.events.personal import PERSONAL, without_person
 from rater_service.statements import bound
 
-# Some tenths of a second, in which batches that add to the same hours wait.
+# Some tenths of a second, in which who sends one of these events again waits.
 PAGE_EVENTS = 5_000
 _PAGE_REJECTED = 500
 

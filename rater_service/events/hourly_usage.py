@@ -1,18 +1,21 @@
 """The hourly sums of the events: compared with the events, and made again where they differ.
 
-The database keeps them with every event it stores. They differ only where something other than Phoebe wrote
-to the tables, or data was put back while triggers were off.
+They are added with every event that is stored. They differ only where something other than Phoebe wrote to
+the tables.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
 import asyncpg
 
 from rater_service.database.database import Connection, Pool
 from rater_service.database.long_statements import STATEMENT_TIMEOUT_S, fetch, run
+from rater_service.events.slots import SLOTS, hold_slots, merge_held_hour, merge_hour
 from rater_service.hours import HOUR, require_window, utc_text
+from rater_service.other_models import OTHER_MODELS
 from rater_service.statements import source, statement
 
 DIFFERENCES_MAX = 100
@@ -132,8 +135,8 @@ async def rebuild(
     """Make the sums of [since, until) agree with the events; whole UTC hours, None: as far as there are any.
 
     Each hour is compared, and corrected in a transaction of its own if it differs. Batches go on meanwhile,
-    also those of the hour. Cut short, it leaves no hour half done. dry_run: compare only. Raises
-    InvalidWindow, and EventsPrunedError, before anything is changed.
+    also those of the hour. Sums that stand in several slots are merged. Cut short, it leaves no hour half
+    done. dry_run: compare only. Raises InvalidWindow, and EventsPrunedError, before anything is changed.
     """
     require_window(since, until)
     hours = await _hours(pool, since, until)
@@ -145,6 +148,8 @@ async def rebuild(
         on_progress(f"comparing {utc_text(hour)}, {rebuilt.hours_differing} hours differ so far")
         async with pool.acquire() as connection:
             count, first = await compare_hour(connection, hour, DIFFERENCES_MAX)
+            if not dry_run:
+                await merge_hour(connection, hour)
             if count and not dry_run:
                 count, first = await _rebuild_hour(connection, hour)
         rebuilt.hours_differing += count > 0
@@ -175,10 +180,28 @@ async def _rebuild_hour(connection: Connection, hour: datetime) -> tuple[int, li
         rows = await connection.fetch(
             *find.bind({**window, "limit": None, "first": DIFFERENCES_MAX}), timeout=STATEMENT_TIMEOUT_S
         )
-        await run(connection, "events/hourly_usage_lock")
-        await run(connection, "events/hourly_usage_correct")
-        await run(connection, "events/hourly_usage_delete", hour=hour)
+        await _apply_changes(connection, hour)
     return (rows[0]["differences"] if rows else 0), [_difference(row) for row in rows]
+
+
+async def sum_under_own_names(connection: Connection, hour: datetime, request_ids: Sequence[UUID]) -> None:
+    """Move the sums of an hour's events from those of other models to those of their own models.
+
+    To be called in the transaction that has marked the events so.
+    """
+    await run(connection, "events/hourly_usage_changes")
+    await run(connection, "events/hourly_usage_renamed", request_ids=request_ids, other_models=OTHER_MODELS)
+    await _apply_changes(connection, hour)
+
+
+async def _apply_changes(connection: Connection, hour: datetime) -> None:
+    """Add to the sums of an hour what hourly_usage_change says, in the transaction that found it out."""
+    await hold_slots(connection, SLOTS)
+    await merge_held_hour(connection, hour)
+    await run(connection, "events/hourly_usage_lock")
+    await run(connection, "events/hourly_usage_correct")
+    await run(connection, "events/hourly_usage_delete", hour=hour)
+    await run(connection, "events/hourly_usage_touch", hour=hour)
 
 
 def _difference(row: asyncpg.Record) -> SumsDifference:

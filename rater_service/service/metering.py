@@ -15,6 +15,7 @@ from rater_service.database.database import Pool
 from rater_service.database.installation import read_installation
 from rater_service.events.model_names import MODEL_NAMES_MAX, ModelNames
 from rater_service.events.producer_status import InvalidStatus, StatusRow, validate_status
+from rater_service.events.routes import Routes
 from rater_service.events.store import STORED, Fate, Result, store_events
 from rater_service.prices.store import priced_among
 from rater_service.service.batch_reader import BatchReader
@@ -84,6 +85,7 @@ class MeteringService(MeteringServiceServicer):
         self._stopping = stopping
         self._metrics = metrics
         self._names = ModelNames(priced_among, model_names_max, metrics.other_model_events.inc)
+        self._routes = Routes()
         self._room = BatchRoom()
         metrics.follow_batch_room(lambda: self._room.waiting)
         self._turned_away = TurnedAway(metrics.wrong_installations.inc)
@@ -130,6 +132,7 @@ class MeteringService(MeteringServiceServicer):
                 status,
                 perhaps_sent_before=stream.perhaps_sent_before,
                 names=self._names,
+                routes=self._routes,
             )
             traced = self._traced
             results = await (traced.batch(request, stream.metadata, storing) if traced else storing)

@@ -31,6 +31,7 @@ from rater_service.distribution import installed_version
 from rater_service.errors import OperatorError
 from rater_service.events.model_names import MODEL_NAMES_MAX
 from rater_service.events.partitions import keep_making_partitions, try_to_make_partitions
+from rater_service.events.slots import keep_merging
 from rater_service.expiry import first_expiry
 from rater_service.followed_files import follow
 from rater_service.hours import LATE_MAX
@@ -214,6 +215,7 @@ async def _serve(  # noqa: PLR0913, PLR0917 - one parameter per part
         async with pool.acquire() as connection:
             await load_history(connection, datetime.now(UTC))
         await _make_partitions(pool, background)
+        background.start("sums", lambda: keep_merging(pool), "sums of cold hours are not merged")
         async with (
             metrics_endpoint(settings.metrics, metrics, pool, background, status),
             nullcontext() if face is None else face(Serving(url, protection, background)),

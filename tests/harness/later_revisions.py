@@ -22,8 +22,11 @@ BEGIN
         EXECUTE format('ALTER TABLE %I ADD CONSTRAINT %I CHECK (later <> %L)', name, name || '_later', '');
         EXECUTE format('CREATE INDEX ON %I (later)', name);
     END LOOP;
-    EXECUTE replace(pg_get_functiondef('hourly_usage_of_events'::regproc),
-                    'AS echoed_tokens', $later$AS echoed_tokens, 'as before' AS later$later$);
+    FOREACH name IN ARRAY ARRAY['hourly_usage_of_events', 'hourly_usage_of_ids']
+    LOOP
+        EXECUTE replace(pg_get_functiondef(name::regproc),
+                        'AS slot', $later$AS slot, 'as before' AS later$later$);
+    END LOOP;
 END
 $$;
 CREATE TABLE later_table (id bigint PRIMARY KEY);

@@ -12,7 +12,9 @@ import asyncpg
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database.clock import Clock, ClockReading
 from rater_service.database.database import Connection, Pool
-from rater_service.events.store import Fate, store_events
+from rater_service.events.hourly_usage import rebuild
+from rater_service.events.store import Fate, store_events, store_rows
+from rater_service.events.validation import EventRow, validate
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text
 from rater_service.prices.load import Loaded, load_price_file
@@ -147,6 +149,11 @@ class Ledger:
         """Read all of rated_usage_change in the order in which runs made them."""
         return await self.pool.fetch("SELECT * FROM rated_usage_change ORDER BY id")
 
+    async def correct(self, statement: str, *arguments: object) -> None:
+        """Change events by hand, and then bring the sums in line with them, as an operator does."""
+        await self.pool.execute(statement, *arguments)
+        await rebuild(self.pool, None, None)
+
     async def force(self, statements: str) -> None:
         """Execute what triggers would refuse or act on. Checks still hold, references do not."""
         async with self.pool.acquire() as connection, connection.transaction():
@@ -159,6 +166,13 @@ class Ledger:
             "TRUNCATE billing_event, hourly_usage, touched_hour, rated_hour, rated_usage, rated_usage_change,"
             " rated_day, rated_month, rated_model_day, rating_run"
         )
+
+
+async def store_within(connection: Connection, *events: MeteringEvent) -> None:
+    """Store events, all of them new, within a transaction that stays open, as a batch under way does."""
+    rows = [row for row in map(validate, events) if isinstance(row, EventRow)]
+    results = await store_rows(connection, rows, HOUR)
+    assert [result.fate for result in results] == [Fate.STORED] * len(events)
 
 
 def answered(request: RateRequest, result: RateResult, now: datetime) -> dict[str, object]:

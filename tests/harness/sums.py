@@ -8,16 +8,28 @@ type Key = tuple[object, ...]
 KEY = "window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed"
 
 
+NUMBERS = (
+    "event_count, prompt_tokens, cached_tokens, completion_tokens, billable_prompt_tokens,"
+    " excess_cached_events, excess_cached_tokens, partial_usage_events, unbilled_events, unbilled_bytes,"
+    " echoed_events, echoed_tokens"
+)
+
+
 async def kept_sums(pool: Pool) -> dict[Key, list[object]]:
-    """What the database keeps."""
+    """What the database keeps, over all slots."""
+    numbers = ", ".join(f"sum({name})" for name in NUMBERS.split(","))
     rows = await pool.fetch(
-        f"SELECT {KEY}, event_count, prompt_tokens, cached_tokens, completion_tokens, billable_prompt_tokens,"
-        " excess_cached_events, excess_cached_tokens, partial_usage_events, unbilled_events, unbilled_bytes,"
-        " echoed_events, echoed_tokens, first_stored_at, last_stored_at FROM hourly_usage"
+        f"SELECT {KEY}, {numbers}, min(first_stored_at), max(last_stored_at) FROM hourly_usage GROUP BY {KEY}"
     )
-    sums = {tuple(row)[:8]: list(row)[8:] for row in rows}
-    assert len(sums) == len(rows)
-    return sums
+    return {tuple(row)[:8]: list(row)[8:] for row in rows}
+
+
+async def sum_again(pool: Pool) -> None:
+    """Make all sums again of the events that a test has put there, at once."""
+    await pool.execute(
+        "TRUNCATE hourly_usage;"
+        " INSERT INTO hourly_usage SELECT * FROM hourly_usage_of_events('-infinity', 'infinity')"
+    )
 
 
 async def counted_sums(pool: Pool) -> dict[Key, list[object]]:

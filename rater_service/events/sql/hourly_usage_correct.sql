@@ -1,5 +1,5 @@
--- Adds what hourly_usage_change says to the sums, which are locked, as they are now: batches may have added to them
--- since it was found.
+-- Adds what hourly_usage_change says to the sums of slot 0, to which those of all slots were moved, as they are now: batches
+-- may have added to them since it was found.
 UPDATE hourly_usage AS known
 SET event_count = known.event_count + change.event_count,
     prompt_tokens = known.prompt_tokens + change.prompt_tokens,
@@ -25,3 +25,4 @@ WHERE known.window_start = change.window_start
     AND known.usage_found = change.usage_found
     AND known.model_untrusted = change.model_untrusted
     AND known.completed = change.completed
+    AND known.slot = 0

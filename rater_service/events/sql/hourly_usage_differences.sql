@@ -2,7 +2,7 @@
 -- :window_start, :window_end: the window, its end exclusive; :limit: how many rows (NULL: all).
 -- Hours of which events were pruned are left out: the sums are all that is known of them.
 --
--- summed_…: what the sums say, metered_…: what the events make; 0 where there is no sum (has_sum), or no event.
+-- summed_…: what the sums of all slots say, metered_…: what the events make; 0 where there is no sum (has_sum), or no event.
 WITH counted AS (
     SELECT true AS is_sum, sums.*
     FROM hourly_usage AS sums
@@ -13,19 +13,22 @@ WITH counted AS (
 ), compared AS (
     SELECT
         window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed,
-        coalesce(max(event_count) FILTER (WHERE is_sum), 0) AS summed_events,
-        coalesce(max(prompt_tokens) FILTER (WHERE is_sum), 0) AS summed_prompt_tokens,
-        coalesce(max(cached_tokens) FILTER (WHERE is_sum), 0) AS summed_cached_tokens,
-        coalesce(max(completion_tokens) FILTER (WHERE is_sum), 0) AS summed_completion_tokens,
-        coalesce(max(billable_prompt_tokens) FILTER (WHERE is_sum), 0) AS summed_billable_prompt_tokens,
-        coalesce(max(excess_cached_events) FILTER (WHERE is_sum), 0) AS summed_excess_cached_events,
-        coalesce(max(excess_cached_tokens) FILTER (WHERE is_sum), 0) AS summed_excess_cached_tokens,
+        coalesce(sum(event_count) FILTER (WHERE is_sum), 0)::bigint AS summed_events,
+        coalesce(sum(prompt_tokens) FILTER (WHERE is_sum), 0) AS summed_prompt_tokens,
+        coalesce(sum(cached_tokens) FILTER (WHERE is_sum), 0) AS summed_cached_tokens,
+        coalesce(sum(completion_tokens) FILTER (WHERE is_sum), 0) AS summed_completion_tokens,
+        coalesce(sum(billable_prompt_tokens) FILTER (WHERE is_sum), 0) AS summed_billable_prompt_tokens,
+        coalesce(sum(excess_cached_events) FILTER (WHERE is_sum), 0)::bigint AS summed_excess_cached_events,
+        coalesce(sum(excess_cached_tokens) FILTER (WHERE is_sum), 0) AS summed_excess_cached_tokens,
         -- Sums from before do not have it.
-        max(partial_usage_events) FILTER (WHERE is_sum) AS counted_partial_usage_events,
-        coalesce(max(unbilled_events) FILTER (WHERE is_sum), 0) AS summed_unbilled_events,
-        coalesce(max(unbilled_bytes) FILTER (WHERE is_sum), 0) AS summed_unbilled_bytes,
-        coalesce(max(echoed_events) FILTER (WHERE is_sum), 0) AS summed_echoed_events,
-        coalesce(max(echoed_tokens) FILTER (WHERE is_sum), 0) AS summed_echoed_tokens,
+        CASE
+            WHEN bool_and(partial_usage_events IS NOT NULL) FILTER (WHERE is_sum)
+                THEN sum(partial_usage_events) FILTER (WHERE is_sum)::bigint
+        END AS counted_partial_usage_events,
+        coalesce(sum(unbilled_events) FILTER (WHERE is_sum), 0)::bigint AS summed_unbilled_events,
+        coalesce(sum(unbilled_bytes) FILTER (WHERE is_sum), 0) AS summed_unbilled_bytes,
+        coalesce(sum(echoed_events) FILTER (WHERE is_sum), 0)::bigint AS summed_echoed_events,
+        coalesce(sum(echoed_tokens) FILTER (WHERE is_sum), 0) AS summed_echoed_tokens,
         coalesce(max(event_count) FILTER (WHERE NOT is_sum), 0) AS metered_events,
         coalesce(max(prompt_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_prompt_tokens,
         coalesce(max(cached_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_cached_tokens,

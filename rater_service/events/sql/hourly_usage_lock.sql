@@ -1,5 +1,5 @@
--- Locks the sums that hourly_usage_change names, and makes those that are missing, of nothing so far: all in the order
--- of the key, as batches do. In another order a batch and this could wait for each other, and the batch would be ended.
+-- Makes those sums in slot 0 that hourly_usage_change names and that are missing, of nothing so far, and locks the others: all in
+-- the order of the key. Raters that know of no slot lock them so, and in another order one and this could wait for each other.
 INSERT INTO hourly_usage AS known
     (window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed,
      event_count, prompt_tokens, cached_tokens, completion_tokens, billable_prompt_tokens, excess_cached_events,

@@ -1,5 +1,5 @@
--- Makes a partition for the ids between two, and moves into it what the default one holds of them: the sums by hour
--- stay as they are, because no statement names billing_event itself.
+-- Makes a partition for the ids between two, and moves into it what the default one holds of them. The sums by hour stay as
+-- they are.
 -- {partition}: its name, {lower_id}: the first id, {upper_id}: the first after them.
 CREATE TABLE {partition} (LIKE billing_event INCLUDING ALL);
 WITH moved AS (

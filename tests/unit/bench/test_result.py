@@ -16,6 +16,7 @@ from bench import (
     plain,
     quotes,
     rating,
+    shared_keys,
     start,
     stored_bytes,
     stream,
@@ -128,7 +129,8 @@ def test_one_benchmark_is_chosen_by_the_name_of_any_of_its_results() -> None:
     assert [benchmark.names for benchmark in choose(["proxy_plain_rps"])] == [plain.NAMES]
     proxies = [plain.NAMES, stream.NAMES, stream.RUNNING_NAMES, first_byte.NAMES]
     proxies += [start.NAMES, memory.NAMES, memory.HELD_NAMES, workers.NAMES]
-    every = [*proxies, ingest.NAMES, two_raters.NAMES, stored_bytes.NAMES, quotes.NAMES, rating.NAMES]
+    every = [*proxies, ingest.NAMES, two_raters.NAMES, stored_bytes.NAMES, shared_keys.NAMES]
+    every += [quotes.NAMES, rating.NAMES]
     every.append(console_pages.NAMES)
     assert [benchmark.names for benchmark in choose([])] == every
 

@@ -26,6 +26,7 @@ PARTS = {
     "rollups": source("bills/rollups"),
     "rated": source("rating/rollups"),
     "differences": source("events/hourly_usage_differences"),
+    "sum_type": "bigint",
     "numbered": "rating_run",
     "number": "id",
     "sequence": "rating_run_id_seq",

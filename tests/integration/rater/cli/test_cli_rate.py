@@ -187,7 +187,7 @@ async def test_every_kind_of_anomaly_is_logged_as_an_error_kept_and_makes_exit_c
         await ledger.store(make_event(model_id="ft:z", base_model="meta/base-b"))
     await ledger.rate()
     if then:
-        await ledger.pool.execute(then)
+        await ledger.correct(then)
     caplog.clear()
     assert await rate(database_url, *bounds(HOUR, HOUR + ONE_HOUR), "--mode", "routine") == 2
     assert [record.levelname for record in caplog.records if reason in record.message] == ["ERROR"]

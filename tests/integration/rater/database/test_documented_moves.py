@@ -221,13 +221,3 @@ async def test_every_trigger_finds_its_tables_whatever_the_search_path(pool: Poo
             AND NOT coalesce(proconfig::text LIKE '%search_path=%pg_temp%', false)
         """)
     assert not without
-
-
-async def test_events_that_come_with_an_empty_search_path_are_summed(ledger: Ledger) -> None:
-    await ledger.store(make_event())
-    schema = await ledger.pool.fetchval("SELECT current_schema()")
-    async with ledger.pool.acquire() as connection:
-        await connection.execute("SELECT set_config('search_path', '', false)")
-        await connection.execute(f"UPDATE {schema}.billing_event SET prompt_tokens = prompt_tokens + 1")
-        await connection.execute(f"DELETE FROM {schema}.billing_event")
-    assert await ledger.pool.fetchval("SELECT count(*) FROM hourly_usage") == 0

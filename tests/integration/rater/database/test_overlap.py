@@ -56,6 +56,7 @@ PARTS = {
     "names": "auth_id AS customer",
     "groups": "auth_id",
     "differences": source("events/hourly_usage_differences"),
+    "sum_type": "bigint",
     "days": "rated_day",
     "order": "customer",
     "rated": source("rating/rollups"),

@@ -12,6 +12,7 @@ from rater_service.rating.pricing import PriceRow
 from rater_service.statements import Bound, bound, source, statement
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.plans import plan
+from tests.harness.sums import sum_again
 
 WITHOUT_USAGE = "usage_found = false, prompt_tokens = NULL, cached_tokens = NULL, completion_tokens = NULL"
 
@@ -62,7 +63,7 @@ async def test_a_wrong_event_is_refused(ledger: Ledger, change: str, constraint:
 async def test_the_same_request_id_is_refused(ledger: Ledger) -> None:
     await ledger.store(make_event())
     with pytest.raises(asyncpg.UniqueViolationError):
-        await ledger.pool.execute("INSERT INTO billing_event SELECT * FROM billing_event")
+        await ledger.pool.execute("INSERT INTO billing_event_default SELECT * FROM billing_event")
 
 
 @pytest.mark.parametrize(
@@ -173,10 +174,11 @@ async def busy(ledger: Ledger) -> Ledger:
     await ledger.store(make_event())
     await ledger.rate()
     await ledger.pool.execute(
-        "INSERT INTO billing_event SELECT made.* FROM billing_event e, generate_series(1, 5000) n,"
+        "INSERT INTO billing_event_default SELECT made.* FROM billing_event e, generate_series(1, 5000) n,"
         " jsonb_populate_record(e, jsonb_build_object('request_id', gen_random_uuid(),"
         " 'event_time', e.event_time - n * interval '5 minutes')) made"
     )
+    await sum_again(ledger.pool)
     await ledger.pool.execute(
         "INSERT INTO rated_usage OVERRIDING SYSTEM VALUE"
         " SELECT made.* FROM rated_usage u, generate_series(1, 100) n, generate_series(1, 60) a,"

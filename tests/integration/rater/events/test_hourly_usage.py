@@ -17,7 +17,7 @@ from rater_service.events.rejected import retry_rejected
 from rater_service.events.store import Fate, store_events
 from rater_service.hours import InvalidWindow
 from tests.harness import json_documents
-from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event, nonzero
+from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event, nonzero, store_within
 from tests.harness.sums import counted_sums, kept_sums
 from tests.harness.waiting import until_statements_wait
 from tests.integration.rater.audit.test_audit import check, counts, details
@@ -146,32 +146,48 @@ async def test_a_batch_that_is_not_committed_leaves_nothing_in_the_sums(pool: Po
 @pytest.mark.parametrize(
     "correction",
     [
+        "UPDATE hourly_usage SET event_count = 7 WHERE auth_id = 'bob'",
         "UPDATE billing_event SET prompt_tokens = 7, cached_tokens = NULL WHERE auth_id = 'bob'",
         "UPDATE billing_event SET auth_id = NULL WHERE auth_id = 'bob'",
         "UPDATE billing_event SET event_time = event_time - interval '1 hour'",
         "DELETE FROM billing_event WHERE auth_id = 'bob'",
         "DELETE FROM billing_event",
         "TRUNCATE billing_event",
-        "INSERT INTO billing_event SELECT (jsonb_populate_record(e, jsonb_build_object('request_id',"
+        "INSERT INTO billing_event_default SELECT (jsonb_populate_record(e, jsonb_build_object('request_id',"
         " gen_random_uuid()))).* FROM billing_event e",
     ],
 )
-async def test_sums_follow_a_correction_by_hand(ledger: Ledger, correction: str) -> None:
+async def test_a_correction_by_hand_is_found_and_said_and_sums_are_made_again(
+    ledger: Ledger, correction: str
+) -> None:
     for auth in ("alice", "bob"):
         await ledger.store(make_event(auth_id=auth), make_event(auth_id=auth, model_id=None))
-    before = await kept_sums(ledger.pool)
-    await ledger.pool.execute(correction)
-    assert await kept_sums(ledger.pool) == await counted_sums(ledger.pool) != before
+    await ledger.rate()
+    await ledger.pool.execute("DELETE FROM touched_hour")
+    await damage(ledger.pool, correction)
+    found = (await check(ledger.pool)).findings.differences
+    assert {"phoebe sums rebuild" in one.advice for one in found if one.kind is Finding.SUMS_DIFFER} == {True}
+    assert (await rebuild(ledger.pool, None, None)).difference_count > 0
+    assert await kept_sums(ledger.pool) == await counted_sums(ledger.pool)
+    # So that runs look at the hour again.
+    assert await ledger.pool.fetchval("SELECT count(*) FROM touched_hour") > 0
+
+
+async def test_an_insert_by_hand_is_refused_with_what_to_do_where_it_would_be_in_no_sum(
+    ledger: Ledger,
+) -> None:
+    await ledger.store(make_event())
+    with pytest.raises(asyncpg.PostgresError, match="in no hourly sum") as refused:
+        await ledger.pool.execute("INSERT INTO billing_event SELECT * FROM billing_event")
+    assert "event_partition" in str(refused.value.hint)
+    assert "phoebe sums rebuild" in str(refused.value.hint)
 
 
 async def test_hours_are_those_of_utc_whatever_the_session_thinks(pool: Pool, database_url: str) -> None:
     connection = await asyncpg.connect(database_url, server_settings={"timezone": "Asia/Kathmandu"})
     try:
         await store_events(pool, [make_event(HOUR + timedelta(minutes=20))], HOUR)
-        await connection.execute(
-            "INSERT INTO billing_event SELECT (jsonb_populate_record(e, jsonb_build_object('request_id',"
-            " gen_random_uuid(), 'event_time', e.event_time + interval '30 minutes'))).* FROM billing_event e"
-        )
+        await store_within(connection, make_event(HOUR + timedelta(minutes=50)))
     finally:
         await connection.close()
     (key,) = await kept_sums(pool)
@@ -247,8 +263,8 @@ CHANGED = {
     "text": "'other'",
     "timestamp with time zone": "{} - interval '1 hour'",
 }
-# They say when the events of a sum came, and no bill depends on them.
-WHEN_STORED = {"first_stored_at", "last_stored_at"}
+# They say when the events of a sum came, and in which row it stands: no bill depends on them.
+OF_NO_WEIGHT = {"first_stored_at", "last_stored_at", "slot"}
 
 
 async def test_a_wrong_value_in_any_column_of_the_sums_is_found_and_made_again(ledger: Ledger) -> None:
@@ -264,7 +280,7 @@ async def test_a_wrong_value_in_any_column_of_the_sums_is_found_and_made_again(l
         "SELECT column_name AS name, data_type AS type FROM information_schema.columns"
         " WHERE table_schema = current_schema() AND table_name = 'hourly_usage' ORDER BY ordinal_position"
     )
-    for name, kind in (tuple(column) for column in columns if column["name"] not in WHEN_STORED):
+    for name, kind in (tuple(column) for column in columns if column["name"] not in OF_NO_WEIGHT):
         changed = CHANGED[kind].format(name)
         await damage(pool, f"UPDATE hourly_usage SET {name} = {changed} WHERE auth_id = 'bob'")
         assert Finding.SUMS_DIFFER in counts(await check(pool)), name
@@ -301,46 +317,24 @@ async def test_a_rebuild_waits_for_a_batch_that_has_added_and_then_counts_it(poo
     await store_events(pool, [make_event()], HOUR)
     await damage(pool, "UPDATE hourly_usage SET event_count = 9")
     async with pool.acquire() as batch, batch.transaction():
-        await batch.execute(
-            "INSERT INTO billing_event SELECT (jsonb_populate_record(e, jsonb_build_object('request_id',"
-            " gen_random_uuid()))).* FROM billing_event e"
-        )
+        await store_within(batch, make_event())
         waiting = asyncio.create_task(rebuild(pool, None, None))
         await until_statements_wait(batch)
     assert (await waiting).difference_count == 1
     assert await kept_sums(pool) == await counted_sums(pool)
 
 
-async def test_batches_go_on_while_the_sums_of_their_hour_are_made_again(pool: Pool) -> None:
+async def test_batches_go_on_while_the_sums_of_their_keys_are_made_again(pool: Pool) -> None:
+    """A rebuild waits for the transactions that add to the sums, and keeps nobody waiting meanwhile."""
     await store_events(pool, [make_event(auth_id="a"), make_event(auth_id="b")], HOUR)
     await damage(pool, "UPDATE hourly_usage SET event_count = 9")
-    async with pool.acquire() as other, other.transaction():
-        await other.execute("SELECT FROM hourly_usage WHERE auth_id = 'a' FOR UPDATE")
+    async with pool.acquire() as slow, slow.transaction():
+        await store_within(slow, make_event(auth_id="c"))
         waiting = asyncio.create_task(rebuild(pool, None, None))
-        await until_statements_wait(other)
+        await until_statements_wait(slow)
         async with asyncio.timeout(20):
-            await store_events(pool, [make_event(auth_id="c"), make_event(auth_id="d")], HOUR)
+            await store_events(pool, [make_event(auth_id="a"), make_event(auth_id="d")], HOUR)
         assert not waiting.done()
-    assert (await waiting).difference_count == 2
-    assert await kept_sums(pool) == await counted_sums(pool)
-
-
-async def test_a_batch_and_a_rebuild_take_their_sums_in_one_order(pool: Pool) -> None:
-    add = (
-        "INSERT INTO billing_event SELECT (jsonb_populate_record(e, jsonb_build_object('request_id',"
-        " gen_random_uuid()))).* FROM billing_event e WHERE auth_id = $1"
-    )
-    await store_events(pool, [make_event(auth_id="a"), make_event(auth_id="b")], HOUR)
-    # One is to be made, the other one changed.
-    await damage(pool, "DELETE FROM hourly_usage WHERE auth_id = 'b'")
-    await damage(pool, "UPDATE hourly_usage SET event_count = 9")
-    async with pool.acquire() as batch, batch.transaction():
-        # Of two that wait for each other, the one that looks first is ended.
-        await batch.execute("SET LOCAL deadlock_timeout = '10ms'")
-        await batch.execute(add, "a")
-        waiting = asyncio.create_task(rebuild(pool, None, None))
-        await until_statements_wait(batch)
-        await batch.execute(add, "b")
     assert (await waiting).difference_count == 2
     assert await kept_sums(pool) == await counted_sums(pool)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -18,8 +19,9 @@ from rater_service.events.partitions import (
     make_partitions,
     try_to_make_partitions,
 )
-from rater_service.events.store import Fate
-from tests.harness.ledger import PRICES
+from rater_service.events.routes import Routes
+from rater_service.events.store import Fate, store_events
+from tests.harness.ledger import PRICES, store_within
 from tests.harness.old_events import (
     NOW,
     OLDEST_WEEK,
@@ -75,17 +77,13 @@ async def test_an_event_is_stored_in_the_week_of_its_id_and_no_other_partition_i
     assert await partition_of(pool, early.request_id) == "billing_event_2026w46"
 
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(
-            "INSERT INTO billing_event SELECT (jsonb_populate_record(e, jsonb_build_object('request_id',"
-            " $1::text))).* FROM billing_event_2026w45 AS e",
-            timed_id(OLDEST_WEEK + 2 * WEEK, 3),
-        )
+        await store_within(connection, timed_event(OLDEST_WEEK + 2 * WEEK, 3))
         locked = await connection.fetch(
             "SELECT DISTINCT relname FROM pg_locks JOIN pg_class ON pg_class.oid = relation"
             " WHERE pid = pg_backend_pid() AND mode = 'RowExclusiveLock' AND relkind IN ('r', 'p')"
             " AND relname LIKE 'billing%'"
         )
-    assert {row["relname"] for row in locked} == {"billing_event", "billing_event_2026w47"}
+    assert {row["relname"] for row in locked} == {"billing_event_2026w47"}
 
 
 async def test_an_id_is_looked_up_in_one_partition(pool: Pool) -> None:
@@ -191,6 +189,39 @@ async def test_events_that_come_while_partitions_are_made_are_all_stored(pool: P
     misplaced = "SELECT count(*) FROM billing_event_default WHERE request_id >= $1 AND request_id < $2"
     bounds = (partitions.first_id(OLDEST_WEEK), partitions.first_id(OLDEST_WEEK + 30 * WEEK))
     assert await pool.fetchval(misplaced, *bounds) == 0
+
+
+MOVES = {
+    "made": None,
+    "dropped": "DROP TABLE billing_event_2026w46",
+    "detached": "ALTER TABLE billing_event DETACH PARTITION billing_event_2026w46",
+}
+
+
+@pytest.mark.parametrize("refused", [(), ("odd",)], ids=["copied", "inserted"])
+@pytest.mark.parametrize("move", MOVES)
+async def test_events_find_their_partition_although_it_came_or_went_since_it_was_looked_up(
+    pool: Pool, move: str, refused: Sequence[str]
+) -> None:
+    """A batch with an event that the database refuses is not copied, but stored event by event."""
+    await pool.execute("ALTER TABLE billing_event ADD CONSTRAINT odd CHECK (user_id <> 'odd')")
+    if move != "made":
+        await make_weeks(pool)
+    routes = Routes()
+    await store_events(pool, [timed_event(OLDEST_WEEK + WEEK, 1)], NOW, routes=routes)
+    if moved := MOVES[move]:
+        await pool.execute(moved)
+    else:
+        await make_weeks(pool)
+
+    odd = [timed_event(OLDEST_WEEK, 9, user_id=user_id) for user_id in refused]
+    new = timed_event(OLDEST_WEEK + WEEK, 2)
+    stored = await store_events(pool, [*odd, new], NOW, routes=routes)
+
+    assert stored[-1].fate is Fate.STORED
+    where = "billing_event_2026w46" if move == "made" else "billing_event_default"
+    assert await partition_of(pool, new.request_id) == where
+    assert await pool.fetchval("SELECT sum(event_count) FROM hourly_usage") == 2
 
 
 async def test_migrating_makes_the_partitions_of_the_coming_weeks(

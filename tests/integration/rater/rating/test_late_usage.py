@@ -1,19 +1,17 @@
 """Usage that came after the last run over its hour: every run names it, and routine runs rate it."""
 
-import asyncio
 import logging
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
-from rater_service.database.database import Pool, open_pool
-from rater_service.events.store import store_events
+from rater_service.database.database import Pool
 from rater_service.rating.late_usage import find_late_hours
 from rater_service.rating.rating import rate_window
 from rater_service.rating.run import Mode, RateRequest, RateResult
 from rater_service.statements import bound
-from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
+from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event, store_within
 from tests.harness.plans import plan
 
 DAY = timedelta(days=1)
@@ -114,7 +112,7 @@ async def test_what_is_older_than_a_routine_run_takes_along_is_named(rated: Ledg
 
 
 async def test_hours_of_which_events_are_gone_are_named_and_stay_on_the_bill(rated: Ledger) -> None:
-    await rated.pool.execute("DELETE FROM billing_event WHERE auth_id = 'bob'")
+    await rated.correct("DELETE FROM billing_event WHERE auth_id = 'bob'")
     await rated.store(make_event(HOUR + ONE_HOUR))
 
     result = await rate_elsewhere(rated, Mode.ROUTINE)
@@ -141,10 +139,7 @@ async def test_hours_that_the_next_routine_run_rates_anyway_are_not_late(ledger:
 async def test_a_batch_that_commits_after_a_run_took_its_snapshot_is_late(rated: Ledger, pool: Pool) -> None:
     """The mark of the hour was there before: neither the run nor the batch may take it for done."""
     async with pool.acquire() as slow, slow.transaction():
-        await slow.execute(
-            "INSERT INTO billing_event SELECT (jsonb_populate_record(e, jsonb_build_object("
-            "'request_id', gen_random_uuid(), 'auth_id', 'carol'))).* FROM billing_event AS e LIMIT 1"
-        )
+        await store_within(slow, make_event(auth_id="carol"))
         # The batch goes on while a run begins, ends, and is done.
         await rated.rate(HOUR, now=NOW, mode=Mode.BACKFILL)
         assert await late(pool) == []
@@ -187,21 +182,11 @@ async def test_marks_of_hours_that_no_run_rates_again_go_once_their_sums_are_rat
 async def test_events_that_somebody_changed_by_hand_make_their_hour_late(
     rated: Ledger, change: str, events: int
 ) -> None:
-    await rated.pool.execute(change)
+    await rated.correct(change)
     assert (await late(rated.pool))[-1] == (HOUR, events)
     for hour in (HOUR, HOUR - ONE_HOUR):
         await rated.rate(hour, now=NOW, mode=Mode.BACKFILL)
     assert await late(rated.pool) == []
-
-
-async def test_batches_of_one_hour_do_not_wait_for_each_other_to_mark_it(
-    rated: Ledger, database_url: str
-) -> None:
-    """They share no sums, and the hour is marked: nothing is left to wait for."""
-    async with open_pool(database_url) as other, rated.pool.acquire() as slow, slow.transaction():
-        await slow.execute("UPDATE billing_event SET completion_tokens = 11 WHERE auth_id = 'bob'")
-        async with asyncio.timeout(20):
-            await store_events(other, [make_event(auth_id="carol")], HOUR)
 
 
 async def test_late_hours_are_found_by_their_marks_and_the_sums_of_these_hours_alone(rated: Ledger) -> None:

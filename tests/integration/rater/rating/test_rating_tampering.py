@@ -136,7 +136,7 @@ async def test_a_rollup_that_was_given_to_another_customer_comes_back(billed: Le
 
 async def test_a_deleted_rollup_that_has_no_events_any_more_is_told_once(billed: Ledger) -> None:
     await billed.pool.execute("DELETE FROM rated_usage WHERE auth_id = 'bob'")
-    await billed.pool.execute("DELETE FROM billing_event WHERE auth_id = 'bob'")
+    await billed.correct("DELETE FROM billing_event WHERE auth_id = 'bob'")
     result = await billed.rate()
     assert {anomaly.reason for anomaly in result.anomalies} == {"ROLLUP_TAMPERED", "BILLED_ROLLUP_DELETED"}
     assert result.reconciled_deletions == 1
@@ -148,7 +148,7 @@ async def test_a_deleted_rollup_that_has_no_events_any_more_is_told_once(billed:
 async def test_a_customer_who_was_renamed_by_hand_everywhere_is_billed_by_one_run(billed: Ledger) -> None:
     """The row has the number under which the ledger knows the old name: it must not go with that."""
     for table in ("billing_event", "rated_usage"):
-        await billed.pool.execute(f"UPDATE {table} SET auth_id = 'robert' WHERE auth_id = 'bob'")
+        await billed.correct(f"UPDATE {table} SET auth_id = 'robert' WHERE auth_id = 'bob'")
     result = await billed.rate(mode=Mode.BACKFILL)
     rollups = await billed.rollups()
     assert [row["auth_id"] for row in rollups] == ["alice", "robert"]

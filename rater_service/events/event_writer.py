@@ -1,0 +1,97 @@
+"""Writes the events of one transaction into their partitions, and adds their hourly sums."""
+
+from collections.abc import AsyncIterator, Container, Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from rater_service.database.database import Connection
+from rater_service.events.columns import EventColumns
+from rater_service.events.copy_format import COLUMNS, TYPES, pieces
+from rater_service.events.routes import Routes, RoutesOutdated, noticing_outdated_routes
+from rater_service.events.sums import sum_up
+from rater_service.events.validation import EventRow
+from rater_service.statements import Statement, statement
+
+_ARRAYS = ", ".join(f":{name}::{TYPES[name]}[]" for name in COLUMNS)
+
+type SentRow = tuple[EventRow, bool]
+"""A row, and whether it is summed as an event of other models."""
+
+
+class EventWriter:
+    """Writes events within the caller's transaction. stored_at: UTC-aware.
+
+    Whatever is written must be added to the sums before the commit. Batches take partitions, events and then
+    their slot of the sums in the same order: they may wait for each other over an event that two have, and
+    never deadlock.
+    """
+
+    def __init__(self, connection: Connection, routes: Routes, stored_at: datetime) -> None:
+        self.connection = connection
+        self.stored_at = stored_at
+        self._routes = routes
+        self._partitions: set[int] = set()
+
+    async def copy(self, events: EventColumns, places: Sequence[int], others: Container[int]) -> None:
+        """Write the events at some places, in the order of their ids, in less time than INSERT takes.
+
+        others: the places of those that are summed as events of other models. Raises RoutesOutdated, and
+        asyncpg's errors, also if an event is there already.
+        """
+        for route, some in await self._routes.split(self.connection, events.ids, places):
+            self._partitions.add(route.id)
+            source = _each(pieces(events, some, self.stored_at, others))
+            with noticing_outdated_routes():
+                await self.connection.copy_to_table(
+                    route.name, schema_name=route.schema, source=source, columns=COLUMNS, format="binary"
+                )
+
+    async def insert(self, sent: Sequence[SentRow]) -> set[UUID]:
+        """Write the events that are new, of several with one id the first; return their ids.
+
+        Raises what `copy` raises, but for events that are there.
+        """
+        first = {row.request_id: (row, is_other) for row, is_other in reversed(sent)}
+        rows = list(first.values())
+        ids = [row.request_id.bytes for row, _ in rows]
+        inserted: set[UUID] = set()
+        for route, places in await self._routes.split(self.connection, ids, range(len(rows))):
+            self._partitions.add(route.id)
+            values = zip(
+                *((*row, self.stored_at, is_other) for row, is_other in map(rows.__getitem__, places)),
+                strict=True,
+            )
+            bound = _insert_into(route.quoted).bind(dict(zip(COLUMNS, values, strict=True)))
+            with noticing_outdated_routes():
+                records = await self.connection.fetch(*bound)
+            inserted.update(record["request_id"] for record in records)
+        return inserted
+
+    async def add_sums(self, events: EventColumns, others: Container[int]) -> None:
+        """Add the sums of all events that were written, each once. others: as for `copy`.
+
+        From here to the commit the transaction has a slot of the sums for itself. Raises RoutesOutdated if an
+        event was written into what is no partition any more.
+        """
+        if not events.count:
+            return
+        sums = sum_up(events, others)
+        add = statement("events/hourly_usage_add", sum_type="bigint" if sums.fit_in_bigint else "numeric")
+        arguments = {
+            **sums.keys,
+            **sums.numbers,
+            "stored_at": self.stored_at,
+            "partitions": [*self._partitions],
+        }
+        partitions = await self.connection.fetchval(*add.bind(arguments))
+        if partitions != len(self._partitions):
+            raise RoutesOutdated
+
+
+def _insert_into(partition: str) -> Statement:
+    return statement("events/store_events", partition=partition, columns=", ".join(COLUMNS), arrays=_ARRAYS)
+
+
+async def _each(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
