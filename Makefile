@@ -87,7 +87,7 @@ dashboards: $(STAMP) ## write the Grafana dashboards into deploy/grafana; then m
 images: ## build both images, and lists of what is in them; DOCKER=podman for another engine
 	@sh scripts/images
 
-pin-base: ## write the digest of the images' base into both Dockerfiles; needs docker and an image registry
+pin-base: ## write the digest of the images' base into all Dockerfiles; needs docker and an image registry
 	@sh scripts/pin-base
 
 $(SBOM_STAMP): requirements/sbom.txt | $(STAMP)

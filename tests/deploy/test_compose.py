@@ -146,7 +146,7 @@ def test_what_up_starts_ends_with_the_demos_last_line(tmp_path: Path) -> None:
 
         # ./demo is mounted where the image looks for its price file.
         assert SERVICES["rater"]["volumes"] == ["./demo:/etc/phoebe/prices:ro"]
-        prices = str(PROJECT / "demo" / Path(final_stage("rater")[1].environment()["PHOEBE_PRICES"]).name)
+        prices = str(PROJECT / "demo" / Path(final_stage("rater").environment()["PHOEBE_PRICES"]).name)
         serve = [
             word.replace("0.0.0.0:50051", parts.place("rater:50051")) for word in SERVICES["rater"]["command"]
         ]
@@ -157,7 +157,7 @@ def test_what_up_starts_ends_with_the_demos_last_line(tmp_path: Path) -> None:
         engine[engine.index("8000")] = str(parts.port("engine:8000"))
         parts.start("engine", sys.executable, "-m", *engine).wait_until_says("running on (http)")
 
-        _, image = final_stage("addon")
+        image = final_stage("addon")
         program, *words = image.last("ENTRYPOINT").words()
         words = [parts.place(word.replace("/app/addon/phoebe.py", str(ADDON))) for word in words]
         words = [word.replace("0.0.0.0", "127.0.0.1") for word in words]

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.deploy
 
 def test_both_programs_start_in_it(tmp_path: Path) -> None:
     copy_context(PROJECT, "Dockerfile.demo", tmp_path / "context")
-    _, stage = final_stage("demo")
+    stage = final_stage("demo")
     app = tmp_path / "app"
     app.mkdir()
     for origin, target in (each.words() for each in stage.instructions if each.word == "COPY"):

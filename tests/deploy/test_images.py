@@ -29,7 +29,7 @@ def test_the_addon_image_has_the_proxy_and_no_database_driver(addon: Build) -> N
 
 
 def test_mitmdump_loads_the_addon_in_its_image(addon: Build) -> None:
-    _, stage = final_stage("addon")
+    stage = final_stage("addon")
     entry = stage.last("ENTRYPOINT").words()
     # The same file as the one that the image has in the tree's place.
     script = Path(addon.run("phoebe", "addon-path").stdout.strip())
@@ -76,7 +76,7 @@ def test_the_rater_image_carries_its_migrations_and_statements(rater: Build) -> 
 @pytest.mark.parametrize("name", ["addon", "rater"])
 def test_what_an_image_starts_is_in_it(name: str, request: pytest.FixtureRequest) -> None:
     built: Build = request.getfixturevalue(name)
-    _, stage = final_stage(name)
+    stage = final_stage(name)
     program = stage.last("ENTRYPOINT").words()[0]
     assert stage.environment()["PATH"].startswith("/opt/phoebe/bin:")
     assert (built.environment / "bin" / program).exists()

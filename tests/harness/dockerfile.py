@@ -11,7 +11,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,24 +58,20 @@ class Stage:
         )
 
 
-def read_dockerfile(text: str) -> tuple[dict[str, str], list[Stage]]:
-    """Read the arguments before the first stage, with their defaults, and the stages."""
+def read_dockerfile(text: str) -> list[Stage]:
+    """Read the stages."""
     lines = "\n".join(line for line in text.splitlines() if line.strip() and not line.startswith("#"))
-    arguments: dict[str, str] = {}
     stages: list[Stage] = []
     for line in re.sub(r"\\\n\s*", " ", lines).splitlines():
         word, _, rest = line.strip().partition(" ")
         if word == "FROM":
             base, _, name = rest.partition(" AS ")
             stages.append(Stage(base, name, ()))
-        elif not stages:
-            assert word == "ARG", f"{word} before the first stage"
-            name, _, default = rest.partition("=")
-            arguments[name] = default
         else:
+            assert stages, f"{word} before the first stage"
             last = stages[-1]
             stages[-1] = Stage(last.base, last.name, (*last.instructions, Instruction(word, rest)))
-    return arguments, stages
+    return stages
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +139,16 @@ def build(name: str, folder: Path, *, up_to: str = "build") -> Build:
     """Carry out the stages of Dockerfile.`name` up to one, in a folder that is empty."""
     copy_context(PROJECT, f"Dockerfile.{name}", folder / "context")
     made = Build(folder)
-    for stage in read_dockerfile((PROJECT / f"Dockerfile.{name}").read_text())[1]:
+    for stage in read_dockerfile((PROJECT / f"Dockerfile.{name}").read_text()):
         made.carry_out(stage)
         if stage.name == up_to:
             return made
     raise AssertionError(f"Dockerfile.{name} has no stage {up_to}")
 
 
-def final_stage(name: str) -> tuple[Mapping[str, str], Stage]:
-    """Give the arguments of Dockerfile.`name`, and the stage that the image is made of."""
-    arguments, stages = read_dockerfile((PROJECT / f"Dockerfile.{name}").read_text())
-    return arguments, stages[-1]
+def final_stage(name: str) -> Stage:
+    """Give the stage that the image of Dockerfile.`name` is made of."""
+    return read_dockerfile((PROJECT / f"Dockerfile.{name}").read_text())[-1]
 
 
 def _copy(origins: list[Path], target: Path) -> None:

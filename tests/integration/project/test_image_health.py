@@ -35,7 +35,7 @@ def port() -> Iterator[int]:
 
 
 def judged(name: str, metrics: str) -> int:
-    _, stage = final_stage(name)
+    stage = final_stage(name)
     command = stage.last("HEALTHCHECK").rest.partition("CMD ")[2]
     program, *arguments = json.loads(command)
     assert program == "python"

@@ -52,7 +52,7 @@ def test_there_is_one_for_each_topology() -> None:
 
 
 def test_every_pod_runs_as_the_images_user_with_nothing_to_write_to_and_no_rights(file: Path) -> None:
-    _, stage = final_stage("addon")
+    stage = final_stage("addon")
     user, group = map(int, stage.last("USER").rest.split(":"))
     for made, pod in pods(file):
         name = made["metadata"]["name"]
