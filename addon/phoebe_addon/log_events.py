@@ -104,7 +104,7 @@ EVENTS: Mapping[str, Mapping[str, str]] = {
         "phoebe: an admission in the spool file %s is damaged": "spool.damaged",
     },
     "spool.spool": {
-        **dict.fromkeys(_TROUBLE, "spool.trouble"),
+        **dict.fromkeys(_TROUBLE, "spool.full"),
         "phoebe: an event in the spool is damaged; it is set aside, place %d": "spool.damaged",
     },
     "spool.spools": {
@@ -116,7 +116,7 @@ EVENTS: Mapping[str, Mapping[str, str]] = {
         "phoebe: the spool %s can't be adopted now: %s": "spool.not_adopted",
     },
     "spool.writer": {
-        **dict.fromkeys(_TROUBLE, "spool.trouble"),
+        **dict.fromkeys(_TROUBLE, "spool.not_written"),
         "phoebe: a change of the spool can't be made, and is given up": "spool.failed",
         "phoebe: a transaction of the spool can't be measured": "spool.not_measured",
     },

@@ -37,6 +37,8 @@ class DiskWatch:
         while True:
             await asyncio.to_thread(self._measure)
             await asyncio.sleep(LOOK_EVERY_S)
+            # A proxy whose spool is full gets no requests, so that none would say that there is room again.
+            self._spool.tell_whether_full()
             await self.look()
 
     def _measure(self) -> None:

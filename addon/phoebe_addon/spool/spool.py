@@ -128,6 +128,16 @@ class Spool:
         """Whether nothing is admitted until the rater has taken events."""
         return self._bytes_used > self._bytes_max
 
+    def tell_whether_full(self) -> None:
+        """Say in the log that it is full, or that it has room again, where that is due."""
+        if self.is_full:
+            self._filled.met(
+                f"phoebe: no request is admitted: the spool {self.path} holds more than phoebe_spool_limit "
+                f"({self._bytes_max} bytes), and the rater takes no events: bring it back, or raise the limit"
+            )
+        else:
+            self._filled.is_over()
+
     @property
     def lost_rows(self) -> int:
         """Events that could not be read any more, of this producer and those it came after."""
@@ -139,11 +149,9 @@ class Spool:
         event: what to send if it never ends, with its time. Raises SpoolFullError, or SpoolError when the
         disk fails.
         """
+        self.tell_whether_full()
         if self.is_full:
-            words = f"the spool holds more than {self._bytes_max} bytes"
-            self._filled.met(f"phoebe: no request is admitted: {words}, and the rater takes no events")
-            raise SpoolFullError(words)
-        self._filled.is_over()
+            raise SpoolFullError(f"the spool holds more than {self._bytes_max} bytes")
         entry = Admitted(next(self._admissions), to_us(event_time), event)
         # From now on it counts: `state` may not promise what this exchange could break.
         self._open[request_id] = entry
