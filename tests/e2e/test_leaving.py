@@ -382,7 +382,11 @@ def test_a_connection_ends_where_another_addon_keeps_the_error_to_itself(
         "-s",
         str(ADDON),
         script=PROJECT / "tests/harness/halting_script.py",
-        options={"phoebe_upstream": engine.url, "phoebe_rater": f"127.0.0.1:{rater.port}"},
+        options={
+            "phoebe_upstream": engine.url,
+            "phoebe_rater": f"127.0.0.1:{rater.port}",
+            "phoebe_log_level": "debug",
+        },
     )
     try:
         leave(proxy, "halted")

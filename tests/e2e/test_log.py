@@ -71,6 +71,7 @@ def test_json_is_an_object_a_line_and_a_refusal_says_whose_and_why_without_secre
     # What mitmproxy says before it has loaded the script.
     lines = [json.loads(line) for line in log.splitlines() if not line.startswith("[")]
     assert all(line["service.instance.id"] == "gateway-0" for line in lines)
+    assert not [line for line in lines if line["logger"] == "mitmproxy.proxy.server"]
     (refused,) = (line for line in lines if line.get("reason"))
     assert (refused["reason"], refused["auth_id"], refused["resource_id"]) == (
         "edge_secret",

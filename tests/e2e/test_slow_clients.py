@@ -252,7 +252,7 @@ def test_more_connections_than_allowed_are_closed_at_once(
     tmp_path: Path, engine: Engine, rater: EventRecorder
 ) -> None:
     engine.script = engines.document(ANSWER)
-    proxy = started(tmp_path, engine, rater, connections_max="3")
+    proxy = started(tmp_path, engine, rater, connections_max="3", log_level="debug")
     try:
         until_alone(proxy)
         clients = [RawClient(proxy) for _ in range(3)]

@@ -1,7 +1,8 @@
 """How mitmdump writes its log: lines as the rater has them, mitmproxy's own lines too.
 
-mitmproxy's have no date and no level. And `mitmdump -q` leaves out all but errors; that events can't be
-delivered, or that a disk is full, is written all the same.
+mitmproxy's have no date and no level, and most say only that connections come and go (`connection_lines`).
+And `mitmdump -q` leaves out all but errors; that events can't be delivered, or that a disk is full, is
+written all the same.
 """
 
 import logging
@@ -14,6 +15,8 @@ from phoebe_addon.gate.identity import HeaderNames
 from phoebe_addon.gate.refusal import Refusal
 from phoebe_addon.log_events import event_of
 from phoebe_addon.log_lines import LogFormat, RepeatGuard, formatter, told
+from phoebe_addon.proxy import connection_lines
+from phoebe_addon.proxy.connection_lines import ConnectionLines
 
 logger = logging.getLogger(__name__)
 
@@ -47,14 +50,17 @@ class LogOutput:
     """The log of a mitmproxy, written as the options say."""
 
     def __init__(self) -> None:
-        self._asked: tuple[str, ...] = ()
+        self._asked: tuple[object, ...] = ()
         self._left_out: LeftOutLines | None = None
 
     def use(self, addons: addonmanager.AddonManager, options: optmanager.OptManager, name: str) -> None:
         """Write it as the options say from now on. name: what people call the proxy."""
-        asked = (options.phoebe_log_format, options.phoebe_log_level, name)
         termlog = addons.get("termlog")
-        if asked == self._asked or termlog is None:
+        if termlog is None:
+            return
+        shown = connection_lines.are_wanted(options)
+        asked = (options.phoebe_log_format, options.phoebe_log_level, name, shown)
+        if asked == self._asked:
             return
         self._asked = asked
         level = logging.getLevelNamesMapping()[options.phoebe_log_level.upper()]
@@ -63,15 +69,18 @@ class LogOutput:
         own.setFormatter(
             formatter(LogFormat(options.phoebe_log_format), "phoebe-addon", addon_version(), name, event_of)
         )
-        for each in [each for each in own.filters if isinstance(each, RepeatGuard)]:
+        for each in [each for each in own.filters if isinstance(each, ConnectionLines | RepeatGuard)]:
             own.removeFilter(each)
+        if not shown:
+            own.addFilter(ConnectionLines())
         own.addFilter(RepeatGuard())
         self.end()
         self._left_out = LeftOutLines(own, level)
         self._left_out.setFormatter(own.formatter)
         logging.getLogger().addHandler(self._left_out)
-        if options.phoebe_log_format == LogFormat.JSON:
-            options.update(flow_detail=0)  # what is printed of flows is no JSON
+        detail = connection_lines.flow_detail(options)
+        if detail != options.flow_detail:
+            options.update(flow_detail=detail)
 
     def end(self) -> None:
         """Write no more than mitmproxy does."""
