@@ -20,6 +20,7 @@ from tests.e2e.conftest import IDENTITY
 from tests.harness.engine import LAST_CHUNK, Engine, EngineRequest, Line
 from tests.harness.engine_streams import DONE, VLLM, VLLM_USAGE
 from tests.harness.events import EventRecorder
+from tests.harness.http2_client import Http2Client
 from tests.harness.proxy import Proxy
 from tests.harness.raw_client import CutOffError, RawClient, post
 from tests.harness.spool_folder import depth_of
@@ -219,10 +220,12 @@ def test_a_reload_under_load_refuses_nothing_and_streams_go_on(stand: Stand) -> 
     before = set(stand.workers())
     stand.go_on.clear()
     load = Load(proxy, "around a reload")
-    with RawClient(proxy) as client, RawClient(proxy) as idle:
+    with RawClient(proxy) as client, RawClient(proxy) as idle, Http2Client(proxy) as http2:
         received = stand.begin_stream(client, "over a reload")
         idle.send(post(CHAT, IDENTITY))
         idle.read_answer()
+        streamed = http2.post(CHAT, IDENTITY, STREAM)
+        http2.read_until(lambda: VLLM in streamed.body)
         load.until_more()
 
         proxy.process.send_signal(signal.SIGHUP)
@@ -230,12 +233,17 @@ def test_a_reload_under_load_refuses_nothing_and_streams_go_on(stand: Stand) -> 
         load.until_more()
         idle.send(post(CHAT, IDENTITY))
         last = idle.read_answer()
+        beside = http2.post(CHAT, IDENTITY, b'{"model":"m"}')
+        http2.read_until(lambda: beside.ended)
+        assert not http2.is_told_to_go  # a client that takes GOAWAY for the end would lose its stream
         stand.go_on.set()
         received += b"".join(iter(client.read_chunk, b""))
+        http2.read_until(lambda: streamed.ended and http2.is_told_to_go)
 
     assert load.end().keys() == {"200"}
-    assert received == VLLM + VLLM_USAGE + DONE
+    assert received == streamed.body == VLLM + VLLM_USAGE + DONE
     assert (last.status, last.headers["connection"]) == (200, "close")
+    assert beside.status == 200
     assert stand.rater.tagged("over a reload").outcome == "completed"
     wait_until(lambda: len(stand.workers()) == 2)
     assert not before & set(stand.workers())
