@@ -11,41 +11,24 @@ import typer
 import yaml
 
 from rater_service.cli.program import app
-from rater_service.cli.variables import ADDON_VARIABLES, own_variables
+from rater_service.cli.variables import ADDON_VARIABLES
 from rig.programs import PROJECT
+from tests.deploy.chart import CHART, OPERATOR, changed, objects, rendered, values_of
 from tests.deploy.conftest import TOOLS
 
 pytestmark = pytest.mark.deploy
 
-CHART = PROJECT / "deploy" / "helm" / "phoebe"
 MANIFESTS = PROJECT / "deploy" / "manifests"
 VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
-# Kinds that Kubernetes' own schemas do not know.
-OPERATOR = {"ServiceMonitor", "PrometheusRule"}
 # What the chart sets by itself, or has values of their own for.
 SET_BY_ADDON = {
     *("SPOOL", "METRICS", "DRAIN_TIMEOUT", "SPOOL_TRUST_GROUP", "RATER", "RATER_TLS", "RATER_CA"),
-    *("RATER_TOKEN_FILE", "EDGE_SECRET_FILE"),
+    *("RATER_TOKEN_FILE", "EDGE_SECRET_FILE", "TRACING"),
 }
-
-
-def rendered(values: Path) -> subprocess.CompletedProcess[str]:
-    command: list[str | Path] = [TOOLS / "python", PROJECT / "scripts" / "render-chart", values]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def objects(values: Path) -> list[dict[str, Any]]:
-    done = rendered(values)
-    assert done.returncode == 0, done.stderr
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
-
-
-def changed(tmp_path: Path, name: str, **changes: Any) -> Path:
-    """Write the values of a topology with other ones at the top level."""
-    values = yaml.safe_load((CHART / "ci" / f"{name}-values.yaml").read_text())
-    path = tmp_path / "values.yaml"
-    path.write_text(yaml.safe_dump({**values, **changes}))
-    return path
+SET_BY_RATER = {
+    *("LISTEN", "PRICES", "TLS_CERT", "TLS_KEY", "TOKENS", "METRICS", "CONSOLE", "RATE_EVERY", "TRACING"),
+    "DATA",  # the image has no embedded PostgreSQL
+}
 
 
 def test_helm_lints_it_without_a_warning() -> None:
@@ -56,7 +39,7 @@ def test_helm_lints_it_without_a_warning() -> None:
 
 @pytest.mark.parametrize("file", sorted(MANIFESTS.glob("*.yaml")), ids=lambda file: file.stem)
 def test_the_manifests_are_what_the_chart_makes(file: Path) -> None:
-    done = rendered(CHART / "ci" / f"{file.stem}-values.yaml")
+    done = rendered(values_of(file.stem))
     assert file.read_text().partition("---\n")[2] == done.stdout.partition("---\n")[2], "make manifests"
 
 
@@ -97,6 +80,11 @@ def test_a_fault_would_be_found(tmp_path: Path) -> None:
         ({"tls": {"existingSecret": ""}}, "rater.options.allow_plaintext"),
         ({"tokens": {"existingSecret": ""}}, "rater.options.allow_anonymous"),
         ({"networkPolicy": {"enabled": True}}, "networkPolicy.edge"),
+        ({"tracing": {"enabled": True}}, "tracing.endpoint is the address of the collector"),
+        (
+            {"tracing": {"enabled": True, "endpoint": "http://collector:4317"}},
+            "networkPolicy.tracingEgress",
+        ),
         (
             {"addon": {"mode": "daemonset", "upstreams": {"default": "x"}, "autoscaling": {"enabled": True}}},
             "addon.autoscaling can't be enabled",
@@ -114,7 +102,7 @@ def test_what_is_missing_or_misspelt_is_named(changes: dict[str, Any], said: str
 
 
 def test_a_proxy_on_each_node_keeps_its_spool_and_its_name_there() -> None:
-    made = objects(CHART / "ci" / "daemonset-values.yaml")
+    made = objects(values_of("daemonset"))
     assert not [each for each in made if each["kind"] == "StatefulSet"]
     [proxies] = [each for each in made if each["kind"] == "DaemonSet"]
     spec = proxies["spec"]["template"]["spec"]
@@ -131,7 +119,7 @@ def test_a_proxy_on_each_node_keeps_its_spool_and_its_name_there() -> None:
 
 
 def test_the_console_is_served_by_a_service_of_its_own_and_opened_by_those_who_may() -> None:
-    made = objects(CHART / "ci" / "gateway-values.yaml")
+    made = objects(values_of("gateway"))
     [service] = [each for each in made if each["metadata"]["name"] == "phoebe-console"]
     [rater] = [each for each in made if each["kind"] == "Deployment"]
     assert service["spec"]["selector"].items() <= rater["spec"]["template"]["metadata"]["labels"].items()
@@ -144,14 +132,21 @@ def test_the_console_is_served_by_a_service_of_its_own_and_opened_by_those_who_m
         if each["kind"] == "NetworkPolicy" and each["metadata"]["name"] == "phoebe-rater"
     ]
     assert {"port": ports["console"]} in [rule["ports"][0] for rule in policy["spec"]["ingress"]]
-    trial = objects(CHART / "ci" / "trial-values.yaml")
+    trial = objects(values_of("trial"))
     assert not [each for each in trial if each["metadata"]["name"] == "phoebe-console"]
 
 
 def test_with_autoscaling_no_number_of_pods_is_rendered() -> None:
-    scaled = objects(CHART / "ci" / "scaled-values.yaml")
+    scaled = objects(values_of("scaled"))
     autoscaled = {each["spec"]["scaleTargetRef"]["name"] for each in scaled if "Autoscaler" in each["kind"]}
     assert autoscaled == {"phoebe-addon", "phoebe-rater"}
+    # A shipper of logs or a mesh beside it has a load of its own, and may ask for no CPU.
+    assert {
+        metric["containerResource"]["container"]
+        for each in scaled
+        if "Autoscaler" in each["kind"]
+        for metric in each["spec"]["metrics"]
+    } == {"addon", "rater"}
     for each in scaled:
         if each["metadata"]["name"] in autoscaled and each["kind"] in {"StatefulSet", "Deployment"}:
             assert "replicas" not in each["spec"]
@@ -160,7 +155,7 @@ def test_with_autoscaling_no_number_of_pods_is_rendered() -> None:
 def test_a_digest_and_a_mirror_go_before_tag_and_registry() -> None:
     images = {
         container["name"]: container["image"]
-        for each in objects(CHART / "ci" / "scaled-values.yaml")
+        for each in objects(values_of("scaled"))
         if each["kind"] in {"StatefulSet", "Deployment"}
         for container in each["spec"]["template"]["spec"]["containers"]
     }
@@ -169,7 +164,7 @@ def test_a_digest_and_a_mirror_go_before_tag_and_registry() -> None:
 
 
 def test_prometheus_finds_both_by_the_names_that_rules_use() -> None:
-    scaled = objects(CHART / "ci" / "scaled-values.yaml")
+    scaled = objects(values_of("scaled"))
     [monitor] = [each for each in scaled if each["kind"] == "ServiceMonitor"]
     wanted = monitor["spec"]["selector"]["matchLabels"]
     found = [
@@ -182,6 +177,47 @@ def test_prometheus_finds_both_by_the_names_that_rules_use() -> None:
         assert "metrics" in [port["name"] for port in each["spec"]["ports"]]
     [endpoint] = monitor["spec"]["endpoints"]
     assert endpoint["relabelings"][0]["replacement"] == "phoebe-$1"
+
+
+def pods(made: list[dict[str, Any]]) -> dict[str, Any]:
+    """Give the templates of pods by the component that they are."""
+    specs = [each["spec"] for each in made if each["kind"] in {"StatefulSet", "Deployment", "Job", "CronJob"}]
+    templates = [spec.get("jobTemplate", {"spec": spec})["spec"]["template"] for spec in specs]
+    return {each["metadata"]["labels"]["app.kubernetes.io/component"]: each for each in templates}
+
+
+def environment(pod: dict[str, Any]) -> dict[str, Any]:
+    """Give the variables of the first container of a pod."""
+    return {each["name"]: each.get("value") for each in pod["spec"]["containers"][0]["env"]}
+
+
+def test_jobs_have_what_reaches_the_database_and_the_options_that_runs_have_too() -> None:
+    of = pods(objects(values_of("scaled")))
+    for component in ("rater", "rate", "migrate"):
+        assert environment(of[component])["PGSSLROOTCERT"] == "/etc/database/ca.crt"
+        volumes = {each["name"] for each in of[component]["spec"]["volumes"]}
+        mounts = {each["name"] for each in of[component]["spec"]["containers"][0]["volumeMounts"]}
+        assert mounts == volumes >= {"database-ca"}
+    assert environment(of["rate"])["PHOEBE_LATE_DAYS"] == environment(of["rater"])["PHOEBE_LATE_DAYS"] == "40"
+
+
+def test_an_account_that_is_there_already_is_also_that_of_the_migration(tmp_path: Path) -> None:
+    assert pods(objects(values_of("gateway")))["migrate"]["spec"]["serviceAccountName"] == "default"
+    values = changed(tmp_path, "gateway", serviceAccount={"create": False, "name": "billing"})
+    accounts = {
+        component: pod["spec"]["serviceAccountName"] for component, pod in pods(objects(values)).items()
+    }
+    assert accounts == dict.fromkeys(("addon", "rater", "rate", "migrate"), "billing")
+
+
+def test_both_send_their_spans_to_the_collector() -> None:
+    of = pods(objects(values_of("scaled")))
+    for component in ("addon", "rater"):
+        given = environment(of[component])
+        assert given["PHOEBE_TRACING"] == "on"
+        assert given["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://otel-collector.monitoring.svc:4317"
+        assert (given["OTEL_TRACES_SAMPLER"], given["OTEL_TRACES_SAMPLER_ARG"]) == ("traceidratio", "0.1")
+    assert "PHOEBE_TRACING" not in environment(pods(objects(values_of("gateway")))["addon"])
 
 
 def test_a_large_number_is_passed_on_in_digits(tmp_path: Path) -> None:
@@ -200,7 +236,7 @@ def test_a_large_number_is_passed_on_in_digits(tmp_path: Path) -> None:
 
 
 def test_alerts_name_the_place_where_runbooks_are_read() -> None:
-    scaled = objects(CHART / "ci" / "scaled-values.yaml")
+    scaled = objects(values_of("scaled"))
     [made] = [each for each in scaled if each["kind"] == "PrometheusRule"]
     alerts = [rule for group in made["spec"]["groups"] for rule in group["rules"] if "alert" in rule]
     rules = yaml.safe_load((PROJECT / "deploy" / "prometheus" / "rules.yaml").read_text())
@@ -211,13 +247,13 @@ def test_alerts_name_the_place_where_runbooks_are_read() -> None:
 
 
 def test_grafanas_sidecar_finds_the_dashboards() -> None:
-    scaled = objects(CHART / "ci" / "scaled-values.yaml")
+    scaled = objects(values_of("scaled"))
     found = [each for each in scaled if each["metadata"].get("labels", {}).get("grafana_dashboard") == "1"]
     files = {name: json.loads(text) for each in found for name, text in each["data"].items()}
     kept = {path.name: json.loads(path.read_text()) for path in (PROJECT / "deploy/grafana").glob("*.json")}
     assert files == kept
     assert {each["metadata"]["namespace"] for each in found} == {"monitoring"}
-    gateway = objects(CHART / "ci" / "gateway-values.yaml")
+    gateway = objects(values_of("gateway"))
     assert not [each for each in gateway if "grafana_dashboard" in each["metadata"].get("labels", {})]
 
 
@@ -226,7 +262,11 @@ def test_every_option_of_both_programs_can_be_given() -> None:
     names = schema["addon"]["properties"]["options"]["properties"]
     all_of_them = {name.removeprefix("PHOEBE_") for name in ADDON_VARIABLES}
     assert {name.upper() for name in names} == all_of_them - SET_BY_ADDON
-    assert own_variables(typer.main.get_command(app))
+    program: Any = typer.main.get_command(app)
+    variables = {str(each.envvar) for each in program.commands["serve"].params if each.envvar}
+    names = schema["rater"]["properties"]["options"]["properties"]
+    of_rater = {name.removeprefix("PHOEBE_") for name in variables if name.startswith("PHOEBE_")}
+    assert {name.upper() for name in names} == of_rater - SET_BY_RATER
 
 
 @pytest.mark.parametrize("name", ["phoebe-proxy.service", "phoebe-rater.service"])

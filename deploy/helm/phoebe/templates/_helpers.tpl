@@ -78,6 +78,24 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- end }}
 {{- end -}}
 
+{{/* Where spans go, of proxies and raters alike. Argument: the root. */}}
+{{- define "phoebe.tracingEnv" -}}
+{{- with .Values.tracing }}
+{{- if .enabled -}}
+- name: PHOEBE_TRACING
+  value: {{ ternary "identified" "on" .identified | quote }} # YAML takes a bare on for true
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ required "tracing.endpoint is the address of the collector, such as http://otel-collector.monitoring.svc:4317" .endpoint | quote }}
+- name: OTEL_TRACES_SAMPLER
+  value: {{ .sampler }}
+{{- with .samplerArgument }}
+- name: OTEL_TRACES_SAMPLER_ARG
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{- define "phoebe.databaseEnv" -}}
 - name: DATABASE_URL
   valueFrom:
@@ -139,6 +157,7 @@ readiness: of the rater the one that decides whether events can be delivered, as
 startupProbe:
   httpGet: { path: /livez, port: metrics }
   periodSeconds: 2
+  timeoutSeconds: 3
   failureThreshold: {{ .startup }}
 livenessProbe:
   httpGet: { path: /livez, port: metrics }
@@ -148,6 +167,7 @@ livenessProbe:
 readinessProbe:
   httpGet: { path: {{ .ready }}, port: metrics }
   periodSeconds: 5
+  timeoutSeconds: 3
   failureThreshold: 2
 {{- end -}}
 
@@ -207,6 +227,9 @@ env:
     value: "0.0.0.0:9090"
   - name: PHOEBE_DRAIN_TIMEOUT
     value: {{ include "phoebe.text" $addon.drain.timeoutSeconds | quote }}
+  {{- with include "phoebe.tracingEnv" . }}
+  {{- trim . | nindent 2 }}
+  {{- end }}
   {{- with include "phoebe.options" $addon.options }}
   {{- trim . | nindent 2 }}
   {{- end }}
