@@ -6,7 +6,7 @@ The children of each API are made once, because to look one up by its labels cos
 from google.protobuf.timestamp_pb2 import Timestamp
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from phoebe_addon.exchange.event import Outcome, is_unbilled_output
+from phoebe_addon.exchange.event import Outcome, is_unbilled_output, is_without_usage
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 
 RESOURCES_MAX = 200
@@ -95,7 +95,7 @@ class ExchangeMetrics:
             for field, tokens in api.tokens:
                 if count := getattr(event, field):
                     tokens.inc(count)
-        elif event.outcome == Outcome.COMPLETED:
+        elif is_without_usage(event):
             self._missing.labels(event.api, self._label(event.resource_id)).inc()
         elif is_unbilled_output(event):
             api.with_output.inc()

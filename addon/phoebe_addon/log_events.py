@@ -54,6 +54,10 @@ EVENTS: Mapping[str, Mapping[str, str]] = {
         "phoebe: %d exchanges were cut off by the last stop": "spool.recovered",
         "phoebe: the resource %a: %s": "resource.suspect",
         (
+            "phoebe: the resource %a answers without usage, which is on no bill; "
+            "`phoebe conformance URL` says what its engine lacks"
+        ): "usage.missing",
+        (
             "phoebe: event %s: %s, and its engine has said nothing of usage: %d bytes are not billed"
         ): "usage.not_told",
         "phoebe: event %s: the engine's usage has a bad count": "usage.malformed",

@@ -13,7 +13,13 @@ from phoebe_addon.background import Background
 from phoebe_addon.delivery.adoption import Adoption
 from phoebe_addon.delivery.delivery import Delivery
 from phoebe_addon.exchange.admission import Admission
-from phoebe_addon.exchange.event import Ending, admission_event, is_unbilled_output, put_time
+from phoebe_addon.exchange.event import (
+    Ending,
+    admission_event,
+    is_unbilled_output,
+    is_without_usage,
+    put_time,
+)
 from phoebe_addon.exchange.exchange import Exchange, Stage
 from phoebe_addon.exchange.metering import Metering
 from phoebe_addon.exchange.under_way import UnderWay
@@ -247,6 +253,13 @@ class Meter:
         self.metrics.ended.labels(event.outcome).inc()
         self.metrics.exchanges.count(event)
         self._count_unread(metering)
+        if is_without_usage(event):
+            # The same text for all of a resource, so that it is written once a minute.
+            logger.warning(
+                "phoebe: the resource %a answers without usage, which is on no bill; "
+                "`phoebe conformance URL` says what its engine lacks",
+                event.resource_id,
+            )
         for suspicion, what_to_do in self._resources.notice(event.resource_id, metering.clues):
             self.metrics.suspect_resources.labels(suspicion.value).inc()
             logger.error("phoebe: the resource %a: %s", event.resource_id, what_to_do)

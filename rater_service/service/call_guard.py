@@ -42,7 +42,8 @@ SUFFICIENT_RIGHTS: dict[str, frozenset[Right]] = {
 OPEN_METHODS = frozenset({"/grpc.health.v1.Health/Check"})
 """What anyone may call: probes have no secrets, and the answer is one word."""
 
-# Calls that change something, and calls that stay open, are logged one by one.
+# Calls that change something, and calls that stay open, are logged. Streams of events once a minute for each
+# caller: while the database is away, a proxy opens one after the other.
 _LOUD_RIGHTS = frozenset({Right.PRODUCE, Right.RATE})
 # A caller who is refused must not be able to fill the disk with log lines.
 _REFUSAL_LOG_PAUSE_S = 1.0
@@ -115,8 +116,10 @@ class _GuardedMethod:
             caller = self.admit(self.name, context)
             if caller:
                 _caller_name.set(caller.name)
-                level = logging.INFO if SUFFICIENT_RIGHTS[self.name] & _LOUD_RIGHTS else logging.DEBUG
-                logger.log(level, "%s calls %s", caller.name, self.name)
+                rights = SUFFICIENT_RIGHTS[self.name]
+                level = logging.INFO if rights & _LOUD_RIGHTS else logging.DEBUG
+                again = (caller.name, self.name) if Right.PRODUCE in rights else None
+                logger.log(level, "%s calls %s", caller.name, self.name, extra=told(again))
             await self._call(requests, context)
         except RpcError as error:
             await abort(context, error)

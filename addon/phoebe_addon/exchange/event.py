@@ -175,6 +175,11 @@ def _put_usage(event: MeteringEvent, family: Family, usage: Usage | None, raw: s
     event.usage_partial = usage.prompt is None or (was_generated and usage.completion is None)
 
 
+def is_without_usage(event: MeteringEvent) -> bool:
+    """Whether an answer is complete, and its engine has reported no usage: it can't be billed."""
+    return not event.usage_found and event.outcome == Outcome.COMPLETED
+
+
 def is_unbilled_output(event: MeteringEvent) -> bool:
     """Whether a client was given a part of an answer and nobody knows the usage, so that it is not billed.
 
