@@ -220,7 +220,7 @@ class PhoebeAddon(Lifecycle):
         if self._traced:
             self._traced.answered(flow, exchange)
         if exchange.refusal and exchange.stage is not Stage.ENDED:
-            self._count_refusal(flow, exchange.refusal)
+            self._count_refusal(flow, exchange, exchange.refusal)
         if self._meter and not await self._meter.end(exchange, ending) and flow.killable:
             flow.kill()
 
@@ -235,8 +235,9 @@ class PhoebeAddon(Lifecycle):
         if refusal is STOPPING and not flow.request.is_http2:
             flow.response.headers["Connection"] = "close"
 
-    def _count_refusal(self, flow: http.HTTPFlow, refusal: Refusal) -> None:
+    def _count_refusal(self, flow: http.HTTPFlow, exchange: Exchange, refusal: Refusal) -> None:
         names = self._settings.rules.header_names if self._settings else HeaderNames()
-        log_output.log_refusal(flow, refusal, names)
+        identity = exchange.passed.identity if exchange.passed else None
+        log_output.log_refusal(flow, refusal, names, identity)
         if self._meter:
             self._meter.metrics.refused.labels(refusal.reason.value).inc()

@@ -2,14 +2,18 @@
 
 import ssl
 import stat
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
 
 from rater_service.errors import OperatorError
+from rater_service.expiry import first_expiry
 from rater_service.followed_files import FileChanges, FileContent, Followed, FollowedFile, Parsed
+from rater_service.hours import utc_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +104,17 @@ class ServerCertificates:
         configuration = grpc.ssl_server_certificate_configuration(
             [(key.content, certificate.content)], client_ca[0].content if client_ca else None
         )
-        open_to_all = f"the private key {files.key} can be read by every user of this machine"
-        return Parsed(configuration, (open_to_all,) if key.mode & stat.S_IROTH else ())
+        return Parsed(configuration, tuple(_warnings_of(files, is_key_open=bool(key.mode & stat.S_IROTH))))
+
+
+def _warnings_of(files: CertificateFiles, *, is_key_open: bool) -> Iterator[str]:
+    """Say what is amiss with files that can be used."""
+    if is_key_open:
+        yield f"the private key {files.key} can be read by every user of this machine"
+    ends = first_expiry(files.certificate)
+    if ends < time.time():
+        at = utc_text(datetime.fromtimestamp(ends, UTC))
+        yield f"the certificate {files.certificate} ended at {at}: nobody who checks it can connect"
 
 
 def _check_pair(certificate: Path, key: Path) -> None:

@@ -140,6 +140,12 @@ def test_a_full_spool_refuses_new_exchanges_and_says_when_to_retry(tmp_path: Pat
         response = ask(proxy, "x")
         assert int(response.headers["retry-after"]) > 0
         assert response.json()["error"]["code"] == "not_durable"
+        log = proxy.log()
+        assert log.count("phoebe: no request is admitted: the spool ") == 1
+        assert "phoebe_spool_limit (40960 bytes)" in log
+        assert log.count("phoebe: refused 503 not_durable") == 1
+        refused = next(line for line in log.splitlines() if "refused 503" in line)
+        assert f"auth_id={IDENTITY['X-Saturn-Auth-Id']} " in refused
     finally:
         proxy.stop()
 

@@ -50,11 +50,18 @@ class Authority:
         self.pem = certificate.public_bytes(Encoding.PEM)
 
     def issue(
-        self, common_name: str, *alternatives: x509.GeneralName, passphrase: bytes = b""
+        self,
+        common_name: str,
+        *alternatives: x509.GeneralName,
+        passphrase: bytes = b"",
+        lasts: timedelta = _DAY,
     ) -> Certificate:
-        """Make a certificate with a subject and, if there are any, alternative names."""
+        """Make a certificate with a subject and, if there are any, alternative names.
+
+        lasts: from now on; less than nothing: it has ended.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(_name(common_name), self._name, key.public_key())
+        builder = _builder(_name(common_name), self._name, key.public_key(), lasts)
         if alternatives:
             builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         encryption: KeySerializationEncryption = NoEncryption()
@@ -65,9 +72,9 @@ class Authority:
             key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption),
         )
 
-    def issue_for_loopback(self) -> Certificate:
+    def issue_for_loopback(self, lasts: timedelta = _DAY) -> Certificate:
         """Make a certificate for a server on 127.0.0.1."""
-        return self.issue("a rater", x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
+        return self.issue("a rater", x509.IPAddress(ipaddress.ip_address("127.0.0.1")), lasts=lasts)
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -83,7 +90,7 @@ def _name(common_name: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, lasts: timedelta = _DAY
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
@@ -93,5 +100,5 @@ def _builder(
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _DAY)
-        .not_valid_after(now + _DAY)
+        .not_valid_after(now + lasts)
     )

@@ -11,7 +11,7 @@ import sys
 from mitmproxy import addonmanager, http, optmanager
 
 from phoebe_addon.addon_version import addon_version
-from phoebe_addon.gate.identity import HeaderNames
+from phoebe_addon.gate.identity import HeaderNames, Identity
 from phoebe_addon.gate.refusal import Refusal
 from phoebe_addon.log_events import event_of
 from phoebe_addon.log_lines import LogFormat, RepeatGuard, formatter, told
@@ -89,14 +89,17 @@ class LogOutput:
             self._left_out = None
 
 
-def log_refusal(flow: http.HTTPFlow, refusal: Refusal, names: HeaderNames) -> None:
-    """Say that a request was refused, and why; of one peer and reason at most once a minute."""
+def log_refusal(flow: http.HTTPFlow, refusal: Refusal, names: HeaderNames, identity: Identity | None) -> None:
+    """Say that a request was refused, and why; of one peer and reason at most once a minute.
+
+    identity: of a request whose head was in order; then its headers do not have it any more.
+    """
     headers, peer = flow.request.headers, flow.client_conn.peername
     address = peer[0] if peer else None
     fields = {
         "request_id": _clipped(headers.get("X-Request-Id")),
-        "auth_id": _clipped(headers.get(names.auth_id)),
-        "resource_id": _clipped(headers.get(names.resource_id)),
+        "auth_id": _clipped(identity.auth_id if identity else headers.get(names.auth_id)),
+        "resource_id": _clipped(identity.resource_id if identity else headers.get(names.resource_id)),
     }
     logger.info(
         "phoebe: refused %d %s: %s",

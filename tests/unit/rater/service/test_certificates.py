@@ -1,3 +1,4 @@
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,18 @@ def test_a_key_that_others_can_read_is_warned_of(files: CertificateFiles, caplog
     ServerCertificates(files)
 
     assert caplog.messages == [f"the private key {files.key} can be read by every user of this machine"]
+
+
+def test_a_certificate_that_has_ended_is_warned_of(
+    files: CertificateFiles, authority: Authority, caplog: Log
+) -> None:
+    authority.issue_for_loopback(lasts=-timedelta(hours=1)).write(files.certificate.parent, "rater")
+
+    ServerCertificates(files)
+
+    [message] = caplog.messages
+    assert message.startswith(f"the certificate {files.certificate} ended at 20")
+    assert message.endswith("Z: nobody who checks it can connect")
 
 
 @pytest.mark.parametrize("missing", ["certificate", "key", "client_ca"])
