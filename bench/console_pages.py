@@ -21,6 +21,7 @@ from rater_service.console.serving import CONNECTIONS_MAX, STATEMENT_TIMEOUT_S
 from rater_service.database.database import Pool, open_pool
 from rater_service.hours import HOUR, utc_text
 from rater_service.service.rating import RatingReads
+from rater_service.service.reads import Reads
 
 NAMES = ("console_pages",)
 TIMEOUT_S = 120.0
@@ -112,7 +113,8 @@ async def _measure(stage: Stage, pool: Pool, month: BilledMonth, rollups: int, r
 def _console(pool: Pool) -> httpx.AsyncClient:
     """A console that has kept no sums yet, without a network."""
     settings = ConsoleSettings("bench", None, secure=False, port=80)
-    application = Console(pool, Sessions(None), settings, JsonCalls(RatingReads(pool), None)).application()
+    calls = JsonCalls(RatingReads(pool), None)
+    application = Console(Reads(pool), Sessions(None), settings, calls).application()
     transport = httpx.ASGITransport(application)
     return httpx.AsyncClient(transport=transport, base_url="http://console.bench", timeout=TIMEOUT_S)
 

@@ -129,6 +129,9 @@ EVENTS: Mapping[str, Mapping[str, str]] = {
     "service.protection": {
         "without --tokens every certificate of the authorities in %s has all rights": "access.open",
     },
+    "service.reads": {
+        **dict.fromkeys(_TROUBLE, "database.standby"),
+    },
     "service.rpc_errors": {
         "%s": "call.right_missing",
         "a call failed: the database can't be used: %s": "call.database",

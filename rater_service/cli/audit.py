@@ -18,9 +18,10 @@ from rater_service.cli.options import (
     WindowStart,
     explained_windows,
 )
-from rater_service.cli.reading import Databases, ReadDatabaseUrl, Source, read_bills
+from rater_service.cli.reading import Databases, ReadDatabaseUrl, read_bills
 from rater_service.database.database import OPERATOR_ERRORS
 from rater_service.database.freshness import Freshness
+from rater_service.database.source import Source
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.views.audit import AUDIT, audit_json, show_findings
 from rater_service.views.documents import write_json

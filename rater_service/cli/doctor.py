@@ -15,6 +15,7 @@ from rater_service.cli.options import (
     DataDir,
     duration_option,
 )
+from rater_service.cli.reading import ReadDatabaseUrl
 from rater_service.cli.request_headers import HeaderError, read_headers
 from rater_service.doctor.findings import Report, Result
 from rater_service.doctor.targets import Canary, HeaderNames, Purpose, Targets, require_url
@@ -80,6 +81,7 @@ def _header_option(flag: str, variable: str, explanation: str) -> typer.models.O
 def doctor(  # noqa: PLR0913 - one parameter per option
     *,
     database_url: DatabaseUrl = None,
+    read_database_url: ReadDatabaseUrl = None,
     data: DataDir = DATA_DIR_DEFAULT,
     role: Annotated[
         Purpose,
@@ -248,6 +250,7 @@ def doctor(  # noqa: PLR0913 - one parameter per option
         ca_file=ca_file,
         purpose=role,
         days=days,
+        read_database_url=read_database_url or None,
     )
     with progress("looking"):
         report = asyncio.run(_examine(targets, database_url, data, checks, timeout))

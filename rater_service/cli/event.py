@@ -8,8 +8,9 @@ import typer
 
 from rater_service.bills.event import EventAccount, NoSuchEventError, Standing, account_for
 from rater_service.cli.options import DATA_DIR_DEFAULT, AsJson, DatabaseUrl, DataDir
-from rater_service.cli.reading import Databases, ReadDatabaseUrl, Source, read_bills
+from rater_service.cli.reading import Databases, ReadDatabaseUrl, read_bills
 from rater_service.database.freshness import Freshness
+from rater_service.database.source import Source
 from rater_service.errors import NeedsAttention
 from rater_service.views.documents import write_json
 from rater_service.views.events import EVENT, account_json, show_account

@@ -16,8 +16,9 @@ from rater_service.cli.options import (
     DataDir,
     moment_option,
 )
-from rater_service.cli.reading import Databases, ReadDatabaseUrl, Source, read_bills
+from rater_service.cli.reading import Databases, ReadDatabaseUrl, read_bills
 from rater_service.database.freshness import Freshness
+from rater_service.database.source import Source
 from rater_service.errors import NeedsAttention
 from rater_service.hours import is_whole_hour
 from rater_service.rollup import RollupKey

@@ -29,8 +29,9 @@ from rater_service.cli.period import (
     Window,
     read_period,
 )
-from rater_service.cli.reading import Databases, ReadDatabaseUrl, Source, read_bills
+from rater_service.cli.reading import Databases, ReadDatabaseUrl, read_bills
 from rater_service.database.freshness import Freshness
+from rater_service.database.source import Source
 from rater_service.distribution import how_to_install
 from rater_service.errors import OperatorError
 from rater_service.views.documents import write_json

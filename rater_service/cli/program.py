@@ -48,6 +48,7 @@ from rater_service.cli.protection import TlsCert, TlsClientCa, TlsKey, Tokens
 from rater_service.cli.prune import prune
 from rater_service.cli.quote import quote
 from rater_service.cli.rate import rate
+from rater_service.cli.reading import ReadDatabaseUrl
 from rater_service.cli.report import report
 from rater_service.cli.settings import use_file
 from rater_service.cli.variables import own_variables, refuse_unknown
@@ -148,6 +149,7 @@ def serve(  # noqa: PLR0913 - one parameter per option
     allow_rate: AllowRate = None,
     allow_change: AllowChange = None,
     database_url: DatabaseUrl = None,
+    read_database_url: ReadDatabaseUrl = None,
     data: DataDir = DATA_DIR_DEFAULT,
     allow_plaintext: Annotated[
         bool,
@@ -273,6 +275,7 @@ def serve(  # noqa: PLR0913 - one parameter per option
         db_connections,
         model_names_max,
         tracing,
+        read_database_url or None,
     )
     asyncio.run(run(settings, _console(console, allow_plaintext, allow_anonymous) if console else None))
 
@@ -281,7 +284,7 @@ def _console(listen: str, allow_plaintext: bool, allow_anonymous: bool) -> "Face
     from rater_service.console.serving import ConsoleAddress, console_endpoint  # noqa: PLC0415 - slow to import
 
     address = ConsoleAddress(listen, allow_plaintext, allow_anonymous)
-    return lambda serving: console_endpoint(address, serving.url, serving.protection, serving.background)
+    return lambda serving: console_endpoint(address, serving)
 
 
 app.command()(migrate)

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +24,7 @@ from rater_service.database.freshness import (
     read_mark,
 )
 from rater_service.database.sessions import connect, reason
+from rater_service.database.source import Source
 from rater_service.database.standby_conflicts import ATTEMPTS, read_again
 from rater_service.errors import OperatorError
 from rater_service.views.terminal import complain
@@ -37,8 +37,8 @@ ReadDatabaseUrl = Annotated[
         metavar="URL",
         show_default=False,
         callback=lambda url: named_database(url, READ_DATABASE_URL, "to read from DATABASE_URL"),
-        help="A standby of the database, from which bills, runs and audits are read. How far it is behind is "
-        "said. Default: the database itself.",
+        help="A standby of the database: bills, runs and audits are read from it, also by the console. How "
+        "far it is behind is said. Default: the database itself.",
     ),
 ]
 
@@ -53,21 +53,6 @@ class Databases:
     url: str | None = field(repr=False)
     read_url: str | None = field(repr=False)
     data_dir: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A database to read from. freshness: how current it is, if it is a standby, or was named for reading."""
-
-    pool: Pool
-    freshness: Freshness | None
-
-    @property
-    def now(self) -> datetime:
-        """Give the moment to judge by, UTC-aware: what a standby does not have yet is not missing."""
-        if self.freshness is None or not self.freshness.is_standby:
-            return datetime.now(UTC)
-        return self.freshness.as_of
 
 
 type Reading[Result] = Callable[[Source], Awaitable[Result]]

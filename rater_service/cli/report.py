@@ -23,8 +23,9 @@ from rater_service.cli.period import (
     Window,
     read_period,
 )
-from rater_service.cli.reading import Databases, ReadDatabaseUrl, Source, read_bills
+from rater_service.cli.reading import Databases, ReadDatabaseUrl, read_bills
 from rater_service.database.freshness import Freshness
+from rater_service.database.source import Source
 from rater_service.views.documents import write_json
 from rater_service.views.freshness import read_from_json, show_freshness
 from rater_service.views.report import COLUMNS, REPORT, report_json, show_report, write_report_csv

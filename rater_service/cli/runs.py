@@ -16,8 +16,9 @@ from rater_service.cli.options import (
     moment_option,
 )
 from rater_service.cli.plugins import WholeLines
-from rater_service.cli.reading import Databases, ReadDatabaseUrl, Source, read_bills
+from rater_service.cli.reading import Databases, ReadDatabaseUrl, read_bills
 from rater_service.database.freshness import Freshness
+from rater_service.database.source import Source
 from rater_service.rating.run import BillChanges
 from rater_service.views.documents import write_json
 from rater_service.views.freshness import read_from_json, show_freshness

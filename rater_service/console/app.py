@@ -16,7 +16,7 @@ from rater_service.console.access import Sessions
 from rater_service.console.downloads import download
 from rater_service.console.faults import NotAllowedError, fault_of
 from rater_service.console.guard import Guarded
-from rater_service.console.json_calls import PREFIX, JsonCalls, no_such_call
+from rater_service.console.json_calls import AS_OF_HEADER, PREFIX, JsonCalls, no_such_call
 from rater_service.console.kept_sums import KeptSums
 from rater_service.console.page_list import NEED_EVENTS, PAGES, PageMaker, stem
 from rater_service.console.query import read_query
@@ -24,8 +24,9 @@ from rater_service.console.rendering import Renderer
 from rater_service.console.sign_in import SignIn
 from rater_service.console.static_files import read_static_files
 from rater_service.console.view import Redirect, View
-from rater_service.database.database import Pool
+from rater_service.hours import utc_text
 from rater_service.service.access_list import Caller, Right
+from rater_service.service.reads import Reads
 
 PAGES_AT_ONCE = 8
 """More wait: each has a session with the database, of which there are few."""
@@ -49,17 +50,19 @@ class ConsoleSettings:
 
 
 class Console:
-    """The pages of one rater. calls: of programs. clock: gives the moment it is, UTC-aware."""
+    """The pages of one rater. reads: gives what to read from. calls: of programs. clock: gives the moment it
+    is, UTC-aware.
+    """
 
     def __init__(
         self,
-        pool: Pool,
+        reads: Reads,
         sessions: Sessions,
         settings: ConsoleSettings,
         calls: JsonCalls,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._pool = pool
+        self._reads = reads
         self._settings = settings
         self._calls = calls
         self._clock = clock
@@ -109,18 +112,24 @@ class Console:
         base, _, form = path.rpartition(".") if path.endswith((".csv", ".json")) else (path, "", "")
         base = "/" if base == "/overview" else base
         _refuse_without_right(caller, base)
-        now = self._clock()
         parameters = dict(request.query_params)
-        query = read_query(parameters, now)
-        view = View(self._pool, self._sums, parameters, query, caller, now, download=bool(form))
+        read_query(parameters, self._clock())  # what can't be needs no room
         async with asyncio.timeout(DOWNLOAD_TIMEOUT_S if form else PAGE_TIMEOUT_S), self._room:
-            page = await maker(view)
+            source = await self._reads.source()
+            now = source.at(self._clock())
+            query = read_query(parameters, now)
+            view = View(source, self._sums, parameters, query, caller, now, download=bool(form))
+            page = await source.read(lambda: maker(view))
         if isinstance(page, Redirect):
             return RedirectResponse(page.href, 303)
         if form:
-            return download(page, form, parameters, query, now)
-        signed_in = self._sign_in.may_sign_out(request)
-        return self._renderer.page(request, base, page, view, signed_in=signed_in)
+            response = download(page, form, parameters, query, now)
+        else:
+            signed_in = self._sign_in.may_sign_out(request)
+            response = self._renderer.page(request, base, page, view, signed_in=signed_in)
+        if source.is_standby:
+            response.headers[AS_OF_HEADER] = utc_text(now)
+        return response
 
     async def _static_file(self, request: Request) -> Response:
         file = self._static.get(request.path_params["name"])

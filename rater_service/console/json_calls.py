@@ -21,7 +21,7 @@ from rater_service.background import spawn
 from rater_service.console.json_messages import error_json, message_json, read_message
 from rater_service.service.access_list import AccessList
 from rater_service.service.call_guard import RefusalLog, admitted, bearer_token
-from rater_service.service.rating import RatingReads
+from rater_service.service.rating import AS_OF_KEY, RatingReads
 from rater_service.service.rpc_errors import RpcError, status_of
 
 PREFIX = "/v1/"
@@ -29,6 +29,8 @@ CALLS_AT_ONCE = 8
 """More wait, and no longer than a call may take."""
 CALL_TIMEOUT_S = 30.0
 AUDIT_TIMEOUT_S = 3600.0
+AS_OF_HEADER = "Phoebe-As-Of"
+_HEADERS = {AS_OF_KEY: AS_OF_HEADER}
 _STATUS_DETAILS = "grpc-status-details-bin"
 _MEDIA_TYPE = "application/json"
 
@@ -77,10 +79,9 @@ class JsonCalls:
             try:
                 self._admit(call, request)
                 parameters = [*request.path_params.items(), *request.query_params.multi_items()]
-                message = read_message(call.request(), parameters)
-                return Response(
-                    message_json(await self._call(call, message, request)), media_type=_MEDIA_TYPE
-                )
+                message, context = read_message(call.request(), parameters), _Context()
+                answer = message_json(await self._call(call, message, context, request))
+                return Response(answer, headers=context.headers(), media_type=_MEDIA_TYPE)
             except RpcError as error:
                 return _error(status_of(error))
             except _AbortedError as aborted:
@@ -99,9 +100,9 @@ class JsonCalls:
             self._refusals.note(method, request.client.host if request.client else "?", error)
             raise
 
-    async def _call(self, call: Call, message: Message, request: Request) -> Message:
+    async def _call(self, call: Call, message: Message, context: "_Context", request: Request) -> Message:
         """Call the method, for as long as the caller waits and the time allows. Raises RpcError."""
-        calling = spawn(self._in_turn(call, message), call.method)
+        calling = spawn(self._in_turn(call, message, context), call.method)
         leaving = spawn(_until_gone(request), "caller of a call")
         try:
             await asyncio.wait(
@@ -120,13 +121,13 @@ class JsonCalls:
             f"that took longer than {call.timeout_s:.0f} s; ask for less, or a shorter window",
         )
 
-    async def _in_turn(self, call: Call, message: Message) -> Message:
+    async def _in_turn(self, call: Call, message: Message, context: "_Context") -> Message:
         method: Callable[[Message, Any], Awaitable[Message]] = getattr(self._service, call.method)
         if call.method == "Audit":
             # The service itself lets one in at a time, and who waits for it keeps nobody else waiting.
-            return await method(message, _Context())
+            return await method(message, context)
         async with self._room:
-            return await method(message, _Context())
+            return await method(message, context)
 
 
 def no_such_call(status: int) -> Response:
@@ -149,10 +150,20 @@ class _AbortedError(Exception):
 
 
 class _Context:
-    """What a method is given in place of gRPC's context: it is told only how a call ends."""
+    """What a method is given in place of gRPC's context: it is told how a call ends, and as of when it is."""
+
+    def __init__(self) -> None:
+        self._told: tuple[tuple[str, str], ...] = ()
 
     def trailing_metadata(self) -> tuple[tuple[str, str], ...]:
-        return ()
+        return self._told
+
+    def set_trailing_metadata(self, told: tuple[tuple[str, str], ...]) -> None:
+        self._told = told
+
+    def headers(self) -> dict[str, str]:
+        """Give what was told as headers of HTTP."""
+        return {_HEADERS[key]: value for key, value in self._told if key in _HEADERS}
 
     async def abort(
         self, _code: grpc.StatusCode, _details: str, trailing_metadata: Sequence[tuple[str, str | bytes]]

@@ -62,6 +62,7 @@ class Renderer:
             path=base,
             query=view.query,
             now=view.now,
+            read_from=view.source.freshness.in_words() if view.source.freshness else None,
             tables=page.tables,
             navigation=[
                 (view.query.href(path) if path in KEEP_WINDOW else path, words, path == base)

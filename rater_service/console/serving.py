@@ -26,6 +26,8 @@ from rater_service.errors import OperatorError
 from rater_service.service.exposure import Exposure, refuse_exposure
 from rater_service.service.protection import Protection
 from rater_service.service.rating import RatingReads
+from rater_service.service.reads import Reads
+from rater_service.service.server import Serving
 
 logger = logging.getLogger(__name__)
 
@@ -48,13 +50,12 @@ class ConsoleAddress:
 
 
 @asynccontextmanager
-async def console_endpoint(
-    address: ConsoleAddress, url: str, protection: Protection, background: Background
-) -> AsyncIterator[int]:
+async def console_endpoint(address: ConsoleAddress, service: Serving) -> AsyncIterator[int]:
     """Let the console be read, and give its port.
 
-    url: of the database. Raises OperatorError when the address can't be had, or may not.
+    Raises OperatorError when the address can't be had, or may not.
     """
+    protection = service.protection
     refuse_exposure(
         address.listen,
         Exposure(
@@ -67,8 +68,8 @@ async def console_endpoint(
     )
     host, _, port = address.listen.rpartition(":")
     listening = _listening(address.listen, host, int(port))
-    serving = _Serving(url, protection, listening, host)
-    background.start("console", serving.run, "the console can't be read")
+    serving = _Serving(service.url, service.read_url, protection, listening, host)
+    service.background.start("console", serving.run, "the console can't be read")
     scheme = "http" if protection.certificates is None else "https"
     logger.info("console on %s://%s:%d/", scheme, host, serving.port)
     try:
@@ -83,6 +84,7 @@ class _Serving:
     """The thread that serves; may be run again when it has failed."""
 
     url: str
+    read_url: str | None
     protection: Protection
     listening: socket.socket
     host: str
@@ -105,6 +107,7 @@ class _Serving:
         access = self.protection.access
         tokens = None if access is None else lambda: access.value
         async with (
+            Background() as background,
             open_pool(
                 self.url,
                 writes=False,
@@ -115,16 +118,25 @@ class _Serving:
             open_pool(
                 self.url, writes=False, read_only=True, connections_max=CALL_CONNECTIONS_MAX
             ) as pool_of_calls,
+            Reads(pool).following(
+                self.read_url,
+                background,
+                connections_max=CONNECTIONS_MAX,
+                command_timeout_s=STATEMENT_TIMEOUT_S,
+            ) as reads,
+            Reads(pool_of_calls).following(
+                self.read_url, background, connections_max=CALL_CONNECTIONS_MAX
+            ) as reads_of_calls,
         ):
             installation = await read_installation(pool)
-            calls = JsonCalls(RatingReads(pool_of_calls), tokens)
+            calls = JsonCalls(RatingReads(pool_of_calls, reads_of_calls), tokens)
             settings = ConsoleSettings(
                 installation=str(installation.id),
                 hosts=own_hosts(self.host, self.port) if access is None else None,
                 secure=self.protection.certificates is not None,
                 port=self.port,
             )
-            application = Console(pool, Sessions(tokens), settings, calls).application()
+            application = Console(reads, Sessions(tokens), settings, calls).application()
             self._server = uvicorn.Server(self._config(application))
             self._server.should_exit = self._stopping
             await self._server.serve(sockets=[self.listening.dup()])

@@ -8,6 +8,7 @@ from rater_service.console.kept_sums import KeptSums
 from rater_service.console.query import Query
 from rater_service.console.tables import Table
 from rater_service.database.database import Pool
+from rater_service.database.source import Source
 from rater_service.service.access_list import Caller, Right
 
 ROWS_ON_PAGE = 100
@@ -18,15 +19,22 @@ ROWS_MAX = 200_000
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What was asked for. now: UTC-aware. download: all rows are wanted, and not those of one page."""
+    """What was asked for. source: what is read. now: UTC-aware. download: all rows are wanted, and not those
+    of one page.
+    """
 
-    pool: Pool
+    source: Source
     sums: KeptSums
     parameters: Mapping[str, str]
     query: Query
     caller: Caller
     now: datetime
     download: bool = False
+
+    @property
+    def pool(self) -> Pool:
+        """The sessions to read with."""
+        return self.source.pool
 
     @property
     def sees_events(self) -> bool:

@@ -26,6 +26,7 @@ class Need(StrEnum):
     """What a check cannot do without, and what gives it."""
 
     DATABASE = "give --database-url, or DATABASE_URL"
+    STANDBY = "give --read-database-url, or READ_DATABASE_URL"
     SCHEMA = "give --database-url of a database that `phoebe migrate` has brought up to date"
     RATER = "give --rater HOST:PORT"
     RATER_METRICS = "give --rater-metrics URL, where `phoebe serve --metrics` serves them"
@@ -89,6 +90,7 @@ class Access:
         any_program = said.rater or said.rater_metrics or said.proxy_metrics
         missing = {
             Need.DATABASE: database,
+            Need.STANDBY: None if said.read_database_url else "no standby was named",
             Need.SCHEMA: database or self.schema_trouble,
             Need.RATER: None if said.rater else "no rater was named",
             Need.RATER_METRICS: None if said.rater_metrics else "the rater's metrics port was not named",

@@ -37,6 +37,7 @@ from rater_service.doctor.rater_checks import (
 )
 from rater_service.doctor.role_checks import check_role
 from rater_service.doctor.running_checks import check_producers, check_rejected, check_runs
+from rater_service.doctor.standby_checks import check_standby
 from rater_service.doctor.version_checks import check_versions
 
 
@@ -88,6 +89,12 @@ CHECKS = (
     ),
     Check(
         "database.schema", "migrations, partitions, numbers, the installation", Need.DATABASE, check_schema
+    ),
+    Check(
+        "database.standby",
+        "whether it follows the primary, how far it is behind, its schema",
+        Need.STANDBY,
+        check_standby,
     ),
     Check("database.role", "rights that the role lacks, or has too many", Need.SCHEMA, check_role),
     Check("rater.calls", "whether the gRPC port answers, and its services work", Need.RATER, check_calls),

@@ -72,7 +72,8 @@ class Targets:
     rater: with the credentials of a proxy. rater_metrics, proxy_metrics, console, proxy, edge: URLs without a
     path. spool: a folder on this machine. edge_secret: what the edge shows the proxy. edge_headers: what a
     customer shows the edge. ca_file: authorities to trust as well, for HTTPS. purpose: what the database's
-    role is for. days: how far back to look at usage.
+    role is for. days: how far back to look at usage. read_database_url: of a standby, perhaps with
+    a password.
     """
 
     rater: "Connection | None" = None
@@ -89,6 +90,7 @@ class Targets:
     ca_file: Path | None = None
     purpose: Purpose = Purpose.SERVICE
     days: int = 7
+    read_database_url: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from prometheus_client.exposition import choose_encoder
 
 from rater_service.database.clock import machine_skew
 from rater_service.database.database import OPERATOR_ERRORS, Pool
+from rater_service.database.freshness import Freshness
 from rater_service.database.sessions import reason
 from rater_service.distribution import installed_version
 from rater_service.errors import OperatorError
@@ -201,6 +202,18 @@ class Metrics:
             "Whether the database could be reached and written to when it was looked at last.",
             registry=self.registry,
         )
+        self._standby_up = Gauge(
+            "phoebe_standby_up",
+            "Whether the standby could be read from when it was looked at last.",
+            ["server"],
+            registry=self.registry,
+        )
+        self._standby_lag = Gauge(
+            "phoebe_standby_lag_seconds",
+            "How far the standby is behind, at most.",
+            ["server"],
+            registry=self.registry,
+        )
         self._unsafe_setting = Gauge(
             "phoebe_database_setting_unsafe",
             "Whether a setting of the database is off without which a crash can lose what was stored.",
@@ -247,6 +260,16 @@ class Metrics:
     def note_database_setting(self, name: str, is_on: bool) -> None:
         """Note whether a setting of the database is on that should be."""
         self._unsafe_setting.labels(name).set(not is_on)
+
+    def follow_standby(self, server: str) -> Callable[[Freshness | None], None]:
+        """Give what notes how current a standby is. server: where it is."""
+
+        def note(freshness: Freshness | None) -> None:
+            self._standby_up.labels(server).set(freshness is not None)
+            if freshness is not None:
+                self._standby_lag.labels(server).set(freshness.behind.total_seconds())
+
+        return note
 
     def follow_file(self, name: str, changes: Callable[[], Changes]) -> None:
         """Measure a followed file. changes: asked for how it stands."""

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import asyncpg
@@ -19,9 +19,10 @@ from rater_service.bills.page_tokens import InvalidPageToken
 from rater_service.bills.rated_usage import RatedUsageFilter, list_rated_usage
 from rater_service.bills.runs import list_runs
 from rater_service.database.database import Pool
+from rater_service.database.source import Source
 from rater_service.errors import NoPriceBookError
 from rater_service.events.validation import TEXT_LENGTH_MAX, UUID_FORM
-from rater_service.hours import InvalidWindow
+from rater_service.hours import InvalidWindow, utc_text
 from rater_service.money import TOKENS_MAX, TokenCounts, decimal_text
 from rater_service.prices.resolution import NoPrice
 from rater_service.prices.shared_history import SharedHistory
@@ -31,6 +32,7 @@ from rater_service.service.event_response import account_message, event_message,
 from rater_service.service.quote_response import QuoteResponses
 from rater_service.service.rating_queue import RatingQueue
 from rater_service.service.rating_response import rate_request, rate_response
+from rater_service.service.reads import Reads
 from rater_service.service.rpc_errors import RpcError, answering_errors, invalid
 from rater_service.wire_time import to_datetime, to_timestamp
 
@@ -41,17 +43,20 @@ _COUNTS: tuple[Literal["prompt_tokens", "cached_tokens", "completion_tokens"], .
     "cached_tokens",
     "completion_tokens",
 )
+AS_OF_KEY: Final = "phoebe-as-of"
+"""Metadata behind an answer that was read from a standby: what was committed by then is in it."""
 _RUN_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class RatingReads:
     """The methods that only read. They answer with what the modules behind them compute.
 
-    Its only state is a lock, for one audit at a time, and what need not be computed again.
+    Its only state is a lock, for one audit at a time, and what need not be computed again. reads: where all
+    but prices is read; None: in the database.
     """
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, reads: Reads | None = None) -> None:
+        self._reads = reads or Reads(pool)
         self._prices = SharedHistory(pool)
         self._responses = QuoteResponses()
         # An audit reads everything; several at once would only take longer, and keep others from the disk.
@@ -84,12 +89,13 @@ class RatingReads:
     async def ListRatedUsage(  # noqa: N802 - the name in the contract
         self,
         request: pb.ListRatedUsageRequest,
-        _context: grpc.aio.ServicerContext[pb.ListRatedUsageRequest, pb.ListRatedUsageResponse],
+        context: grpc.aio.ServicerContext[pb.ListRatedUsageRequest, pb.ListRatedUsageResponse],
     ) -> pb.ListRatedUsageResponse:
         """List a page of rollups."""
-        page_size = _page_size(request.page_size)
+        wanted, size, token = _filter(request), _page_size(request.page_size), request.page_token or None
+        source = await self._source(context)
         try:
-            page = await list_rated_usage(self._pool, _filter(request), page_size, request.page_token or None)
+            page = await source.read(lambda: list_rated_usage(source.pool, wanted, size, token))
         except InvalidPageToken:
             raise _invalid_page_token() from None
         return pb.ListRatedUsageResponse(
@@ -101,13 +107,14 @@ class RatingReads:
     async def Audit(  # noqa: N802 - the name in the contract
         self,
         request: pb.AuditRequest,
-        _context: grpc.aio.ServicerContext[pb.AuditRequest, pb.AuditResponse],
+        context: grpc.aio.ServicerContext[pb.AuditRequest, pb.AuditResponse],
     ) -> pb.AuditResponse:
         """Audit a window."""
         try:
             wanted = audit_request(request)
             async with self._one_audit:
-                return audit_response(await audit(self._pool, wanted, datetime.now(UTC)))
+                source = await self._source(context)
+                return audit_response(await source.read(lambda: audit(source.pool, wanted, source.now)))
         except InvalidWindow as error:
             raise _invalid_window(error) from error
 
@@ -115,26 +122,37 @@ class RatingReads:
     async def GetEvent(  # noqa: N802 - the name in the contract
         self,
         request: pb.GetEventRequest,
-        _context: grpc.aio.ServicerContext[pb.GetEventRequest, pb.GetEventResponse],
+        context: grpc.aio.ServicerContext[pb.GetEventRequest, pb.GetEventResponse],
     ) -> pb.GetEventResponse:
         """Account for one event."""
         if not UUID_FORM.fullmatch(request.request_id):
             raise invalid("request_id", "must be a UUID, of 36 characters")
+        wanted = UUID(request.request_id)
+        source = await self._source(context)
         try:
-            return account_message(await account_for(self._pool, UUID(request.request_id)))
+            try:
+                account = await source.read(lambda: account_for(source.pool, wanted))
+            except NoSuchEventError:
+                if not source.is_standby:
+                    raise
+                # It may have been stored since.
+                account = await account_for(self._reads.primary.pool, wanted)
         except NoSuchEventError as error:
             raise RpcError(grpc.StatusCode.NOT_FOUND, "NO_SUCH_EVENT", str(error)) from error
+        return account_message(account)
 
     @answering_errors
     async def ListEvents(  # noqa: N802 - the name in the contract
         self,
         request: pb.ListEventsRequest,
-        _context: grpc.aio.ServicerContext[pb.ListEventsRequest, pb.ListEventsResponse],
+        context: grpc.aio.ServicerContext[pb.ListEventsRequest, pb.ListEventsResponse],
     ) -> pb.ListEventsResponse:
         """List a page of events."""
         size, token = _page_size(request.page_size), request.page_token or None
+        source = await self._source(context)
         try:
-            page = await list_stored_events(self._pool, _event_filter(request), size, token)
+            wanted = _event_filter(request)
+            page = await source.read(lambda: list_stored_events(source.pool, wanted, size, token))
         except InvalidWindow as error:
             raise _invalid_window(error) from error
         except InvalidPageToken:
@@ -148,29 +166,34 @@ class RatingReads:
     async def ListRuns(  # noqa: N802 - the name in the contract
         self,
         request: pb.ListRunsRequest,
-        _context: grpc.aio.ServicerContext[pb.ListRunsRequest, pb.ListRunsResponse],
+        context: grpc.aio.ServicerContext[pb.ListRunsRequest, pb.ListRunsResponse],
     ) -> pb.ListRunsResponse:
         """List a page of runs."""
         size, before = _page_size(request.page_size), request.page_token or None
         if before is not None and not _RUN_NUMBER.fullmatch(before):
             raise invalid("page_token", "was not given out by this method", reason="INVALID_PAGE_TOKEN")
-        page = await list_runs(
-            self._pool,
-            size,
-            before=None if before is None else int(before),
-            dry_runs=not request.no_dry_runs,
-        )
+        last, dry_runs = None if before is None else int(before), not request.no_dry_runs
+        source = await self._source(context)
+        page = await source.read(lambda: list_runs(source.pool, size, before=last, dry_runs=dry_runs))
         return pb.ListRunsResponse(
             runs=[run_message(run) for run in page.runs],
             next_page_token=str(page.runs[-1].id) if page.has_more else "",
         )
 
+    async def _source(self, context: grpc.aio.ServicerContext[Any, Any]) -> Source:
+        """Give what to read from, and tell the caller as of when it is, if that is a standby."""
+        source = await self._reads.source()
+        if source.is_standby:
+            told = context.trailing_metadata() or ()
+            context.set_trailing_metadata((*told, (AS_OF_KEY, utc_text(source.now))))
+        return source
+
 
 class RatingService(RatingReads, RatingServiceServicer):
     """All methods: the reads, and runs."""
 
-    def __init__(self, pool: Pool, runs: RatingQueue) -> None:
-        super().__init__(pool)
+    def __init__(self, pool: Pool, runs: RatingQueue, reads: Reads | None = None) -> None:
+        super().__init__(pool, reads)
         self._runs = runs
 
     @answering_errors
@@ -181,7 +204,9 @@ class RatingService(RatingReads, RatingServiceServicer):
     ) -> pb.RateWindowResponse:
         """Rate a window."""
         try:
-            return rate_response(await self._runs.rate(rate_request(request, caller_name())))
+            result = await self._runs.rate(rate_request(request, caller_name()))
+            self._reads.note_run()
+            return rate_response(result)
         except InvalidWindow as error:
             raise _invalid_window(error) from error
 

@@ -68,6 +68,7 @@ from rater_service.service.protection import (
 )
 from rater_service.service.rating import RatingService
 from rater_service.service.rating_queue import RatingQueue
+from rater_service.service.reads import Reads
 from rater_service.service.request_reader import RequestReader
 from rater_service.service.rpc_errors import quiet_about_callers_gone
 from rater_service.service.scheduled_rating import ScheduledRating
@@ -100,7 +101,8 @@ class ServerSettings:
     never. late_max: how old late usage may be that routine runs take along. allowed_prices: what is meant at
     the start although it looks like a mistake. database_connections: how many sessions it has with the
     database at most. model_names_max: how many models of one customer have sums of their own in an hour,
-    those with a price aside. tracing: whether spans are made of calls, batches and runs.
+    those with a price aside. tracing: whether spans are made of calls, batches and runs. read_database_url:
+    of a standby to read bills from; None: there is none.
     """
 
     listen: str
@@ -118,13 +120,18 @@ class ServerSettings:
     database_connections: int = POOL_CONNECTIONS_MAX
     model_names_max: int = MODEL_NAMES_MAX
     tracing: Tracing = Tracing.OFF
+    read_database_url: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What else is served in the process can rely on. url: of the database, perhaps with a password."""
+    """What else is served in the process can rely on.
+
+    url, read_url: of the database and of a standby (None: there is none), perhaps with passwords.
+    """
 
     url: str = field(repr=False)
+    read_url: str | None = field(repr=False)
     protection: Protection
     background: Background
 
@@ -216,9 +223,12 @@ async def _serve(  # noqa: PLR0913, PLR0917 - one parameter per part
             await load_history(connection, datetime.now(UTC))
         await _make_partitions(pool, background)
         background.start("sums", lambda: keep_merging(pool), "sums of cold hours are not merged")
+        read_url = settings.read_database_url
+        note = metrics.follow_standby(place_of(read_url)) if read_url else None
         async with (
+            (Reads(pool, note) if note else Reads(pool)).following(read_url, background) as reads,
             metrics_endpoint(settings.metrics, metrics, pool, background, status),
-            nullcontext() if face is None else face(Serving(url, protection, background)),
+            nullcontext() if face is None else face(Serving(url, read_url, protection, background)),
             running_server(
                 pool,
                 settings.listen,
@@ -231,6 +241,7 @@ async def _serve(  # noqa: PLR0913, PLR0917 - one parameter per part
                 settings.model_names_max,
                 status,
                 spans,
+                reads,
             ),
         ):
             # What there is by now stays. To collect garbage need not mean to go through all of it again.
@@ -300,12 +311,13 @@ async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
     model_names_max: int = MODEL_NAMES_MAX,
     status: HealthService | None = None,
     spans: Spans | None = None,
+    reads: Reads | None = None,
 ) -> AsyncIterator[int]:
     """Answer calls on HOST:PORT and give the port; when the context ends, stop gracefully.
 
     Setting `stopping` ends the streams. background: what else runs, of whose tasks health tells too. status:
-    what tells of health; None: one of its own. spans: where spans are made; None: nowhere. Raises
-    OperatorError when the address can't be had.
+    what tells of health; None: one of its own. spans: where spans are made; None: nowhere. reads:
+    where bills are read; None: in the database. Raises OperatorError when the address can't be had.
     """
     metrics = metrics or Metrics()
     status = status or HealthService(SERVICES)
@@ -315,7 +327,7 @@ async def running_server(  # noqa: PLR0913, PLR0917 - one parameter per part
     metering = MeteringService(pool, stopping, metrics, model_names_max, traced)
     metering_pb2_grpc.add_MeteringServiceServicer_to_server(metering, methods.as_server)
     queue = RatingQueue(pool, metrics, late_max=late_max, traced=traced)
-    rating_pb2_grpc.add_RatingServiceServicer_to_server(RatingService(pool, queue), methods.as_server)
+    rating_pb2_grpc.add_RatingServiceServicer_to_server(RatingService(pool, queue, reads), methods.as_server)
     health_pb2_grpc.add_HealthServicer_to_server(status, methods.as_server)
     shown = reflection.aio.ReflectionServicer((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME))
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(shown, methods.as_server)

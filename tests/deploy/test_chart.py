@@ -101,6 +101,15 @@ def test_what_is_missing_or_misspelt_is_named(changes: dict[str, Any], said: str
     assert said in done.stderr
 
 
+def test_the_rater_reads_from_a_standby_whose_secret_is_named(tmp_path: Path) -> None:
+    database = {"existingSecret": "phoebe-database", "readExistingSecret": "phoebe-standby"}
+    made = objects(changed(tmp_path, "gateway", database=database))
+    [rater] = [each for each in made if "READ_DATABASE_URL" in json.dumps(each)]
+    assert rater["kind"] == "Deployment"
+    names = {each["name"]: each for each in rater["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert names["READ_DATABASE_URL"]["valueFrom"]["secretKeyRef"]["name"] == "phoebe-standby"
+
+
 def test_a_proxy_on_each_node_keeps_its_spool_and_its_name_there() -> None:
     made = objects(values_of("daemonset"))
     assert not [each for each in made if each["kind"] == "StatefulSet"]

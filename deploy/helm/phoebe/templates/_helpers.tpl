@@ -104,6 +104,17 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
       key: {{ .Values.database.key }}
 {{- end -}}
 
+{{/* A standby, from which the rater reads bills. */}}
+{{- define "phoebe.readDatabaseEnv" -}}
+{{- with .Values.database.readExistingSecret -}}
+- name: READ_DATABASE_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: {{ $.Values.database.readKey }}
+{{- end }}
+{{- end -}}
+
 {{/* What is the same for all pods. Argument: (list . (values of the component) (name of the account)). */}}
 {{- define "phoebe.podSettings" -}}
 {{- $root := index . 0 -}}

@@ -21,6 +21,7 @@ from rater_service.hours import utc_text
 from rater_service.service.access_list import AccessList, Right, parse_access_list
 from rater_service.service.call_guard import SUFFICIENT_RIGHTS
 from rater_service.service.rating import RatingReads
+from rater_service.service.reads import Reads
 from tests.harness.guarded_rater import TokensFile
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.rater import Rater
@@ -36,7 +37,7 @@ def client_of(
     tokens = None if access is None else lambda: access
     answering = JsonCalls(RatingReads(ledger.pool), tokens, calls)
     settings = ConsoleSettings("00000000-0000-0000-0000-000000000001", None, secure=False, port=80)
-    application = Console(ledger.pool, Sessions(tokens), settings, answering).application()
+    application = Console(Reads(ledger.pool), Sessions(tokens), settings, answering).application()
     return httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://console.test")
 
 

@@ -24,6 +24,7 @@ from rater_service.events.producer_status import StatusRow
 from rater_service.events.store import store_events
 from rater_service.hours import hour_of, utc_text
 from rater_service.service.rating import RatingReads
+from rater_service.service.reads import Reads
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 
 pytestmark = pytest.mark.one_postgres
@@ -36,7 +37,7 @@ INSTALLATION = "00000000-0000-0000-0000-000000000001"
 def client_of(ledger: Ledger, now: datetime = NOW) -> httpx.AsyncClient:
     settings = ConsoleSettings(INSTALLATION, None, secure=False, port=80)
     calls = JsonCalls(RatingReads(ledger.pool), None)
-    application = Console(ledger.pool, Sessions(None), settings, calls, lambda: now).application()
+    application = Console(Reads(ledger.pool), Sessions(None), settings, calls, lambda: now).application()
     return httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://console.test")
 
 

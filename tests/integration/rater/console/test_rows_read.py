@@ -13,6 +13,7 @@ from rater_service.console.app import Console, ConsoleSettings
 from rater_service.console.json_calls import JsonCalls
 from rater_service.database.database import Pool, open_pool
 from rater_service.service.rating import RatingReads
+from rater_service.service.reads import Reads
 from tests.harness.ledger import HOUR
 
 pytestmark = pytest.mark.one_postgres
@@ -58,7 +59,7 @@ async def test_pages_read_sums_and_no_events(database_url: str, pool: Pool) -> N
     settings = ConsoleSettings("an installation", None, secure=False, port=80)
     for name, address in pages_of(month, page_number).items():
         calls = JsonCalls(RatingReads(pool), None)
-        application = Console(pool, Sessions(None), settings, calls, lambda: NOW).application()
+        application = Console(Reads(pool), Sessions(None), settings, calls, lambda: NOW).application()
         before = await rows_read(pool)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(application), base_url="http://console.test"

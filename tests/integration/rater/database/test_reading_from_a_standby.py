@@ -11,19 +11,32 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import grpc
+import httpx
 import pytest
 
+from phoebe_proto.v1.rating_pb2 import GetEventRequest, ListRatedUsageRequest, RateWindowRequest
+from phoebe_proto.v1.rating_pb2_grpc import RatingServiceStub
 from rater_service.audit.audit import AuditRequest, audit
 from rater_service.audit.findings import Finding
+from rater_service.background import Background
 from rater_service.cli import main
-from rater_service.cli.reading import Databases, Source, read_bills
+from rater_service.cli.reading import Databases, read_bills
+from rater_service.console.access import Sessions
+from rater_service.console.app import Console, ConsoleSettings
+from rater_service.console.json_calls import AS_OF_HEADER, JsonCalls
 from rater_service.database.database import Pool, open_pool
-from rater_service.database.freshness import read_freshness, read_mark
+from rater_service.database.freshness import Freshness, read_freshness, read_mark
 from rater_service.database.schema import migrate
+from rater_service.database.source import Source
 from rater_service.errors import OperatorError
 from rater_service.events.producer_status import StatusRow
 from rater_service.events.store import store_events
 from rater_service.hours import hour_of
+from rater_service.service.rating import AS_OF_KEY, RatingReads
+from rater_service.service.reads import Reads
+from rater_service.service.server import running_server
+from rater_service.wire_time import to_timestamp
 from rig.postgres import execute
 from tests.harness.ledger import ONE_HOUR, Ledger, make_event
 from tests.harness.own_postgres import OwnPostgres, binaries_of, own_postgres
@@ -225,6 +238,77 @@ async def test_what_a_standby_cancels_is_read_again_and_at_last_it_says_what_to_
 
     with pytest.raises(OperatorError, match=r"cancelled it 1 times .* hot_standby_feedback = on"):
         await read_bills(pair.databases, in_the_way(pair, standby, lambda: True), once=True)
+
+
+async def test_a_service_reads_from_the_standby_and_never_behind_its_own_runs(
+    pair: Pair, primary: Ledger, standby: Pool
+) -> None:
+    event = make_event(HOUR, auth_id="carol")
+    listing = ListRatedUsageRequest(auth_id="carol")
+    window = RateWindowRequest(window_start=to_timestamp(HOUR), window_end=to_timestamp(HOUR + ONE_HOUR))
+    noted: list[Freshness | None] = []
+    await until_replayed(primary, standby)
+    async with (
+        Background() as background,
+        Reads(primary.pool, noted.append).following(pair.standby.url, background) as reads,
+        running_server(primary.pool, "127.0.0.1:0", asyncio.Event(), reads=reads) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        stub = RatingServiceStub(channel)
+
+        async def listed() -> tuple[int, bool]:
+            """Say how many rollups there are, and whether they are those of the standby."""
+            call = stub.ListRatedUsage(listing)
+            rows = len((await call).rated_usage)
+            return rows, AS_OF_KEY in dict(await call.trailing_metadata())
+
+        assert noted
+        assert noted[0] is not None
+        assert await listed() == (0, True)
+        async with paused(pair):
+            await primary.store(event)
+            # What the standby lacks is looked for in the database itself.
+            found = await stub.GetEvent(GetEventRequest(request_id=event.request_id))
+            assert found.event.event.request_id == event.request_id
+            await stub.RateWindow(window)
+            assert await listed() == (1, False)
+        await until_replayed(primary, standby)
+        assert await listed() == (1, True)
+
+        settings = ConsoleSettings("x", None, secure=False, port=1)
+        calls = JsonCalls(RatingReads(primary.pool, reads), None)
+        application = Console(reads, Sessions(None), settings, calls).application()
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(application), base_url="http://console"
+        ) as browser:
+            page = await browser.get("/")
+            assert "Read from a standby, as of " in page.text
+            for answer in (page, await browser.get("/runs.csv"), await browser.get("/v1/runs")):
+                assert datetime.fromisoformat(answer.headers[AS_OF_HEADER]) > NOW
+
+
+async def test_a_service_goes_on_without_its_standby(primary: Ledger) -> None:
+    noted: list[Freshness | None] = []
+    nowhere = "postgresql://postgres@/postgres?host=/nonexistent"
+    async with (
+        Background() as background,
+        Reads(primary.pool, noted.append).following(nowhere, background) as reads,
+    ):
+        assert noted == [None]
+        source = await reads.source()
+        assert source.pool is primary.pool
+        assert not source.is_standby
+
+
+async def test_the_doctor_says_how_far_the_standby_is_behind(
+    pair: Pair, primary: Ledger, standby: Pool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await until_replayed(primary, standby)
+    words = ("doctor", "--only", "database.standby", "--json", *pair.options)
+    assert await asyncio.to_thread(main, list(words)) == 0
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert finding["result"] == "ok"
+    assert finding["message"].endswith("Z, 0 s behind")
 
 
 async def test_what_is_read_from_can_not_be_written_to(pair: Pair, primary: Ledger, standby: Pool) -> None:

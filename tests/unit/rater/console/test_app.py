@@ -17,6 +17,7 @@ from rater_service.console.view import Page, View
 from rater_service.database.database import Pool
 from rater_service.service.access_list import AccessList, Right, new_token, parse_access_list, token_line
 from rater_service.service.rating import RatingReads
+from rater_service.service.reads import Reads
 
 TOKEN = new_token()
 # None of these answers needs a database.
@@ -27,7 +28,7 @@ def client_of(access: AccessList | None = None) -> httpx.AsyncClient:
     tokens = None if access is None else lambda: access
     calls = JsonCalls(RatingReads(NO_POOL), tokens)
     settings = ConsoleSettings("an installation", None, secure=True, port=443)
-    application = Console(NO_POOL, Sessions(tokens), settings, calls).application()
+    application = Console(Reads(NO_POOL), Sessions(tokens), settings, calls).application()
     transport = httpx.ASGITransport(application, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="https://console.test")
 
