@@ -15,6 +15,7 @@ from bench import (
     start,
     stored_bytes,
     stream,
+    tracing,
     two_raters,
     workers,
 )
@@ -38,6 +39,7 @@ class Benchmark:
 BENCHMARKS = (
     Benchmark(plain.NAMES, plain.run),
     Benchmark(stream.NAMES, stream.run),
+    Benchmark(tracing.NAMES, tracing.run, is_quick=False),
     Benchmark(stream.RUNNING_NAMES, stream.run_with_running_usage, is_quick=False),
     Benchmark(first_byte.NAMES, first_byte.run, is_quick=False),
     Benchmark(start.NAMES, start.run, is_quick=False),

@@ -1,6 +1,7 @@
-"""The reference of the benchmark of quotes: a bare grpc.aio service that answers whatever it is asked.
+"""A bare grpc.aio service that answers whatever it is asked: the reference of quotes, the collector of spans.
 
-It gives gRPC the options that the rater gives it. It says `listening on HOST:PORT`, and ends on SIGTERM.
+It gives gRPC the options that the rater gives it. It says `listening on HOST:PORT`, and `asked` at the first
+call; it ends on SIGTERM.
 """
 
 import argparse
@@ -17,10 +18,16 @@ METHOD = "/phoebe.bench/Echo"
 
 
 class Echo(grpc.GenericRpcHandler):
-    """Answers with `answer`, whatever it is asked."""
+    """Answers with `answer`, whatever it is asked by a method."""
 
-    def __init__(self, answer: bytes) -> None:
+    def __init__(self, method: str, answer: bytes) -> None:
+        self._method = method
+        self._is_asked = False
+
         async def give(_request: bytes, _context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+            if not self._is_asked:
+                self._is_asked = True
+                print("asked", flush=True)
             return answer
 
         self._handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(give)
@@ -29,13 +36,13 @@ class Echo(grpc.GenericRpcHandler):
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
-        return self._handler if handler_call_details.method == METHOD else None
+        return self._handler if handler_call_details.method == self._method else None
 
 
-async def serve(answer_bytes: int) -> None:
-    """Serves until it is told to stop. answer_bytes: how long its answers are."""
+async def serve(method: str, answer_bytes: int) -> None:
+    """Serves a method until it is told to stop. answer_bytes: how long its answers are."""
     server = grpc.aio.server(options=CHANNEL_OPTIONS)
-    server.add_generic_rpc_handlers([Echo(bytes(answer_bytes))])
+    server.add_generic_rpc_handlers([Echo(method, bytes(answer_bytes))])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     stopping = asyncio.Event()
@@ -49,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line of the service."""
     parser = argparse.ArgumentParser(prog="python -m bench.echo", description="Answers with as many bytes.")
     parser.add_argument("--answer-bytes", type=int, required=True)
-    asyncio.run(serve(parser.parse_args(arguments).answer_bytes))
+    parser.add_argument("--method", default=METHOD)
+    given = parser.parse_args(arguments)
+    asyncio.run(serve(given.method, given.answer_bytes))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ async def run(stage: Stage, rounds: int) -> list[Result]:
 
 def results_of(measured: Sequence[Pair[Measured]]) -> list[Result]:
     """The two results of the rounds."""
-    cpu_us = [Pair(_cpu_us(pair.phoebe), _cpu_us(pair.reference)) for pair in measured]
+    each_us = [Pair(cpu_us(pair.phoebe), cpu_us(pair.reference)) for pair in measured]
     rps = [Pair(_rps(pair.phoebe), _rps(pair.reference)) for pair in measured]
     conditions = (
         f"{len(measured)} rounds of {SECONDS} s on each side with chat requests over {WORK.connections} "
@@ -33,12 +33,13 @@ def results_of(measured: Sequence[Pair[Measured]]) -> list[Result]:
         "real rater are on"
     )
     return [
-        Result(NAMES[0], ratio_of(cpu_us), REFERENCE, "us CPU/request", f"lower is better; {conditions}"),
+        Result(NAMES[0], ratio_of(each_us), REFERENCE, "us CPU/request", f"lower is better; {conditions}"),
         Result(NAMES[1], ratio_of(rps), REFERENCE, "requests/s", f"higher is better; {conditions}"),
     ]
 
 
-def _cpu_us(measured: Measured) -> float:
+def cpu_us(measured: Measured) -> float:
+    """CPU time for each answer, in microseconds."""
     return measured.cpu_s / measured.seen.answers * 1e6
 
 

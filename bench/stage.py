@@ -25,6 +25,8 @@ from rig.processes import Processes, Running
 from rig.programs import ADDON, LISTENING, PRICES, mitmdump, module, phoebe, serve
 
 LOG_LINES = 15
+# Of a collector of OpenTelemetry; its answer may be empty.
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 WORKERS_SERVE = r"(\d+) of \d+ workers serve"
 # The same for both sides: no engine is connected to before it is asked, nothing is printed about flows.
 _COMMON_OPTIONS = {"connection_strategy": "lazy", "flow_detail": "0"}
@@ -94,26 +96,36 @@ class Stage:
         """
         await self.account()
         self._pairs += 1
-        phoebe_options = {
-            "phoebe_rater": self._rater_address,
-            "phoebe_spool": str(self._folder / f"spool-{self._pairs}"),
-            **(own_options or {}),
-        }
-        metrics_port = reserve_port()
-        phoebe_options["phoebe_metrics"] = f"127.0.0.1:{metrics_port}"
-        script = ("-s", str(ADDON))
-        phoebe, phoebe_port = self._start_proxy(f"phoebe-proxy-{self._pairs}", script, phoebe_options)
+        phoebe, side = self._start_metered(f"phoebe-proxy-{self._pairs}", own_options or {})
         bare, bare_port = self._start_proxy(f"bare-proxy-{self._pairs}", (), reference_options)
-        await phoebe.until_answers(phoebe_port)
-        await phoebe.until_answers(metrics_port)
+        await _until_serves(phoebe, side)
         await bare.until_answers(bare_port)
         # After a failure they are left to `stop`, so that what they said can be shown.
-        yield Pair(
-            Side(phoebe_port, phoebe.process.pid, metrics_port),
-            Side(bare_port, bare.process.pid),
-        )
+        yield Pair(side, Side(bare_port, bare.process.pid))
         await self._stop_proxies(phoebe)
         await self._end_reference(bare)
+
+    @asynccontextmanager
+    async def traced(self, sampling: Mapping[str, str]) -> AsyncIterator[Pair[Side]]:
+        """Two metered proxies, as long as the context lasts: one sends spans to a collector, one has none.
+
+        sampling: OpenTelemetry's variables that say which traces are sent. BenchError if a proxy does not end
+        well, RigError if no span came.
+        """
+        await self.account()
+        self._pairs += 1
+        export = module("bench.echo", "--answer-bytes=0", f"--method={EXPORT}")
+        with pinned_to(self._split.all if self._split else None):
+            collector = self._processes.start(f"collector-{self._pairs}", export)
+        endpoint = f"http://127.0.0.1:{await collector.until_says(LISTENING)}"
+        tracing = {"PHOEBE_TRACING": "on", "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, **sampling}
+        traced, side = self._start_metered(f"traced-proxy-{self._pairs}", {}, tracing)
+        untraced, other = self._start_metered(f"untraced-proxy-{self._pairs}", {})
+        await _until_serves(traced, side)
+        await _until_serves(untraced, other)
+        yield Pair(side, other)
+        await collector.until_says("(asked)")
+        await self._stop_proxies(traced, untraced, collector)
 
     @asynccontextmanager
     async def started_proxy(self, *, metered: bool) -> AsyncIterator[Side]:
@@ -258,15 +270,32 @@ class Stage:
             raise BenchError(said[-1] if said else str(error)) from error
         return log.read_text().splitlines()
 
+    def _start_metered(
+        self, name: str, own_options: Mapping[str, str], environment: Mapping[str, str] | None = None
+    ) -> tuple[Running, Side]:
+        metrics_port = reserve_port()
+        options = {
+            "phoebe_rater": self._rater_address,
+            "phoebe_spool": str(self._folder / f"{name}-spool"),
+            **own_options,
+            "phoebe_metrics": f"127.0.0.1:{metrics_port}",
+        }
+        running, port = self._start_proxy(name, ("-s", str(ADDON)), options, environment)
+        return running, Side(port, running.process.pid, metrics_port)
+
     def _start_proxy(
-        self, name: str, script: tuple[str, ...], options: Mapping[str, str]
+        self,
+        name: str,
+        script: tuple[str, ...],
+        options: Mapping[str, str],
+        environment: Mapping[str, str] | None = None,
     ) -> tuple[Running, int]:
         port = reserve_port()
         mode = ("--mode", f"reverse:http://127.0.0.1:{self.engine_port}")
         confdir = {"confdir": str(self._folder / f"{name}-confdir")}
         command = mitmdump(port, {**confdir, **_COMMON_OPTIONS, **options}, "-q", *script, *mode)
         with pinned_to(self._split.proxy if self._split else None):
-            return self._processes.start(name, command), port
+            return self._processes.start(name, command, environment), port
 
     def _start_workers(self, count: int) -> tuple[Running, Side]:
         name = f"phoebe-proxy-of-{count}"
@@ -301,3 +330,10 @@ class Stage:
             self._processes.running.remove(proxy)
         if problems:
             raise BenchError("; ".join(problems))
+
+
+async def _until_serves(running: Running, side: Side) -> None:
+    """Waits until a metered proxy and its port of metrics answer."""
+    assert side.metrics_port is not None
+    await running.until_answers(side.port)
+    await running.until_answers(side.metrics_port)

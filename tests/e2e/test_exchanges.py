@@ -324,12 +324,14 @@ def test_an_engine_that_breaks_off_before_the_headers_is_a_502_in_json(
     assert rater.tagged("no-answer").outcome == "upstream_error"
 
 
-def test_an_answer_that_is_no_json_is_completed_without_usage(
-    client: httpx.Client, engine: Engine, rater: EventRecorder
+def test_an_answer_that_is_no_json_is_completed_without_usage_and_the_log_names_its_resource(
+    proxy: Proxy, client: httpx.Client, engine: Engine, rater: EventRecorder
 ) -> None:
     engine.script = engines.document(b"<html>" + b"\xff" * 100, content_type="text/html")
-    event = event_of(rater, client.post(CHAT, json={"model": "m"}))
+    headers = {"X-Saturn-Resource-Id": "mute"}
+    event = event_of(rater, client.post(CHAT, json={"model": "m"}, headers=headers))
     assert (event.outcome, event.usage_found, event.model_id) == ("completed", False, "")
+    assert "phoebe: the resource 'mute' answers without usage, which is on no bill" in proxy.log()
 
 
 def test_malformed_usage_is_kept_raw_counted_and_not_billed(

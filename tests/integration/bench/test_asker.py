@@ -8,7 +8,7 @@ import pytest
 
 from bench import quotes
 from bench.asker import TURN_CALLS, WARM_UP_TURNS, ask, main, one_answer
-from bench.echo import Echo
+from bench.echo import METHOD, Echo
 from bench.errors import BenchError
 from rater_service.database.database import Pool
 from tests.harness.rater import Rater
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.one_postgres
 @pytest.fixture
 async def echo() -> AsyncIterator[str]:
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers([Echo(b"answer")])
+    server.add_generic_rpc_handlers([Echo(METHOD, b"answer")])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     yield f"127.0.0.1:{port}"

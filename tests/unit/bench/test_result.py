@@ -20,6 +20,7 @@ from bench import (
     start,
     stored_bytes,
     stream,
+    tracing,
     two_raters,
     workers,
 )
@@ -127,7 +128,7 @@ def test_of_the_time_to_the_first_event_only_what_a_proxy_adds_counts() -> None:
 
 def test_one_benchmark_is_chosen_by_the_name_of_any_of_its_results() -> None:
     assert [benchmark.names for benchmark in choose(["proxy_plain_rps"])] == [plain.NAMES]
-    proxies = [plain.NAMES, stream.NAMES, stream.RUNNING_NAMES, first_byte.NAMES]
+    proxies = [plain.NAMES, stream.NAMES, tracing.NAMES, stream.RUNNING_NAMES, first_byte.NAMES]
     proxies += [start.NAMES, memory.NAMES, memory.HELD_NAMES, workers.NAMES]
     every = [*proxies, ingest.NAMES, two_raters.NAMES, stored_bytes.NAMES, shared_keys.NAMES]
     every += [quotes.NAMES, rating.NAMES]
