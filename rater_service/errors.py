@@ -1,8 +1,8 @@
-"""Conditions an operator can mend; the message says what is wrong and what to do."""
+"""How a command ends without a fault of its own: what an operator can mend, and what its status tells."""
 
+from phoebe_runtime.errors import OperatorError
 
-class OperatorError(Exception):
-    """An expected failure. Its text is complete and may be shown as it is; it holds no secrets."""
+__all__ = ["NeedsAttention", "NoPriceBookError", "OperatorError", "ProgramEnded"]
 
 
 class NeedsAttention(Exception):  # noqa: N818 - nothing failed

@@ -3,16 +3,9 @@
 Words of a line may change, its event does not. docs/watching.md lists what they mean.
 """
 
-import logging
-from collections.abc import Mapping
+from phoebe_runtime.log_events import TROUBLE, Events, naming
 
-_PACKAGE = "rater_service."
-_TROUBLE = ("%s", "%s; for %s now", "%s, after %s")
-EVENTS: Mapping[str, Mapping[str, str]] = {
-    "background": {
-        "the task %s is down, %s: it crashed and is started again in %g s: %s": "task.down",
-        "the task %s is up again": "task.up",
-    },
+EVENTS: Events = {
     "console.faults": {
         "the console can't use the database: %s": "console.database",
         "the role of the console lacks a right in the database: %s": "console.right_missing",
@@ -67,16 +60,6 @@ EVENTS: Mapping[str, Mapping[str, str]] = {
     "events.slots": {
         "the sums of hours before %s were not merged, which will be tried again: %s": "sums.not_merged",
     },
-    "followed_files": {
-        "what was in use stays in use: %s": "file.refused",
-        "%s is as it was, and in use": "file.restored",
-        "%s was read again": "file.taken",
-        "%s": "file.warning",
-    },
-    "operator_port": {
-        "a connection to the operators' port failed": "metrics.failed",
-        "the page %s failed": "metrics.failed",
-    },
     "prices.watch": {
         "THE PRICE FILE %s %s": "prices.not_latest",
         "%s": "prices.told",
@@ -106,7 +89,7 @@ EVENTS: Mapping[str, Mapping[str, str]] = {
         "%s: set it right, by NTP; its events are billed in the hours that its clock says": "clock.skewed",
     },
     "service.database_watch": {
-        **dict.fromkeys(_TROUBLE, "database.trouble"),
+        **dict.fromkeys(TROUBLE, "database.trouble"),
         "the database runs with %s = off: %s; switch it on": "database.setting_unsafe",
     },
     "service.door": {
@@ -130,7 +113,7 @@ EVENTS: Mapping[str, Mapping[str, str]] = {
         "without --tokens every certificate of the authorities in %s has all rights": "access.open",
     },
     "service.reads": {
-        **dict.fromkeys(_TROUBLE, "database.standby"),
+        **dict.fromkeys(TROUBLE, "database.standby"),
     },
     "service.rpc_errors": {
         "%s": "call.right_missing",
@@ -151,15 +134,10 @@ EVENTS: Mapping[str, Mapping[str, str]] = {
         "listening on %s:%d": "rater.started",
     },
     "service.standing_watch": {
-        **dict.fromkeys(_TROUBLE, "rater.trouble"),
-    },
-    "spans": {
-        **dict.fromkeys(_TROUBLE, "tracing.trouble"),
+        **dict.fromkeys(TROUBLE, "rater.trouble"),
     },
 }
 """By the module that writes a line, and by its words before anything is put into them."""
 
-
-def event_of(record: logging.LogRecord) -> str | None:
-    """Give the event of a line; None: it is not one of ours."""
-    return EVENTS.get(record.name.removeprefix(_PACKAGE), {}).get(str(record.msg))
+event_of = naming("rater_service", EVENTS)
+"""Give the event of a line; None: it is not one of ours."""

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from mitmproxy import addonmanager, ctx, exceptions
 
 from phoebe_addon.addon_version import addon_version
-from phoebe_addon.followed_files import Followed
 from phoebe_addon.gate.upstreams import Upstreams
 from phoebe_addon.meter import Meter
 from phoebe_addon.proxy import flow_lines, guard, lean, log_output, modes, read_size, startup_errors
@@ -31,10 +30,11 @@ from phoebe_addon.settings.settings import (
     read_settings,
     refuse_late_changes,
 )
-from phoebe_addon.spans import TracingError, open_spans
 from phoebe_addon.spool.seat import Seat
 from phoebe_addon.spool.spool import SpoolError
 from phoebe_addon.turns import Turns
+from phoebe_runtime.followed_files import Followed
+from phoebe_runtime.spans import TracingError, open_spans
 
 if TYPE_CHECKING:
     from phoebe_addon.tracing.exchanges import TracedExchanges

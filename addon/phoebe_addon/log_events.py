@@ -3,21 +3,14 @@
 Words of a line may change, its event does not. docs/watching.md lists what they mean.
 """
 
-import logging
-from collections.abc import Mapping
+from phoebe_runtime.log_events import TROUBLE, Events, naming
 
-_PACKAGE = "phoebe_addon."
-_TROUBLE = ("%s", "%s; for %s now", "%s, after %s")
-EVENTS: Mapping[str, Mapping[str, str]] = {
+EVENTS: Events = {
     "addon": {
         "phoebe: %s": "engine.unasked_bytes",
         "phoebe: a connection was closed: %d are open": "connection.refused",
         "phoebe: the gate failed; the request is refused": "request.failed",
         "phoebe: the admission failed; the request is refused": "request.failed",
-    },
-    "background": {
-        "phoebe: the task %s is down, %s: it crashed and is started again in %g s: %s": "task.down",
-        "phoebe: the task %s is up again": "task.up",
     },
     "delivery.adoption": {
         (
@@ -33,12 +26,6 @@ EVENTS: Mapping[str, Mapping[str, str]] = {
     "delivery.trouble": {
         "phoebe: %s%s: %s": "delivery.failing",
         "phoebe: the rater at %s takes events again, after %s": "delivery.works",
-    },
-    "followed_files": {
-        "phoebe: what was in use stays in use: %s": "file.refused",
-        "phoebe: %s is as it was, and in use": "file.restored",
-        "phoebe: %s was read again": "file.taken",
-        "phoebe: %s": "file.warning",
     },
     "lifecycle": {
         "phoebe: metering as %s; spool %s, rater %s": "proxy.started",
@@ -70,10 +57,6 @@ EVENTS: Mapping[str, Mapping[str, str]] = {
         "phoebe: %d events stay in the spool for the next start": "spool.not_empty",
         "phoebe: event %s: details of the engine's usage can't be read: %s": "usage.malformed",
     },
-    "operator_port": {
-        "phoebe: a connection to the operators' port failed": "metrics.failed",
-        "phoebe: the page %s failed": "metrics.failed",
-    },
     "proxy.leaving": {
         "phoebe: an answer can't be read; its engine is cut off": "answer.failed",
         "phoebe: the end of an answer can't be read": "answer.failed",
@@ -90,9 +73,6 @@ EVENTS: Mapping[str, Mapping[str, str]] = {
     "proxy.watched_answer": {
         "phoebe: an answer can't be read; it is passed on as it is": "answer.failed",
     },
-    "spans": {
-        **dict.fromkeys(_TROUBLE, "tracing.trouble"),
-    },
     "spool.folder": {
         (
             "phoebe: the spool file %s is left alone, and nothing of it is delivered: %s. Remove it "
@@ -108,7 +88,7 @@ EVENTS: Mapping[str, Mapping[str, str]] = {
         "phoebe: an admission in the spool file %s is damaged": "spool.damaged",
     },
     "spool.spool": {
-        **dict.fromkeys(_TROUBLE, "spool.full"),
+        **dict.fromkeys(TROUBLE, "spool.full"),
         "phoebe: an event in the spool is damaged; it is set aside, place %d": "spool.damaged",
     },
     "spool.spools": {
@@ -120,7 +100,7 @@ EVENTS: Mapping[str, Mapping[str, str]] = {
         "phoebe: the spool %s can't be adopted now: %s": "spool.not_adopted",
     },
     "spool.writer": {
-        **dict.fromkeys(_TROUBLE, "spool.not_written"),
+        **dict.fromkeys(TROUBLE, "spool.not_written"),
         "phoebe: a change of the spool can't be made, and is given up": "spool.failed",
         "phoebe: a transaction of the spool can't be measured": "spool.not_measured",
     },
@@ -152,7 +132,5 @@ EVENTS: Mapping[str, Mapping[str, str]] = {
 }
 """By the module that writes a line, and by its words before anything is put into them."""
 
-
-def event_of(record: logging.LogRecord) -> str | None:
-    """Give the event of a line; None: it is not one of ours."""
-    return EVENTS.get(record.name.removeprefix(_PACKAGE), {}).get(str(record.msg))
+event_of = naming("phoebe_addon", EVENTS)
+"""Give the event of a line; None: it is not one of ours."""

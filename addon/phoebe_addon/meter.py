@@ -9,7 +9,6 @@ from functools import partial
 
 from phoebe_addon.addon_version import addon_version
 from phoebe_addon.answer.resource_watch import ResourceWatch
-from phoebe_addon.background import Background
 from phoebe_addon.delivery.adoption import Adoption
 from phoebe_addon.delivery.delivery import Delivery
 from phoebe_addon.exchange.admission import Admission
@@ -23,12 +22,7 @@ from phoebe_addon.exchange.event import (
 from phoebe_addon.exchange.exchange import Exchange, Stage
 from phoebe_addon.exchange.metering import Metering
 from phoebe_addon.exchange.under_way import UnderWay
-from phoebe_addon.expiry import first_expiry
-from phoebe_addon.followed_files import Followed, follow
-from phoebe_addon.log_lines import told
 from phoebe_addon.metrics import Metrics
-from phoebe_addon.operator_port import OperatorPort
-from phoebe_addon.probes import Condition, probe_pages
 from phoebe_addon.readiness import Readiness
 from phoebe_addon.settings.settings import Settings
 from phoebe_addon.spool.disk_watch import DiskWatch
@@ -37,6 +31,12 @@ from phoebe_addon.spool.spool import Spool, SpoolError
 from phoebe_addon.spool.spools import open_own
 from phoebe_addon.spool.wakes import Doing
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from phoebe_runtime.background import Background
+from phoebe_runtime.expiry import first_expiry
+from phoebe_runtime.followed_files import Followed, follow_current
+from phoebe_runtime.log_lines import told
+from phoebe_runtime.operator_port import OperatorPort
+from phoebe_runtime.probes import Condition, probe_pages
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,9 @@ class Meter:
     ) -> None:
         """Follow files in the background. files: tells which ones, at every look."""
         self.metrics.follow_file(name, lambda: files().changes)
-        self.background.start(name, lambda: follow(files, on_change), f"changes of {name} are not noticed")
+        self.background.start(
+            name, lambda: follow_current(files, on_change), f"changes of {name} are not noticed"
+        )
 
     def begin(self, exchange: Exchange) -> None:
         """Take note of an exchange whose head is in order. It is under way until `end`."""

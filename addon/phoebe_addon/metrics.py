@@ -18,9 +18,9 @@ from phoebe_addon.answer.resource_watch import Suspicion
 from phoebe_addon.delivery.delivery import FAILURES, OUTCOMES
 from phoebe_addon.exchange.event import Outcome
 from phoebe_addon.exchange_metrics import ExchangeMetrics
-from phoebe_addon.file_metrics import Changes, FileMetrics
 from phoebe_addon.gate.refusal import RefusalReason
-from phoebe_addon.operator_port import Answer
+from phoebe_runtime.file_metrics import Changes, FileMetrics
+from phoebe_runtime.operator_port import Answer
 
 # What Phoebe adds to an exchange by itself: far below a second, unless a disk or a large body takes long.
 _OWN_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from mitmproxy.utils import human
 
 from phoebe_addon.delivery.delivery import Delivery
-from phoebe_addon.durations import in_words
-from phoebe_addon.probes import Condition
 from phoebe_addon.spool.disk_watch import DiskWatch
 from phoebe_addon.spool.spool import Spool
+from phoebe_runtime.durations import in_words
+from phoebe_runtime.probes import Condition
 
 
 class Readiness:

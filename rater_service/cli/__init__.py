@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from rater_service.cli import plain
 
-_OWN = ("rater_service", "phoebe_proto")
+_OWN = ("rater_service", "phoebe_proto", "phoebe_runtime")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

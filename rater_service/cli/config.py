@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from phoebe_runtime.settings_file import SettingsFile, without_passwords
 from rater_service.cli import plain
 from rater_service.cli.options import AsJson
 from rater_service.cli.settings import key_of, place_of
 from rater_service.errors import OperatorError, ProgramEnded
-from rater_service.settings_file import SettingsFile, without_passwords
 from rater_service.views.documents import write_json
 from rater_service.views.settings import CONFIG, Setting, Source, show_settings
 

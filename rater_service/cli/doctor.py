@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from phoebe_runtime.near_names import nearest
 from rater_service.cli.engine import CaFile
 from rater_service.cli.options import (
     DATA_DIR_DEFAULT,
@@ -20,7 +21,6 @@ from rater_service.cli.request_headers import HeaderError, read_headers
 from rater_service.doctor.findings import Report, Result
 from rater_service.doctor.targets import Canary, HeaderNames, Purpose, Targets, require_url
 from rater_service.errors import NeedsAttention, OperatorError
-from rater_service.near_names import nearest
 from rater_service.views.doctor import DOCTOR, report_json, show_report
 from rater_service.views.documents import write_json
 from rater_service.views.terminal import progress, write

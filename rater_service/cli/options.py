@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
+from phoebe_runtime.log_lines import LogFormat
 from rater_service.database.database import Pool, open_database, open_pool
 from rater_service.errors import OperatorError
 from rater_service.hours import LATE_MAX, InvalidWindow
-from rater_service.log_lines import LogFormat
 from rater_service.prices.pricebook import Allowed
 
 DATA_DIR_DEFAULT = Path(".phoebe/data")

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from phoebe_runtime.log_lines import LogFormat
+from phoebe_runtime.settings_file import VARIABLE
+from phoebe_runtime.spans import Tracing
 from rater_service.cli import failures
 from rater_service.cli import installation as cli_installation
 from rater_service.cli import producers as cli_producers
@@ -56,10 +59,7 @@ from rater_service.database.database import POOL_CONNECTIONS_MAX
 from rater_service.distribution import installed_version
 from rater_service.errors import NeedsAttention, ProgramEnded
 from rater_service.events.model_names import MODEL_NAMES_MAX
-from rater_service.log_lines import LogFormat
 from rater_service.rating.schedule import DELAY_DEFAULT_S, RatingSchedule, parse_every
-from rater_service.settings_file import VARIABLE
-from rater_service.spans import Tracing
 from rater_service.views.documents import messages_are_json, messages_as_json
 from rater_service.views.terminal import log_to_stderr, write
 

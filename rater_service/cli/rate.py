@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from phoebe_runtime.log_lines import LogFormat
 from rater_service.bills.holes import find_running_hour, running_hour_in_words
 from rater_service.cli.options import (
     DATA_DIR_DEFAULT,
@@ -30,7 +31,6 @@ from rater_service.cli.options import (
 from rater_service.database.database import UNAVAILABLE_ERRORS, Pool
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.hours import trailing_window, utc_text
-from rater_service.log_lines import LogFormat
 from rater_service.prices.load import load_price_file
 from rater_service.prices.pricebook import Allowed
 from rater_service.prices.store import read_price_file

@@ -9,15 +9,15 @@ from typing import Any
 
 import typer
 
-from rater_service.cli.variables import ADDON_VARIABLES, SHARED_VARIABLES
-from rater_service.errors import OperatorError
-from rater_service.settings_file import (
+from phoebe_runtime.settings_file import (
     VARIABLE,
     FileValue,
     SettingsFile,
     SettingsFileError,
     read_settings_file,
 )
+from rater_service.cli.variables import ADDON_VARIABLES, SHARED_VARIABLES
+from rater_service.errors import OperatorError
 
 SECTION = "rater"
 URL_FILE_KEYS = {"database_url": "database_url_file", "read_database_url": "read_database_url_file"}

@@ -5,8 +5,8 @@ one not given.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from phoebe_runtime.near_names import unknown_variables
 from rater_service.errors import OperatorError
-from rater_service.near_names import unknown_variables
 
 ADDON_VARIABLES = frozenset(
     {

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from phoebe_proto.v1 import rating_pb2 as pb
-from rater_service.background import spawn
+from phoebe_runtime.background import spawn
 from rater_service.console.json_messages import error_json, message_json, read_message
 from rater_service.service.access_list import AccessList
 from rater_service.service.call_guard import RefusalLog, admitted, bearer_token

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import uvicorn
 from starlette.types import ASGIApp
 
-from rater_service.background import Background
+from phoebe_runtime.background import Background
 from rater_service.console.access import Sessions
 from rater_service.console.app import Console, ConsoleSettings
 from rater_service.console.guard import own_hosts

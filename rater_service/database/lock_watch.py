@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import asyncpg
 
-from rater_service.background import spawn
+from phoebe_runtime.background import spawn
 from rater_service.database.database import UNAVAILABLE_ERRORS, Connection
 from rater_service.statements import bound
 

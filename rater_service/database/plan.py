@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from phoebe_runtime.durations import in_words
 from rater_service.database.database import Connection
 from rater_service.database.revisions import Revision
-from rater_service.durations import in_words
 from rater_service.statements import bound
 
 # As slow as the slowest disks that anybody has complained of; what is said is never too short by much.

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from cryptography import x509
 
+from phoebe_runtime.durations import in_words
 from rater_service.doctor.findings import Finding, failed, ok, warning
 from rater_service.doctor.targets import Address
-from rater_service.durations import in_words
 from rater_service.hours import utc_text
 
 # The alert is at a week; who asks the doctor has time to plan.

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
+from phoebe_runtime.durations import in_words
 from rater_service.doctor.access import Access, http_trouble, no_answer
 from rater_service.doctor.certificates import judge_expiry
 from rater_service.doctor.findings import Finding, Result, failed, ok, unchecked, warning
 from rater_service.doctor.pages import Samples, probe, read_samples
-from rater_service.durations import in_words
 from rater_service.errors import OperatorError
 
 # As deploy/prometheus/rules.yaml has them.

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from phoebe_runtime.near_names import nearest
 from rater_service.doctor.access import Access
 from rater_service.doctor.findings import Finding, failed, ok, warning
 from rater_service.hours import hour_of, utc_text
-from rater_service.near_names import nearest
 from rater_service.other_models import OTHER_MODELS
 from rater_service.prices.history import PriceHistory, Quote
 from rater_service.prices.loadings import SHORT_HASH_CHARS, Timeline

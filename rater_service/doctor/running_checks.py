@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
+from phoebe_runtime.durations import in_words
 from rater_service.bills.runs import read_run
 from rater_service.doctor.access import Access
 from rater_service.doctor.findings import Finding, failed, ok, warning
-from rater_service.durations import in_words
 from rater_service.events.producers import Producer, list_producers
 from rater_service.events.proxy_names import proxy_in_words
 from rater_service.hours import utc_text

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import asyncpg
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from phoebe_runtime.durations import in_words
 from rater_service.database.database import Connection, Pool
-from rater_service.durations import in_words
 from rater_service.events.producer_status import StatusRow
 from rater_service.events.proxy_names import proxy_in_words
 from rater_service.hours import hour_of

@@ -16,7 +16,7 @@ from typing import Any
 
 import asyncpg
 
-from rater_service.background import spawn
+from phoebe_runtime.background import spawn
 from rater_service.database.database import Pool
 from rater_service.hours import hour_of
 from rater_service.prices.history import PriceHistory

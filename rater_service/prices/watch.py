@@ -9,12 +9,12 @@ from math import inf
 from pathlib import Path
 from typing import NoReturn
 
-from rater_service import followed_files
+from phoebe_runtime import followed_files
+from phoebe_runtime.followed_files import FileChanges, FollowedFile
 from rater_service.database.clock import read_clock
 from rater_service.database.database import OPERATOR_ERRORS, UNAVAILABLE_ERRORS, Pool
 from rater_service.database.sessions import reason
 from rater_service.errors import OperatorError
-from rater_service.followed_files import FileChanges, FollowedFile
 from rater_service.hours import utc_text
 from rater_service.prices.faults import PriceFileError
 from rater_service.prices.load import load_price_file

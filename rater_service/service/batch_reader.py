@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from phoebe_proto.v1.metering_pb2 import StreamEventsRequest
-from rater_service.background import spawn
+from phoebe_runtime.background import spawn
 from rater_service.service.batch_room import BatchRoom, Place
 from rater_service.service.rpc_errors import RpcError
 

@@ -12,8 +12,8 @@ from typing import cast
 
 import grpc
 
+from phoebe_runtime.log_lines import told
 from rater_service.limits import FIRST_MESSAGE_TIMEOUT_S
-from rater_service.log_lines import told
 from rater_service.service.access_list import AccessList, Caller, Right
 from rater_service.service.messages import Messages
 from rater_service.service.methods import Handler

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import grpc
 
+from phoebe_runtime.expiry import first_expiry
+from phoebe_runtime.followed_files import FileChanges, FileContent, Followed, FollowedFile, Parsed
 from rater_service.errors import OperatorError
-from rater_service.expiry import first_expiry
-from rater_service.followed_files import FileChanges, FileContent, Followed, FollowedFile, Parsed
 from rater_service.hours import utc_text
 
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable
 from typing import NoReturn
 
+from phoebe_runtime.troubles import Trouble
 from rater_service.database.database import OPERATOR_ERRORS, Pool
 from rater_service.database.sessions import ServerState, reason
 from rater_service.errors import OperatorError
-from rater_service.troubles import Trouble
 
 logger = logging.getLogger(__name__)
 

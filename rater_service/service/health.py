@@ -14,7 +14,7 @@ from typing import NoReturn
 import grpc
 from grpc_health.v1 import health, health_pb2
 
-from rater_service.probes import Condition
+from phoebe_runtime.probes import Condition
 
 CERTIFICATES_TASK = "certificates"
 TOKENS_TASK = "tokens"

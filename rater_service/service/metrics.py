@@ -21,6 +21,9 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import choose_encoder
 
+from phoebe_runtime.file_metrics import Changes, FileMetrics
+from phoebe_runtime.log_lines import told
+from phoebe_runtime.operator_port import Answer
 from rater_service.database.clock import machine_skew
 from rater_service.database.database import OPERATOR_ERRORS, Pool
 from rater_service.database.freshness import Freshness
@@ -28,10 +31,7 @@ from rater_service.database.sessions import reason
 from rater_service.distribution import installed_version
 from rater_service.errors import OperatorError
 from rater_service.events.store import Fate, Result
-from rater_service.file_metrics import Changes, FileMetrics
 from rater_service.hours import InvalidWindow
-from rater_service.log_lines import told
-from rater_service.operator_port import Answer
 from rater_service.rating.advice import REASONS
 from rater_service.rating.outside import find_outside
 from rater_service.rating.run import Mode, RateRequest, RateResult

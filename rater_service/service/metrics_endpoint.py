@@ -4,12 +4,12 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from rater_service.background import Background
+from phoebe_runtime.background import Background
+from phoebe_runtime.operator_port import Answer, OperatorPort, Page
+from phoebe_runtime.probes import probe_pages, ready_answer
 from rater_service.database.database import Pool
 from rater_service.distribution import installed_version
 from rater_service.errors import OperatorError
-from rater_service.operator_port import Answer, OperatorPort, Page
-from rater_service.probes import probe_pages, ready_answer
 from rater_service.service.health import PAGES, HealthService
 from rater_service.service.metrics import Metrics
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from phoebe_runtime.followed_files import FileContent, Followed, FollowedFile, Parsed
 from rater_service.errors import OperatorError
-from rater_service.followed_files import FileContent, Followed, FollowedFile, Parsed
 from rater_service.service.access_list import AccessList, AccessListError, parse_access_list
 from rater_service.service.certificates import CertificateFiles, ServerCertificates
 

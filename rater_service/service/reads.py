@@ -9,7 +9,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final, NoReturn
 
-from rater_service.background import Background
+from phoebe_runtime.background import Background
+from phoebe_runtime.troubles import Trouble
 from rater_service.database.database import COMMAND_TIMEOUT_S, OPERATOR_ERRORS, Pool, open_pool
 from rater_service.database.freshness import (
     READ_DATABASE_URL,
@@ -22,7 +23,6 @@ from rater_service.database.schema import require_fitting_schema
 from rater_service.database.sessions import reason
 from rater_service.database.source import Source
 from rater_service.errors import OperatorError
-from rater_service.troubles import Trouble
 
 logger = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
+from phoebe_runtime.log_lines import told
 from rater_service.database.database import UNAVAILABLE_ERRORS
 from rater_service.database.sessions import reason
 from rater_service.errors import NoPriceBookError, OperatorError
-from rater_service.log_lines import told
 
 logger = logging.getLogger(__name__)
 

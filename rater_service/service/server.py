@@ -19,7 +19,10 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from phoebe_proto.v1 import metering_pb2, metering_pb2_grpc, rating_pb2, rating_pb2_grpc
-from rater_service.background import Background
+from phoebe_runtime.background import Background
+from phoebe_runtime.expiry import first_expiry
+from phoebe_runtime.followed_files import follow
+from phoebe_runtime.spans import Spans, Tracing, TracingError, open_spans
 from rater_service.database.clock import read_clock
 from rater_service.database.database import POOL_CONNECTIONS_MAX, Pool, open_database, open_pool
 from rater_service.database.installation import read_installation
@@ -32,8 +35,6 @@ from rater_service.errors import OperatorError
 from rater_service.events.model_names import MODEL_NAMES_MAX
 from rater_service.events.partitions import keep_making_partitions, try_to_make_partitions
 from rater_service.events.slots import keep_merging
-from rater_service.expiry import first_expiry
-from rater_service.followed_files import follow
 from rater_service.hours import LATE_MAX
 from rater_service.limits import CALLS_MAX, CHANNEL_OPTIONS
 from rater_service.prices.pricebook import NOTHING_ALLOWED, Allowed
@@ -74,7 +75,6 @@ from rater_service.service.rpc_errors import quiet_about_callers_gone
 from rater_service.service.scheduled_rating import ScheduledRating
 from rater_service.service.standing_watch import StandingWatch
 from rater_service.service.version_teller import VersionTeller
-from rater_service.spans import Spans, Tracing, TracingError, open_spans
 
 if TYPE_CHECKING:
     from rater_service.service.traced_work import TracedWork

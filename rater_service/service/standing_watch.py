@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import NoReturn
 
+from phoebe_runtime.troubles import Trouble
 from rater_service.database.clock import read_clock
 from rater_service.database.database import OPERATOR_ERRORS, Pool
 from rater_service.database.revisions import Revisions
@@ -18,7 +19,6 @@ from rater_service.hours import utc_text
 from rater_service.prices.loadings import SHORT_HASH_CHARS, Timeline
 from rater_service.prices.store import read_timeline
 from rater_service.service.health import PRICE_BOOK, SCHEMA
-from rater_service.troubles import Trouble
 
 logger = logging.getLogger(__name__)
 

@@ -18,12 +18,12 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, get_cu
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from phoebe_proto.v1.metering_pb2 import StreamEventsRequest
+from phoebe_runtime.spans import Spans
 from rater_service.events.store import Result
 from rater_service.hours import utc_text
 from rater_service.rating.run import RateRequest, RateResult
 from rater_service.service.call_guard import caller_name
 from rater_service.service.methods import Handler, Interceptor
-from rater_service.spans import Spans
 
 type Metadata = Iterable[tuple[str, str | bytes]]
 

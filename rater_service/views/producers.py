@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal, TypedDict
 
-from rater_service.durations import in_words
+from phoebe_runtime.durations import in_words
 from rater_service.events.producers import Producer
 from rater_service.hours import utc_text
 from rater_service.views.documents import Kind

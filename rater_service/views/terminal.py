@@ -8,9 +8,9 @@ from decimal import Decimal
 
 from rich.console import Console
 
+from phoebe_runtime.log_lines import LogFormat, RepeatGuard, formatter
 from rater_service.distribution import installed_version
 from rater_service.log_events import event_of
-from rater_service.log_lines import LogFormat, RepeatGuard, formatter
 from rater_service.money import decimal_text
 from rater_service.views.documents import MESSAGE, messages_are_json, write_error
 from rater_service.views.layout import Words, table_or_records, wrapped
@@ -78,7 +78,8 @@ def log_to_stderr(level: str = "NOTSET", style: LogFormat = LogFormat.HUMAN) -> 
     )
     handler.addFilter(RepeatGuard())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("rater_service").setLevel(level)
+    for name in ("phoebe_runtime", "rater_service"):
+        logging.getLogger(name).setLevel(level)
     # It warns with a traceback of each session that can't be opened. The watch of the database says why.
     logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
 

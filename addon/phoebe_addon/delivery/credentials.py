@@ -14,7 +14,7 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
-from phoebe_addon.followed_files import FileContent, Followed, FollowedFile, Parsed, UnusableFileError
+from phoebe_runtime.followed_files import FileContent, Followed, FollowedFile, Parsed, UnusableFileError
 
 # Anything longer is another file.
 _TOKEN_LENGTH_MAX = 512

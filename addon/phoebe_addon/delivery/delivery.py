@@ -21,9 +21,9 @@ from google.protobuf.message import DecodeError
 
 from phoebe_addon.delivery.credentials import Credentials
 from phoebe_addon.delivery.trouble import DeliveryError, DeliveryTrouble, WrongInstallationError
-from phoebe_addon.followed_files import Followed
 from phoebe_addon.spool.spool import ProducerState, Spool, SpooledEvent, SpoolError
 from phoebe_proto.v1 import metering_pb2, metering_pb2_grpc
+from phoebe_runtime.followed_files import Followed
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import grpc
 import grpc.aio
 
-from phoebe_addon.durations import in_words
+from phoebe_runtime.durations import in_words
 
 logger = logging.getLogger(__name__)
 

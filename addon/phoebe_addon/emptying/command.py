@@ -150,13 +150,14 @@ def _seconds(text: str) -> float:
 
 
 def _log_to_stderr() -> None:
-    from phoebe_addon.log_lines import HumanLines, RepeatGuard  # noqa: PLC0415 - with what is slow to import
+    from phoebe_runtime.log_lines import HumanLines, RepeatGuard  # noqa: PLC0415 - with what is slow to import
 
     handler = logging.StreamHandler()
     handler.setFormatter(HumanLines())
     handler.addFilter(RepeatGuard())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("phoebe_addon").setLevel(logging.INFO)
+    for name in ("phoebe_addon", "phoebe_runtime"):
+        logging.getLogger(name).setLevel(logging.INFO)
 
 
 async def _deliver(settings: "Settings", patience: timedelta) -> int:

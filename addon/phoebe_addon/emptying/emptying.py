@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from phoebe_addon.background import spawn
 from phoebe_addon.delivery.delivery import Delivery, OnResults
 from phoebe_addon.delivery.trouble import WrongInstallationError, explain
-from phoebe_addon.durations import in_words
 from phoebe_addon.spool.folder import PATTERN, Claim, free
 from phoebe_addon.spool.spool import Spool, SpoolError
 from phoebe_addon.spool.spools import Belonging
+from phoebe_runtime.background import spawn
+from phoebe_runtime.durations import in_words
 
 # As often as a person likes to be told.
 TELL_EVERY_S = 5.0

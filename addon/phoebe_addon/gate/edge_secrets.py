@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from phoebe_addon.gate.refusal import Refusal, RefusalReason
+from phoebe_runtime.errors import OperatorError
 
 SECRET_HEADER = "X-Phoebe-Edge-Secret"  # noqa: S105
 SECRET_LENGTH_MIN = 16
@@ -16,7 +17,7 @@ SECRETS_MAX = 16
 _SECRET = re.compile(rb"[!-~]{%d,%d}" % (SECRET_LENGTH_MIN, SECRET_LENGTH_MAX))
 
 
-class EdgeSecretsError(ValueError):
+class EdgeSecretsError(OperatorError):
     """Secrets can't be used. The message says where and why, and never quotes them."""
 
 

@@ -11,6 +11,7 @@ from phoebe_addon.apis.engines import UNDECLARED, Engine, UnknownEngineError, na
 from phoebe_addon.formats.text_yaml import TextLoader
 from phoebe_addon.gate.declared import NOTHING_DECLARED, UNSAID, Declared
 from phoebe_addon.gate.request_body import Asking
+from phoebe_runtime.errors import OperatorError
 
 PLACEHOLDER = "{resource_id}"
 # What may be put into a URL: nothing that could change its meaning.
@@ -21,7 +22,7 @@ _SHOWN_MAX = 10
 _ENTRY_KEYS = {"url", "engine", "models", "usage"}
 
 
-class UpstreamsError(ValueError):
+class UpstreamsError(OperatorError):
     """The upstream setting can't be used. The message says why, all faults at once."""
 
 

@@ -9,7 +9,7 @@ from typing import override
 
 from mitmproxy import optmanager
 
-from phoebe_addon.log_lines import LogFormat
+from phoebe_runtime.log_lines import LogFormat
 
 CONNECTIONS = "mitmproxy.proxy.server"
 _OF_CLIENTS = frozenset({"client connect", "client disconnect"})

@@ -27,13 +27,13 @@ from mitmproxy.proxy import commands, events, layer, mode_servers
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import http as http_layers
 
-from phoebe_addon.background import spawn
 from phoebe_addon.proxy.driving import Drive, is_driven
 from phoebe_addon.proxy.idle_addons import without_idle_wait
 from phoebe_addon.proxy.lean_objects import LeanContext
 from phoebe_addon.proxy.plain_lane import plain_http_in
 from phoebe_addon.proxy.quiet_engines import EngineHeardHook
 from phoebe_addon.proxy.watchers import nobody_watches
+from phoebe_runtime.background import spawn
 
 type Function = Callable[..., Any]
 type Groups = list[list[Function]]

@@ -14,13 +14,13 @@ from phoebe_addon.addon_version import addon_version
 from phoebe_addon.gate.identity import HeaderNames, Identity
 from phoebe_addon.gate.refusal import Refusal
 from phoebe_addon.log_events import event_of
-from phoebe_addon.log_lines import LogFormat, RepeatGuard, formatter, told
 from phoebe_addon.proxy import connection_lines
 from phoebe_addon.proxy.connection_lines import ConnectionLines
+from phoebe_runtime.log_lines import LogFormat, RepeatGuard, formatter, told
 
 logger = logging.getLogger(__name__)
 
-OURS = "phoebe_addon"
+OURS = ("phoebe_addon", "phoebe_runtime")
 _TEXT_CHARS_MAX = 64
 
 
@@ -64,7 +64,8 @@ class LogOutput:
             return
         self._asked = asked
         level = logging.getLevelNamesMapping()[options.phoebe_log_level.upper()]
-        logging.getLogger(OURS).setLevel(level)
+        for ours in OURS:
+            logging.getLogger(ours).setLevel(level)
         own: logging.Handler = termlog.logger
         own.setFormatter(
             formatter(LogFormat(options.phoebe_log_format), "phoebe-addon", addon_version(), name, event_of)

@@ -10,7 +10,7 @@ import logging
 
 from mitmproxy import addonmanager
 
-_MENDED = ("phoebe_addon.background", "phoebe_addon.delivery", "phoebe_addon.spool")
+_MENDED = ("phoebe_runtime.background", "phoebe_addon.delivery", "phoebe_addon.spool")
 """How the names of the loggers begin whose errors are none of the start."""
 
 

@@ -14,8 +14,8 @@ from mitmproxy.addons import proxyserver
 from mitmproxy.proxy import server
 from mitmproxy.proxy.layers import http as http_layers
 
-from phoebe_addon.background import spawn
 from phoebe_addon.proxy.stop_signals import StopSignals
+from phoebe_runtime.background import spawn
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from phoebe_addon.settings.option import Option, OptionValueError, Value
-from phoebe_addon.settings_file import FileValue
+from phoebe_runtime.settings_file import FileValue
 
 SECTION = "addon"
 

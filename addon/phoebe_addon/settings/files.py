@@ -4,38 +4,34 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from phoebe_addon.followed_files import FileContent, Followed, FollowedFile, Parsed, UnusableFileError
 from phoebe_addon.gate.edge_secrets import (
     SECRET_LENGTH_MAX,
     SECRETS_MAX,
     EdgeSecrets,
-    EdgeSecretsError,
     parse_secrets,
 )
 from phoebe_addon.gate.routes import RouteTable
-from phoebe_addon.gate.upstreams import Upstreams, UpstreamsError, parse_map
-from phoebe_addon.settings.routes_file import RoutesFileError, parse_routes
+from phoebe_addon.gate.upstreams import Upstreams, parse_map
+from phoebe_addon.settings.routes_file import parse_routes
+from phoebe_runtime.followed_files import FileContent, Followed, FollowedFile, Parsed, UnusableFileError
 
 # Anything longer is another file.
 _SECRETS_BYTES_MAX = 2 * SECRETS_MAX * SECRET_LENGTH_MAX
 
-UNUSABLE = (UnusableFileError, UpstreamsError, EdgeSecretsError, RoutesFileError)
-"""What is raised for a file that can't be used at first. The message is for the operator."""
-
 
 def follow_upstreams(path: Path) -> Followed[Upstreams]:
-    """Read a map from resource id to model server. Raises UNUSABLE."""
+    """Read a map from resource id to model server. Raises OperatorError."""
 
     def parse(contents: Sequence[FileContent]) -> Parsed[Upstreams]:
         upstreams = parse_map(_text(contents, name), str(path))
         return Parsed(upstreams, upstreams.warnings)
 
     name = f"the resource map {path}"
-    return Followed(name, [FollowedFile(path, name)], parse, (UnusableFileError, UpstreamsError))
+    return Followed(name, [FollowedFile(path, name)], parse)
 
 
 def follow_edge_secrets(path: Path) -> Followed[EdgeSecrets]:
-    """Read the secrets of which the edge must show one. Raises UNUSABLE."""
+    """Read the secrets of which the edge must show one. Raises OperatorError."""
 
     def parse(contents: Sequence[FileContent]) -> Parsed[EdgeSecrets]:
         (file,) = contents
@@ -46,17 +42,17 @@ def follow_edge_secrets(path: Path) -> Followed[EdgeSecrets]:
 
     # Not by its name: whoever takes the option for the secret itself must not find it in the log.
     file = FollowedFile(path, "the file that phoebe_edge_secret_file names", _SECRETS_BYTES_MAX)
-    return Followed("the file of the edge's secrets", [file], parse, EdgeSecretsError)
+    return Followed("the file of the edge's secrets", [file], parse)
 
 
 def follow_routes(path: Path) -> Followed[RouteTable]:
-    """Read the operator's own routes, and put them over the built-in ones. Raises UNUSABLE."""
+    """Read the operator's own routes, and put them over the built-in ones. Raises OperatorError."""
 
     def parse(contents: Sequence[FileContent]) -> Parsed[RouteTable]:
         return Parsed(parse_routes(_text(contents, name), str(path)))
 
     name = f"the routes file {path}"
-    return Followed(name, [FollowedFile(path, name)], parse, (UnusableFileError, RoutesFileError))
+    return Followed(name, [FollowedFile(path, name)], parse)
 
 
 def _text(contents: Sequence[FileContent], name: str) -> str:

@@ -10,12 +10,12 @@ from phoebe_addon.answer.abort import Abort
 from phoebe_addon.gate.edge_secrets import SECRET_HEADER
 from phoebe_addon.gate.identity import HeaderNames
 from phoebe_addon.gate.request_body import Asking
-from phoebe_addon.log_lines import LogFormat
 from phoebe_addon.settings.effective import SECTION, effective
 from phoebe_addon.settings.option import Option, OptionValueError
 from phoebe_addon.settings.unknown_names import misspelt_variables, nameless_options, unknown_options
-from phoebe_addon.settings_file import FileValue, SettingsFileError, read_settings_file
-from phoebe_addon.spans import Tracing
+from phoebe_runtime.log_lines import LogFormat
+from phoebe_runtime.settings_file import FileValue, SettingsFileError, read_settings_file
+from phoebe_runtime.spans import Tracing
 
 _NAMES = HeaderNames()
 CONFIG = Option(

@@ -23,11 +23,12 @@ from phoebe_addon.gate.routes import (
     RouteTable,
     make_route,
 )
+from phoebe_runtime.errors import OperatorError
 
 _KEYS = ("metered", "free", "refused")
 
 
-class RoutesFileError(ValueError):
+class RoutesFileError(OperatorError):
     """The file can't be used. The message says why, all faults at once."""
 
 

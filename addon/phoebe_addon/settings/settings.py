@@ -14,7 +14,6 @@ from mitmproxy.utils import human
 from phoebe_addon.answer.abort import DEFAULT_RULES, TIMEOUT_S, Abort, AbortRules
 from phoebe_addon.apis.engines import UNDECLARED, UnknownEngineError, named_engine
 from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles, Credentials
-from phoebe_addon.followed_files import Followed, UnusableFileError
 from phoebe_addon.gate.built_in_routes import built_in_routes
 from phoebe_addon.gate.declared import UNSAID, Declared
 from phoebe_addon.gate.edge_secrets import SECRET_HEADER, EdgeSecrets
@@ -27,9 +26,11 @@ from phoebe_addon.gate.routes import RouteTable
 from phoebe_addon.gate.trusted_edges import Network, let_anyone_in
 from phoebe_addon.gate.unbillable import unbillable_names
 from phoebe_addon.gate.upstreams import Upstreams, UpstreamsError, parse_setting
-from phoebe_addon.settings.files import UNUSABLE, follow_edge_secrets, follow_routes, follow_upstreams
-from phoebe_addon.spans import Tracing
+from phoebe_addon.settings.files import follow_edge_secrets, follow_routes, follow_upstreams
 from phoebe_addon.spool.spools import ANY_INSTALLATION, Belonging
+from phoebe_runtime.errors import OperatorError
+from phoebe_runtime.followed_files import Followed, UnusableFileError
+from phoebe_runtime.spans import Tracing
 
 type Address = tuple[str, int]
 
@@ -223,7 +224,7 @@ class _Reader:
             return earlier
         try:
             return follow(path)
-        except UNUSABLE as error:
+        except OperatorError as error:
             self.faults.append(f"{name}: {error}")
             return None
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 
-from phoebe_addon.near_names import folded_name, is_meant_as_ours, question, rest_of, unknown_variables
+from phoebe_runtime.near_names import folded_name, is_meant_as_ours, question, rest_of, unknown_variables
 
 RATER_VARIABLES = frozenset(
     {

@@ -23,7 +23,7 @@ from phoebe_addon.spool.opening import replace_file
 from phoebe_addon.spool.sealed_record import Record, to_time, to_us
 from phoebe_addon.spool.wakes import Doing, Wakes
 from phoebe_addon.spool.writer import Write, Writer
-from phoebe_addon.troubles import Trouble
+from phoebe_runtime.troubles import Trouble
 
 __all__ = [
     "ProducerState",

@@ -18,7 +18,7 @@ from contextlib import suppress
 
 from phoebe_addon.spool.file import SpoolError, SpoolFile
 from phoebe_addon.spool.wakes import Doing
-from phoebe_addon.troubles import Trouble
+from phoebe_runtime.troubles import Trouble
 
 logger = logging.getLogger(__name__)
 

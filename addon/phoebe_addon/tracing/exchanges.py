@@ -8,10 +8,10 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from phoebe_addon.exchange.exchange import Exchange, Stage
-from phoebe_addon.spans import Spans
 from phoebe_addon.tracing.attributes import name_of_call, name_of_request, of_call, of_identity, of_request
 from phoebe_addon.tracing.exchange_spans import ExchangeSpans
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from phoebe_runtime.spans import Spans
 
 _W3C = TraceContextTextMapPropagator()
 _NS_PER_S = 1_000_000_000

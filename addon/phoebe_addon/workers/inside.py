@@ -21,12 +21,12 @@ from dataclasses import astuple
 from mitmproxy import ctx
 
 from phoebe_addon.addon import PhoebeAddon
-from phoebe_addon.background import spawn
 from phoebe_addon.channel import Channel, Message
 from phoebe_addon.meter import Meter
 from phoebe_addon.proxy.given_sockets import Address, GivenSockets, socket_of, until_set_up
 from phoebe_addon.spool.seat import Seat
 from phoebe_addon.workers.merged_metrics import snapshot_of
+from phoebe_runtime.background import spawn
 
 logger = logging.getLogger(__name__)
 

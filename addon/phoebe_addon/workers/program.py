@@ -17,15 +17,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from phoebe_addon.addon_version import addon_version
-from phoebe_addon.background import Background
 from phoebe_addon.log_events import event_of
-from phoebe_addon.log_lines import LogFormat, RepeatGuard, formatter
-from phoebe_addon.operator_port import Answer, OperatorPort
-from phoebe_addon.probes import probe_pages
 from phoebe_addon.settings.effective import Source
 from phoebe_addon.settings.option import OptionValueError
 from phoebe_addon.settings.settings import proxy_name
-from phoebe_addon.settings_file import VARIABLE, SettingsFile, SettingsFileError
 from phoebe_addon.workers.cores import cores
 from phoebe_addon.workers.merged_metrics import Merged, Snapshot
 from phoebe_addon.workers.proxy_settings import (
@@ -38,6 +33,11 @@ from phoebe_addon.workers.proxy_settings import (
 )
 from phoebe_addon.workers.supervisor import GivenUpError, Supervisor
 from phoebe_addon.workers.worker_process import OWN_VARIABLES
+from phoebe_runtime.background import Background
+from phoebe_runtime.log_lines import LogFormat, RepeatGuard, formatter
+from phoebe_runtime.operator_port import Answer, OperatorPort
+from phoebe_runtime.probes import probe_pages
+from phoebe_runtime.settings_file import VARIABLE, SettingsFile, SettingsFileError
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from phoebe_addon.settings.effective import SECTION as WORKERS_SECTION
 from phoebe_addon.settings.effective import Source, effective
 from phoebe_addon.settings.option import Option, Value
 from phoebe_addon.settings.options import CONFIG, KEYS, OPTIONS
-from phoebe_addon.settings_file import FileValue, SettingsFile, read_settings_file, without_passwords
+from phoebe_runtime.settings_file import FileValue, SettingsFile, read_settings_file, without_passwords
 
 SECTION = "proxy"
 _DOCUMENT_VERSION = 1

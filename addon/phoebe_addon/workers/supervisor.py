@@ -16,11 +16,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
-from phoebe_addon.background import spawn
-from phoebe_addon.probes import Condition
 from phoebe_addon.workers.addresses import Addresses
 from phoebe_addon.workers.merged_metrics import Snapshot, counts_of, merged
 from phoebe_addon.workers.worker_process import PROGRAM, Stage, WorkerProcess
+from phoebe_runtime.background import spawn
+from phoebe_runtime.probes import Condition
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
 from phoebe_addon.channel import Channel, Message
-from phoebe_addon.probes import Condition
 from phoebe_addon.workers.addresses import Addresses, why
 from phoebe_addon.workers.merged_metrics import Snapshot
+from phoebe_runtime.probes import Condition
 
 # -P: what lies in the working folder is not imported, as with the command `mitmdump`.
 PROGRAM = (sys.executable, "-P", "-m", "phoebe_addon.workers.worker_main")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from phoebe_addon import background
 from phoebe_addon.delivery.delivery import Delivery
 from phoebe_addon.exchange.event import Ending, part_id
 from phoebe_addon.exchange.exchange import Exchange, Stage
@@ -21,6 +20,7 @@ from phoebe_addon.settings.settings import Settings
 from phoebe_addon.spool.spool import SpoolError
 from phoebe_addon.spool.spools import open_own
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from phoebe_runtime import background
 from rig.ports import reserve_port
 from tests.harness.exchanges import admission, checked_exchange
 from tests.harness.known import family

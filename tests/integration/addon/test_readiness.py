@@ -8,12 +8,12 @@ import pytest
 from phoebe_addon.delivery import delivery as delivery_module
 from phoebe_addon.delivery.credentials import PLAINTEXT
 from phoebe_addon.delivery.delivery import Delivery
-from phoebe_addon.probes import ready_answer
 from phoebe_addon.readiness import Readiness
 from phoebe_addon.spool import disk_watch
 from phoebe_addon.spool.disk_watch import DiskWatch
 from phoebe_addon.spool.spool import Spool
 from phoebe_addon.spool.spools import open_own
+from phoebe_runtime.probes import ready_answer
 from tests.harness.spooled import NOW, finish
 from tests.unit.addon.spool.test_failures import fill_disk, free_disk
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 
 def check_imports(root: Path) -> subprocess.CompletedProcess[str]:
     """Check the import directions of the packages below a folder, by the rules of its pyproject.toml."""
-    paths = [root / "addon", root / "conformance", root / "proto", root]
+    paths = [root / "addon", root / "conformance", root / "proto", root / "runtime", root]
     return subprocess.run(
         [Path(sys.executable).parent / "lint-imports", "--no-cache"],
         cwd=root,
@@ -73,6 +73,8 @@ AGAINST_THEM = [
     ("demo/bill.py", "import bench.errors", "floors around Phoebe"),
     ("chaos/books.py", "import bench.errors", "floors around Phoebe"),
     ("rig/processes.py", "import rater_service.errors", "floors around Phoebe"),
+    ("runtime/phoebe_runtime/spans.py", "import rater_service.errors", "floors around Phoebe"),
+    ("runtime/phoebe_runtime/durations.py", "import phoebe_runtime.probes", "floors of the runtime"),
     ("addon/phoebe_addon/meter.py", "import rig.errors", "no part of it"),
 ]
 
@@ -101,7 +103,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.mark.parametrize(("module", "line", "broken"), AGAINST_THEM)
 def test_an_import_against_them_is_found(found: dict[str, str], module: str, line: str, broken: str) -> None:
     file = Path(module).with_suffix("").parts
-    importer = ".".join(file[1:] if file[0] in {"addon", "conformance"} else file)
+    importer = ".".join(file[1:] if file[0] in {"addon", "conformance", "runtime"} else file)
     names = line.replace("from ", "").replace("import ", "").split()
     # Of a package from elsewhere, only its first name is told.
     told = {".".join(names), names[0].partition(".")[0]}
@@ -121,13 +123,13 @@ def imported(module: Path) -> set[str]:
     return names
 
 
-def test_every_module_of_the_addon_that_can_be_kept_pure_is() -> None:
+def test_every_module_of_the_addon_and_the_runtime_that_can_be_kept_pure_is() -> None:
     rules = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
     (rule,) = (each for each in rules if each["name"].startswith("The middle is pure"))
-    addon = ROOT / "addon"
     modules = {
-        ".".join(path.relative_to(addon).with_suffix("").parts): path
-        for path in (addon / "phoebe_addon").rglob("*.py")
+        ".".join(path.relative_to(folder.parent).with_suffix("").parts): path
+        for folder in (ROOT / "addon" / "phoebe_addon", ROOT / "runtime" / "phoebe_runtime")
+        for path in folder.rglob("*.py")
         if path.stem != "__init__"
     }
     shell = {name for name in modules if not is_in(name, rule["source_modules"])}

@@ -1,4 +1,4 @@
-"""The small server that operators ask. Each half has a module for it, as neither may import the other."""
+"""The small server that operators ask."""
 
 import asyncio
 import logging
@@ -6,22 +6,14 @@ import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-from phoebe_addon import operator_port as addons
-from rater_service import operator_port as raters
+from phoebe_runtime import operator_port
 
 PAGE = b"all is well\n"
 GET = b"GET /page HTTP/1.1\r\nHost: p\r\n\r\n"
-
-
-@pytest.fixture(params=[addons, raters], ids=["addon", "rater"])
-def half(request: pytest.FixtureRequest) -> ModuleType:
-    module: ModuleType = request.param
-    return module
 
 
 @dataclass
@@ -55,18 +47,18 @@ class Served:
 
 
 @asynccontextmanager
-async def served(half: ModuleType) -> AsyncIterator[Served]:
+async def served() -> AsyncIterator[Served]:
     async def page(headers: Mapping[str, str]) -> Any:
-        return half.Answer(PAGE + headers.get("x-word", "").encode())
+        return operator_port.Answer(PAGE + headers.get("x-word", "").encode())
 
     async def large(_: Any) -> Any:
-        return half.Answer(b"x" * 4 * 2**20)
+        return operator_port.Answer(b"x" * 4 * 2**20)
 
     async def failing(_: Any) -> Any:
         raise KeyError("a bug")
 
     pages = {"/page": page, "/large": large, "/failing": failing}
-    server = half.OperatorPort("127.0.0.1", 0, pages, "1.2.3")
+    server = operator_port.OperatorPort("127.0.0.1", 0, pages, "1.2.3")
     running = asyncio.ensure_future(server.run())
     port = Served(server.port)
     try:
@@ -101,9 +93,9 @@ CLOSING = b"Host: p\r\nConnection: close\r\n\r\n"
     ],
 )
 async def test_whatever_is_asked_gets_its_answer(
-    half: ModuleType, sent: bytes, status: int, caplog: pytest.LogCaptureFixture
+    sent: bytes, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with served(half) as port:
+    async with served() as port:
         with caplog.at_level(logging.ERROR):
             assert await port.status(sent) == status
         answer = await port.answer(b"GET /page?a=b HTTP/1.1\r\nX-Word: said\r\n" + CLOSING)
@@ -112,14 +104,14 @@ async def test_whatever_is_asked_gets_its_answer(
 
 
 @pytest.mark.parametrize("sent", [GET, b"GET / HTTP/1.1\r\nHost: p\r\n\r\n", b"no HTTP\r\n\r\n"])
-async def test_every_answer_tells_the_version(half: ModuleType, sent: bytes) -> None:
-    async with served(half) as port:
+async def test_every_answer_tells_the_version(sent: bytes) -> None:
+    async with served() as port:
         answer = await port.answer(sent.replace(b"Host", b"Connection: close\r\nHost"))
     assert b"\r\nPhoebe-Version: 1.2.3\r\n" in answer.partition(b"\r\n\r\n")[0] + b"\r\n"
 
 
-async def test_requests_that_are_sent_at_once_are_answered_in_order(half: ModuleType) -> None:
-    async with served(half) as port:
+async def test_requests_that_are_sent_at_once_are_answered_in_order() -> None:
+    async with served() as port:
         sent = GET * 50 + b"HEAD /page HTTP/1.1\r\n" + CLOSING + GET
         answer = await port.answer(sent)
 
@@ -128,30 +120,26 @@ async def test_requests_that_are_sent_at_once_are_answered_in_order(half: Module
     assert answer.endswith(b"\r\n\r\n")
 
 
-async def test_more_idle_connections_than_are_kept_take_no_threads_and_others_are_answered(
-    half: ModuleType,
-) -> None:
+async def test_more_idle_connections_than_are_kept_take_no_threads_and_others_are_answered() -> None:
     threads = threading.active_count()
-    async with served(half) as port:
-        idle = [await port.connect() for _ in range(5 * half.CONNECTIONS_MAX)]
+    async with served() as port:
+        idle = [await port.connect() for _ in range(5 * operator_port.CONNECTIONS_MAX)]
         for _, writer in idle[::2]:
             writer.write(GET[:10])
         assert (await port.answer(b"GET /page HTTP/1.1\r\n" + CLOSING)).endswith(PAGE)
         assert threading.active_count() == threads
         # Those that have waited longest are closed, whether they said something or not.
-        for reader, _ in idle[: -half.CONNECTIONS_MAX]:
+        for reader, _ in idle[: -operator_port.CONNECTIONS_MAX]:
             with suppress(ConnectionError):
                 assert await reader.read() == b""
-        assert not any(reader.at_eof() for reader, _ in idle[2 - half.CONNECTIONS_MAX :])
+        assert not any(reader.at_eof() for reader, _ in idle[2 - operator_port.CONNECTIONS_MAX :])
 
 
-async def test_who_asks_now_and_then_keeps_its_connection_before_those_who_ask_nothing(
-    half: ModuleType,
-) -> None:
-    async with served(half) as port:
+async def test_who_asks_now_and_then_keeps_its_connection_before_those_who_ask_nothing() -> None:
+    async with served() as port:
         reader, writer = await port.connect()
         for _ in range(3):
-            for _ in range(half.CONNECTIONS_MAX - 2):
+            for _ in range(operator_port.CONNECTIONS_MAX - 2):
                 await port.connect()
             writer.write(GET)
             assert PAGE in await reader.readuntil(PAGE)
@@ -159,18 +147,16 @@ async def test_who_asks_now_and_then_keeps_its_connection_before_those_who_ask_n
 
 @pytest.mark.parametrize("begun", [b"", b"G", GET[:-2]])
 async def test_a_head_that_does_not_come_to_its_end_is_not_waited_for(
-    half: ModuleType, begun: bytes, monkeypatch: pytest.MonkeyPatch
+    begun: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(half, "REQUEST_S", 0.05)
-    async with served(half) as port:
+    monkeypatch.setattr(operator_port, "REQUEST_S", 0.05)
+    async with served() as port:
         assert await port.answer(begun) == b""
 
 
-async def test_a_head_that_comes_in_drops_is_late_all_the_same(
-    half: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(half, "REQUEST_S", 0.2)
-    async with served(half) as port:
+async def test_a_head_that_comes_in_drops_is_late_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operator_port, "REQUEST_S", 0.2)
+    async with served() as port:
         reader, writer = await port.connect()
         with suppress(ConnectionError):
             async with asyncio.timeout(5):
@@ -181,19 +167,15 @@ async def test_a_head_that_comes_in_drops_is_late_all_the_same(
             assert await reader.read() == b""
 
 
-async def test_an_idle_connection_is_closed_in_the_end(
-    half: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(half, "IDLE_S", 0.05)
-    async with served(half) as port:
+async def test_an_idle_connection_is_closed_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operator_port, "IDLE_S", 0.05)
+    async with served() as port:
         assert (await port.answer(GET)).endswith(PAGE)
 
 
-async def test_who_does_not_take_its_answers_is_cut_off(
-    half: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(half, "REQUEST_S", 0.1)
-    async with served(half) as port:
+async def test_who_does_not_take_its_answers_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operator_port, "REQUEST_S", 0.1)
+    async with served() as port:
         reader, writer = await port.connect()
         reader._transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(GET.replace(b"/page", b"/large") * 100)
@@ -211,25 +193,25 @@ async def write_on(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.01)
 
 
-def test_an_address_that_is_taken_is_told_at_once(half: ModuleType) -> None:
-    first = half.OperatorPort("127.0.0.1", 0, {})
+def test_an_address_that_is_taken_is_told_at_once() -> None:
+    first = operator_port.OperatorPort("127.0.0.1", 0, {})
     with pytest.raises(OSError, match="in use"):
-        half.OperatorPort("127.0.0.1", first.port, {})
+        operator_port.OperatorPort("127.0.0.1", first.port, {})
     first.close()
     with pytest.raises(OSError, match=r"not known|resolution|address"):
-        half.OperatorPort("no.such.host.invalid", 1, {})
-    half.OperatorPort("::1", 0, {}).close()
+        operator_port.OperatorPort("no.such.host.invalid", 1, {})
+    operator_port.OperatorPort("::1", 0, {}).close()
 
 
 @pytest.mark.parametrize("rounds", range(5))
 async def test_an_address_that_is_given_up_can_be_had_again_and_its_connections_end_at_once(
-    half: ModuleType, rounds: int
+    rounds: int,
 ) -> None:
     """As when mitmproxy loads the script again, while the tasks of the old one have not yet ended.
 
     rounds: of the event loop since the connection. After none, the port has not yet begun to serve it.
     """
-    first = half.OperatorPort("127.0.0.1", 0, {})
+    first = operator_port.OperatorPort("127.0.0.1", 0, {})
     running = asyncio.ensure_future(first.run())
     reader, writer = await asyncio.open_connection("127.0.0.1", first.port)
     for _ in range(rounds):
@@ -237,10 +219,10 @@ async def test_an_address_that_is_given_up_can_be_had_again_and_its_connections_
     running.cancel()
     first.close()
 
-    half.OperatorPort("127.0.0.1", first.port, {}).close()
+    operator_port.OperatorPort("127.0.0.1", first.port, {}).close()
     with suppress(asyncio.CancelledError):
         await running
-    async with asyncio.timeout(half.REQUEST_S / 2):
+    async with asyncio.timeout(operator_port.REQUEST_S / 2):
         with suppress(ConnectionError):
             assert await reader.read() == b""
     writer.close()

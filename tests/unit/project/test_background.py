@@ -1,55 +1,48 @@
-"""Background tasks. Each half has a module for them, as neither may import the other; both are tested."""
+"""Background tasks."""
 
 import ast
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from phoebe_addon import background as addons
-from rater_service import background as raters
+from phoebe_runtime import background as background_module
 from tests.harness.waiting import until
 
 ROOT = Path(__file__).parents[3]
-HALVES = {"addon": ROOT / "addon" / "phoebe_addon", "rater": ROOT / "rater_service"}
+PACKAGES = ("addon/phoebe_addon", "rater_service", "runtime/phoebe_runtime")
 HOUR_S = 3600.0
 
 
 class Observed:
     """The tasks of one owner, and what was told of them."""
 
-    def __init__(self, half: ModuleType) -> None:
+    def __init__(self) -> None:
         self.told: list[tuple[str, bool]] = []
-        self.background = half.Background(lambda name, up: self.told.append((name, up)))
+        self.background = background_module.Background(lambda name, up: self.told.append((name, up)))
 
-    def start(self, work: Callable[[], object]) -> None:
+    def start(self, work: background_module.Work) -> None:
         self.background.start("sweeping", work, "dust stays")
 
 
-@pytest.fixture(params=[addons, raters], ids=["addon", "rater"])
-def half(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """One half's module, whose pauses are short, and in which a task that crashed stays down."""
-    module: ModuleType = request.param
-    monkeypatch.setattr(module, "PAUSE_MIN_S", 0.001)
-    monkeypatch.setattr(module, "PAUSE_MAX_S", 0.004)
-    monkeypatch.setattr(module, "UP_AFTER_S", HOUR_S)
-    return module
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses are short, and a task that crashed stays down."""
+    monkeypatch.setattr(background_module, "PAUSE_MIN_S", 0.001)
+    monkeypatch.setattr(background_module, "PAUSE_MAX_S", 0.004)
+    monkeypatch.setattr(background_module, "UP_AFTER_S", HOUR_S)
 
 
 @asynccontextmanager
-async def observed(half: ModuleType) -> AsyncIterator[Observed]:
-    tasks = Observed(half)
+async def observed() -> AsyncIterator[Observed]:
+    tasks = Observed()
     try:
         yield tasks
     finally:
-        if half is raters:
-            await tasks.background.__aexit__(None, None, None)
-        else:
-            tasks.background.cancel()
+        tasks.background.cancel()
 
 
 class Sweeping:
@@ -73,11 +66,9 @@ def errors(log: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in log.records if record.levelno == logging.ERROR]
 
 
-async def test_a_task_that_crashes_is_down_and_started_again(
-    half: ModuleType, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_task_that_crashes_is_down_and_started_again(caplog: pytest.LogCaptureFixture) -> None:
     work = Sweeping(ValueError("no broom"))
-    async with observed(half) as tasks:
+    async with observed() as tasks:
         tasks.start(work)
         await work.goes_on.wait()
 
@@ -90,16 +81,16 @@ async def test_a_task_that_crashes_is_down_and_started_again(
 
 
 async def test_a_task_that_has_lived_for_a_while_after_its_crash_is_up_again(
-    half: ModuleType, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(half, "UP_AFTER_S", 0.05)
+    monkeypatch.setattr(background_module, "UP_AFTER_S", 0.05)
     crashes = asyncio.Semaphore(1)
 
     async def crash_when_told() -> None:
         await crashes.acquire()
         raise ValueError("no broom")
 
-    async with observed(half) as tasks:
+    async with observed() as tasks:
         tasks.start(crash_when_told)
         await until(lambda: len(tasks.told) == 3)
         crashes.release()
@@ -111,11 +102,11 @@ async def test_a_task_that_has_lived_for_a_while_after_its_crash_is_up_again(
 
 
 async def test_the_pauses_between_starts_grow_up_to_a_limit(
-    half: ModuleType, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(half, "REMINDER_S", 0.0)
+    monkeypatch.setattr(background_module, "REMINDER_S", 0.0)
     work = Sweeping(*(ValueError("no broom") for _ in range(4)))
-    async with observed(half) as tasks:
+    async with observed() as tasks:
         tasks.start(work)
         await work.goes_on.wait()
 
@@ -124,18 +115,18 @@ async def test_the_pauses_between_starts_grow_up_to_a_limit(
 
 
 async def test_the_same_error_is_said_again_only_after_a_minute_and_another_one_at_once(
-    half: ModuleType, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = Sweeping(*(ValueError("no broom") for _ in range(5)), KeyError("no floor"))
-    async with observed(half) as tasks:
+    async with observed() as tasks:
         tasks.start(work)
         await work.goes_on.wait()
     assert ["no broom" in error for error in errors(caplog)] == [True, False]
 
     caplog.clear()
-    monkeypatch.setattr(half, "REMINDER_S", 0.02)
+    monkeypatch.setattr(background_module, "REMINDER_S", 0.02)
     forever = Sweeping(*(ValueError("no broom") for _ in range(100_000)))
-    async with observed(half) as tasks:
+    async with observed() as tasks:
         tasks.start(forever)
         await until(lambda: len(errors(caplog)) == 3)
     assert forever.starts > 3
@@ -143,7 +134,7 @@ async def test_the_same_error_is_said_again_only_after_a_minute_and_another_one_
 
 
 async def test_something_that_was_cancelled_under_a_task_is_a_crash_of_it(
-    half: ModuleType, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     starts = []
 
@@ -155,7 +146,7 @@ async def test_something_that_was_cancelled_under_a_task_is_a_crash_of_it(
             await future
         await asyncio.Event().wait()
 
-    async with observed(half) as tasks:
+    async with observed() as tasks:
         tasks.start(wait_for_what_is_cancelled)
         await until(lambda: len(starts) == 2)
 
@@ -163,15 +154,13 @@ async def test_something_that_was_cancelled_under_a_task_is_a_crash_of_it(
     assert "CancelledError" in errors(caplog)[0]
 
 
-async def test_work_that_comes_to_its_end_is_not_started_again(
-    half: ModuleType, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_work_that_comes_to_its_end_is_not_started_again(caplog: pytest.LogCaptureFixture) -> None:
     starts = []
 
     async def sweep_once() -> None:
         starts.append(1)
 
-    async with observed(half) as tasks:
+    async with observed() as tasks:
         tasks.start(sweep_once)
         (task,) = (task for task in asyncio.all_tasks() if task.get_name() == "phoebe sweeping")
         await task
@@ -181,11 +170,9 @@ async def test_work_that_comes_to_its_end_is_not_started_again(
     assert errors(caplog) == []
 
 
-async def test_tasks_end_with_their_owner_without_a_word(
-    half: ModuleType, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_tasks_end_with_their_owner_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
     work = Sweeping()
-    async with observed(half) as tasks:
+    async with observed() as tasks:
         tasks.start(work)
         await work.goes_on.wait()
     running = [task for task in asyncio.all_tasks() if task.get_name() == "phoebe sweeping"]
@@ -199,7 +186,7 @@ async def test_tasks_end_with_their_owner_without_a_word(
 
 async def test_whoever_observes_later_is_told_how_things_stand() -> None:
     told: list[tuple[str, bool]] = []
-    async with raters.Background() as background:
+    async with background_module.Background() as background:
         background.start("sweeping", Sweeping(), "dust stays")
         await asyncio.sleep(0)
         background.observe(lambda name, up: told.append((name, up)))
@@ -217,12 +204,11 @@ def starts_of_tasks(module: Path) -> list[int]:
     ]
 
 
-@pytest.mark.parametrize("name", HALVES)
-def test_no_other_module_starts_tasks(name: str) -> None:
-    folder = HALVES[name]
+def test_no_other_module_starts_tasks() -> None:
     found = {
-        str(path.relative_to(folder)): lines
-        for path in folder.rglob("*.py")
+        path.name: lines
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
         if (lines := starts_of_tasks(path))
     }
 

@@ -1,10 +1,10 @@
-"""How long something lasts, in words. Each half has a module for it, and they are the same."""
+"""How long something lasts, in words."""
 
 from datetime import timedelta
 
 import pytest
 
-from rater_service.durations import in_words
+from phoebe_runtime.durations import in_words
 
 
 @pytest.mark.parametrize(

@@ -1,38 +1,20 @@
-"""What is measured of files that are followed, in both halves."""
+"""What is measured of files that are followed."""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
-import pytest
 from prometheus_client import CollectorRegistry
 
-import phoebe_addon.file_metrics
-import phoebe_addon.followed_files
-import rater_service.file_metrics
-import rater_service.followed_files
-
-HALVES = {
-    "addon": (phoebe_addon.followed_files, phoebe_addon.file_metrics),
-    "rater": (rater_service.followed_files, rater_service.file_metrics),
-}
+from phoebe_runtime.file_metrics import FileMetrics
+from phoebe_runtime.followed_files import FileChanges, FollowedFile
 
 
-@pytest.fixture(params=HALVES)
-def half(request: pytest.FixtureRequest) -> tuple[ModuleType, ModuleType]:
-    modules: tuple[ModuleType, ModuleType] = HALVES[request.param]
-    return modules
-
-
-def test_changes_are_counted_by_what_became_of_them(
-    half: tuple[ModuleType, ModuleType], tmp_path: Path
-) -> None:
-    files, metrics = half
+def test_changes_are_counted_by_what_became_of_them(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
-    changes = files.FileChanges("the file", [files.FollowedFile(file, "the file")])
+    changes = FileChanges("the file", [FollowedFile(file, "the file")])
     registry = CollectorRegistry()
-    measured = metrics.FileMetrics()
+    measured = FileMetrics()
     measured.follow("tokens", lambda: changes)
     registry.register(measured)
 

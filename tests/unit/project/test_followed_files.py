@@ -1,4 +1,4 @@
-"""Followed files. Each half has a module for them, as neither may import the other; both are tested."""
+"""Followed files."""
 
 import asyncio
 import logging
@@ -6,27 +6,19 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from phoebe_addon import followed_files as addons
-from rater_service import followed_files as raters
+from phoebe_runtime import followed_files
 from tests.harness.waiting import until
 
 GOOD, BETTER, BAD = b"good 1", b"good 2", b"bad"
 KEPT = "what was in use stays in use: "
 
 type Log = pytest.LogCaptureFixture
-
-
-@pytest.fixture(params=[addons, raters], ids=["addon", "rater"])
-def half(request: pytest.FixtureRequest) -> ModuleType:
-    module: ModuleType = request.param
-    return module
 
 
 @pytest.fixture
@@ -36,20 +28,20 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def parse(half: ModuleType, contents: Sequence[Any]) -> Any:
+def parse(contents: Sequence[Any]) -> Any:
     joined = b"+".join(each.content for each in contents)
     if b"bad" in joined:
-        raise half.UnusableFileError(f"it is {joined.decode()}")
+        raise followed_files.UnusableFileError(f"it is {joined.decode()}")
     warnings = ("everyone may read it",) if contents[0].mode & 0o004 else ()
-    return half.Parsed(joined, warnings)
+    return followed_files.Parsed(joined, warnings)
 
 
-def follow(half: ModuleType, *paths: Path, bytes_max: int = 1000) -> Any:
+def follow(*paths: Path, bytes_max: int = 1000) -> Any:
     for each in paths:
         if each.exists() and not each.is_symlink():
             each.chmod(0o600)
-    files = [half.FollowedFile(each, f"the file {each.name}", bytes_max) for each in paths]
-    return half.Followed("the file", files, lambda contents: parse(half, contents))
+    files = [followed_files.FollowedFile(each, f"the file {each.name}", bytes_max) for each in paths]
+    return followed_files.Followed("the file", files, parse)
 
 
 def look(followed: Any, times: int = 2) -> Any:
@@ -69,16 +61,16 @@ def faults(log: Log) -> list[str]:
     return [message.partition(KEPT)[2] for message in said]
 
 
-def test_what_is_read_at_first_holds(half: ModuleType, path: Path, caplog: Log) -> None:
-    followed = follow(half, path)
+def test_what_is_read_at_first_holds(path: Path, caplog: Log) -> None:
+    followed = follow(path)
     before = followed.value
 
     assert look(followed, 5) is before
     assert (before, followed.fault, caplog.text) == (GOOD, "", "")
 
 
-def test_a_file_that_everybody_may_write_to_is_not_trusted(half: ModuleType, path: Path, caplog: Log) -> None:
-    followed = follow(half, path)
+def test_a_file_that_everybody_may_write_to_is_not_trusted(path: Path, caplog: Log) -> None:
+    followed = follow(path)
     path.write_bytes(BETTER)
     path.chmod(0o622)
     assert look(followed) == GOOD
@@ -89,15 +81,13 @@ def test_a_file_that_everybody_may_write_to_is_not_trusted(half: ModuleType, pat
     path.chmod(0o600)
     assert look(followed) == BETTER
     path.chmod(0o666)
-    with pytest.raises(half.UnusableFileError, match="can't trust"):
-        half.Followed(
-            "the file", [half.FollowedFile(path, "the file")], lambda contents: parse(half, contents)
-        )
+    with pytest.raises(followed_files.UnusableFileError, match="can't trust"):
+        followed_files.Followed("the file", [followed_files.FollowedFile(path, "the file")], parse)
 
 
-def test_a_change_is_taken_once_it_was_seen_twice(half: ModuleType, path: Path, caplog: Log) -> None:
+def test_a_change_is_taken_once_it_was_seen_twice(path: Path, caplog: Log) -> None:
     caplog.set_level(logging.INFO)
-    followed = follow(half, path)
+    followed = follow(path)
     path.write_bytes(BETTER)
 
     assert look(followed, 1) == GOOD
@@ -106,8 +96,8 @@ def test_a_change_is_taken_once_it_was_seen_twice(half: ModuleType, path: Path, 
     assert caplog.text.count("the file was read again") == 1
 
 
-def test_a_file_that_is_still_being_written_is_not_taken(half: ModuleType, path: Path) -> None:
-    followed = follow(half, path)
+def test_a_file_that_is_still_being_written_is_not_taken(path: Path) -> None:
+    followed = follow(path)
     with path.open("wb", buffering=0) as writing:
         for number in range(5):
             writing.write(b"good %d " % number)
@@ -117,9 +107,9 @@ def test_a_file_that_is_still_being_written_is_not_taken(half: ModuleType, path:
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_taken(
-    half: ModuleType, path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    followed = follow(half, path)
+    followed = follow(path)
     path.write_bytes(BETTER)
     opened = os.fdopen
     appended: list[int] = []
@@ -131,13 +121,13 @@ def test_a_file_that_changes_while_it_is_read_is_not_taken(
                 writing.write(b"!")
         return opened(descriptor, *arguments, **more)
 
-    monkeypatch.setattr(half.os, "fdopen", open_and_change)
+    monkeypatch.setattr(os, "fdopen", open_and_change)
     assert look(followed, 3) == GOOD
     assert look(followed, 1) == BETTER + b"!!"
 
 
-def test_a_change_that_keeps_size_and_time_of_modification_is_noticed(half: ModuleType, path: Path) -> None:
-    followed = follow(half, path)
+def test_a_change_that_keeps_size_and_time_of_modification_is_noticed(path: Path) -> None:
+    followed = follow(path)
     look(followed)
     before = path.stat()
     path.write_bytes(BETTER)
@@ -148,11 +138,11 @@ def test_a_change_that_keeps_size_and_time_of_modification_is_noticed(half: Modu
 
 
 def test_a_change_right_after_the_first_reading_is_noticed_whatever_a_look_shows(
-    half: ModuleType, path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a file system whose clock is coarse."""
-    monkeypatch.setattr(half, "_shape", lambda status: (0, 0, 0, 0, 0))
-    followed = follow(half, path)
+    monkeypatch.setattr(followed_files, "_shape", lambda status: (0, 0, 0, 0, 0))
+    followed = follow(path)
     path.write_bytes(BETTER)
 
     assert look(followed) == BETTER
@@ -172,10 +162,10 @@ def mount(folder: Path, version: str, **files: bytes) -> None:
     fresh.replace(folder / "..data")
 
 
-def test_the_links_of_a_mounted_secret_are_followed(half: ModuleType, tmp_path: Path, caplog: Log) -> None:
+def test_the_links_of_a_mounted_secret_are_followed(tmp_path: Path, caplog: Log) -> None:
     folder = tmp_path / "mounted"
     mount(folder, "..v1", certificate=b"good c1", key=b"good k1")
-    followed = follow(half, folder / "certificate", folder / "key")
+    followed = follow(folder / "certificate", folder / "key")
     assert followed.value == b"good c1+good k1"
     mount(folder, "..v2", certificate=b"good c2", key=b"good k2")
 
@@ -183,11 +173,11 @@ def test_the_links_of_a_mounted_secret_are_followed(half: ModuleType, tmp_path: 
     assert messages(caplog, logging.ERROR) == []
 
 
-def test_files_that_belong_together_are_taken_together(half: ModuleType, tmp_path: Path) -> None:
+def test_files_that_belong_together_are_taken_together(tmp_path: Path) -> None:
     certificate, key = tmp_path / "certificate", tmp_path / "key"
     certificate.write_bytes(b"good c1")
     key.write_bytes(b"good k1")
-    followed = follow(half, certificate, key)
+    followed = follow(certificate, key)
     certificate.write_bytes(b"good c2")
     assert look(followed, 1) == b"good c1+good k1"
     key.write_bytes(b"good k2")
@@ -195,10 +185,8 @@ def test_files_that_belong_together_are_taken_together(half: ModuleType, tmp_pat
     assert look(followed, 1) == b"good c2+good k2"
 
 
-def test_what_can_not_be_used_is_said_once_and_what_was_in_use_stays(
-    half: ModuleType, path: Path, caplog: Log
-) -> None:
-    followed = follow(half, path)
+def test_what_can_not_be_used_is_said_once_and_what_was_in_use_stays(path: Path, caplog: Log) -> None:
+    followed = follow(path)
     path.write_bytes(BAD)
     assert look(followed, 5) == GOOD
     assert followed.fault == "it is bad"
@@ -211,9 +199,9 @@ def test_what_can_not_be_used_is_said_once_and_what_was_in_use_stays(
     assert followed.fault == ""
 
 
-def test_a_fault_ends_when_the_file_is_as_it_was(half: ModuleType, path: Path, caplog: Log) -> None:
+def test_a_fault_ends_when_the_file_is_as_it_was(path: Path, caplog: Log) -> None:
     caplog.set_level(logging.INFO)
-    followed = follow(half, path)
+    followed = follow(path)
     path.write_bytes(BAD)
     look(followed)
     path.write_bytes(GOOD)
@@ -223,11 +211,9 @@ def test_a_fault_ends_when_the_file_is_as_it_was(half: ModuleType, path: Path, c
     assert caplog.text.count("the file is as it was, and in use") == 1
 
 
-def test_a_file_that_is_gone_is_said_once_and_so_is_its_return(
-    half: ModuleType, path: Path, caplog: Log
-) -> None:
+def test_a_file_that_is_gone_is_said_once_and_so_is_its_return(path: Path, caplog: Log) -> None:
     caplog.set_level(logging.INFO)
-    followed = follow(half, path)
+    followed = follow(path)
     path.unlink()
     assert look(followed, 5) == GOOD
     assert faults(caplog) == ["can't read the file file: No such file or directory"]
@@ -241,11 +227,9 @@ def test_a_file_that_is_gone_is_said_once_and_so_is_its_return(
     assert len(faults(caplog)) == 2
 
 
-def test_a_file_that_is_gone_for_a_moment_only_is_not_missed(
-    half: ModuleType, path: Path, caplog: Log
-) -> None:
+def test_a_file_that_is_gone_for_a_moment_only_is_not_missed(path: Path, caplog: Log) -> None:
     """As with editors that remove a file before they write it anew."""
-    followed = follow(half, path)
+    followed = follow(path)
     path.unlink()
     look(followed, 1)
     path.write_bytes(BETTER)
@@ -255,16 +239,16 @@ def test_a_file_that_is_gone_for_a_moment_only_is_not_missed(
 
 
 def test_a_file_that_could_not_be_opened_is_tried_again_although_it_did_not_change(
-    half: ModuleType, path: Path, caplog: Log, monkeypatch: pytest.MonkeyPatch
+    path: Path, caplog: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    followed = follow(half, path)
+    followed = follow(path)
     path.write_bytes(BETTER)
     with monkeypatch.context() as patch:
 
         def refuse(*_: object) -> int:
             raise OSError(24, "Too many open files")
 
-        patch.setattr(half.os, "open", refuse)
+        patch.setattr(os, "open", refuse)
         assert look(followed, 5) == GOOD
     assert faults(caplog) == ["can't read the file file: Too many open files"]
 
@@ -272,37 +256,35 @@ def test_a_file_that_could_not_be_opened_is_tried_again_although_it_did_not_chan
     assert followed.fault == ""
 
 
-def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(half: ModuleType, tmp_path: Path) -> None:
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
 
-    with pytest.raises(half.UnusableFileError, match="it is not a regular file"):
-        follow(half, pipe)
+    with pytest.raises(followed_files.UnusableFileError, match="it is not a regular file"):
+        follow(pipe)
 
 
-def test_a_file_that_is_longer_than_such_a_file_can_be_is_not_read(half: ModuleType, path: Path) -> None:
+def test_a_file_that_is_longer_than_such_a_file_can_be_is_not_read(path: Path) -> None:
     with path.open("wb") as file:
         os.truncate(file.fileno(), 2**40)
 
-    with pytest.raises(half.UnusableFileError, match="it is longer than 1,000 bytes"):
-        follow(half, path)
+    with pytest.raises(followed_files.UnusableFileError, match="it is longer than 1,000 bytes"):
+        follow(path)
 
 
 @pytest.mark.parametrize("content", [None, BAD])
-def test_a_file_that_can_not_be_used_at_first_is_an_error(
-    half: ModuleType, path: Path, content: bytes | None
-) -> None:
+def test_a_file_that_can_not_be_used_at_first_is_an_error(path: Path, content: bytes | None) -> None:
     if content is None:
         path.unlink()
     else:
         path.write_bytes(content)
 
-    with pytest.raises(half.UnusableFileError):
-        follow(half, path)
+    with pytest.raises(followed_files.UnusableFileError):
+        follow(path)
 
 
-def test_permissions_that_change_are_warned_of(half: ModuleType, path: Path, caplog: Log) -> None:
-    followed = follow(half, path)
+def test_permissions_that_change_are_warned_of(path: Path, caplog: Log) -> None:
+    followed = follow(path)
     assert look(followed, 3) == GOOD
     assert messages(caplog, logging.WARNING) == []
     path.chmod(0o644)
@@ -312,33 +294,34 @@ def test_permissions_that_change_are_warned_of(half: ModuleType, path: Path, cap
     assert "everyone may read it" in warning
 
 
-def test_what_changed_while_it_was_parsed_is_not_taken(half: ModuleType, path: Path) -> None:
+def test_what_changed_while_it_was_parsed_is_not_taken(path: Path) -> None:
     """A parser may look at the files themselves, as those of certificates do."""
     path.chmod(0o600)
 
     def parse_slowly(contents: Sequence[Any]) -> Any:
         if contents[0].content == BETTER:
             path.write_bytes(b"good 3")
-        return parse(half, contents)
+        return parse(contents)
 
-    followed = half.Followed("the file", [half.FollowedFile(path, "the file")], parse_slowly)
+    followed = followed_files.Followed(
+        "the file", [followed_files.FollowedFile(path, "the file")], parse_slowly
+    )
     path.write_bytes(BETTER)
 
     assert look(followed) == GOOD
     assert look(followed) == b"good 3"
 
 
-def test_what_could_not_be_taken_for_another_reason_is_offered_again(
-    half: ModuleType, path: Path, caplog: Log
-) -> None:
-    changes = half.FileChanges("the file", [half.FollowedFile(path, "the file")])
+def test_what_could_not_be_taken_for_another_reason_is_offered_again(path: Path, caplog: Log) -> None:
+    changes = followed_files.FileChanges("the file", [followed_files.FollowedFile(path, "the file")])
     changes.read()
     changes.use()
     path.write_bytes(BETTER)
     changes.look()
     for _ in range(3):
-        (file,) = changes.look()
-        assert file.content == BETTER
+        offered = changes.look()
+        assert offered
+        assert [file.content for file in offered] == [BETTER]
         changes.postpone("the database is away")
     assert faults(caplog) == ["the database is away"]
     assert changes.look()
@@ -346,16 +329,16 @@ def test_what_could_not_be_taken_for_another_reason_is_offered_again(
     assert (changes.look(), changes.fault) == (None, "")
 
 
-def test_content_does_not_show_when_it_is_printed(half: ModuleType) -> None:
-    assert "secret" not in repr(half.FileContent(b"secret", 0))
+def test_content_does_not_show_when_it_is_printed() -> None:
+    assert "secret" not in repr(followed_files.FileContent(b"secret", 0))
 
 
 async def test_files_are_followed_until_that_is_cancelled(
-    half: ModuleType, path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(half, "PERIOD_S", 0.01)
-    followed = follow(half, path)
-    following = asyncio.create_task(half.follow((lambda: followed) if half is addons else followed))
+    monkeypatch.setattr(followed_files, "PERIOD_S", 0.01)
+    followed = follow(path)
+    following = asyncio.create_task(followed_files.follow(followed))
     write(path, BETTER)
     await until(lambda: followed.value == BETTER)
     following.cancel()
@@ -366,10 +349,12 @@ async def test_files_are_followed_until_that_is_cancelled(
 async def test_who_wants_to_know_is_told_of_a_change_once(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(addons, "PERIOD_S", 0.01)
-    followed = follow(addons, path)
+    monkeypatch.setattr(followed_files, "PERIOD_S", 0.01)
+    followed = follow(path)
     found: list[bytes] = []
-    following = asyncio.create_task(addons.follow(lambda: followed, lambda: found.append(followed.value)))
+    following = asyncio.create_task(
+        followed_files.follow_current(lambda: followed, lambda: found.append(followed.value))
+    )
     write(path, BETTER)
     await until(lambda: found)
     write(path, GOOD)
@@ -379,7 +364,7 @@ async def test_who_wants_to_know_is_told_of_a_change_once(
 
 
 def test_what_no_file_says_stays() -> None:
-    fixed = addons.Followed.fixed("value")
+    fixed = followed_files.Followed.fixed("value")
 
     assert look(fixed, 5) == "value"
     assert fixed.fault == ""
@@ -406,7 +391,6 @@ STEPS: dict[str, Callable[[Path, bytes], object]] = {
 }
 
 
-@pytest.mark.parametrize("module", [addons, raters], ids=["addon", "rater"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
 @given(
     steps=st.lists(
@@ -415,11 +399,11 @@ STEPS: dict[str, Callable[[Path, bytes], object]] = {
     )
 )
 def test_whatever_becomes_of_a_file_the_last_usable_content_that_rested_holds(
-    module: ModuleType, tmp_path: Path, steps: list[tuple[str, bytes]]
+    tmp_path: Path, steps: list[tuple[str, bytes]]
 ) -> None:
     path = tmp_path / "file"
     write(path, GOOD)
-    followed = follow(module, path)
+    followed = follow(path)
     seen, expected = GOOD, GOOD
     for step, content in steps:
         STEPS[step](path, content)
@@ -434,13 +418,13 @@ def test_whatever_becomes_of_a_file_the_last_usable_content_that_rested_holds(
 
 
 def test_what_is_not_in_use_is_said_again_once_in_a_while(
-    half: ModuleType, path: Path, caplog: Log, monkeypatch: pytest.MonkeyPatch
+    path: Path, caplog: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    followed = follow(half, path)
+    followed = follow(path)
     path.write_bytes(BAD)
     look(followed, 9)
     assert caplog.text.lower().count(KEPT) == 1
-    monkeypatch.setattr(half, "REMIND_EVERY_S", 0.0)
+    monkeypatch.setattr(followed_files, "REMIND_EVERY_S", 0.0)
     look(followed, 3)
     assert caplog.text.lower().count(KEPT) == 4
     path.write_bytes(BETTER)

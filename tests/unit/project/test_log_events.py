@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 import phoebe_addon.log_events
+import phoebe_runtime.log_events
 import rater_service.log_events
 
 ROOT = Path(__file__).parents[3]
-HALVES = {
+PACKAGES = {
     "addon": (ROOT / "addon" / "phoebe_addon", phoebe_addon.log_events.EVENTS),
+    "runtime": (ROOT / "runtime" / "phoebe_runtime", phoebe_runtime.log_events.EVENTS),
     "rater": (ROOT / "rater_service", rater_service.log_events.EVENTS),
 }
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
@@ -30,10 +32,10 @@ def said(module: Path) -> Iterator[str]:
             yield words
 
 
-@pytest.mark.parametrize("half", HALVES)
-def test_every_line_has_an_event_and_no_event_has_no_line(half: str) -> None:
-    root, events = HALVES[half]
-    troubles = set(said(root / "troubles.py"))
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_line_has_an_event_and_no_event_has_no_line(package: str) -> None:
+    root, events = PACKAGES[package]
+    troubles = set(said(ROOT / "runtime" / "phoebe_runtime" / "troubles.py"))
     found: dict[str, set[str]] = {}
     for file in sorted(root.rglob("*.py")):
         module = ".".join(file.relative_to(root).with_suffix("").parts)
@@ -46,7 +48,7 @@ def test_every_line_has_an_event_and_no_event_has_no_line(half: str) -> None:
     assert {module: set(words) for module, words in events.items()} == found, "log_events.py"
 
 
-@pytest.mark.parametrize("events", [events for _, events in HALVES.values()], ids=HALVES.keys())
+@pytest.mark.parametrize("events", [events for _, events in PACKAGES.values()], ids=PACKAGES.keys())
 def test_events_are_short_names_with_a_dot(events: Mapping[str, Mapping[str, str]]) -> None:
     for codes in events.values():
         for code in codes.values():
@@ -58,7 +60,7 @@ def test_the_page_lists_all_events_and_no_others() -> None:
     section = page.partition("### Events\n")[2].partition("\n#")[0]
     listed = re.findall(r"`([a-z]+\.[a-z0-9_]+)`", section)
     there_are = {
-        code for _, events in HALVES.values() for codes in events.values() for code in codes.values()
+        code for _, events in PACKAGES.values() for codes in events.values() for code in codes.values()
     }
 
     assert set(listed) == there_are

@@ -1,4 +1,4 @@
-"""How logs are written. Each half has a module for it, and a test compares them."""
+"""How logs are written."""
 
 import json
 import logging
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rater_service.log_lines import LINE_BYTES_MAX, LogFormat, RepeatGuard, formatter, told
+from phoebe_runtime.log_lines import LINE_BYTES_MAX, LogFormat, RepeatGuard, formatter, told
 
 
 def event_of(record: logging.LogRecord) -> str | None:

@@ -1,23 +1,23 @@
-"""Where spans are made and sent from, in both halves: what turns it on, and what it refuses."""
+"""Where spans are made and sent from: what turns it on, and what it refuses."""
 
-import importlib
 import logging
 import sys
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from phoebe_runtime import spans as spans_module
+
 QUIET = ("opentelemetry.exporter.otlp", "opentelemetry.sdk._shared_internal")
 
 
-@pytest.fixture(params=["phoebe_addon", "rater_service"])
-def half(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+@pytest.fixture(autouse=True)
+def loggers_as_before() -> Iterator[None]:
     as_before = [
         (logger, logger.level, logger.propagate, logger.handlers) for logger in map(logging.getLogger, QUIET)
     ]
-    yield importlib.import_module(f"{request.param}.spans")
+    yield
     for logger, level, propagates, handlers in as_before:
         logger.setLevel(level)
         logger.propagate = propagates
@@ -33,8 +33,8 @@ def half(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
     ],
     ids=["not asked for", "disabled", "not exported"],
 )
-def test_nothing_is_made_unless_it_is_wanted(half: Any, tracing: str, environment: dict[str, str]) -> None:
-    assert half.open_spans(half.Tracing(tracing), {}, environment) is None
+def test_nothing_is_made_unless_it_is_wanted(tracing: str, environment: dict[str, str]) -> None:
+    assert spans_module.open_spans(spans_module.Tracing(tracing), {}, environment) is None
 
 
 @pytest.mark.parametrize(
@@ -49,21 +49,21 @@ def test_nothing_is_made_unless_it_is_wanted(half: Any, tracing: str, environmen
         ("OTEL_TRACES_SAMPLER_ARG", "nan", "no number from 0 to 1"),
     ],
 )
-def test_a_variable_that_can_not_be_used_is_named(half: Any, name: str, value: str, words: str) -> None:
+def test_a_variable_that_can_not_be_used_is_named(name: str, value: str, words: str) -> None:
     environment = {"OTEL_TRACES_SAMPLER": "traceidratio", name: value}
-    with pytest.raises(half.TracingError, match=words) as refused:
-        half.open_spans(half.Tracing.ON, {}, environment)
+    with pytest.raises(spans_module.TracingError, match=words) as refused:
+        spans_module.open_spans(spans_module.Tracing.ON, {}, environment)
     assert str(refused.value).startswith(f"{name} is {value!r}")
 
 
-def test_without_the_extra_it_says_what_is_missing(half: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
-    with pytest.raises(half.TracingError, match=r"needs the extra `otel`: opentelemetry\.sdk\.trace"):
-        half.open_spans(half.Tracing.ON, {}, {})
+    with pytest.raises(spans_module.TracingError, match=r"needs the extra `otel`: opentelemetry\.sdk\.trace"):
+        spans_module.open_spans(spans_module.Tracing.ON, {}, {})
 
 
 def test_what_is_lost_is_said_once_whatever_the_library_says(
-    half: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Exporter:
         succeeds = False
@@ -74,7 +74,7 @@ def test_what_is_lost_is_said_once_whatever_the_library_says(
             return SpanExportResult.SUCCESS if self.succeeds else SpanExportResult.FAILURE
 
     exporter = Exporter()
-    told = half._ToldExporter(exporter)
+    told = spans_module._ToldExporter(exporter)
     queue = logging.getLogger(QUIET[1])
     monkeypatch.setattr(queue, "filters", [])  # the library's own, which remembers for some seconds
     for _ in range(5):

@@ -1,10 +1,10 @@
-"""Trouble in the log: when it begins, while it lasts, when it ends. The halves have the same module."""
+"""Trouble in the log: when it begins, while it lasts, when it ends."""
 
 import logging
 
 import pytest
 
-from rater_service.troubles import Trouble
+from phoebe_runtime.troubles import Trouble
 
 type Log = pytest.LogCaptureFixture
 

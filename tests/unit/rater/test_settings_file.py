@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rater_service.settings_file import (
+from phoebe_runtime.settings_file import (
     FileValue,
     SettingsFileError,
     parse_settings,

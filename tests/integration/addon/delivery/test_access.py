@@ -12,10 +12,10 @@ import grpc.aio
 import pytest
 import tenacity
 
-from phoebe_addon import followed_files
 from phoebe_addon.delivery import delivery as delivery_module
 from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles, Credentials
 from phoebe_addon.spool.spools import open_own
+from phoebe_runtime import followed_files
 from rig.ports import reserve_port
 from tests.harness.certificates import Authority, replace
 from tests.harness.recording_rater import RecordingRater, Sender
@@ -57,7 +57,7 @@ async def sending(folder: Path, rater: RecordingRater, files: CredentialFiles) -
     sender = Sender(open_own(folder / "spool", 10**9), f"127.0.0.1:{rater.port}", files)
     sender.start()
     assert sender.task
-    following = asyncio.create_task(followed_files.follow(lambda: sender.credentials))
+    following = asyncio.create_task(followed_files.follow_current(lambda: sender.credentials))
     try:
         yield sender
     finally:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from phoebe_addon.operator_port import Answer
-from phoebe_addon.probes import ready_answer
 from phoebe_addon.workers import supervisor as supervisors
 from phoebe_addon.workers.supervisor import GivenUpError, Supervisor
 from phoebe_addon.workers.worker_process import WorkerProcess
+from phoebe_runtime.operator_port import Answer
+from phoebe_runtime.probes import ready_answer
 from rig.ports import reserve_port
 from tests.harness.waiting import until
 

@@ -11,8 +11,8 @@ import pytest
 
 import rater_service
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from phoebe_runtime.background import spawn
 from rater_service.audit.audit import AuditRequest, audit
-from rater_service.background import spawn
 from rater_service.bills.explain import explain_rollup, list_events
 from rater_service.bills.rated_usage import RatedUsageFilter, list_rated_usage
 from rater_service.bills.report import Grouping, make_report

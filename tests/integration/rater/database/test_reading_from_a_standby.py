@@ -17,9 +17,9 @@ import pytest
 
 from phoebe_proto.v1.rating_pb2 import GetEventRequest, ListRatedUsageRequest, RateWindowRequest
 from phoebe_proto.v1.rating_pb2_grpc import RatingServiceStub
+from phoebe_runtime.background import Background
 from rater_service.audit.audit import AuditRequest, audit
 from rater_service.audit.findings import Finding
-from rater_service.background import Background
 from rater_service.cli import main
 from rater_service.cli.reading import Databases, read_bills
 from rater_service.console.access import Sessions

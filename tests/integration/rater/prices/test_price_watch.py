@@ -140,7 +140,7 @@ async def test_a_file_that_another_service_was_told_to_take_is_no_longer_refused
     ledger: Ledger, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rater_service.prices.watch.TRY_AGAIN_S", 0.0)
-    monkeypatch.setattr("rater_service.followed_files.REMIND_EVERY_S", 0.0)
+    monkeypatch.setattr("phoebe_runtime.followed_files.REMIND_EVERY_S", 0.0)
     file = tmp_path / "prices.yaml"
     file.write_bytes(PRICES)
     async with followed(ledger, file) as watch:

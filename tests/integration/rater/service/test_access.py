@@ -20,7 +20,7 @@ from phoebe_proto.v1 import rating_pb2
 from phoebe_proto.v1.metering_pb2 import StreamEventsRequest, StreamEventsResponse
 from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceStub
 from phoebe_proto.v1.rating_pb2_grpc import RatingServiceStub
-from rater_service import followed_files
+from phoebe_runtime import followed_files
 from rater_service.database.database import Pool
 from rater_service.limits import CHANNEL_OPTIONS, MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
 from rater_service.service import call_guard as call_guard_module

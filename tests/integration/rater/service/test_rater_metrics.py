@@ -11,7 +11,7 @@ import pytest
 
 from phoebe_proto.v1 import metering_pb2 as pb
 from phoebe_proto.v1 import rating_pb2
-from rater_service.background import Background
+from phoebe_runtime.background import Background
 from rater_service.database.database import Pool
 from rater_service.errors import OperatorError
 from rater_service.events.producers import retire_producer

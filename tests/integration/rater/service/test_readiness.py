@@ -11,8 +11,8 @@ import pytest
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from phoebe_runtime.probes import ready_answer
 from rater_service.database.database import Pool
-from rater_service.probes import ready_answer
 from rater_service.service import database_watch, standing_watch
 from rater_service.service.health import HealthService
 from rater_service.service.server import SERVICES, running_server

@@ -12,8 +12,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from phoebe_proto.v1 import metering_pb2
 from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceStub
-from rater_service import background as background_module
-from rater_service.background import Background
+from phoebe_runtime import background as background_module
+from phoebe_runtime.background import Background
 from rater_service.errors import OperatorError
 from rater_service.service.health import DATABASE_WATCH_TASK, NEEDED, PRICE_FILE_TASK, TOKENS_TASK
 from rater_service.service.protection import ProtectionFiles

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from phoebe_addon.delivery.credentials import PLAINTEXT, CredentialFiles, Credentials
-from phoebe_addon.followed_files import UnusableFileError
 from phoebe_addon.settings.options import OPTIONS
 from phoebe_addon.settings.settings import SettingsError
+from phoebe_runtime.followed_files import UnusableFileError
 from tests.harness.addon_settings import settings_with
 from tests.harness.certificates import Authority, replace
 
@@ -65,7 +65,7 @@ def test_secrets_that_others_can_read_are_warned_of(
 
     files.follow()
     assert caplog.messages == [
-        f"phoebe: {path} can be read by every user of this machine" for path in (files.key, files.token)
+        f"{path} can be read by every user of this machine" for path in (files.key, files.token)
     ]
 
 

@@ -5,8 +5,8 @@ import logging
 import pytest
 from mitmproxy.optmanager import OptManager
 
-from phoebe_addon.log_lines import RepeatGuard
 from phoebe_addon.proxy.connection_lines import CONNECTIONS, ConnectionLines, are_wanted, flow_detail
+from phoebe_runtime.log_lines import RepeatGuard
 
 
 def line(text: str, name: str = CONNECTIONS, level: int = logging.INFO) -> logging.LogRecord:

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from phoebe_addon.followed_files import Followed, UnusableFileError
 from phoebe_addon.gate.edge_secrets import EdgeSecretsError, parse_secrets
 from phoebe_addon.gate.routes import Match
 from phoebe_addon.gate.upstreams import Upstream, UpstreamsError
-from phoebe_addon.settings.files import UNUSABLE, follow_edge_secrets, follow_routes, follow_upstreams
+from phoebe_addon.settings.files import follow_edge_secrets, follow_routes, follow_upstreams
+from phoebe_runtime.errors import OperatorError
+from phoebe_runtime.followed_files import Followed, UnusableFileError
 
 A, B = Upstream("http", "a", 80), Upstream("http", "b", 80)
 OLD, NEW = "an-old-secret-of-24-byte", "a-new-one-of-22-bytes."
@@ -56,7 +57,7 @@ def test_a_file_that_can_not_be_used_at_first_is_an_error(path: Path, kind: str,
     elif fate != "missing":
         path.write_bytes(bad.encode() if fate == "bad" else b"\xff\xfe")
 
-    with pytest.raises(UNUSABLE):
+    with pytest.raises(OperatorError):
         follow(path)
 
 

@@ -3,9 +3,9 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
-from phoebe_addon.followed_files import FileChanges
 from phoebe_addon.metrics import Metrics
 from phoebe_addon.workers.merged_metrics import GAUGES, Merged, Snapshot, counts_of, merged, snapshot_of
+from phoebe_runtime.followed_files import FileChanges
 
 
 def value(snapshot: Snapshot, sample: str, **labels: str) -> float | None:

@@ -9,10 +9,10 @@ import yaml
 
 from docs_site import example_settings
 from phoebe_addon.settings.options import KEYS
+from phoebe_runtime.settings_file import parse_settings
 from rater_service.cli import main
 from rater_service.cli.program import app
 from rater_service.cli.settings import URL_FILE_KEYS, settings_of
-from rater_service.settings_file import parse_settings
 from rig.programs import PROJECT
 from tests.harness import json_documents
 

@@ -1,7 +1,7 @@
 """Files that are followed: read again when they change, never half, and missed when they can't be used.
 
 A change is taken once two looks, a period apart, found the same content, so that a file that is still being
-written is not taken: the first half of a map can be a map. Links are followed anew at every
+written is not taken: the first half of a price file can be a price file. Links are followed anew at every
 look; that is how Kubernetes changes a mounted Secret or ConfigMap. A file that is gone or can't be used is
 reported, and again every minute, and what was in use stays in use until there is something better.
 """
@@ -15,7 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
+
+from phoebe_runtime.errors import OperatorError
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ type _Shape = tuple[int, int, int, int, int] | str
 """What a look at a file without reading it shows, or why there is none to look at."""
 
 
-class UnusableFileError(ValueError):
+class UnusableFileError(OperatorError):
     """A file can't be used. The message says which and why."""
 
 
@@ -106,7 +108,7 @@ class FileChanges:
         if self.fault:
             self.fault = ""
             self._note_taken()
-            logger.info("phoebe: %s is as it was, and in use", self.name)
+            logger.info("%s is as it was, and in use", self.name)
         return None
 
     def _find(self) -> tuple[tuple[FileContent, ...] | None, bytes | str | None]:
@@ -123,9 +125,9 @@ class FileChanges:
             self.taken_at = time.time()
         else:
             self._note_taken()
-            logger.info("phoebe: %s was read again", self.name)
+            logger.info("%s was read again", self.name)
         for warning in warnings:
-            logger.warning("phoebe: %s", warning)
+            logger.warning("%s", warning)
         self._in_use = self._offered
         self.fault = ""
 
@@ -146,7 +148,7 @@ class FileChanges:
 
     def _say_fault(self) -> None:
         self._said_at = time.monotonic()
-        logger.error("phoebe: what was in use stays in use: %s", self.fault)
+        logger.error("what was in use stays in use: %s", self.fault)
 
     def postpone(self, fault: str) -> None:
         """Note that what was read can't be used now, for a reason outside of it: it is offered again."""
@@ -175,20 +177,15 @@ class Parsed[T]:
 class Followed[T]:
     """What files say that belong together: always the last that could be used.
 
-    parse: makes it of the files' content; raises `refusal` for what can't be used. Raises that, or
-    UnusableFileError, when the files can't be used at first.
+    parse: makes it of the files' content; raises OperatorError for what can't be used. Raises OperatorError
+    when the files can't be used at first. paths: of the files.
     """
 
     def __init__(
-        self,
-        name: str,
-        files: Sequence[FollowedFile],
-        parse: Callable[[Sequence[FileContent]], Parsed[T]],
-        refusal: type[Exception] | tuple[type[Exception], ...] = UnusableFileError,
+        self, name: str, files: Sequence[FollowedFile], parse: Callable[[Sequence[FileContent]], Parsed[T]]
     ) -> None:
         self.paths = tuple(file.path for file in files)
         self._parse = parse
-        self._refusal = refusal
         self.changes = FileChanges(name, files)
         parsed = parse(self.changes.read())
         self.value = parsed.value
@@ -211,7 +208,7 @@ class Followed[T]:
             return
         try:
             parsed = self._parse(contents)
-        except self._refusal as error:
+        except OperatorError as error:
             if not self.changes.have_moved_on():
                 self.changes.refuse(str(error))
             return
@@ -220,10 +217,25 @@ class Followed[T]:
             self.changes.use(parsed.warnings)
 
 
-async def follow[T](
+class _Looking(Protocol):
+    def look(self) -> None: ...
+
+
+async def follow(files: _Looking) -> NoReturn:
+    """Look at files again and again, until cancelled."""
+    while True:
+        await asyncio.sleep(PERIOD_S)
+        await asyncio.to_thread(files.look)
+
+
+async def follow_current[T](
     current: Callable[[], Followed[T]], on_change: Callable[[], None] = lambda: None
 ) -> NoReturn:
-    """Look at files again and again, until cancelled. current: tells which ones, at every look."""
+    """Look at files again and again, until cancelled.
+
+    current: tells which ones, at every look. on_change: is called, on the event loop, when they say something
+    new.
+    """
     while True:
         await asyncio.sleep(PERIOD_S)
         followed = current()

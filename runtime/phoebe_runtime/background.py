@@ -1,17 +1,18 @@
 """Work in the background: tasks that nobody waits for, so that somebody must notice when one fails.
 
 Each has a name, an owner and a word for what is amiss without it. A task that crashes is down. That is logged
-as an ERROR, and again every minute; metrics know of it; and the task is started again after a pause. It is up
-again when it has lived for a while. What goes on for ever is declared `NoReturn`, so that the type checker
-sees that it does not end by mistake.
+as an ERROR, and again every minute; observers, as metrics are, know of it; and the task is started again
+after a pause. It is up again when it has lived for a while. What goes on for ever is declared
+`NoReturn`, so that the type checker sees that it does not end by mistake.
 
-No other module of this package starts tasks: a bare `asyncio.create_task` fails the lint.
+No other module starts tasks: a bare `asyncio.create_task` fails the lint.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 logger = logging.getLogger(__name__)
 
@@ -28,14 +29,14 @@ type Observer = Callable[[str, bool], None]
 
 
 class Background:
-    """The tasks of one owner, until `cancel`.
+    """The tasks of one owner. They end when the context does, or at the next step after `cancel`.
 
-    The observer is told the name of a task and whether it is up, at once and whenever that changes. Needs a
+    Observers are told the name of a task and whether it is up, at once and whenever that changes. Needs a
     running event loop.
     """
 
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = list(observers)
         self._up: dict[str, bool] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -43,6 +44,17 @@ class Background:
     def down(self) -> frozenset[str]:
         """The names of the tasks that are down."""
         return frozenset(name for name, up in self._up.items() if not up)
+
+    async def __aenter__(self) -> Self:
+        """Begin; tasks are started one by one."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Cancel all tasks and wait until they have ended."""
+        self.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def start(self, name: str, work: Work, without: str) -> asyncio.Task[None]:
         """Start a task that goes on until its work returns or its owner ends.
@@ -54,13 +66,20 @@ class Background:
         return task
 
     def cancel(self) -> None:
-        """End all tasks. They end at their next step."""
+        """End all tasks, and wait for none."""
         for task in self._tasks:
             task.cancel()
 
+    def observe(self, observer: Observer) -> None:
+        """Add an observer, and tell it how things stand."""
+        self._observers.append(observer)
+        for name, up in self._up.items():
+            observer(name, up)
+
     def _tell(self, name: str, up: bool) -> None:
         self._up[name] = up
-        self._observer(name, up)
+        for observer in self._observers:
+            observer(name, up)
 
 
 class _Supervised:
@@ -104,7 +123,7 @@ class _Supervised:
         if text == self._said and now_s < self._said_at_s + REMINDER_S:
             return
         logger.error(
-            "phoebe: the task %s is down, %s: it crashed and is started again in %g s: %s",
+            "the task %s is down, %s: it crashed and is started again in %g s: %s",
             *(self._name, self._without, self._pause_s, text),
             exc_info=error if text != self._said else None,
         )
@@ -115,7 +134,7 @@ class _Supervised:
         self._said = ""
         if not self._is_up:
             self._is_up = True
-            logger.warning("phoebe: the task %s is up again", self._name)
+            logger.warning("the task %s is up again", self._name)
             self._tell(self._name, True)
 
 

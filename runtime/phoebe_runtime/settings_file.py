@@ -19,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from phoebe_addon.near_names import nearest
+from phoebe_runtime.near_names import nearest
 
 VARIABLE = "PHOEBE_CONFIG"
 """The variable of the environment that names the file."""

@@ -8,7 +8,7 @@ proves that the loop turns; it asks for nothing else, because a restart mends no
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rater_service.operator_port import Answer, Page
+from phoebe_runtime.operator_port import Answer, Page
 
 
 @dataclass(frozen=True, slots=True)

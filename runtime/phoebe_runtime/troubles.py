@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from rater_service.durations import in_words
+from phoebe_runtime.durations import in_words
 
 SAY_AGAIN_S = 60.0
 _CAUSES_MAX = 10

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from rater_service.troubles import Trouble
+from phoebe_runtime.troubles import Trouble
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
