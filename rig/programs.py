@@ -38,11 +38,17 @@ def module(name: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", name, *arguments]
 
 
+_LEFT_OUT = frozenset({"DATABASE_URL", "PYTHONDONTWRITEBYTECODE"})
+
+
 def environment_of_parts(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without the user's own Phoebe and without a proxy in between."""
+    """The environment without the user's own Phoebe and without a proxy in between.
+
+    Python keeps what it compiles, as pip does of what it installs: else each start compiles Phoebe again.
+    """
     kept = {
         name: value
         for name, value in environment.items()
-        if not name.startswith("PHOEBE_") and not name.lower().endswith("_proxy") and name != "DATABASE_URL"
+        if not name.startswith("PHOEBE_") and not name.lower().endswith("_proxy") and name not in _LEFT_OUT
     }
     return {**kept, "PYTHONUNBUFFERED": "1"}

@@ -76,12 +76,33 @@ _PARAMETER = re.compile(r"\{([a-z_]+)(\.\.\.)?\}")
 _ROUTE = re.compile(r"([A-Z]+) (/[^\s?#]*)")
 
 
+class _Pattern:
+    """A path with parameters.
+
+    Its expression is made when a path first begins as it does: there are many, and few of them are asked for.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._beginning = path[: path.index("{")]
+        self._expression: re.Pattern[str] | None = None
+
+    def parameters_of(self, path: str) -> Mapping[str, str] | None:
+        """Find what stands in a request's path for the parameters; None: the path is another one."""
+        if not path.startswith(self._beginning):
+            return None
+        if self._expression is None:
+            self._expression = _expression(self._path)
+        match = self._expression.fullmatch(path)
+        return match and {name: unquote(value) for name, value in match.groupdict().items()}
+
+
 class RouteTable:
     """All routes of a proxy. A path without parameters goes before one with; else the last added holds."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._exact: dict[str, dict[str, Route]] = {}  # by path and method
-        self._patterns: dict[str, tuple[re.Pattern[str], dict[str, Route]]] = {}
+        self._patterns: dict[str, tuple[_Pattern, dict[str, Route]]] = {}
         # Error shapes of metered paths, by the beginning of a path and how many segments follow it.
         self._shapes: dict[str, dict[int, set[ErrorShape]]] = {}
         for route in routes:
@@ -92,7 +113,7 @@ class RouteTable:
             shapes = self._shapes.setdefault(begin, {}).setdefault(follow, set())
             shapes.update(family.errors for family in route.families)
         if "{" in route.path:
-            _, methods = self._patterns.setdefault(route.path, (_pattern(route.path), {}))
+            _, methods = self._patterns.setdefault(route.path, (_Pattern(route.path), {}))
         else:
             methods = self._exact.setdefault(route.path, {})
         methods[route.method] = route
@@ -155,9 +176,9 @@ class RouteTable:
             yield exact, {}
             return
         for pattern, methods in reversed(self._patterns.values()):
-            match = pattern.fullmatch(path)
-            if match:
-                yield methods, {name: unquote(value) for name, value in match.groupdict().items()}
+            parameters = pattern.parameters_of(path)
+            if parameters is not None:
+                yield methods, parameters
 
 
 def make_route(
@@ -185,7 +206,7 @@ def _beginnings(path: str) -> list[str]:
     return ["/".join(segments[:count]) for count in range(len(segments), 1, -1) if segments[count - 1]]
 
 
-def _pattern(path: str) -> re.Pattern[str]:
+def _expression(path: str) -> re.Pattern[str]:
     parts: list[str] = []
     position = 0
     for match in _PARAMETER.finditer(path):

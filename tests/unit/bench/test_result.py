@@ -168,4 +168,5 @@ def test_an_unknown_name_is_refused_with_those_there_are() -> None:
 
 def test_nothing_of_the_users_own_phoebe_reaches_the_parts() -> None:
     user = {"PATH": "/bin", "PHOEBE_RATER": "a", "DATABASE_URL": "b", "HTTP_PROXY": "c", "no_proxy": "d"}
+    user["PYTHONDONTWRITEBYTECODE"] = "1"
     assert environment_of_parts(user) == {"PATH": "/bin", "PYTHONUNBUFFERED": "1"}
