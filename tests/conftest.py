@@ -76,9 +76,14 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Say what `--numprocesses auto` is: tests wait for other processes a quarter of their time."""
-    return (os.cpu_count() or 1) + 1
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Say how many processes test, by `--numprocesses`.
+
+    "logical", of tests that compute: as many as there are cores. "auto", of all: tests wait for other
+    processes and for the database half of their time.
+    """
+    cores = os.cpu_count() or 1
+    return cores if config.option.numprocesses == "logical" else 2 * cores
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

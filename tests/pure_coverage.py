@@ -2,6 +2,7 @@
 
 Pure are the modules that the import contract "The middle is pure" in pyproject.toml names. Tests whose cases
 Hypothesis draws do not count: they differ from run to run, and what is covered must not.
+Nor does what test modules call while they are imported.
 
 This module is also the plugin of pytest that measures, in each of its processes.
 """
@@ -11,9 +12,12 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import walk_packages
 
 import pytest
 from coverage import Coverage
@@ -21,6 +25,8 @@ from coverage import Coverage
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / ".coverage"
 FOLDERS = ("tests/unit", "tests/property")
+OF_THE_TREE = ROOT / "tests" / "unit" / "project"
+"""Tests of files and documents: they run next to nothing of the pure modules, and are slow if traced."""
 FLOOR_PERCENT = 95
 """Of the lines and branches of each file."""
 
@@ -54,6 +60,14 @@ def files_of(modules: Iterable[str]) -> set[str]:
         file = Path(spec.origin)
         found |= set(file.parent.rglob("*.py")) if spec.submodule_search_locations else {file}
     return {str(file.relative_to(ROOT)) for file in found}
+
+
+def import_all(modules: Iterable[str]) -> None:
+    """Import modules, and of packages all that is in them."""
+    for name in modules:
+        found = import_module(name)
+        for each in walk_packages(getattr(found, "__path__", ()), f"{name}."):
+            import_module(each.name)
 
 
 def read_report(text: str) -> list[Measured]:
@@ -93,33 +107,47 @@ def open_coverage() -> Coverage:
 
 
 class Measurement:
-    """The plugin of pytest: measures from before the first test is imported until the last has ended."""
+    """The plugin of pytest: measures while modules are imported, and while tests run that count.
+
+    A tracer makes everything slower that runs meanwhile, more than twice: so what pytest does in between and
+    what reads the tests themselves is not measured.
+    """
 
     def __init__(self) -> None:
         self._coverage = open_coverage()
-        self._coverage.start()
+        with self._coverage.collect():
+            import_all(pure_modules())
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
+        """Measure what a test's fixtures do first."""
+        with self._measured(item):
+            return (yield)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
-        """Measure nothing while a test runs that does not count."""
-        # The first marker is set by Hypothesis.
-        if not item.get_closest_marker("hypothesis") and not item.get_closest_marker("untraced"):
+        """Measure what a test does."""
+        with self._measured(item):
             return (yield)
-        self._coverage.stop()
-        try:
-            return (yield)
-        finally:
-            self._coverage.start()
+
+    def _measured(self, item: pytest.Item) -> AbstractContextManager[None]:
+        return self._coverage.collect() if counts(item) else nullcontext()
 
     def pytest_unconfigure(self) -> None:
         """Write down what was measured."""
-        self._coverage.stop()
         self._coverage.save()
 
 
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Begin to measure."""
     early_config.pluginmanager.register(Measurement())
+
+
+def counts(item: pytest.Item) -> bool:
+    """Whether what a test runs is covered."""
+    # The first marker is set by Hypothesis.
+    untraced = any(map(item.get_closest_marker, ("hypothesis", "untraced")))
+    return not untraced and not item.path.is_relative_to(OF_THE_TREE)
 
 
 def main(arguments: Sequence[str]) -> int:

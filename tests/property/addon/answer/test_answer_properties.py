@@ -69,6 +69,7 @@ def data_of(stream: bytes) -> list[object]:
     return [json.loads(piece.data) for piece in pieces if piece and piece.data and piece.data != b"[DONE]"]
 
 
+@pytest.mark.untraced  # long, with every line traced
 @pytest.mark.parametrize("removal", OPENAI_REMOVALS, ids=["nothing", "final", "running", "both"])
 @pytest.mark.parametrize("name", STREAMS)
 def test_a_stream_cut_at_every_byte_gives_the_same_answer_and_the_same_bytes(

@@ -296,6 +296,7 @@ def counted_unlike() -> list[bytes]:
     ]
 
 
+@pytest.mark.untraced  # long, with every line traced
 @pytest.mark.parametrize("removal", [REMOVALS[0], REMOVALS[-1]], ids=["nothing", "both"])
 def test_nobody_can_tell_whatever_follows_on_whatever(removal: Removal) -> None:
     start = Chunk(usage=usage_of(("9", "11", "2"), USAGES[0])).written()

@@ -10,7 +10,6 @@ from rater_service.bills.focus import Parties, focus_layout
 from rater_service.hours import HOUR
 
 PARTIES = Parties("Saturn", "Meta", "Saturn Invoices", "Inference")
-LAYOUT = focus_layout(PARTIES)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ROLLUP: dict[str, Cell] = {
     "id": 5,
@@ -36,8 +35,9 @@ ROLLUP: dict[str, Cell] = {
 
 
 def rows(**changed: Cell) -> list[dict[str, Cell]]:
-    names = [column.name for column in LAYOUT.columns]
-    return [dict(zip(names, row, strict=True)) for row in LAYOUT.rows(ROLLUP | changed)]
+    layout = focus_layout(PARTIES)
+    names = [column.name for column in layout.columns]
+    return [dict(zip(names, row, strict=True)) for row in layout.rows(ROLLUP | changed)]
 
 
 def test_each_kind_of_token_has_a_row_and_together_they_cost_what_the_rollup_does() -> None:
@@ -146,7 +146,7 @@ def test_a_row_says_whose_usage_of_what_it_is_and_where_it_comes_from() -> None:
 
 
 def test_only_columns_that_may_be_blank_are() -> None:
-    may_be_blank = {column.name for column in LAYOUT.columns if not column.is_required}
+    may_be_blank = {column.name for column in focus_layout(PARTIES).columns if not column.is_required}
 
     for row in rows():
         assert {name for name, cell in row.items() if cell is None} == may_be_blank
@@ -160,6 +160,7 @@ def test_every_cell_is_of_the_kind_of_its_column() -> None:
         ColumnKind.RATE: Decimal,
         ColumnKind.TIME: datetime,
     }
-    for row in LAYOUT.rows(ROLLUP | {"base_model": "meta/base"}):
-        for column, cell in zip(LAYOUT.columns, row, strict=True):
+    layout = focus_layout(PARTIES)
+    for row in layout.rows(ROLLUP | {"base_model": "meta/base"}):
+        for column, cell in zip(layout.columns, row, strict=True):
             assert cell is None or isinstance(cell, types[column.kind]), column
