@@ -99,7 +99,7 @@ def statuses(answer: bytes) -> list[int]:
 def test_what_two_parsers_could_read_in_two_ways_is_refused_or_made_plain(
     stand: Stand, sent: bytes, expected: int
 ) -> None:
-    (answer,) = send_all(stand, [[sent]], in_clear(stand))
+    (answer,) = send_all(stand, [[sent]], in_clear(stand), answered=True)
     assert statuses(answer)[:1] == [expected]
     assert len(stand.engine.seen) == (expected == 200)
     if expected == 200:

@@ -56,8 +56,15 @@ class EventRecorder(metering_pb2_grpc.MeteringServiceServicer):
     ) -> list[metering_pb2.MeteringEvent]:
         """Wait for so many events and return them; more than these is a failure."""
         deadline = time.monotonic() + timeout_s
+        found: list[metering_pb2.MeteringEvent] = []
+        seen = 0
         with self._changed:
-            while len(found := [event for event in self.events if condition(event)]) < count:
+            while True:
+                # Each event is looked at once, however often others come: a recorder may have thousands.
+                found += filter(condition, self.events[seen:])
+                seen = len(self.events)
+                if len(found) >= count:
+                    break
                 left = deadline - time.monotonic()
                 assert left > 0, f"{len(found)} such events among {len(self.events)}"
                 self._changed.wait(left)

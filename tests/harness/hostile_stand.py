@@ -19,7 +19,7 @@ from tests.harness import hostile_http1
 from tests.harness.events import EventRecorder
 from tests.harness.proxy import Proxy
 from tests.harness.tls_client import open_http2
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import WAIT_S, wait_until
 from tests.harness.witness_engine import Witnessed
 
 IDENTITY = {"X-Saturn-Auth-Id": "auth-1", "X-Saturn-Resource-Id": "resource-1"}
@@ -132,8 +132,15 @@ def _request_id(seen: Witnessed) -> str:
     return name.decode()
 
 
-def until_silent(connections: Sequence[socket.socket]) -> list[bytes]:
-    """Read from all until each is closed, or nothing has come on any of them for a while."""
+def until_silent(connections: Sequence[socket.socket], *, answered: bool) -> list[bytes]:
+    """Read from all until each is closed, or nothing has come on any of them for a while.
+
+    answered: something must come first on each, however busy the machine is.
+    """
+    if answered:
+        for connection in connections:
+            connection.settimeout(WAIT_S)
+            connection.recv(1, socket.MSG_PEEK)
     received = dict.fromkeys(connections, b"")
     with selectors.DefaultSelector() as selector:
         for connection in connections:
@@ -155,9 +162,16 @@ def until_silent(connections: Sequence[socket.socket]) -> list[bytes]:
 
 
 def send_all(
-    stand: Stand, sent: Sequence[Sequence[bytes]], connect: Callable[[], socket.socket]
+    stand: Stand,
+    sent: Sequence[Sequence[bytes]],
+    connect: Callable[[], socket.socket],
+    *,
+    answered: bool = False,
 ) -> list[bytes]:
-    """Open a connection for each, send its pieces, read what comes, leave."""
+    """Open a connection for each, send its pieces, read what comes, leave.
+
+    answered: each is sent something that has to be answered; only without TLS.
+    """
     with contextlib.ExitStack() as stack:
         connections = [stack.enter_context(connect()) for _ in sent]
         for connection, pieces in zip(connections, sent, strict=True):
@@ -166,7 +180,7 @@ def send_all(
                 # A proxy that has closed the connection takes no more.
                 with contextlib.suppress(OSError):
                     connection.sendall(piece)
-        return until_silent(connections)
+        return until_silent(connections, answered=answered)
 
 
 def in_clear(stand: Stand) -> Callable[[], socket.socket]:

@@ -59,6 +59,7 @@ async def store_one(rater: ServedRater) -> None:
 
 
 BATCH = pb.StreamEventsRequest(events=[make_event(outcome="?")]).SerializeToString()
+LARGE_BATCH = pb.StreamEventsRequest(events=[make_event(outcome="?") for _ in range(100)]).SerializeToString()
 ZEROS = bytes(256 * MEBIBYTE)
 GZIP, BROTLI, NONSENSE = ([("grpc-encoding", name)] for name in ("gzip", "br", "\x7f" * 100))
 NO_MESSAGES: list[tuple[list[tuple[str, str]], bytes, set[int | None]]] = [
@@ -151,7 +152,8 @@ async def test_calls_that_say_nothing_and_read_nothing_hold_up_nobody(served: Se
             silent.open(RESOLVE_PRICE)
         await silent.flush()
         stream = deaf.open(STREAM_EVENTS)
-        await deaf.send(stream, frame(BATCH) * 2_000, end=False)
+        # Their answers are twice what the service may send to who reads nothing.
+        await deaf.send(stream, frame(LARGE_BATCH) * 12, end=False)
         await store_one(served)
 
 
