@@ -95,19 +95,19 @@ async def run(stage: Stage, rounds: int) -> list[Result]:
         channel = grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
         connections = Pair(*[await asyncpg.connect(url) for url in (databases.phoebe, databases.reference)])
         try:
-            stores = (_ByRater(channel).store, _ByCopy(connections.reference).store)
+            stores = (ByRater(channel).store, _ByCopy(connections.reference).store)
             written = []
             for number in range(rounds):
                 stage.say(f"bytes   round {number + 1} of {rounds}")
-                batches = _batches(start, number, rounds)
+                batches = batches_of(start, number, rounds)
                 written.append(
                     Pair(*[await _written(connections.phoebe, store, batches) for store in stores])
                 )
             events = rounds * HOURS * HOUR_BATCHES * BATCH_EVENTS
-            await _rate(channel, start, end, events)
+            await rate_all(channel, start, end, events)
             await _copy_bills(connections)
             await _check(connections, events)
-            stored = Pair(*[await _stored(one) for one in (connections.phoebe, connections.reference)])
+            stored = Pair(*[await read_stored(one) for one in (connections.phoebe, connections.reference)])
             key_hours = await connections.phoebe.fetchval(KEY_HOURS)
         finally:
             await channel.close()
@@ -163,13 +163,14 @@ def results_of(
     ]
 
 
-class _ByRater:
+class ByRater:
     """Stores batches through a rater."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stream: Stream = channel.stream_stream(STREAM_EVENTS)()
 
     async def store(self, batch: Batch) -> None:
+        """Store a batch, all of whose events are new. BenchError if one is not stored."""
         async with asyncio.timeout(BATCH_TIMEOUT_S):
             await self._stream.write(batch.request)
             answer = await self._stream.read()
@@ -192,7 +193,7 @@ def _up_to(revision: str) -> Revisions:
     return Revisions(tuple(one for one in every.known if one.id <= revision), every.folders)
 
 
-def _batches(start: datetime, number: int, rounds: int) -> list[Batch]:
+def batches_of(start: datetime, number: int, rounds: int) -> list[Batch]:
     """The events of one round: of all the hours, in the order in which they end."""
     step = HOUR / HOUR_BATCHES
     spread = step / rounds
@@ -209,14 +210,15 @@ async def _written(
     batches: Sequence[Batch],
 ) -> Written:
     await connection.execute("CHECKPOINT", timeout=TIMEOUT_S)
-    before = await _log(connection)
+    before = await read_log(connection)
     for batch in batches:
         await store(batch)
-    after = await _log(connection)
+    after = await read_log(connection)
     return Written(after.wal_bytes - before.wal_bytes, after.full_pages - before.full_pages)
 
 
-async def _log(connection: "asyncpg.Connection[asyncpg.Record]") -> Written:
+async def read_log(connection: "asyncpg.Connection[asyncpg.Record]") -> Written:
+    """Read how much was written to the log since the server was made."""
     row = await connection.fetchrow(
         "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint, wal_fpi FROM pg_stat_wal"
     )
@@ -224,7 +226,8 @@ async def _log(connection: "asyncpg.Connection[asyncpg.Record]") -> Written:
     return Written(*row)
 
 
-async def _rate(channel: grpc.aio.Channel, start: datetime, end: datetime, events: int) -> None:
+async def rate_all(channel: grpc.aio.Channel, start: datetime, end: datetime, events: int) -> None:
+    """Rate all hours. BenchError if not every event is on a bill."""
     request = RateWindowRequest(mode=RATE_MODE_BACKFILL)
     request.window_start.FromDatetime(start)
     request.window_end.FromDatetime(end)
@@ -255,7 +258,8 @@ async def _check(connections: "Pair[asyncpg.Connection[asyncpg.Record]]", events
         raise BenchError("storing was not complete: " + "; ".join(problems))
 
 
-async def _stored(connection: "asyncpg.Connection[asyncpg.Record]") -> Stored:
+async def read_stored(connection: "asyncpg.Connection[asyncpg.Record]") -> Stored:
+    """Read what is on disk, once nothing is left of rows from before."""
     await connection.execute("VACUUM ANALYZE", timeout=TIMEOUT_S)
     events = await connection.fetchrow(EVENT_BYTES)
     assert events is not None
