@@ -25,7 +25,7 @@ NODE_PEERS := .node-peers
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo check check-tests test test-clients test-console test-docs test-engine test-focus test-long test-scale test-upgrade test-watch test-witnesses test-deploy manifests dashboards \
-	images pin-base release check-workflows docs example-settings bench bench-growth bench-peers bench-quick chaos insides insides-diff lint format proto lock clean
+	images pin-base release check-workflows docs example-settings bench bench-growth bench-peers bench-quick simulate test-database chaos insides insides-diff lint format proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -182,6 +182,12 @@ bench-peers: $(STAMP) $(PEERS_STAMP) ## measure LiteLLM, Portkey's gateway and b
 
 bench-growth: $(STAMP) ## how the rater's work grows with the events there are; ARGS="--events 12000 12000000"
 	@exec $(BIN)/python -m bench.growth $(ARGS)
+
+simulate: $(STAMP) ## what a day of any rate takes; ARGS="--events-per-s 1000", --measure, "--check 1000000", --json
+	@exec $(BIN)/python -m bench.simulate $(ARGS)
+
+test-database: $(STAMP) ## run the tests with a database on a server of yours: DATABASE_URL=postgresql://…
+	@exec $(BIN)/python -m pytest --postgres "$(DATABASE_URL)" tests/integration $(ARGS)
 
 bench-quick: $(STAMP) ## the same with few rounds, in less than a minute
 	@exec $(BIN)/python -m bench --quick $(ARGS)

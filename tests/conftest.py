@@ -1,5 +1,6 @@
 """A fresh, migrated database for every test that asks for one, on every PostgreSQL at hand, and a rater."""
 
+import argparse
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -19,9 +20,12 @@ from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceStub
 from phoebe_proto.v1.rating_pb2_grpc import RatingServiceStub
 from rater_service.database.database import Pool, open_pool
 from rater_service.service.server import running_server
+from rig.postgres import execute
+from tests.harness.given_server import NOT_THERE, is_given, server_url
 from tests.harness.isolation import isolated
 from tests.harness.ledger import Ledger, make_event
 from tests.harness.postgres import (
+    DROP_TEMPLATE,
     TEMPLATE,
     NoSystemPostgres,
     PostgresServer,
@@ -46,12 +50,21 @@ LANES = frozenset({"clients", "deploy", "docs", "engine", "focus", "long", "scal
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests of lanes that are not asked for."""
     not_asked_for = {lane for lane in LANES if lane not in config.getoption("markexpr")}
+    on_given_server = is_given(config.getoption("--postgres"))
     left_out = [
-        item for item in items if not_asked_for.intersection(mark.name for mark in item.iter_markers())
+        item
+        for item in items
+        if not_asked_for.intersection(mark.name for mark in item.iter_markers())
+        or (on_given_server and "postgres" not in getattr(item, "fixturenames", ()))
     ]
     if left_out:
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
+    if on_given_server:
+        for item in items:
+            reason = NOT_THERE.get(item.path.as_posix().partition("/tests/integration/")[2])
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=f"not on a server that was given: {reason}"))
 
 
 # The kinds of tests that stay within their process.
@@ -89,16 +102,25 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--postgres",
-        choices=("embedded", "system", "all"),
+        metavar="embedded|system|all|URL",
+        type=_postgres,
         default="all",
-        help="test on the PostgreSQL from the Python wheel, on the machine's own (15 or newer), or on both",
+        help="test on the PostgreSQL from the Python wheel, on the machine's own (15 or newer), on both, or "
+        "what needs a database on a server at a URL, as a superuser and without -n",
     )
+
+
+def _postgres(written: str) -> str:
+    if written in {"embedded", "system", "all"} or is_given(written):
+        return written
+    raise argparse.ArgumentTypeError("it is embedded, system, all, or the URL of a server: postgresql://…")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "postgres" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--postgres")
-        servers = ("embedded", "system") if chosen == "all" else (chosen,)
+        # Its URL may hold a password, and would stand in the names of tests.
+        servers = ("embedded", "system") if chosen == "all" else ("given" if is_given(chosen) else chosen,)
         if metafunc.definition.get_closest_marker("one_postgres"):
             servers = servers[:1]
         metafunc.parametrize("postgres", servers, indirect=True, scope="session")
@@ -106,13 +128,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    start = {"embedded": embedded_server, "system": system_server}[request.param]
+    given = request.param == "given"
+    url_given = server_url(request.config.getoption("--postgres"))
+    start: dict[str, Callable[[], AbstractContextManager[str]]] = {
+        "embedded": embedded_server,
+        "system": system_server,
+        "given": lambda: nullcontext(url_given),
+    }
     try:
-        with start() as url, ThreadPoolExecutor(max_workers=1) as thread:
+        with start[request.param]() as url, ThreadPoolExecutor(max_workers=1) as thread:
             server = PostgresServer(url)
             # In a thread of its own, because the event loops of this one belong to the tests.
-            thread.submit(asyncio.run, prepare(server)).result()
+            thread.submit(asyncio.run, prepare(server, is_own=not given)).result()
             yield server
+            if given:
+                thread.submit(asyncio.run, execute(url, DROP_TEMPLATE)).result()
     except NoSystemPostgres:
         pytest.skip("this machine has no PostgreSQL of its own of version 15 or newer")
 

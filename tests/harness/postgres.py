@@ -15,6 +15,7 @@ from rater_service.database.schema import migrate
 from rig.postgres import Cluster, execute, system_version
 
 TEMPLATE = "phoebe_template"
+DROP_TEMPLATE = f"DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)"
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES_MIN = 2 * 1024**3
 
@@ -33,11 +34,14 @@ class PostgresServer:
         return self.url.replace("/postgres?", f"/{database}?")
 
 
-async def prepare(server: PostgresServer) -> None:
-    """Make the migrated template."""
-    # Nothing here has to survive the machine.
-    await execute(server.url, "ALTER SYSTEM SET fsync = off")
-    await execute(server.url, "SELECT pg_reload_conf()")
+async def prepare(server: PostgresServer, *, is_own: bool = True) -> None:
+    """Make the migrated template. is_own: the server is that of these tests, whose settings may change."""
+    if is_own:
+        # Nothing here has to survive the machine.
+        await execute(server.url, "ALTER SYSTEM SET fsync = off")
+        await execute(server.url, "SELECT pg_reload_conf()")
+    else:
+        await execute(server.url, DROP_TEMPLATE)  # of tests that were broken off
     await execute(server.url, f"CREATE DATABASE {TEMPLATE}")
     await migrate(server.url_of(TEMPLATE))
 
