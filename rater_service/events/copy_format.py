@@ -8,13 +8,13 @@ The format: https://www.postgresql.org/docs/current/sql-copy.html ("Binary Forma
 bytes and these bytes, all numbers big-endian; -1 stands for NULL.
 """
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
 from struct import Struct
 from typing import Any
 
-from rater_service.events.columns import FLAGS, TEXTS, EventColumns
+from rater_service.events.columns import FLAGS, TEXTS, EventColumns, Value
 from rater_service.events.validation import EventRow
 from rater_service.wire_time import EPOCH
 
@@ -62,12 +62,17 @@ def pieces(
     stored = _BIGINT(8, (stored_at - EPOCH) // _MICROSECOND - _ITS_EPOCH)
     for start in range(0, len(places), _ROWS_OF_A_PIECE):
         some = places[start : start + _ROWS_OF_A_PIECE]
-        columns = [
-            _write(name, [events.by_name[name][place] for place in some], texts) for name in EventRow._fields
-        ]
+        columns = [_write(name, _cut(events.by_name[name], some), texts) for name in EventRow._fields]
         summed_as_other = [_TRUE if place in others else _FALSE for place in some]
         yield b"".join(map(b"".join, zip(repeat(_FIELD_COUNT), *columns, repeat(stored), summed_as_other)))
     yield _END
+
+
+def _cut(column: Sequence[Value], places: Sequence[int]) -> Sequence[Value]:
+    """Give what a column has at some places; of a range, which nearly all are, in less time."""
+    if isinstance(places, range):
+        return column[places.start : places.stop]
+    return [column[place] for place in places]
 
 
 class _Texts(dict[str, bytes]):
@@ -84,11 +89,20 @@ def _write(name: str, values: Sequence[Any], texts: _Texts) -> Iterable[bytes]:
         case "text":
             return map(texts.__getitem__, values)
         case "bigint":
-            return [_NULL if value is None else _BIGINT(8, value) for value in values]
+            return _numbers(_BIGINT, 8, values)
         case "timestamptz":
-            return [_NULL if value is None else _BIGINT(8, value - _ITS_EPOCH) for value in values]
+            moments = [value if value is None else value - _ITS_EPOCH for value in values]
+            return _numbers(_BIGINT, 8, moments)
         case "boolean":
             return [_TRUE if value else _FALSE for value in values]
         case "smallint":
-            return [_NULL if value is None else _SMALLINT(2, value) for value in values]
+            return _numbers(_SMALLINT, 2, values)
     return [_NULL if value is None else _ID_LENGTH + value for value in values]
+
+
+def _numbers(pack: Callable[[int, int], bytes], length: int, values: Sequence[int | None]) -> Iterable[bytes]:
+    if None not in values:
+        return map(pack, repeat(length), values)  # type: ignore[arg-type] # none is None
+    if values.count(None) == len(values):
+        return repeat(_NULL, len(values))
+    return [_NULL if value is None else pack(length, value) for value in values]

@@ -8,7 +8,7 @@ from rater_service.database.database import Connection
 from rater_service.events.columns import EventColumns
 from rater_service.events.copy_format import COLUMNS, TYPES, pieces
 from rater_service.events.routes import Routes, RoutesOutdated, noticing_outdated_routes
-from rater_service.events.sums import sum_up
+from rater_service.events.sums import KeyedEvents, sum_up
 from rater_service.events.validation import EventRow
 from rater_service.statements import Statement, statement
 
@@ -67,15 +67,15 @@ class EventWriter:
             inserted.update(record["request_id"] for record in records)
         return inserted
 
-    async def add_sums(self, events: EventColumns, others: Container[int]) -> None:
-        """Add the sums of all events that were written, each once. others: as for `copy`.
+    async def add_sums(self, keyed: KeyedEvents) -> None:
+        """Add the sums of all events that were written, each once.
 
         From here to the commit the transaction has a slot of the sums for itself. Raises RoutesOutdated if an
         event was written into what is no partition any more.
         """
-        if not events.count:
+        if not keyed.keys:
             return
-        sums = sum_up(events, others)
+        sums = sum_up(keyed)
         add = statement("events/hourly_usage_add", sum_type="bigint" if sums.fit_in_bigint else "numeric")
         arguments = {
             **sums.keys,

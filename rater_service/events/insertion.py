@@ -13,6 +13,7 @@ from rater_service.events.fates import CONFLICT, DUPLICATE, STORED, TOO_LATE, Fa
 from rater_service.events.personal import forgotten_among, row_without_person
 from rater_service.events.pruned import were_stored
 from rater_service.events.routes import Routes
+from rater_service.events.sums import KeyedEvents
 from rater_service.events.validation import EventRow
 from rater_service.statements import statement
 
@@ -32,7 +33,7 @@ async def store_rows(connection: Connection, rows: Sequence[EventRow], now: date
     writer = EventWriter(connection, Routes(), now)
     results = await insert_rows(writer, [(row, False) for row in rows])
     stored = [row for row, result in zip(rows, results, strict=True) if result is STORED]
-    await writer.add_sums(columns_of(stored), ())
+    await writer.add_sums(KeyedEvents.of(columns_of(stored)))
     return results
 
 

@@ -8,10 +8,10 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from rater_service.database.database import Connection
-from rater_service.events.columns import EventColumns
+from rater_service.events.sums import KeyedEvents
 from rater_service.hours import HOUR, utc_text
 from rater_service.other_models import OTHER_MODELS
 from rater_service.statements import bound
@@ -29,9 +29,8 @@ type ModelUse = tuple[str, str | None, datetime]
 """A model, the base model that was stated with it, and the hour in which it was used (UTC-aware)."""
 type FindPriced = Callable[[Connection, Collection[ModelUse]], Awaitable[Collection[ModelUse]]]
 """Says which of some models have a price in their hours."""
-type _Bill = tuple[str, int]
-# A customer ("": none), and an hour by its number since 1970.
-_MICROS_PER_HOUR = HOUR // timedelta(microseconds=1)
+type _Bill = tuple[str | None, int]
+# A customer (None: none), and an hour by its number since 1970.
 
 
 @dataclass(slots=True)
@@ -66,27 +65,25 @@ class ModelNames:
         self._by_bill: OrderedDict[_Bill, _Names] = OrderedDict()
         self._remembered = 0
 
-    async def find_others(self, connection: Connection, events: EventColumns) -> frozenset[int]:
+    async def find_others(self, connection: Connection, keyed: KeyedEvents) -> frozenset[int]:
         """Return the places of the events that are to be summed as those of other models.
 
-        To be called in the transaction that stores them.
+        keyed: the events by the keys of their own models. To be called in the transaction that stores them.
         """
-        hours = [moment // _MICROS_PER_HOUR for moment in events.times]
-        uses = list(zip(events.texts("auth_id"), hours, events.texts("model_id"), strict=True))
         new: dict[_Bill, set[str]] = {}
-        for auth_id, hour, model_id in {*uses}:
+        for hour, auth_id, _, model_id, *_ in keyed.keys:
             bill = (auth_id, hour)
             if model_id and not self._is_known(bill, model_id):
                 new.setdefault(bill, set()).add(model_id)
         beyond = {bill: await self._admit(connection, bill, names) for bill, names in new.items()}
         if not any(beyond.values()):
             return frozenset()
-        base_models = events.texts("base_model")
-        others = {
-            place: (model_id, base_models[place] or None, _moment_of(hour))
-            for place, (auth_id, hour, model_id) in enumerate(uses)
-            if model_id in beyond.get((auth_id, hour), ())
+        uses = {
+            number: (model_id, base_model, _moment_of(hour))
+            for (hour, auth_id, _, model_id, base_model, *_), number in keyed.keys.items()
+            if model_id and model_id in beyond.get((auth_id, hour), ())
         }
+        others = {place: uses[number] for place, number in enumerate(keyed.numbers) if number in uses}
         priced = await self._find_priced(connection, {*others.values()})
         unpriced = frozenset(place for place, use in others.items() if use not in priced)
         self._count_others(len(unpriced))
@@ -120,7 +117,7 @@ class ModelNames:
             *bound(
                 "events/summed_models",
                 window_start=_moment_of(hour),
-                auth_id=auth_id or None,
+                auth_id=auth_id,
                 other_models=OTHER_MODELS,
                 limit=self._names_max,
             )
@@ -140,7 +137,7 @@ class ModelNames:
         logger.warning(
             "auth_id %s has used more than %d models in the hour %s: usage of further ones without a price "
             "is summed as %s. Probably a client invents names; every run over the hour says TOO_MANY_MODELS",
-            auth_id,
+            auth_id or "",
             self._names_max,
             utc_text(_moment_of(hour)),
             OTHER_MODELS,

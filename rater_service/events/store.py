@@ -1,6 +1,6 @@
 """Stores batches of metering events: each event once, and none dropped."""
 
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,6 +17,7 @@ from rater_service.events.personal import forgotten_among, without_person
 from rater_service.events.producer_status import StatusRow
 from rater_service.events.producers import keep_status
 from rater_service.events.routes import Routes, RoutesOutdated
+from rater_service.events.sums import KeyedEvents
 from rater_service.events.validation import PRODUCER_SEQ_MAX, EventRow, InvalidEvent, row_of
 from rater_service.statements import bound
 
@@ -34,13 +35,14 @@ _NO_PLACES: frozenset[int] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Events; those that are valid, once more as columns; why the others are not, by their places; the status
-    that came with them; when they came; which models have sums of their own (None: all).
+    """Events; those that are valid, once more as columns and by their keys; why the others are not, by their
+    places; the status that came with them; when they came; which models have sums of their own (None: all).
     """
 
     events: Sequence[MeteringEvent]
     valid: Sequence[MeteringEvent]
     columns: EventColumns
+    keyed: KeyedEvents
     invalid: Mapping[int, InvalidEvent]
     status: StatusRow | None
     now: datetime
@@ -88,7 +90,7 @@ def _checked(
     events = list(events)
     columns, invalid = check(events)
     valid = [event for place, event in enumerate(events) if place not in invalid] if invalid else events
-    return _Batch(events, valid, columns, invalid, status, now, names)
+    return _Batch(events, valid, columns, KeyedEvents.of(columns), invalid, status, now, names)
 
 
 async def _store_somehow(
@@ -127,7 +129,7 @@ async def _are_some_stored(connection: Connection, batch: _Batch) -> bool:
 async def _store(connection: Connection, batch: _Batch, write: _Write, routes: Routes) -> list[Result]:
     """Store what belongs to a batch in one transaction, its valid events in this way."""
     async with connection.transaction():
-        others = await batch.names.find_others(connection, batch.columns) if batch.names else _NO_PLACES
+        others = await batch.names.find_others(connection, batch.keyed) if batch.names else _NO_PLACES
         writer = EventWriter(connection, routes, batch.now)
         results = await write(writer, batch, others)
         await _add_sums(writer, batch, results, others)
@@ -145,15 +147,15 @@ async def _store(connection: Connection, batch: _Batch, write: _Write, routes: R
 
 
 async def _add_sums(
-    writer: EventWriter, batch: _Batch, results: Sequence[Result], others: Container[int]
+    writer: EventWriter, batch: _Batch, results: Sequence[Result], others: Collection[int]
 ) -> None:
     """Add the sums of those valid events that were stored."""
-    if results.count(STORED) == batch.columns.count:
-        await writer.add_sums(batch.columns, others)
+    if results.count(STORED) == batch.columns.count and not others:
+        await writer.add_sums(batch.keyed)
         return
     places = [place for place, result in enumerate(results) if result is STORED]
     others_of_them = frozenset(number for number, place in enumerate(places) if place in others)
-    await writer.add_sums(batch.columns.at(places), others_of_them)
+    await writer.add_sums(KeyedEvents.of(batch.columns.at(places), others_of_them))
 
 
 async def _copy_all(writer: EventWriter, batch: _Batch, others: Container[int]) -> list[Result]:

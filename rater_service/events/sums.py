@@ -27,7 +27,8 @@ _KEY = (
 )
 
 type _Numbers = Sequence[int]
-type _Key = tuple[int, str | None, str | None, str | None, str | None, bool, bool, bool]
+type Key = tuple[int, str | None, str | None, str | None, str | None, bool, bool, bool]
+"""The hour, as a number since 1970, the customer, resource, model and base model, and the three flags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,30 @@ class BatchSums:
         return max(max(column, default=0) for column in self.numbers.values()) <= _BIGINT_MAX
 
 
-def sum_up(events: EventColumns, others: Container[int]) -> BatchSums:
-    """Add up events, of which there is one at least.
+@dataclass(frozen=True, slots=True)
+class KeyedEvents:
+    """Events by the keys under which they are summed.
 
-    others: the places of those that are summed as events of other models.
+    keys: all keys, each with its number; numbers: of each event the number of its key.
     """
-    keys: dict[_Key, int] = {}
-    # Of each event the number of its key. The first event of a key gives it the next number.
-    adder = _Adder([keys.setdefault(key, len(keys)) for key in _keys(events, others)], keys)
+
+    events: EventColumns
+    keys: Mapping[Key, int]
+    numbers: _Numbers
+
+    @classmethod
+    def of(cls, events: EventColumns, others: Container[int] = ()) -> "KeyedEvents":
+        """Find the keys. others: the places of events that are summed as events of other models."""
+        keys: dict[Key, int] = {}
+        # The first event of a key gives it the next number.
+        numbers = [keys.setdefault(key, len(keys)) for key in _keys(events, others)]
+        return cls(events, keys, numbers)
+
+
+def sum_up(keyed: KeyedEvents) -> BatchSums:
+    """Add up events, of which there is one at least."""
+    events = keyed.events
+    adder = _Adder(keyed)
     prompts, cacheds, completions = (
         [count or 0 for count in cast("Sequence[int | None]", events.by_name[name])]
         for name in ("prompt_tokens", "cached_tokens", "completion_tokens")
@@ -67,7 +84,7 @@ def sum_up(events: EventColumns, others: Container[int]) -> BatchSums:
     unbilled = _unbilled_bytes(events)
     echoed = _flags(events, "model_echoed")
     return BatchSums(
-        dict(zip(_KEY, zip(*keys, strict=True), strict=True)),
+        dict(zip(_KEY, zip(*keyed.keys, strict=True), strict=True)),
         {
             "event_counts": adder.add([1] * events.count),
             "prompt_tokens": adder.add(prompts),
@@ -90,11 +107,11 @@ def sum_up(events: EventColumns, others: Container[int]) -> BatchSums:
 
 
 class _Adder:
-    """Adds up by key. numbers: of each event the number of its key, keys: all keys."""
+    """Adds up by key."""
 
-    def __init__(self, numbers: _Numbers, keys: Mapping[_Key, int]) -> None:
-        self._numbers = numbers
-        self._keys = len(keys)
+    def __init__(self, keyed: KeyedEvents) -> None:
+        self._numbers = keyed.numbers
+        self._keys = len(keyed.keys)
 
     def add(self, values: _Numbers) -> _Numbers:
         """Add up values, one of each event; of none nothing."""
@@ -106,7 +123,7 @@ class _Adder:
         return sums
 
 
-def _keys(events: EventColumns, others: Container[int]) -> Iterator[_Key]:
+def _keys(events: EventColumns, others: Container[int]) -> Iterator[Key]:
     models: Sequence[str] = events.texts("model_id")
     if others:
         models = [OTHER_MODELS if place in others else model for place, model in enumerate(models)]

@@ -1,22 +1,23 @@
 """What the events of a batch add up to; that the database says the same is tested on one."""
 
+from collections.abc import Container
 from datetime import UTC, datetime
 
-from rater_service.events.columns import EventColumns, read_columns
-from rater_service.events.sums import sum_up
+from rater_service.events.columns import read_columns
+from rater_service.events.sums import BatchSums, KeyedEvents, sum_up
 from tests.harness.ledger import HOUR, ONE_HOUR, make_event
 
 HOURS = (HOUR - datetime(1970, 1, 1, tzinfo=UTC)) // ONE_HOUR
 
 
-def columns(*events: dict[str, object]) -> EventColumns:
-    made = read_columns([make_event(**fields) for fields in events])
-    assert made is not None
-    return made
+def summed(*events: dict[str, object], others: Container[int] = ()) -> BatchSums:
+    columns = read_columns([make_event(**fields) for fields in events])
+    assert columns is not None
+    return sum_up(KeyedEvents.of(columns, others))
 
 
 def test_events_of_one_key_make_one_sum_and_nothing_is_said_of_what_they_have_not() -> None:
-    sums = sum_up(columns({}, {"prompt_tokens": 50, "cached_tokens": None}, {"auth_id": "bob"}), ())
+    sums = summed({}, {"prompt_tokens": 50, "cached_tokens": None}, {"auth_id": "bob"})
 
     assert sums.keys["hours"] == (HOURS, HOURS)
     assert sums.keys["auth_ids"] == ("alice", "bob")
@@ -31,9 +32,7 @@ def test_events_of_one_key_make_one_sum_and_nothing_is_said_of_what_they_have_no
 
 
 def test_cached_tokens_beyond_a_prompt_shorten_no_other_prompt() -> None:
-    sums = sum_up(
-        columns({"prompt_tokens": 5, "cached_tokens": 9}, {"prompt_tokens": 9, "cached_tokens": 0}), ()
-    )
+    sums = summed({"prompt_tokens": 5, "cached_tokens": 9}, {"prompt_tokens": 9, "cached_tokens": 0})
 
     assert (sums.numbers["prompt_tokens"], sums.numbers["cached_tokens"]) == ([14], [5])
     assert (sums.numbers["excess_cached_events"], sums.numbers["excess_cached_tokens"]) == ([1], [4])
@@ -41,16 +40,13 @@ def test_cached_tokens_beyond_a_prompt_shorten_no_other_prompt() -> None:
 
 def test_what_is_not_usual_is_counted() -> None:
     aborted = {"usage_found": False, "outcome": "aborted", "status_code": 200}
-    sums = sum_up(
-        columns(
-            {"usage_partial": True},
-            {"prompt_tokens": None, "cached_tokens": None},
-            {"model_echoed": True},
-            aborted | {"answer_bytes": 7},
-            aborted | {"answer_bytes": None},
-            aborted | {"answer_bytes": 5, "status_code": 500},
-        ),
-        (),
+    sums = summed(
+        {"usage_partial": True},
+        {"prompt_tokens": None, "cached_tokens": None},
+        {"model_echoed": True},
+        aborted | {"answer_bytes": 7},
+        aborted | {"answer_bytes": None},
+        aborted | {"answer_bytes": 5, "status_code": 500},
     )
 
     assert sums.keys["completeds"] == (True, False)
@@ -60,7 +56,7 @@ def test_what_is_not_usual_is_counted() -> None:
 
 
 def test_models_beyond_those_with_sums_of_their_own_share_one() -> None:
-    sums = sum_up(columns({"model_id": "a"}, {"model_id": "b"}, {"model_id": "c"}), {1, 2})
+    sums = summed({"model_id": "a"}, {"model_id": "b"}, {"model_id": "c"}, others={1, 2})
 
     assert sums.keys["model_ids"] == ("a", "(other models)")
     assert sums.numbers["event_counts"] == [1, 2]
@@ -69,5 +65,5 @@ def test_models_beyond_those_with_sums_of_their_own_share_one() -> None:
 def test_a_sum_that_no_bigint_holds_is_told() -> None:
     largest: dict[str, object] = {"prompt_tokens": 2**53, "cached_tokens": None}
 
-    assert sum_up(columns(*[largest] * 1023), ()).fit_in_bigint
-    assert not sum_up(columns(*[largest] * 1024), ()).fit_in_bigint
+    assert summed(*[largest] * 1023).fit_in_bigint
+    assert not summed(*[largest] * 1024).fit_in_bigint
