@@ -6,7 +6,7 @@ from bench.batches import BATCH_EVENTS
 from bench.errors import BenchError
 from bench.feeder import TURN_BATCHES, WARM_UP_TURNS, feed, main
 from rater_service.database.database import open_pool
-from tests.harness.postgres import TEMPLATE, PostgresServer, database
+from rater_service.database.schema import MigrationSettings, migrate
 from tests.harness.rater import Rater
 
 pytestmark = pytest.mark.one_postgres
@@ -14,11 +14,11 @@ pytestmark = pytest.mark.one_postgres
 COUNT = "SELECT count(*), count(DISTINCT request_id) FROM billing_event"
 
 
-async def test_both_sides_store_every_event(rater: Rater, postgres: PostgresServer) -> None:
-    async with database(postgres, TEMPLATE) as reference:
-        (warm_up,) = await feed(f"127.0.0.1:{rater.port}", reference, rounds=0)
-        async with open_pool(reference) as pool:
-            stored = [tuple(await one.fetchrow(COUNT) or ()) for one in (rater.pool, pool)]
+async def test_both_sides_store_every_event(rater: Rater, empty_database_url: str) -> None:
+    await migrate(empty_database_url, MigrationSettings(expand_only=True))
+    (warm_up,) = await feed(f"127.0.0.1:{rater.port}", empty_database_url, rounds=0)
+    async with open_pool(empty_database_url) as pool:
+        stored = [tuple(await one.fetchrow(COUNT) or ()) for one in (rater.pool, pool)]
     assert warm_up.events == WARM_UP_TURNS * TURN_BATCHES * BATCH_EVENTS
     assert stored == [(warm_up.events, warm_up.events)] * 2
     assert min(warm_up.phoebe_s, warm_up.reference_s, warm_up.duplicates_s) > 0
@@ -28,6 +28,7 @@ async def test_a_rater_that_does_not_store_what_it_is_sent_ends_the_benchmark(
     rater: Rater, database_url: str
 ) -> None:
     # With one database for both sides, each stores what the other has stored already.
+    await rater.pool.execute("DROP TRIGGER billing_event_unsummed ON billing_event")
     with pytest.raises(BenchError, match="did not answer every event as it should"):
         await feed(f"127.0.0.1:{rater.port}", database_url, rounds=0)
 
