@@ -3,7 +3,9 @@
 Each rater is sent one batch after the other over one stream, as an addon does it. Raters, PostgreSQL and
 whoever sends share the CPUs, so the ratio says how far those reach; what an event costs, and how many cores'
 worth of CPU there were, is in the note. In one result the batches of both raters are of the same customers,
-whose sums they share; in the other each rater has customers of its own.
+whose sums they share; in another each rater has customers of its own. In the third they are of the same
+customers and each commit waits, as for a slow disk: then no core is full, whatever the machine, and what the
+raters wait for is each other.
 """
 
 import asyncio
@@ -30,11 +32,12 @@ from bench.stage import Stage
 from demo.bill import Rater
 from phoebe_proto.v1.metering_pb2 import EVENT_OUTCOME_STORED
 
-NAMES = ("two_raters", "two_raters_own_customers")
+NAMES = ("two_raters", "two_raters_own_customers", "two_raters_slow_disk")
 REFERENCE = "one rater on the same database, the same batches over one stream"
 # Those of a turn go to one rater, or half of them to each of two.
 TURN_BATCHES = 20
 ROUND_TURNS = 2
+SLOW_COMMIT_MS = 30
 PRODUCERS = ("01930000-0000-7000-8000-000000000001", "01930000-0000-7000-8000-000000000002")
 
 
@@ -98,13 +101,22 @@ class Line:
 
 
 class Feeding:
-    """Two raters, and what is sent to them. pids: of the raters, server_pid: of PostgreSQL."""
+    """Two raters, and what is sent to them. server: PostgreSQL's URL. pids: of the raters and of that."""
 
-    def __init__(self, lines: Sequence[Line], pids: Sequence[int], server_pid: int) -> None:
+    def __init__(self, server: str, lines: Sequence[Line], pids: Sequence[int], server_pid: int) -> None:
+        self._server = server
         self._lines = lines
         self._pids = pids
         self._server_pid = server_pid
         self.events = 0
+
+    async def slow_round(self) -> Pair[Fed]:
+        """Feeds two raters and one, in turns, while commits are slow."""
+        await _set_commit_delay(self._server, SLOW_COMMIT_MS)
+        try:
+            return await self.round(own_customers=False)
+        finally:
+            await _set_commit_delay(self._server, 0)
 
     async def round(self, *, own_customers: bool) -> Pair[Fed]:
         """Feeds two raters and one, in turns."""
@@ -149,20 +161,20 @@ async def run(stage: Stage, rounds: int) -> list[Result]:
         ]
         try:
             lines = [Line(*each) for each in zip(channels, PRODUCERS, strict=True)]
-            feeding = Feeding(lines, [stage.pid(name) for name in names], server_pid)
+            feeding = Feeding(server, lines, [stage.pid(name) for name in names], server_pid)
             # Python specializes code as it runs, and statements are prepared when they are first sent.
             await feeding.round(own_customers=False)
-            measured: list[Pair[Pair[Fed]]] = []
+            measured: dict[str, list[Pair[Fed]]] = {name: [] for name in NAMES}
             for number in range(rounds):
                 stage.say(f"raters  round {number + 1} of {rounds}")
-                shared = await feeding.round(own_customers=False)
-                measured.append(Pair(shared, await feeding.round(own_customers=True)))
+                measured[NAMES[0]].append(await feeding.round(own_customers=False))
+                measured[NAMES[1]].append(await feeding.round(own_customers=True))
+                measured[NAMES[2]].append(await feeding.slow_round())
         finally:
             for channel in channels:
                 await channel.close()
         await check_stored(Rater(addresses[0], started), feeding.events)
-    by_name = zip(NAMES, zip(*((one.phoebe, one.reference) for one in measured), strict=True), strict=True)
-    return [result_of(name, fed, stage.cpu_count) for name, fed in by_name]
+    return [result_of(name, fed, stage.cpu_count) for name, fed in measured.items()]
 
 
 def result_of(name: str, fed: Sequence[Pair[Fed]], cpus: int) -> Result:
@@ -173,12 +185,13 @@ def result_of(name: str, fed: Sequence[Pair[Fed]], cpus: int) -> Result:
         [median(side) for side in zip(*((_us(p.phoebe, of), _us(p.reference, of)) for p in fed), strict=True)]
         for of in ("rater_cpu_s", "server_cpu_s")
     )
+    slow = f"each commit waits {SLOW_COMMIT_MS} ms; " if name == NAMES[2] else ""
     note = (
-        f"higher is better; {len(fed)} rounds of {ROUND_TURNS * TURN_BATCHES} batches of {BATCH_EVENTS} "
-        f"events on each side; both raters, PostgreSQL and the sender share {cpus} CPUs: of them two raters "
-        f"and PostgreSQL had {cores[0]:.2f}, one rater and PostgreSQL {cores[1]:.2f}; CPU for an event, two "
-        f"against one: {rater[0]:.1f} and {rater[1]:.1f} us in the rater, {server[0]:.1f} and "
-        f"{server[1]:.1f} us in PostgreSQL"
+        f"higher is better; {slow}{len(fed)} rounds of {ROUND_TURNS * TURN_BATCHES} batches of "
+        f"{BATCH_EVENTS} events on each side; both raters, PostgreSQL and the sender share {cpus} CPUs: "
+        f"of them two raters and PostgreSQL had {cores[0]:.2f}, one rater and PostgreSQL {cores[1]:.2f}; "
+        f"CPU for an event, two against one: {rater[0]:.1f} and {rater[1]:.1f} us in the rater, "
+        f"{server[0]:.1f} and {server[1]:.1f} us in PostgreSQL"
     )
     return Result(name, ratio_of(rates), REFERENCE, "events/s", note)
 
@@ -195,6 +208,21 @@ async def _make_database(server: str) -> int:
         await connection.execute("CREATE DATABASE shared")
         backend: int = await connection.fetchval("SELECT pg_backend_pid()")
         return int(psutil.Process(backend).ppid())
+    finally:
+        await connection.close()
+
+
+async def _set_commit_delay(server: str, delay_ms: int) -> None:
+    """Has each commit wait, from now on, in every session."""
+    connection = await asyncpg.connect(server)
+    try:
+        # However few sessions there are: else a commit waits only while others write.
+        await connection.execute("ALTER SYSTEM SET commit_siblings = 0")
+        await connection.execute(f"ALTER SYSTEM SET commit_delay = {delay_ms * 1000}")
+        await connection.execute("SELECT pg_reload_conf()")
+        wanted = str(delay_ms * 1000)
+        while await connection.fetchval("SHOW commit_delay") != wanted:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
     finally:
         await connection.close()
 
