@@ -44,6 +44,10 @@ FROM pg_inherits
 WHERE inhparent = 'billing_event'::regclass
 """
 
+SPILLED = "SELECT temp_bytes FROM pg_stat_database WHERE datname = current_database()"
+# An idle session tells what it has done within ten seconds.
+STATISTICS_S = 11.0
+
 type Work = Callable[[], Awaitable[object]]
 type _Call = grpc.aio.StreamStreamMultiCallable[bytes, bytes]
 
@@ -61,6 +65,7 @@ class Grown:
     def __init__(self, rated: Rated, rater_pid: int, server_pid: int, event_bytes: float) -> None:
         self.rated = rated
         self.event_bytes = event_bytes
+        self._spilled_before = 0
         self._rater_pid = rater_pid
         self._server_pid = server_pid
         self._stub = RatingServiceStub(rated.channel)
@@ -104,6 +109,21 @@ class Grown:
         """CPU time so far, of the rater and of all processes of the server, ended ones included."""
         return Cost(cpu_time_s(self._rater_pid), server_cpu_time_s(self._server_pid))
 
+    async def note_spilled(self) -> None:
+        """Notes what was spilled so far, which the making of the day did."""
+        self._spilled_before = await self._read(SPILLED)
+
+    async def spilled_bytes(self) -> int:
+        """What statements wrote into temporary files since then, because it did not fit into their memory."""
+        return await self._read(SPILLED) - self._spilled_before
+
+    async def _read(self, query: str) -> int:
+        connection = await asyncpg.connect(self.rated.day.url)
+        try:
+            return int(await connection.fetchval(query))
+        finally:
+            await connection.close()
+
     async def _feed(self) -> None:
         call: _Call = self.rated.channel.stream_stream(STREAM_EVENTS)
         stream = call()
@@ -143,6 +163,9 @@ async def measure(stage: Stage, sizes: Sequence[int], rounds: int) -> Table:
         days = [await Grown.make(stage, server, start, events) for events in sizes]
         try:
             took: dict[str, list[list[Cost]]] = {name: [[] for _ in days] for name in days[0].works()}
+            await asyncio.sleep(STATISTICS_S)
+            for day in days:
+                await day.note_spilled()
             for number in range(rounds + 1):
                 stage.say(f"growth  round {number} of {rounds}" if number else "growth  warming up")
                 for place, day in enumerate(days):
@@ -152,13 +175,17 @@ async def measure(stage: Stage, sizes: Sequence[int], rounds: int) -> Table:
                             took[name][place].append(
                                 Cost(after.rater_s - before.rater_s, after.server_s - before.server_s)
                             )
+            await asyncio.sleep(STATISTICS_S)
+            spilled = [await day.spilled_bytes() for day in days]
         finally:
             for day in days:
                 await day.rated.close()
-    return _table(days, took)
+    return _table(days, took, spilled)
 
 
-def _table(days: Sequence[Grown], took: Mapping[str, Sequence[Sequence[Cost]]]) -> Table:
+def _table(
+    days: Sequence[Grown], took: Mapping[str, Sequence[Sequence[Cost]]], spilled: Sequence[int]
+) -> Table:
     title = "CPU ms of the rater + of PostgreSQL, medians"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("events")
@@ -167,6 +194,7 @@ def _table(days: Sequence[Grown], took: Mapping[str, Sequence[Sequence[Cost]]]) 
     for name, costs in took.items():
         table.add_row(name, *map(_cell, costs))
     table.add_row("bytes on disk for an event", *(f"{day.event_bytes:,.0f}" for day in days))
+    table.add_row("bytes in temporary files, all rounds", *(f"{each:,}" for each in spilled))
     return table
 
 
