@@ -212,6 +212,7 @@ class AuditedProducer:
     retired: bool
     pruned: int
     name: str | None
+    version: str | None
 
 
 @dataclass(frozen=True, slots=True)

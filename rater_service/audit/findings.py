@@ -110,6 +110,7 @@ class AuditedProducer:
     retired: bool = False
     pruned: int = 0
     name: str | None = None
+    version: str | None = None
 
     @property
     def subject(self) -> str:

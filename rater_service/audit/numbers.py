@@ -83,6 +83,7 @@ async def audit_producer(
         stopped=bool(said["stopped"]),
         retired=bool(said["retired"]),
         name=said["name"],
+        version=said["version"],
     )
     findings.add_producer(producer)
     await _note_lost(connection, producer, known, findings)

@@ -31,7 +31,7 @@ class Need(StrEnum):
     RATER = "give --rater HOST:PORT"
     RATER_METRICS = "give --rater-metrics URL, where `phoebe serve --metrics` serves them"
     PROXY_METRICS = "give --proxy-metrics URL, where the addon's phoebe_metrics serves them"
-    VERSIONS = "give --rater HOST:PORT, --rater-metrics URL or --proxy-metrics URL"
+    VERSIONS = "give --database-url, --rater HOST:PORT, --rater-metrics URL or --proxy-metrics URL"
     PROXY = "give --proxy URL, where the proxy takes requests"
     EDGE = "give --edge URL, where customers call"
     CONSOLE = "give --console URL"
@@ -87,7 +87,9 @@ class Access:
         said = self.targets
         canary = said.canary and (said.proxy or said.edge)
         database = None if self.pool else self.database_trouble or "no database was named"
-        any_program = said.rater or said.rater_metrics or said.proxy_metrics
+        any_program = (
+            said.rater or said.rater_metrics or said.proxy_metrics or not (database or self.schema_trouble)
+        )
         missing = {
             Need.DATABASE: database,
             Need.STANDBY: None if said.read_database_url else "no standby was named",

@@ -1,19 +1,23 @@
 """The check of versions: of this program, of the rater, of proxies."""
 
 import platform
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from rater_service.distribution import installed_version
-from rater_service.doctor.access import Access
+from rater_service.doctor.access import Access, Need
 from rater_service.doctor.findings import Finding, ok, unchecked, warning
 from rater_service.doctor.metrics_checks import of_each
 from rater_service.doctor.pages import read_samples
 from rater_service.doctor.rater_checks import open_channel
+from rater_service.events.producers import Producer, list_producers
+from rater_service.events.proxy_names import proxy_in_words
 from rater_service.service.version_teller import VERSION_KEY
 
 _UPGRADE = "upgrade the rater first, then the proxies"
+_NAMED_MAX = 5
 
 
 async def check_versions(access: Access) -> Sequence[Finding]:
@@ -29,8 +33,12 @@ async def check_versions(access: Access) -> Sequence[Finding]:
         ]
 
     findings = [ok(f"this program is {installed_version()}, on Python {platform.python_version()}")]
+    of_rater = None
     if access.targets.rater is not None:
-        findings.append(judge_version("the rater", await _told_version(access)))
+        of_rater = await _told_version(access)
+        findings.append(judge_version("the rater", of_rater))
+    if access.lacks(Need.SCHEMA) is None:
+        findings += judge_proxies(await list_producers(access.database), of_rater)
     urls = [*filter(None, [access.targets.rater_metrics]), *access.targets.proxy_metrics]
     return [*findings, *await of_each(access, urls, look)]
 
@@ -55,3 +63,30 @@ def judge_version(who: str, version: str | None, python: str | None = None) -> F
     if version == installed_version():
         return ok(said)
     return warning(f"{said}, and this program is {installed_version()}", _UPGRADE)
+
+
+def judge_proxies(producers: Iterable[Producer], of_rater: str | None) -> list[Finding]:
+    """Say whether the proxies that report are of the rater's version; if it is not known, of the doctor's."""
+    expected = of_rater or installed_version()
+    found: defaultdict[str | None, list[str]] = defaultdict(list)
+    for one in producers:
+        if not one.stopped and not one.retired:
+            found[one.version].append(proxy_in_words(one.producer_id, one.name))
+    return [
+        _of_proxies(version, who, expected, "the rater" if of_rater else "this program")
+        for version, who in sorted(found.items(), key=lambda item: item[0] or "")
+    ]
+
+
+def _of_proxies(version: str | None, who: Sequence[str], expected: str, whose: str) -> Finding:
+    if version == expected:
+        return ok(f"proxies that report and are {version}: {len(who)}")
+    named = ", ".join(who[:_NAMED_MAX])
+    if len(who) > _NAMED_MAX:
+        named += f" and {len(who) - _NAMED_MAX} more"
+    if version is None:
+        return warning(
+            f"proxies that do not say which version they are: {named}",
+            "they are earlier ones, or run from a folder that is not installed; " + _UPGRADE,
+        )
+    return warning(f"proxies that are {version}, and {whose} is {expected}: {named}", _UPGRADE)

@@ -12,6 +12,7 @@ from rater_service.events.validation import PRODUCER_SEQ_MAX, TEXT_LENGTH_MAX, T
 from rater_service.wire_time import to_datetime
 
 NAME_LENGTH_MAX = 64
+VERSION_LENGTH_MAX = 64
 COUNTS = ("last_seq", "spooled_events", "open_exchanges", "lost_rows")
 TIMES: tuple[Literal["complete_until", "sent_at"], ...] = ("complete_until", "sent_at")
 
@@ -22,7 +23,7 @@ class StatusRow:
 
     last_seq: the highest number given so far, 0 for none. complete_until is UTC-aware; None: it can't say.
     clock_skew: the producer's clock less the rater's; None: it did not say what its clock says. name: what
-    people call the proxy; None: it did not say.
+    people call the proxy; None: it did not say. version: of Phoebe, of what sent it; None: it did not say.
     """
 
     producer_id: str
@@ -34,6 +35,7 @@ class StatusRow:
     lost_rows: int
     clock_skew: timedelta | None = None
     name: str | None = None
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ def validate_status(status: ProducerStatus, received_at: datetime) -> StatusRow 
         lost_rows=status.lost_rows,
         clock_skew=to_datetime(status.sent_at) - received_at if status.HasField("sent_at") else None,
         name=status.name or None,
+        version=status.version or None,
     )
 
 
@@ -70,8 +73,12 @@ def _faults(status: ProducerStatus) -> Iterator[str]:
         yield f"producer_id: must be 1 to {length_max} characters"
     if "\0" in status.producer_id:
         yield "producer_id: must not contain the character NUL"
-    if len(status.name) > NAME_LENGTH_MAX or not status.name.isascii() or not status.name.isprintable():
-        yield f"name: must be at most {NAME_LENGTH_MAX} printable ASCII characters"
+    for field, text, length_max in (
+        ("name", status.name, NAME_LENGTH_MAX),
+        ("version", status.version, VERSION_LENGTH_MAX),
+    ):
+        if len(text) > length_max or not text.isascii() or not text.isprintable():
+            yield f"{field}: must be at most {length_max} printable ASCII characters"
     for field in COUNTS:
         if not 0 <= getattr(status, field) <= PRODUCER_SEQ_MAX:
             yield f"{field}: must be 0 to 2^53"

@@ -29,7 +29,8 @@ class Producer:
     spooled_events: events it had that are not here. complete_until: every event before this is here, by the
     producer's own clock; None: it can't say. retired: an operator said that it will never come back;
     retired_at and retired_by tell of the last time one did. clock_skew: its clock less the rater's; None: not
-    known. name: what people call its proxy; None: it never said.
+    known. name: what people call its proxy; None: it never said. version: of Phoebe, of what sent its last
+    word; None: it did not say.
     """
 
     producer_id: str
@@ -46,6 +47,7 @@ class Producer:
     retired_by: str | None
     clock_skew: timedelta | None
     name: str | None
+    version: str | None
 
     def silent_for(self, now: datetime) -> timedelta | None:
         """How long it has not been heard of, if it should have been; None: it should not, or was."""
@@ -103,6 +105,7 @@ async def keep_status(
             lost_rows=status.lost_rows,
             clock_skew=status.clock_skew,
             name=status.name,
+            version=status.version,
         )
     )
 

@@ -92,6 +92,7 @@ def _producer(producer: AuditedProducer) -> pb.AuditedProducer:
         retired=producer.retired,
         pruned=producer.pruned,
         name=producer.name or "",
+        version=producer.version or "",
     )
 
 

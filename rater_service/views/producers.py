@@ -33,6 +33,7 @@ class ProducerJson(TypedDict):
     retired_at: datetime | None
     retired_by: str | None
     clock_skew: float | None
+    version: str | None
 
 
 class ProducersJson(TypedDict):
@@ -67,6 +68,7 @@ def show_producers(found: Sequence[Producer]) -> None:
             "open",
             "lost rows",
             "clock, s",
+            "version",
         ),
         (_row(producer, datetime.now(UTC)) for producer in found),
     )
@@ -92,6 +94,7 @@ def producer_json(producer: Producer) -> ProducerJson:
         "retired_at": producer.retired_at,
         "retired_by": producer.retired_by,
         "clock_skew": None if skew is None else skew.total_seconds(),
+        "version": producer.version,
     }
 
 
@@ -108,6 +111,7 @@ def _row(producer: Producer, now: datetime) -> tuple[str | int | None, ...]:
         producer.open_exchanges,
         producer.lost_rows,
         None if producer.clock_skew is None else f"{producer.clock_skew.total_seconds():+.1f}",
+        producer.version or "unknown",
     )
 
 

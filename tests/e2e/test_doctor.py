@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from rater_service.cli import main
+from rater_service.distribution import installed_version
 from tests.harness.certificates import Authority, replace
 from tests.harness.installation import (
     EDGE_SECRET,
@@ -80,7 +81,7 @@ def test_of_a_whole_installation_everything_is_checked_and_only_what_is_so_is_co
     assert found.says("rater.credentials", "ok", "let a proxy deliver events, and not read bills")
     assert found.says("proxy.headers", "ok", "refuses billing headers")
     assert {one.message.partition(" is ")[0] for one in found.of("versions", "ok")} == {
-        *("this program", "the rater", "the addon")
+        *("this program", "the rater", "the addon", f"proxies that report and are {installed_version()}: 1")
     }
 
 

@@ -19,6 +19,7 @@ import grpc.aio
 import tenacity
 from google.protobuf.message import DecodeError
 
+from phoebe_addon.addon_version import addon_version
 from phoebe_addon.delivery.credentials import Credentials
 from phoebe_addon.delivery.trouble import DeliveryError, DeliveryTrouble, WrongInstallationError
 from phoebe_addon.spool.spool import ProducerState, Spool, SpooledEvent, SpoolError
@@ -44,6 +45,7 @@ FEW_EVENTS = 4
 SILENT_AFTER_S = 15.0
 # The rater ends connections that are an hour old, so that whoever lost their certificate loses it at last.
 CONNECTION_AGE_MAX_S = 1800.0
+VERSION_LENGTH_MAX = 64
 
 _OUTCOMES = {
     metering_pb2.EVENT_OUTCOME_STORED: "stored",
@@ -89,6 +91,8 @@ class Delivery:
         self._spool = spool
         self.target = target
         self._name = name
+        # Longer than this no rater takes it.
+        self._version = addon_version()[:VERSION_LENGTH_MAX]
         self._on_results = on_results
         self._on_failure = on_failure
         self._credentials = credentials
@@ -251,6 +255,7 @@ class Delivery:
             await _raise_ending(stream)
         self._batch_number += 1
         if status:
+            status.version = self._version
             status.sent_at.FromDatetime(datetime.now(UTC))
         request = metering_pb2.StreamEventsRequest(
             batch_id=str(self._batch_number),

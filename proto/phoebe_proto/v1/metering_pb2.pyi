@@ -134,6 +134,7 @@ class ProducerStatus(_message.Message):
     LOST_ROWS_FIELD_NUMBER: _builtins.int
     SENT_AT_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     producer_id: _builtins.str
     """The spool, as in the producer_id of its events. Required, up to 64 characters."""
     last_seq: _builtins.int
@@ -153,6 +154,10 @@ class ProducerStatus(_message.Message):
     name: _builtins.str
     """What people call the proxy, up to 64 printable ASCII characters; several processes may have one name. Empty: the
     name that was said before stays, as of a spool that another process delivers.
+    """
+    version: _builtins.str
+    """Which version of Phoebe the program is that sends this, up to 64 printable ASCII characters. Empty: it does
+    not say, as one that is earlier than this field.
     """
     @_builtins.property
     def complete_until(self) -> _timestamp_pb2.Timestamp:
@@ -176,10 +181,11 @@ class ProducerStatus(_message.Message):
         lost_rows: _builtins.int = ...,
         sent_at: _timestamp_pb2.Timestamp | None = ...,
         name: _builtins.str = ...,
+        version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "sent_at", b"sent_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "last_seq", b"last_seq", "lost_rows", b"lost_rows", "name", b"name", "open_exchanges", b"open_exchanges", "producer_id", b"producer_id", "sent_at", b"sent_at", "spooled_events", b"spooled_events", "stopped", b"stopped"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "last_seq", b"last_seq", "lost_rows", b"lost_rows", "name", b"name", "open_exchanges", b"open_exchanges", "producer_id", b"producer_id", "sent_at", b"sent_at", "spooled_events", b"spooled_events", "stopped", b"stopped", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

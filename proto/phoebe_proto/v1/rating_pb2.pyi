@@ -1082,6 +1082,7 @@ class AuditedProducer(_message.Message):
     RETIRED_FIELD_NUMBER: _builtins.int
     PRUNED_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     producer_id: _builtins.str
     """The addon's spool."""
     first_seq: _builtins.int
@@ -1114,6 +1115,8 @@ class AuditedProducer(_message.Message):
     """Of the numbers of events that are stored, those of events that were pruned since."""
     name: _builtins.str
     """What people call the proxy. Empty: it never said."""
+    version: _builtins.str
+    """Which version of Phoebe sent its last word. Empty: that did not say."""
     @_builtins.property
     def complete_until(self) -> _timestamp_pb2.Timestamp:
         """Its events before this are all here, by its own clock. Absent: it never said so."""
@@ -1141,10 +1144,11 @@ class AuditedProducer(_message.Message):
         retired: _builtins.bool = ...,
         pruned: _builtins.int = ...,
         name: _builtins.str = ...,
+        version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "last_seen", b"last_seen"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "first_seq", b"first_seq", "last_seen", b"last_seen", "last_seq", b"last_seq", "lost", b"lost", "lost_rows", b"lost_rows", "name", b"name", "open_exchanges", b"open_exchanges", "producer_id", b"producer_id", "pruned", b"pruned", "rejected", b"rejected", "repeated", b"repeated", "retired", b"retired", "spooled", b"spooled", "stopped", b"stopped", "stored", b"stored"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until", b"complete_until", "first_seq", b"first_seq", "last_seen", b"last_seen", "last_seq", b"last_seq", "lost", b"lost", "lost_rows", b"lost_rows", "name", b"name", "open_exchanges", b"open_exchanges", "producer_id", b"producer_id", "pruned", b"pruned", "rejected", b"rejected", "repeated", b"repeated", "retired", b"retired", "spooled", b"spooled", "stopped", b"stopped", "stored", b"stored", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

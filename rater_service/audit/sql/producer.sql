@@ -2,7 +2,7 @@
 -- (0: none).
 -- :producer_id: which producer.
 SELECT
-    last_seen, last_seq, spooled_events, open_exchanges, complete_until, stopped, lost_rows, retired, name,
+    last_seen, last_seq, spooled_events, open_exchanges, complete_until, stopped, lost_rows, retired, name, version,
     greatest(
         0,
         (SELECT max(producer_seq) FROM billing_event WHERE producer_id = :producer_id AND producer_seq IS NOT NULL),

@@ -185,8 +185,10 @@ async def producers(view: View) -> Page:
     found = await list_producers(view.pool)
     rows = [
         row(
+            one.name,
             one.producer_id,
             producer_state(one),
+            one.version or "unknown",
             one.last_seen,
             one.complete_until,
             one.spooled_events,
@@ -206,8 +208,10 @@ async def producers(view: View) -> Page:
         name="producers",
         caption="Producers, the spools of proxies; those furthest behind first",
         columns=(
+            Column("name", "proxy", Kind.NAME),
             Column("producer_id", "producer", Kind.NAME),
             Column("state", "state"),
+            Column("version", "version"),
             Column("last_seen", "last word", Kind.TIME),
             Column("complete_until", "complete until", Kind.TIME),
             Column("spooled_events", "not sent yet", Kind.COUNT),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from phoebe_addon.addon_version import addon_version
 from phoebe_addon.delivery import delivery as delivery_module
 from phoebe_addon.delivery.delivery import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, FEW_EVENTS
 from phoebe_addon.spool.spools import open_own
@@ -105,6 +106,7 @@ async def test_many_events_go_in_batches_in_their_order(sender: Sender, rater: R
     assert [len(batch.events) for batch in rater.batches] == [BATCH_EVENTS_MAX, BATCH_EVENTS_MAX, 1]
     assert rater.sent() == list(range(1, count + 1))
     assert len({batch.batch_id for batch in rater.batches}) == 3
+    assert {batch.status.version for batch in rater.batches} == {addon_version()}
 
 
 @pytest.mark.parametrize(("written", "gathers"), [(FEW_EVENTS, False), (FEW_EVENTS + 1, True)])

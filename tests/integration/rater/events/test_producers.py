@@ -64,6 +64,7 @@ async def test_a_status_without_events_is_kept(pool: Pool) -> None:
         retired_by=None,
         clock_skew=None,
         name=None,
+        version=None,
     )
 
 
@@ -73,6 +74,18 @@ async def test_a_name_stays_when_another_process_delivers_what_is_left(pool: Poo
     assert (await the_producer(pool)).name == "gateway-0"
     await report(pool, replace(status(last_seq=3), name="gateway-1"))
     assert (await the_producer(pool)).name == "gateway-1"
+
+
+async def test_a_version_is_that_of_the_last_word_and_unknown_when_an_earlier_addon_reports_again(
+    pool: Pool, database_url: str, capsys: Capture
+) -> None:
+    await report(pool, replace(status(last_seq=1), version="9.8.7"))
+    await phoebe(database_url, "producers", "list")
+    assert "9.8.7" in capsys.readouterr().out
+    await report(pool, status(last_seq=2))
+    assert (await the_producer(pool)).version is None
+    await phoebe(database_url, "producers", "list")
+    assert "unknown" in capsys.readouterr().out
 
 
 async def test_runs_and_audits_call_a_proxy_by_its_name_and_say_since_when_it_is_silent(

@@ -20,11 +20,12 @@ def test_a_status_becomes_a_row_in_all_its_fields() -> None:
         lost_rows=3,
         sent_at=Timestamp(seconds=1_800_000_002),
         name="gateway-0",
+        version="9.8.7",
     )
     assert {field.name for field, _ in status.ListFields()} == set(ProducerStatus.DESCRIPTOR.fields_by_name)
     moment = datetime.fromtimestamp(1_800_000_000, UTC).replace(microsecond=1)
     assert validate_status(status, NOW) == StatusRow(
-        "spool-1", 9, 4, 2, moment, True, 3, timedelta(seconds=-58), "gateway-0"
+        "spool-1", 9, 4, 2, moment, True, 3, timedelta(seconds=-58), "gateway-0", "9.8.7"
     )
 
 
@@ -48,6 +49,8 @@ def test_a_time_that_is_absent_is_not_known() -> None:
         ({"complete_until": Timestamp(seconds=0)}, "complete_until: must be within the years 2000 to 2099"),
         ({"name": "a\nb"}, "name: must be at most 64 printable ASCII characters"),
         ({"name": "a" * 65}, "name: must be at most 64 printable ASCII characters"),
+        ({"version": "a\nb"}, "version: must be at most 64 printable ASCII characters"),
+        ({"version": "a" * 65}, "version: must be at most 64 printable ASCII characters"),
         ({"sent_at": Timestamp(nanos=-1)}, "sent_at: is not a time"),
         ({"sent_at": Timestamp(seconds=0)}, "sent_at: must be within the years 2000 to 2099"),
     ],

@@ -1,0 +1,13 @@
+"""Which version of Phoebe sends what each producer says."""
+
+from rater_service.migrations.sql_files import execute, read
+
+revision = "0036"
+down_revision = "0032"
+phase = "expand"
+locks = {"producer": "ACCESS EXCLUSIVE"}
+
+
+def upgrade() -> None:
+    """Add the column. Earlier versions of the code leave it as it is."""
+    execute(read(__file__, "producers"))
