@@ -27,6 +27,7 @@ class EventFilters(TypedDict, total=False):
     resource_id: str | None
     model_id: str | None
     client_request_id: str | None
+    trace_id: str | None
 
 
 def rate_window(
@@ -92,6 +93,7 @@ def list_events(window_start: datetime, window_end: datetime, filters: EventFilt
         resource_id=filters.get("resource_id") or "",
         model_id=filters.get("model_id") or "",
         client_request_id=filters.get("client_request_id") or "",
+        trace_id=filters.get("trace_id") or "",
     )
 
 

@@ -126,13 +126,24 @@ class EventAccount:
 async def account_for(pool: Pool, request_id: UUID) -> EventAccount:
     """Say what became of an event, in one snapshot. Raises NoSuchEventError."""
     async with reading(pool) as connection:
-        record = await connection.fetchrow(*over_events("bills/event", request_id=request_id))
-        if record is None:
-            raise NoSuchEventError(
-                f"there is no event {request_id}: it was never stored, was pruned, or waits in the spool of "
-                "a producer; see `phoebe producers list` and `phoebe rejected list`"
-            )
+        record = await _find(connection, request_id)
         return await _Accounting(connection, stored_event(record), record["summed_as_other"]).account()
+
+
+async def read_event(pool: Pool, request_id: UUID) -> StoredEvent:
+    """Read one event. Raises NoSuchEventError."""
+    async with reading(pool) as connection:
+        return stored_event(await _find(connection, request_id))
+
+
+async def _find(connection: Connection, request_id: UUID) -> asyncpg.Record:
+    record = await connection.fetchrow(*over_events("bills/event", request_id=request_id))
+    if record is None:
+        raise NoSuchEventError(
+            f"there is no event {request_id}: it was never stored, was pruned, or waits in the spool of "
+            "a producer; see `phoebe producers list` and `phoebe rejected list`"
+        )
+    return record
 
 
 def over_events(name: str, /, **arguments: object) -> Bound:

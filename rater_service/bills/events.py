@@ -1,10 +1,10 @@
 """Lists events, page by page, oldest first."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from rater_service.bills.event import StoredEvent, over_events, stored_event
+from rater_service.bills.event import StoredEvent, over_events, read_event, stored_event
 from rater_service.bills.page_tokens import (
     InvalidPageToken,
     filter_digest,
@@ -14,17 +14,20 @@ from rater_service.bills.page_tokens import (
     token_moment,
 )
 from rater_service.bills.rollups import reading
-from rater_service.database.database import Pool
+from rater_service.database.database import Connection, Pool
 from rater_service.events.validation import EventRow
 from rater_service.hours import InvalidWindow
 
 WINDOW_MAX = timedelta(days=1)
-"""The events of a longer window can be too many to look through for those of somebody."""
+"""The events of a longer window can be too many to look through, in one statement, for those of somebody."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events: of [window_start, window_end), UTC-aware, a day at most; None: no such condition."""
+    """Which events: of [window_start, window_end), UTC-aware; None: no such condition.
+
+    trace_id: 32 lower-case hexadecimal digits.
+    """
 
     window_start: datetime
     window_end: datetime
@@ -34,6 +37,7 @@ class EventFilter:
     resource_id: str | None = None
     model_id: str | None = None
     client_request_id: str | None = None
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,14 @@ class StoredEventPage:
     next_page_token: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class FoundEvents:
+    """Some events, oldest first. has_more: there are others behind them."""
+
+    events: tuple[StoredEvent, ...]
+    has_more: bool
+
+
 async def list_stored_events(
     pool: Pool, wanted: EventFilter, page_size: int, page_token: str | None
 ) -> StoredEventPage:
@@ -65,18 +77,44 @@ async def list_stored_events(
         raise InvalidWindow("window_end", "must be at most a day after window_start")
     after = None if page_token is None else _read_token(page_token, wanted)
     async with reading(pool) as connection:
-        records = await connection.fetch(
-            *over_events(
-                "bills/events",
-                **asdict(wanted),
-                after_time=None if after is None else after.event_time,
-                after_id=None if after is None else after.request_id,
-                limit=page_size + 1,
-            )
+        events = await _read(connection, wanted, after, page_size + 1)
+    last = events[page_size - 1].row if len(events) > page_size else None
+    return StoredEventPage(events[:page_size], None if last is None else _make_token(last, wanted))
+
+
+async def find_events(pool: Pool, wanted: EventFilter, limit: int, after: UUID | None = None) -> FoundEvents:
+    """Read at most `limit` events of a window of any length, day by day, oldest first.
+
+    after: only those behind this event. Raises NoSuchEventError: there is no event `after`.
+    """
+    place = None
+    if after is not None:
+        stored = await read_event(pool, after)
+        place = _Place(stored.row.event_time, after)
+    found: list[StoredEvent] = []
+    start = wanted.window_start if place is None else max(wanted.window_start, place.event_time)
+    while start < wanted.window_end and len(found) <= limit:
+        end = min(start + WINDOW_MAX, wanted.window_end)
+        async with reading(pool) as connection:
+            of_day = replace(wanted, window_start=start, window_end=end)
+            found += await _read(connection, of_day, place, limit + 1 - len(found))
+        start = end
+    return FoundEvents(tuple(found[:limit]), len(found) > limit)
+
+
+async def _read(
+    connection: Connection, wanted: EventFilter, after: _Place | None, limit: int
+) -> tuple[StoredEvent, ...]:
+    records = await connection.fetch(
+        *over_events(
+            "bills/events",
+            **asdict(wanted),
+            after_time=None if after is None else after.event_time,
+            after_id=None if after is None else after.request_id,
+            limit=limit,
         )
-    events = tuple(map(stored_event, records[:page_size]))
-    last = events[-1].row if len(records) > page_size else None
-    return StoredEventPage(events, None if last is None else _make_token(last, wanted))
+    )
+    return tuple(map(stored_event, records))
 
 
 def _make_token(last: EventRow, wanted: EventFilter) -> str:

@@ -7,7 +7,7 @@ from rater_service.views.audit import AUDIT
 from rater_service.views.doctor import DOCTOR
 from rater_service.views.documents import ERROR, MESSAGE, Kind
 from rater_service.views.erasure import ERASURE
-from rater_service.views.events import EVENT
+from rater_service.views.events import EVENT, EVENTS
 from rater_service.views.explanation import EXPLANATION
 from rater_service.views.exported import EXPORTED
 from rater_service.views.installation import INSTALLATION, INSTALLATION_CHANGE
@@ -34,6 +34,7 @@ DOCUMENTS: Mapping[str, tuple[AnyKind, ...]] = {
     "doctor": (DOCTOR,),
     "config": (CONFIG,),
     "event": (EVENT,),
+    "events": (EVENTS,),
     "explain": (EXPLANATION,),
     "export": (EXPORTED,),
     "forget": (ERASURE,),

@@ -30,6 +30,7 @@ from rater_service.cli.doctor import EPILOG as DOCTOR_EPILOG
 from rater_service.cli.doctor import doctor
 from rater_service.cli.embedded import embedded
 from rater_service.cli.event import event
+from rater_service.cli.events import events
 from rater_service.cli.explain import explain
 from rater_service.cli.export import export
 from rater_service.cli.forget import forget
@@ -300,6 +301,7 @@ app.command()(forget)
 app.command()(report)
 app.command()(explain)
 app.command()(event)
+app.command()(events)
 app.command()(export)
 app.add_typer(cli_prices.app, name="prices")
 app.add_typer(cli_token.app, name="token")

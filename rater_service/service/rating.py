@@ -21,7 +21,7 @@ from rater_service.bills.runs import list_runs
 from rater_service.database.database import Pool
 from rater_service.database.source import Source
 from rater_service.errors import NoPriceBookError
-from rater_service.events.validation import TEXT_LENGTH_MAX, UUID_FORM
+from rater_service.events.validation import TEXT_LENGTH_MAX, TRACE_ID_FORM, UUID_FORM
 from rater_service.hours import InvalidWindow, utc_text
 from rater_service.money import TOKENS_MAX, TokenCounts, decimal_text
 from rater_service.prices.resolution import NoPrice
@@ -234,10 +234,12 @@ def _event_filter(request: pb.ListEventsRequest) -> EventFilter:
     names = ("auth_id", "user_id", "group_id", "resource_id", "model_id", "client_request_id")
     for name in names:
         _check_text(name, getattr(request, name))
+    if request.trace_id and not TRACE_ID_FORM.fullmatch(request.trace_id):
+        raise invalid("trace_id", "must be 32 lower-case hexadecimal digits, not all zero")
     return EventFilter(
         _bound(request.window_start, "window_start"),
         _bound(request.window_end, "window_end"),
-        **{name: getattr(request, name) or None for name in names},
+        **{name: getattr(request, name) or None for name in (*names, "trace_id")},
     )
 
 

@@ -7,6 +7,7 @@ from typing import TypedDict
 from uuid import UUID
 
 from rater_service.bills.event import EventAccount, PriceOfEvent, Standing, StoredEvent
+from rater_service.bills.events import FoundEvents
 from rater_service.bills.explanation import RunStamp
 from rater_service.hours import utc_text
 from rater_service.money import Rates, decimal_text
@@ -105,7 +106,68 @@ class AccountJson(ReadJson):
     parts: Sequence[UUID]
 
 
+class EventsJson(TypedDict):
+    """Events of a window, oldest first. has_more: there are others behind them."""
+
+    window_start: datetime
+    window_end: datetime
+    events: Sequence[EventJson]
+    has_more: bool
+
+
 EVENT = Kind("event", AccountJson)
+EVENTS = Kind("events", EventsJson)
+
+
+def show_events(start: datetime, end: datetime, found: FoundEvents) -> None:
+    """Write events as a table, and how to see those behind them."""
+    window = f"{utc_text(start)} to {utc_text(end)}"
+    if not found.events:
+        write(f"no such event is stored of {window}; it was pruned, or waits in the spool of a producer")
+        return
+    write_table(
+        f"events of {window}, oldest first",
+        (
+            "request id",
+            "ended",
+            "auth_id",
+            "user_id",
+            "model_id",
+            "prompt",
+            "cached",
+            "completion",
+            "outcome",
+        ),
+        map(_event_row, found.events),
+    )
+    write(f"next: phoebe event {found.events[-1].row.request_id}")
+    if found.has_more:
+        write(f"there are more: --after {found.events[-1].row.request_id}")
+
+
+def _event_row(event: StoredEvent) -> tuple[str | int | None, ...]:
+    row = event.row
+    return (
+        str(row.request_id),
+        utc_text(row.event_time),
+        row.auth_id,
+        row.user_id,
+        row.model_id,
+        row.prompt_tokens,
+        row.cached_tokens,
+        row.completion_tokens,
+        row.outcome,
+    )
+
+
+def events_json(start: datetime, end: datetime, found: FoundEvents) -> EventsJson:
+    """Give events for programs."""
+    return {
+        "window_start": start,
+        "window_end": end,
+        "events": [event_json(event) for event in found.events],
+        "has_more": found.has_more,
+    }
 
 
 def show_account(account: EventAccount) -> None:

@@ -1461,6 +1461,7 @@ class ListEventsRequest(_message.Message):
     RESOURCE_ID_FIELD_NUMBER: _builtins.int
     MODEL_ID_FIELD_NUMBER: _builtins.int
     CLIENT_REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     auth_id: _builtins.str
@@ -1475,6 +1476,8 @@ class ListEventsRequest(_message.Message):
     """Only of this model_id."""
     client_request_id: _builtins.str
     """Only with this client_request_id."""
+    trace_id: _builtins.str
+    """Only of this trace: 32 lower-case hexadecimal digits."""
     page_size: _builtins.int
     """How many events at most, 1 to 1,000; 0 means 100."""
     page_token: _builtins.str
@@ -1498,12 +1501,13 @@ class ListEventsRequest(_message.Message):
         resource_id: _builtins.str = ...,
         model_id: _builtins.str = ...,
         client_request_id: _builtins.str = ...,
+        trace_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_id", b"auth_id", "client_request_id", b"client_request_id", "group_id", b"group_id", "model_id", b"model_id", "page_size", b"page_size", "page_token", b"page_token", "resource_id", b"resource_id", "user_id", b"user_id", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_id", b"auth_id", "client_request_id", b"client_request_id", "group_id", b"group_id", "model_id", b"model_id", "page_size", b"page_size", "page_token", b"page_token", "resource_id", b"resource_id", "trace_id", b"trace_id", "user_id", b"user_id", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,15 +3,15 @@
 from datetime import timedelta
 from uuid import UUID
 
-from rater_service.bills.event import EventAccount, NoSuchEventError, Standing, account_for
-from rater_service.bills.events import EventFilter, list_stored_events
+from rater_service.bills.event import EventAccount, NoSuchEventError, Standing, StoredEvent, account_for
+from rater_service.bills.events import WINDOW_MAX, EventFilter, list_stored_events
 from rater_service.bills.rollups import find_names, reading
 from rater_service.console.pages.event_columns import EVENT_COLUMNS
 from rater_service.console.query import BadParameterError, link, read_moment, read_name
 from rater_service.console.tables import Cell, Column, Kind, Table, row
-from rater_service.console.view import NotFoundError, Page, Redirect, View
-from rater_service.events.validation import UUID_FORM
-from rater_service.hours import HOUR
+from rater_service.console.view import ROWS_ON_PAGE, NotFoundError, Page, Redirect, View
+from rater_service.events.validation import TRACE_ID_FORM, UUID_FORM
+from rater_service.hours import utc_text
 from rater_service.rating.day_sums import day_of, month_of
 from rater_service.views.events import event_fields, standing_text
 
@@ -80,7 +80,7 @@ async def search(view: View) -> Page | Redirect:
         pages = {"customer": "/bill", "resource": "/usage", "model": "/usage"}
         rows = [row(kind, Cell(name, view.query.href(pages[kind], **{kind: name}))) for kind, name in found]
         rows = [*_numbers(text), *rows]
-    client_rows = await _by_client_id(view, text) if text and view.parameters.get("day") else ()
+    events = await _events_table(view, text) if text and view.sees_events else None
     tables = [
         Table(
             name="found",
@@ -92,16 +92,8 @@ async def search(view: View) -> Page | Redirect:
             else "Nothing was asked for.",
         )
     ]
-    if view.parameters.get("day") and view.sees_events:
-        tables.append(
-            Table(
-                name="events",
-                caption=f"Events with this id of the client's own, on {view.parameters['day']}",
-                columns=EVENT_COLUMNS,
-                rows=client_rows,
-                empty="None on this day.",
-            )
-        )
+    if events is not None:
+        tables.insert(0, events)
     return Page("Search", tuple(tables), "search.html", {"text": text, "sees_events": view.sees_events})
 
 
@@ -114,23 +106,38 @@ def _numbers(text: str) -> list[tuple[Cell, ...]]:
     return []
 
 
-async def _by_client_id(view: View, text: str) -> list[tuple[Cell, ...]]:
+async def _events_table(view: View, text: str) -> Table | None:
+    """Find the events of a trace, or with an id of the client's own; None: nobody could say of which day.
+
+    A trace's id is told by its form, and looked for in the last 24 hours too: whoever has one, has a new one.
+    """
     day = read_moment(view.parameters, "day")
-    if day is None or not view.sees_events:
-        return []
-    day = day_of(day)
-    wanted = EventFilter(day, day + 24 * HOUR, client_request_id=text)
-    page = await list_stored_events(view.pool, wanted, 100, None)
-    return [
-        row(
-            Cell(str(one.row.request_id), f"/event?id={one.row.request_id}"),
-            one.row.event_time,
-            one.row.user_id,
-            one.row.client_request_id,
-            one.row.prompt_tokens,
-            one.row.cached_tokens,
-            one.row.completion_tokens,
-            one.row.outcome,
-        )
-        for one in page.events
-    ]
+    trace = text.lower() if TRACE_ID_FORM.fullmatch(text.lower()) else None
+    if day is None and trace is None:
+        return None
+    start = view.now - WINDOW_MAX if day is None else day_of(day)
+    wanted = EventFilter(start, start + WINDOW_MAX, client_request_id=None if trace else text, trace_id=trace)
+    page = await list_stored_events(view.pool, wanted, ROWS_ON_PAGE, None)
+    when = "of the last 24 hours" if day is None else f"of {utc_text(start)[:10]}"
+    return Table(
+        name="events",
+        caption=f"Events {when} {'of this trace' if trace else 'with this id of a client'}",
+        columns=EVENT_COLUMNS,
+        rows=[_event_row(one) for one in page.events],
+        empty="None. Of another day? Give it above.",
+        note=f"These are the first {ROWS_ON_PAGE}." if page.next_page_token else None,
+        is_cut=page.next_page_token is not None,
+    )
+
+
+def _event_row(one: StoredEvent) -> tuple[Cell, ...]:
+    return row(
+        Cell(str(one.row.request_id), f"/event?id={one.row.request_id}"),
+        one.row.event_time,
+        one.row.user_id,
+        one.row.client_request_id,
+        one.row.prompt_tokens,
+        one.row.cached_tokens,
+        one.row.completion_tokens,
+        one.row.outcome,
+    )

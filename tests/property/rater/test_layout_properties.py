@@ -13,6 +13,7 @@ from io import StringIO
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 from unittest.mock import patch
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from rater_service.audit.findings import AuditResult
+from rater_service.bills.events import FoundEvents
 from rater_service.bills.holes import Holes
 from rater_service.bills.report import BillSums, Grouping, Report, ReportRow
 from rater_service.bills.rollups import AsOf, Selection
@@ -30,6 +32,7 @@ from rater_service.events.rejected import RejectedEvent, Retried
 from rater_service.rating.day_sums import RebuiltDays
 from rater_service.rating.run import BillChanges, RateResult
 from rater_service.views.audit import show_findings as show_audit
+from rater_service.views.events import show_events
 from rater_service.views.kept_runs import show_kept_run, show_kept_runs
 from rater_service.views.layout import Words, wrapped
 from rater_service.views.producers import show_producers
@@ -53,6 +56,8 @@ SIMPLE: Mapping[Any, st.SearchStrategy[Any]] = {
     Decimal: st.decimals(0, 10**12, places=9),
     NoneType: st.none(),
     object: NAMES,
+    bytes: st.binary(min_size=16, max_size=16),
+    UUID: st.uuids(),
 }
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 FRAME = str.maketrans(dict.fromkeys("┃│━─┏┳┓┡╇┩└┴┘├┼┤", " "))
@@ -64,6 +69,8 @@ def drawn(kind: Any) -> st.SearchStrategy[Any]:
         return SIMPLE[kind]
     if isinstance(kind, type) and issubclass(kind, Enum):
         return st.sampled_from(kind)
+    if hasattr(kind, "_fields"):
+        return st.builds(kind, **{name: drawn(hint) for name, hint in get_type_hints(kind).items()})
     return drawn_members(kind) if is_dataclass(kind) else drawn_several(kind)
 
 
@@ -130,6 +137,7 @@ REPORTS = st.builds(
 )
 VIEWS: Mapping[str, tuple[Callable[..., None], tuple[Any, ...]]] = {
     "audit": (show_audit, (AuditResult,)),
+    "events": (show_events, (datetime, datetime, FoundEvents)),
     "producers list": (show_producers, (tuple[Producer, ...],)),
     "rate": (lambda result: show_findings(result, bills=True, dry_run=False), (RateResult,)),
     "rate, in a line": (lambda result: write(summary([result], dry_run=True)), (RateResult,)),

@@ -212,6 +212,30 @@ async def test_events_are_listed_page_by_page_and_none_is_skipped(ledger: Ledger
     assert (await failure(rater.rating.ListEvents(other)))[1:] == ("INVALID_PAGE_TOKEN", "page_token")
 
 
+async def test_a_trace_leads_to_its_events_and_to_no_others(
+    ledger: Ledger, rater: Rater, database_url: str, capsys: Capture
+) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    mine = [make_event(HOUR + day * 24 * ONE_HOUR, trace_id=trace) for day in range(3)]
+    await ledger.store(*mine, make_event(trace_id=trace[::-1]), make_event())
+    window = {"window_start": to_timestamp(HOUR), "window_end": to_timestamp(HOUR + ONE_HOUR)}
+    page = await rater.rating.ListEvents(pb.ListEventsRequest(**window, trace_id=trace))  # type: ignore[arg-type] # as the test says
+    assert [one.event.request_id for one in page.events] == [mine[0].request_id]
+
+    async def listed(*arguments: str) -> tuple[list[str], bool]:
+        days = ("2026-11-20T00:00Z/2026-11-24T00:00Z", "--trace", trace.upper())
+        assert await phoebe(database_url, "events", *days, *arguments, "--json") == 0
+        told = json_documents.read(capsys.readouterr().out)
+        return [one["request_id"] for one in told["events"]], told["has_more"]
+
+    ids = [event.request_id for event in mine]
+    assert await listed() == (ids, False)
+    assert await listed("--limit", "2") == (ids[:2], True)
+    assert await listed("--limit", "2", "--after", ids[1]) == (ids[2:], False)
+    assert await phoebe(database_url, "events", "--trace", "0" * 32) == 1
+    assert "32 hexadecimal digits" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("request_", "reason", "field"),
     [
@@ -229,6 +253,13 @@ async def test_events_are_listed_page_by_page_and_none_is_skipped(ledger: Ledger
             "window_end",
         ),
         (pb.ListEventsRequest(page_size=1001), "INVALID_REQUEST", "page_size"),
+        (
+            pb.ListEventsRequest(
+                window_start=to_timestamp(HOUR), window_end=to_timestamp(HOUR + ONE_HOUR), trace_id="4BF9"
+            ),
+            "INVALID_REQUEST",
+            "trace_id",
+        ),
         (
             pb.ListEventsRequest(
                 window_start=to_timestamp(HOUR), window_end=to_timestamp(HOUR + ONE_HOUR), user_id="a" * 300

@@ -30,6 +30,7 @@ ARGUMENTS: Mapping[str, Callable[[Told], tuple[str, ...]]] = {
     "doctor": lambda _: ("--only", "database,prices,producers,rating"),
     "config": lambda _: ("serve",),
     "event": lambda told: (told["event"],),
+    "events": lambda _: (*BOUNDS, "--user", "ann"),
     "explain": lambda _: ("1", "--events"),
     "export": lambda told: (WINDOW, "--format", "csv", "--output", f"{told['folder']}/bills.csv"),
     "forget": lambda _: ("--user-id", "ann"),
