@@ -16,6 +16,9 @@ EVENTS: Events = {
     "console.sign_in": {
         "the console refused a token from %s": "console.refused",
     },
+    "console.streamed_table": {
+        "a download is broken off: %s": "console.download_broken",
+    },
     "database.database": {
         "the database is %s; psql '%s'": "database.embedded",
         (

@@ -21,7 +21,7 @@ from rater_service.prices.resolution import NoPrice, Price, resolve
 from rater_service.prices.store import load_book, load_history, read_timeline
 from rater_service.rating.run import RUN_OVERLAP
 from rater_service.rollup import KEY, VALUES, RollupKey, Version
-from rater_service.statements import bound
+from rater_service.statements import Bound, bound
 
 _STAMP = tuple(field.name for field in fields(RunStamp) if field.name != "id")
 
@@ -51,10 +51,13 @@ async def explain_rollup(pool: Pool, wanted: int | RollupKey, *, by_sums: bool =
 async def list_events(pool: Pool, key: RollupKey, after: UUID | None, limit: int) -> EventPage:
     """Read a page of the events of a key and hour, billed or not, in the order of their ids."""
     async with reading(pool) as connection:
-        records = await connection.fetch(
-            *bound("bills/explain_event_page", **asdict(key), after=after, limit=limit + 1)
-        )
+        records = await connection.fetch(*over_events_of(key, after, limit + 1))
     return EventPage(tuple(records[:limit]), len(records) > limit)
+
+
+def over_events_of(key: RollupKey, after: UUID | None = None, limit: int | None = None) -> Bound:
+    """Give the statement that reads the events of a key and hour. limit: how many at most; None: all."""
+    return bound("bills/explain_event_page", **asdict(key), after=after, limit=limit)
 
 
 async def _explain(connection: Connection, wanted: int | RollupKey, by_sums: bool) -> Explanation:

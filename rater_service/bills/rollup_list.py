@@ -1,6 +1,6 @@
 """Pages of rollups as they are, each of which tells whether bills have changed since the first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import asyncpg
@@ -10,7 +10,7 @@ from rater_service.bills.rated_usage import read_last_change
 from rater_service.bills.rollups import Selection
 from rater_service.database.database import Connection
 from rater_service.rollup import KEY
-from rater_service.statements import bound
+from rater_service.statements import Bound, bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +34,22 @@ async def list_rollups(
     """
     last_change = await read_last_change(connection)
     first_change, after = (last_change, dict.fromkeys(KEY)) if token is None else _read(token)
-    rows = await connection.fetch(
-        *bound(
-            "bills/rollups_page",
-            **asdict(selection),
-            **{f"after_{name}": value for name, value in after.items()},
-            limit=limit + 1,
-        )
-    )
+    rows = await connection.fetch(*_over_page(selection, after, limit + 1))
     next_token = None
     if len(rows) > limit:
         last = rows[limit - 1]
         next_token = make_token([first_change, *(last[name] for name in KEY)])
     return RollupPage(rows[:limit], next_token, first_change != last_change)
+
+
+def over_rollups_in_order(selection: Selection) -> Bound:
+    """Give the statement that reads all of them, in the order of pages."""
+    return _over_page(selection, dict.fromkeys(KEY), None)
+
+
+def _over_page(selection: Selection, after: Mapping[str, object], limit: int | None) -> Bound:
+    places = {f"after_{name}": value for name, value in after.items()}
+    return bound("bills/rollups_page", **asdict(selection), **places, limit=limit)
 
 
 def _read(token: str) -> tuple[int, dict[str, object]]:

@@ -14,7 +14,7 @@ from rater_service.errors import OperatorError
 from rater_service.events.producers import IncompleteProducer
 from rater_service.hours import HOUR
 from rater_service.rating.run import Anomaly, BillChange, BillChanges, Offender, UnbilledOutput
-from rater_service.statements import bound, statement
+from rater_service.statements import Bound, bound, statement
 
 
 class NoSuchRunError(OperatorError):
@@ -84,9 +84,17 @@ async def list_runs(
     dry_runs: also those that changed nothing on purpose. hour: only runs over the hour of this moment,
     UTC-aware; None: over any.
     """
-    wanted = {"before": before, "dry_runs": dry_runs, "moment": hour, "limit": limit + 1}
-    rows = await pool.fetch(*statement("bills/runs", run=_COLUMNS).bind(wanted))
-    return RunPage(tuple(map(_kept, rows[:limit])), len(rows) > limit)
+    wanted = over_runs(limit + 1, before=before, dry_runs=dry_runs, hour=hour)
+    rows = await pool.fetch(*wanted)
+    return RunPage(tuple(map(kept_run, rows[:limit])), len(rows) > limit)
+
+
+def over_runs(
+    limit: int | None, *, before: int | None = None, dry_runs: bool = True, hour: datetime | None = None
+) -> Bound:
+    """Give the statement that reads runs; arguments as those of `list_runs`, limit None: all."""
+    wanted = {"before": before, "dry_runs": dry_runs, "moment": hour, "limit": limit}
+    return statement("bills/runs", run=_COLUMNS).bind(wanted)
 
 
 async def read_run(pool: Pool, number: int) -> KeptRun:
@@ -94,7 +102,7 @@ async def read_run(pool: Pool, number: int) -> KeptRun:
     row = await pool.fetchrow(*statement("bills/run", run=_COLUMNS).bind({"id": number}))
     if row is None:
         raise NoSuchRunError(f"there is no run {number}; `phoebe runs list` shows those there are")
-    return _kept(row)
+    return kept_run(row)
 
 
 async def read_run_changes(connection: Connection, run: KeptRun, limit: int) -> BillChanges:
@@ -128,7 +136,8 @@ def _change(row: asyncpg.Record) -> BillChange:
     )
 
 
-def _kept(row: asyncpg.Record) -> KeptRun:
+def kept_run(row: asyncpg.Record) -> KeptRun:
+    """Read a record of the statement of `over_runs`."""
     told = dict(row)
     return KeptRun(
         **told

@@ -5,12 +5,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 
+import asyncpg
+
 from rater_service.bills.report import BillSums, Grouping, ReportRow, sums_of
 from rater_service.bills.rollups import Selection
 from rater_service.database.database import Connection
 from rater_service.money import exact_sum
 from rater_service.rating.day_sums import DAY, day_of, month_of, next_month
-from rater_service.statements import bound, statement
+from rater_service.statements import Bound, bound, statement
 
 ADDABLE = frozenset(
     {
@@ -69,6 +71,23 @@ async def add_up(
 
     by: of ADDABLE. limit: how many rows at most, the first in their order; None: all.
     """
+    records = await connection.fetch(*await over_sums(connection, selection, by, order, limit))
+    if not records:
+        return AddedUp((), BillSums(0, 0, 0, 0, 0, 0, exact_sum([])))
+    rows = tuple(row_of(record, by) for record in records)
+    total = sums_of(records[0], "all_")
+    return AddedUp(rows if by else (), total, records[0]["all_rows"] - len(rows) if by else 0)
+
+
+def row_of(record: asyncpg.Record, by: Sequence[Grouping]) -> ReportRow:
+    """Read a record that the statement of `over_sums` gives."""
+    return ReportRow({one: record[one] for one in by}, sums_of(record))
+
+
+async def over_sums(
+    connection: Connection, selection: Selection, by: Sequence[Grouping], order: Order, limit: int | None
+) -> Bound:
+    """Give the statement that adds up; arguments as those of `add_up`."""
     spans = await _spans(connection, selection, by)
     names = [f"{_COLUMNS[grouping]} AS {grouping}" for grouping in by]
     # Bytes, and not the letters of some language, as programs sort.
@@ -82,12 +101,7 @@ async def add_up(
         days=_MODEL_DAYS if _are_by_model(selection, by) else "rated_day",
         order=", ".join(in_turn),
     )
-    records = await connection.fetch(*found.bind({**asdict(selection), **spans, "limit": limit}))
-    if not records:
-        return AddedUp((), BillSums(0, 0, 0, 0, 0, 0, exact_sum([])))
-    rows = tuple(ReportRow({one: record[one] for one in by}, sums_of(record)) for record in records)
-    total = sums_of(records[0], "all_")
-    return AddedUp(rows if by else (), total, records[0]["all_rows"] - len(rows) if by else 0)
+    return found.bind({**asdict(selection), **spans, "limit": limit})
 
 
 async def _spans(connection: Connection, selection: Selection, by: Sequence[Grouping]) -> dict[str, datetime]:

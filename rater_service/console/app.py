@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from rater_service.console.access import Sessions
-from rater_service.console.downloads import download
+from rater_service.console.downloads import file_headers, form_of, wanted_table, whole_file
 from rater_service.console.faults import NotAllowedError, fault_of
 from rater_service.console.guard import Guarded
 from rater_service.console.json_calls import AS_OF_HEADER, PREFIX, JsonCalls, no_such_call
@@ -23,7 +23,8 @@ from rater_service.console.query import read_query
 from rater_service.console.rendering import Renderer
 from rater_service.console.sign_in import SignIn
 from rater_service.console.static_files import read_static_files
-from rater_service.console.view import Redirect, View
+from rater_service.console.streamed_table import StreamedTable
+from rater_service.console.view import Page, Redirect, View
 from rater_service.hours import utc_text
 from rater_service.service.access_list import Caller, Right
 from rater_service.service.reads import Reads
@@ -32,7 +33,8 @@ PAGES_AT_ONCE = 8
 """More wait: each has a session with the database, of which there are few."""
 PAGE_TIMEOUT_S = 15.0
 """How long a page may take, its wait for others included: then its session is free for the next."""
-DOWNLOAD_TIMEOUT_S = 60.0
+DOWNLOADS_AT_ONCE = 2
+"""Each has a session of its own for as long as it lasts; more wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +52,30 @@ class ConsoleSettings:
 
 
 class Console:
-    """The pages of one rater. reads: gives what to read from. calls: of programs. clock: gives the moment it
-    is, UTC-aware.
+    """The pages of one rater.
+
+    reads: gives what to read from. calls: of programs. clock: gives the moment it is, UTC-aware.
+    reads_of_downloads: the same for what may take long; None: that of pages.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what it is made of
         self,
         reads: Reads,
         sessions: Sessions,
         settings: ConsoleSettings,
         calls: JsonCalls,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        reads_of_downloads: Reads | None = None,
     ) -> None:
         self._reads = reads
+        self._reads_of_downloads = reads_of_downloads or reads
         self._settings = settings
         self._calls = calls
         self._clock = clock
         self._static, names = read_static_files()
         self._sums = KeptSums()
         self._room = asyncio.Semaphore(PAGES_AT_ONCE)
+        self._room_of_downloads = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
         self._renderer = Renderer(settings.installation, names)
         cookie = "__Host-phoebe" if settings.secure else f"phoebe-{settings.port}"
         self._sign_in = SignIn(sessions, self._renderer, cookie, settings.secure)
@@ -93,8 +100,8 @@ class Console:
         application.router.redirect_slashes = False
         return Guarded(application, self._settings.hosts)
 
-    def _endpoint(self, path: str, maker: PageMaker) -> Callable[[Request], Awaitable[Response]]:
-        async def answer(request: Request) -> Response:
+    def _endpoint(self, path: str, maker: PageMaker) -> Callable[[Request], Awaitable[ASGIApp]]:
+        async def answer(request: Request) -> ASGIApp:
             caller = self._sign_in.caller(request)
             if caller is None:
                 return self._sign_in.first(request)
@@ -108,13 +115,13 @@ class Console:
 
         return answer
 
-    async def _answer(self, request: Request, path: str, maker: PageMaker, caller: Caller) -> Response:
+    async def _answer(self, request: Request, path: str, maker: PageMaker, caller: Caller) -> ASGIApp:
         base, _, form = path.rpartition(".") if path.endswith((".csv", ".json")) else (path, "", "")
         base = "/" if base == "/overview" else base
         _refuse_without_right(caller, base)
         parameters = dict(request.query_params)
         read_query(parameters, self._clock())  # what can't be needs no room
-        async with asyncio.timeout(DOWNLOAD_TIMEOUT_S if form else PAGE_TIMEOUT_S), self._room:
+        async with asyncio.timeout(PAGE_TIMEOUT_S), self._room:
             source = await self._reads.source()
             now = source.at(self._clock())
             query = read_query(parameters, now)
@@ -123,13 +130,31 @@ class Console:
         if isinstance(page, Redirect):
             return RedirectResponse(page.href, 303)
         if form:
-            response = download(page, form, parameters, query, now)
-        else:
-            signed_in = self._sign_in.may_sign_out(request)
-            response = self._renderer.page(request, base, page, view, signed_in=signed_in)
+            return await self._download(request, page, form, view)
+        signed_in = self._sign_in.may_sign_out(request)
+        response = self._renderer.page(request, base, page, view, signed_in=signed_in)
         if source.is_standby:
             response.headers[AS_OF_HEADER] = utc_text(now)
         return response
+
+    async def _download(self, request: Request, page: Page, form: str, view: View) -> ASGIApp:
+        table = wanted_table(page, view.parameters)
+        written = form_of(table, form, view.parameters)
+        source = view.source if table.source is None else await self._reads_of_downloads.source()
+        now = source.at(self._clock())
+        headers = file_headers(table, form, view.query, now)
+        if source.is_standby:
+            headers[AS_OF_HEADER] = utc_text(now)
+        if table.source is None:
+            return whole_file(written, table.rows, table.total, headers)
+        return StreamedTable(
+            source.pool,
+            self._room_of_downloads,
+            table.source,
+            written,
+            headers,
+            refused=lambda status, words: self._renderer.fault(request, view.caller, status, words),
+        )
 
     async def _static_file(self, request: Request) -> Response:
         file = self._static.get(request.path_params["name"])

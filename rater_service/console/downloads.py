@@ -1,13 +1,14 @@
-"""The tables of a page as files: the same rows, and all of them."""
+"""The tables of a page as files: which one, in which form, under which name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from starlette.responses import Response
 
 from rater_service.console.page_list import stem
 from rater_service.console.query import BadParameterError, Query, link
-from rater_service.console.tables import Table, table_csv, table_json
+from rater_service.console.table_forms import Csv, Form, Json
+from rater_service.console.tables import Row, Table
 from rater_service.console.view import ROWS_MAX, NotFoundError, Page
 from rater_service.hours import utc_text
 
@@ -25,10 +26,10 @@ def download_links(base: str, table: Table, parameters: Mapping[str, str]) -> li
     ]
 
 
-def download(page: Page, form: str, parameters: Mapping[str, str], query: Query, now: datetime) -> Response:
-    """Answer with a table of a page. form: csv or json.
+def wanted_table(page: Page, parameters: Mapping[str, str]) -> Table:
+    """Find the table of a page that is to be downloaded.
 
-    Raises NotFoundError, and BadParameterError for a table with more rows than downloads may have.
+    Raises NotFoundError, and BadParameterError for a table with more rows than it may have.
     """
     wanted = parameters.get("table")
     table = next((one for one in page.tables if wanted in {None, "", one.name}), None)
@@ -36,17 +37,29 @@ def download(page: Page, form: str, parameters: Mapping[str, str], query: Query,
         raise NotFoundError(
             f"This page has no such table; it has {', '.join(one.name for one in page.tables)}."
         )
-    if table.is_cut:
+    if table.is_cut and table.source is None:
         # A part of the rows would look like all of them.
         raise BadParameterError(
             "table",
             f"{table.name} has more than {ROWS_MAX:,} rows: choose a shorter window, or phoebe export",
         )
+    return table
+
+
+def form_of(table: Table, form: str, parameters: Mapping[str, str]) -> Form:
+    """Give what writes a table. form: csv or json."""
+    return Json(table) if form == "json" else Csv(table, bool(parameters.get("spreadsheet")))
+
+
+def file_headers(table: Table, form: str, query: Query, now: datetime) -> dict[str, str]:
+    """Give the headers that name the file."""
     window = f"{utc_text(query.start)}-{utc_text(query.end)}-at-{utc_text(now.replace(microsecond=0))}"
     # Without what file systems do not take.
     name = f"{table.name}-{window}.{form}".replace(":", "")
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    if form == "json":
-        return Response(table_json(table) + "\n", media_type="application/json", headers=headers)
-    text = table_csv(table, for_spreadsheets=bool(parameters.get("spreadsheet")))
-    return Response(text, headers=headers, media_type="text/csv")
+    return {"Content-Disposition": f'attachment; filename="{name}"'}
+
+
+def whole_file(form: Form, rows: Sequence[Row], total: Row | None, headers: Mapping[str, str]) -> Response:
+    """Answer with rows that are all in memory."""
+    text = form.head() + (form.rows(rows, first=True) if rows else "") + form.tail(total)
+    return Response(text, headers=dict(headers), media_type=form.media_type)

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from phoebe_runtime.background import Background
 from rater_service.console.access import Sessions
-from rater_service.console.app import Console, ConsoleSettings
+from rater_service.console.app import DOWNLOADS_AT_ONCE, Console, ConsoleSettings
 from rater_service.console.guard import own_hosts
 from rater_service.console.json_calls import JsonCalls
 from rater_service.database.database import open_pool
@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 CONNECTIONS_MAX = 2
 """Sessions with the database for pages: viewers wait for each other, and nobody for them."""
+DOWNLOAD_CONNECTIONS_MAX = DOWNLOADS_AT_ONCE
+"""Sessions for downloads, so that no page waits for somebody whose line is slow."""
 CALL_CONNECTIONS_MAX = 2
 """Sessions for the calls of programs, so that no page waits for those: an audit takes one for minutes."""
 STATEMENT_TIMEOUT_S = 5.0
@@ -116,6 +118,9 @@ class _Serving:
                 command_timeout_s=STATEMENT_TIMEOUT_S,
             ) as pool,
             open_pool(
+                self.url, writes=False, read_only=True, connections_max=DOWNLOAD_CONNECTIONS_MAX
+            ) as pool_of_downloads,
+            open_pool(
                 self.url, writes=False, read_only=True, connections_max=CALL_CONNECTIONS_MAX
             ) as pool_of_calls,
             Reads(pool).following(
@@ -124,6 +129,9 @@ class _Serving:
                 connections_max=CONNECTIONS_MAX,
                 command_timeout_s=STATEMENT_TIMEOUT_S,
             ) as reads,
+            Reads(pool_of_downloads).following(
+                self.read_url, background, connections_max=DOWNLOAD_CONNECTIONS_MAX
+            ) as reads_of_downloads,
             Reads(pool_of_calls).following(
                 self.read_url, background, connections_max=CALL_CONNECTIONS_MAX
             ) as reads_of_calls,
@@ -136,7 +144,8 @@ class _Serving:
                 secure=self.protection.certificates is not None,
                 port=self.port,
             )
-            application = Console(reads, Sessions(tokens), settings, calls).application()
+            console = Console(reads, Sessions(tokens), settings, calls, reads_of_downloads=reads_of_downloads)
+            application = console.application()
             self._server = uvicorn.Server(self._config(application))
             self._server.should_exit = self._stopping
             await self._server.serve(sockets=[self.listening.dup()])

@@ -1,21 +1,19 @@
-"""Tables: what a page shows, and the same as CSV and as JSON. Money and times stay exact."""
+"""Tables: what a page shows. Money and times stay exact."""
 
-import csv
-import io
-import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+import asyncpg
+
+from rater_service.database.database import Connection
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text
+from rater_service.statements import Bound
 
 type Value = str | int | Decimal | datetime | None
-
-# What a spreadsheet takes for the beginning of a formula, some in the wide letters of East Asian scripts.
-_FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 class Kind(StrEnum):
@@ -51,27 +49,48 @@ class Cell:
     anchor: str | None = None
 
 
+type Row = tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AllRows:
+    """All rows of a table, to be read while they are written.
+
+    statement: gives a record for each. row_of: makes the row. total: the last line.
+    """
+
+    statement: Bound
+    row_of: Callable[[asyncpg.Record], Row]
+    total: Row | None = None
+
+
+type Source = Callable[[Connection], Awaitable[AllRows]]
+"""Is given the snapshot in which the rows will be read, so that they and the total agree."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table. name: in its download's URL. total: its last line, over all rows there are, shown or not.
 
     more: the link to the rows after these, or to all. is_cut: there are more rows than these. empty: what is
-    said instead of no rows. of_estimates: its money is on no bill.
+    said instead of no rows. of_estimates: its money is on no bill. source: where a download reads all rows;
+    None: `rows` are all, or is_cut says that they are not.
     """
 
     name: str
     caption: str
     columns: tuple[Column, ...]
-    rows: Sequence[tuple[Cell, ...]]
-    total: tuple[Cell, ...] | None = None
+    rows: Sequence[Row]
+    total: Row | None = None
     more: str | None = None
     is_cut: bool = False
     empty: str = "Nothing."
     note: str | None = None
     of_estimates: bool = False
+    source: Source | None = None
 
 
-def row(*values: Value | Cell) -> tuple[Cell, ...]:
+def row(*values: Value | Cell) -> Row:
     """Make a row."""
     return tuple(value if isinstance(value, Cell) else Cell(value) for value in values)
 
@@ -86,45 +105,3 @@ def value_text(value: Value) -> str:
         case datetime():
             return utc_text(value)
     return str(value)
-
-
-def table_csv(table: Table, *, for_spreadsheets: bool = False) -> str:
-    """Write a table as CSV, without its total.
-
-    for_spreadsheets: no cell can be taken for a formula. All are quoted then: where a semicolon parts cells,
-    a name could else begin one in its middle.
-    """
-    text = io.StringIO(newline="")
-    writer = csv.writer(
-        text, lineterminator="\n", quoting=csv.QUOTE_ALL if for_spreadsheets else csv.QUOTE_MINIMAL
-    )
-    writer.writerow([column.name for column in table.columns])
-    for cells in table.rows:
-        written = [value_text(cell.value) for cell in cells]
-        if for_spreadsheets:
-            written = [_no_formula(cell.value, one) for cell, one in zip(cells, written, strict=True)]
-        writer.writerow(written)
-    return text.getvalue()
-
-
-def table_json(table: Table) -> str:
-    """Write a table as JSON: money, rates and times as texts; absent is null."""
-    names = [column.name for column in table.columns]
-    told = {
-        "table": table.name,
-        "estimate": table.of_estimates,
-        "rows": [_json_row(names, cells) for cells in table.rows],
-        "total": None if table.total is None else _json_row(names, table.total),
-    }
-    return json.dumps(told, indent=1)
-
-
-def _json_row(names: Sequence[str], cells: Sequence[Cell]) -> dict[str, object]:
-    return {
-        name: cell.value if isinstance(cell.value, int | None) else value_text(cell.value)
-        for name, cell in zip(names, cells, strict=True)
-    }
-
-
-def _no_formula(value: Value, written: str) -> str:
-    return f"'{written}" if isinstance(value, str) and written.startswith(_FORMULA_STARTS) else written

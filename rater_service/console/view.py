@@ -14,7 +14,7 @@ from rater_service.service.access_list import Caller, Right
 ROWS_ON_PAGE = 100
 """As many rows as a table shows; its downloads have all."""
 ROWS_MAX = 200_000
-"""As many rows as a download has; of more there are exports."""
+"""As many rows as a download has that is made in memory."""
 
 
 @dataclass(frozen=True, slots=True)

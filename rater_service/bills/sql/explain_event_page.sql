@@ -1,6 +1,6 @@
 -- One page of the events of a key and hour, billed or not, by their ids, which sort by time.
 -- :window_start: the hour; :auth_id, :resource_id, :model_id: the rest of the key; :after: those after this id (NULL:
--- from the first), :limit: how many.
+-- from the first), :limit: how many (NULL: all).
 SELECT
     request_id, client_request_id, event_time, stored_at, prompt_tokens, cached_tokens, completion_tokens,
     base_model, outcome, usage_found, model_untrusted, model_echoed, part_of, part_count, usage_partial, answer_bytes

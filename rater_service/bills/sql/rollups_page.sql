@@ -1,7 +1,7 @@
 -- One page of rollups as they are, in their order.
 -- :window_start, :window_end: the window, its end exclusive; :auth_id, :resource_id, :model_id: whose of what (NULL: no
 -- such condition); :after_window_start, :after_auth_id, :after_resource_id, :after_model_id: those after the rollup of this key
--- (NULL: from the first); :limit: how many.
+-- (NULL: from the first); :limit: how many (NULL: all).
 SELECT id, {key}, {values}, run, rated_at
 FROM rated_usage
 WHERE window_start >= :window_start AND window_start < :window_end

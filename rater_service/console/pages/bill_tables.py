@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import asyncpg
+
 from rater_service.bills.report import BillSums, Grouping, ReportRow
-from rater_service.bills.sums import AddedUp
+from rater_service.bills.sums import AddedUp, Order, add_up, over_sums, row_of
 from rater_service.console.query import Query
-from rater_service.console.tables import Cell, Column, Kind, value_text
+from rater_service.console.tables import AllRows, Cell, Column, Kind, Row, Source, value_text
+from rater_service.database.database import Connection
 from rater_service.hours import HOUR, utc_text
 from rater_service.rating.day_sums import DAY
 
@@ -43,7 +46,7 @@ def name_column(grouping: Grouping) -> Column:
     )
 
 
-def _sum_row(query: Query, one: ReportRow, whole: Decimal) -> tuple[Cell, ...]:
+def _sum_row(query: Query, one: ReportRow, whole: Decimal) -> Row:
     names = [
         Cell(name_text(grouping, value), narrowed_href(query, grouping, value))
         for grouping, value in one.names.items()
@@ -51,7 +54,7 @@ def _sum_row(query: Query, one: ReportRow, whole: Decimal) -> tuple[Cell, ...]:
     return (*names, *sum_cells(one.sums), Cell(_share(one.sums.cost, whole)))
 
 
-def sum_cells(sums: BillSums, rollups_href: str | None = None) -> tuple[Cell, ...]:
+def sum_cells(sums: BillSums, rollups_href: str | None = None) -> Row:
     """Give the cells of SUMS. rollups_href: where the rollups are listed."""
     return (
         Cell(sums.rollups, rollups_href),
@@ -63,7 +66,7 @@ def sum_cells(sums: BillSums, rollups_href: str | None = None) -> tuple[Cell, ..
     )
 
 
-def rows_of(query: Query, by: Sequence[Grouping], added: AddedUp) -> list[tuple[Cell, ...]]:
+def rows_of(query: Query, by: Sequence[Grouping], added: AddedUp) -> list[Row]:
     """Give the rows of a table of sums with shares. If some are left out, the last one has these together."""
     whole = added.total.cost
     rows = [_sum_row(query, one, whole) for one in added.rows]
@@ -74,7 +77,24 @@ def rows_of(query: Query, by: Sequence[Grouping], added: AddedUp) -> list[tuple[
     return rows
 
 
-def total_row(by: Sequence[Grouping], total: BillSums) -> tuple[Cell, ...]:
+def all_sums(query: Query, by: Sequence[Grouping], order: Order) -> Source:
+    """Say where a download of such a table reads all its rows."""
+
+    async def all_rows(connection: Connection) -> AllRows:
+        total = (await add_up(connection, query.selection, [])).total
+        statement = await over_sums(connection, query.selection, by, order, None)
+
+        def cells(record: asyncpg.Record) -> Row:
+            one = row_of(record, by)
+            names = (Cell(name_text(grouping, value)) for grouping, value in one.names.items())
+            return (*names, *sum_cells(one.sums), Cell(_share(one.sums.cost, total.cost)))
+
+        return AllRows(statement, cells, total_row(by, total))
+
+    return all_rows
+
+
+def total_row(by: Sequence[Grouping], total: BillSums) -> Row:
     """Give the last line of such a table."""
     return (Cell("total"), *(Cell(None) for _ in by[1:]), *sum_cells(total), Cell("100"))
 

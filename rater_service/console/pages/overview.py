@@ -5,7 +5,15 @@ from rater_service.bills.report import Grouping
 from rater_service.bills.rollups import reading
 from rater_service.bills.runs import KeptRun, list_runs
 from rater_service.bills.sums import AddedUp, Order
-from rater_service.console.pages.bill_tables import LABELS, SHARE, SUMS, name_column, rows_of, total_row
+from rater_service.console.pages.bill_tables import (
+    LABELS,
+    SHARE,
+    SUMS,
+    all_sums,
+    name_column,
+    rows_of,
+    total_row,
+)
 from rater_service.console.pages.days import change_text, day_chart, days_table, sums_before
 from rater_service.console.query import Query
 from rater_service.console.tables import Table
@@ -48,8 +56,7 @@ async def overview(view: View) -> Page:
 
 
 async def _first(view: View, connection: Connection, grouping: Grouping) -> AddedUp:
-    limit = view.rows_max if view.download else _TOP
-    return await view.sums.add_up(connection, view.query.selection, [grouping], Order.COST, limit)
+    return await view.sums.add_up(connection, view.query.selection, [grouping], Order.COST, _TOP)
 
 
 def _top_table(name: str, grouping: Grouping, query: Query, added: AddedUp) -> Table:
@@ -62,6 +69,7 @@ def _top_table(name: str, grouping: Grouping, query: Query, added: AddedUp) -> T
         more=query.href("/usage", by=str(grouping)),
         is_cut=bool(added.left_out),
         empty="Nothing was billed in this window.",
+        source=all_sums(query, [grouping], Order.COST),
     )
 
 

@@ -4,15 +4,20 @@ from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
-from rater_service.bills.explain import NoSuchRollupError, explain_rollup, list_events
+import asyncpg
+
+from rater_service.bills.explain import NoSuchRollupError, explain_rollup, list_events, over_events_of
 from rater_service.bills.explanation import Explanation, found_changed
 from rater_service.bills.page_tokens import InvalidPageToken
-from rater_service.bills.rollup_list import list_rollups
+from rater_service.bills.report import BillSums
+from rater_service.bills.rollup_list import list_rollups, over_rollups_in_order
 from rater_service.bills.rollups import reading
+from rater_service.bills.sums import add_up
 from rater_service.console.pages.event_columns import EVENT_COLUMNS
-from rater_service.console.query import BadParameterError, link, read_moment, read_name, read_number
-from rater_service.console.tables import Cell, Column, Kind, Table, row
-from rater_service.console.view import NotFoundError, Page, View
+from rater_service.console.query import BadParameterError, Query, link, read_moment, read_name, read_number
+from rater_service.console.tables import AllRows, Cell, Column, Kind, Row, Table, row
+from rater_service.console.view import ROWS_ON_PAGE, NotFoundError, Page, View
+from rater_service.database.database import Connection
 from rater_service.events.validation import UUID_FORM
 from rater_service.hours import utc_text
 from rater_service.money import per_million
@@ -22,6 +27,23 @@ from rater_service.rollup import RollupKey
 
 _ID_MAX = 2**63 - 1
 _OF_MODEL_MAX = timedelta(days=2)
+_ROLLUPS = (
+    Column("id", "rollup", Kind.COUNT),
+    Column("window_start", "hour", Kind.TIME),
+    Column("auth_id", "customer", Kind.NAME),
+    Column("resource_id", "resource", Kind.NAME),
+    Column("model_id", "model", Kind.NAME),
+    Column("event_count", "events", Kind.COUNT),
+    Column("billable_prompt_tokens", "prompt tokens, not cached", Kind.COUNT),
+    Column("applied_prompt_rate", "USD per token", Kind.RATE),
+    Column("cached_tokens", "cached tokens", Kind.COUNT),
+    Column("applied_cached_rate", "USD per token", Kind.RATE),
+    Column("completion_tokens", "completion tokens", Kind.COUNT),
+    Column("applied_completion_rate", "USD per token", Kind.RATE),
+    Column("cost", "USD", Kind.MONEY),
+    Column("run", "run", Kind.COUNT),
+)
+_EVENTS = tuple(column for column in EVENT_COLUMNS if column.name != "user_id")
 
 
 async def rollups(view: View) -> Page:
@@ -34,66 +56,60 @@ async def rollups(view: View) -> Page:
         )
     async with reading(view.pool) as connection:
         try:
-            page = await list_rollups(
-                connection, query.selection, view.parameters.get("after"), view.rows_max
-            )
+            page = await list_rollups(connection, query.selection, view.parameters.get("after"), ROWS_ON_PAGE)
         except InvalidPageToken:
             raise BadParameterError("after", "was not given out by this page") from None
         total = (await view.sums.add_up(connection, query.selection, [])).total
-    columns = (
-        Column("id", "rollup", Kind.COUNT),
-        Column("window_start", "hour", Kind.TIME),
-        Column("auth_id", "customer", Kind.NAME),
-        Column("resource_id", "resource", Kind.NAME),
-        Column("model_id", "model", Kind.NAME),
-        Column("event_count", "events", Kind.COUNT),
-        Column("billable_prompt_tokens", "prompt tokens, not cached", Kind.COUNT),
-        Column("applied_prompt_rate", "USD per token", Kind.RATE),
-        Column("cached_tokens", "cached tokens", Kind.COUNT),
-        Column("applied_cached_rate", "USD per token", Kind.RATE),
-        Column("completion_tokens", "completion tokens", Kind.COUNT),
-        Column("applied_completion_rate", "USD per token", Kind.RATE),
-        Column("cost", "USD", Kind.MONEY),
-        Column("run", "run", Kind.COUNT),
-    )
-    links = {
-        "id": lambda one: f"/rollup?id={one['id']}",
-        "run": lambda one: f"/run?id={one['run']}",
-        "auth_id": lambda one: query.href("/bill", customer=one["auth_id"]),
-    }
-    cells = [
-        tuple(
-            Cell(one[column.name], links[column.name](one) if column.name in links else None)
-            for column in columns
-        )
-        for one in page.rows
-    ]
+
+    async def all_rows(connection: Connection) -> AllRows:
+        whole = (await add_up(connection, query.selection, [])).total
+        statement = over_rollups_in_order(query.selection)
+        return AllRows(statement, _plain_row, _rollups_total(whole))
+
     table = Table(
         name="rollups",
         caption="Rollups: a customer, a resource, a model and an hour each",
-        columns=columns,
-        rows=cells,
-        total=row(
-            f"all {total.rollups}",
-            *[None] * 4,
-            total.events,
-            total.billable_prompt_tokens,
-            None,
-            total.cached_tokens,
-            None,
-            total.completion_tokens,
-            None,
-            total.cost,
-            None,
-        ),
+        columns=_ROLLUPS,
+        rows=[_rollup_row(query, one) for one in page.rows],
+        total=_rollups_total(total),
         more=query.href("/rollups", after=page.next_token) if page.next_token else None,
         is_cut=page.next_token is not None,
         empty="No rollup in this window.",
         note="A run has changed bills since the first page: begin again, so that rows and sum agree."
         if page.has_changed
         else "The last line is the sum of all rollups of the window, those on other pages included.",
+        source=all_rows,
     )
     return Page("Rollups", (table,))
+
+
+def _rollup_row(query: Query, one: asyncpg.Record) -> Row:
+    links = {
+        "id": f"/rollup?id={one['id']}",
+        "run": f"/run?id={one['run']}",
+        "auth_id": query.href("/bill", customer=one["auth_id"]),
+    }
+    return tuple(Cell(one[column.name], links.get(column.name)) for column in _ROLLUPS)
+
+
+def _plain_row(one: asyncpg.Record) -> Row:
+    return tuple(Cell(one[column.name]) for column in _ROLLUPS)
+
+
+def _rollups_total(total: BillSums) -> Row:
+    return row(
+        f"all {total.rollups}",
+        *[None] * 4,
+        total.events,
+        total.billable_prompt_tokens,
+        None,
+        total.cached_tokens,
+        None,
+        total.completion_tokens,
+        None,
+        total.cost,
+        None,
+    )
 
 
 async def rollup(view: View) -> Page:
@@ -225,31 +241,24 @@ async def rollup_events(view: View) -> Page:
     after = read_name(view.parameters, "after")
     if after is not None and not UUID_FORM.fullmatch(after):
         raise BadParameterError("after", "must be a request id")
-    limit = view.rows_max if view.download else 100
-    page = await list_events(view.pool, key, None if after is None else UUID(after), limit)
+    page = await list_events(view.pool, key, None if after is None else UUID(after), ROWS_ON_PAGE)
     told = None
     with suppress(NoSuchRollupError):
         told = await explain_rollup(view.pool, key, by_sums=True)
-    rows = [
-        row(
-            Cell(str(one["request_id"]), f"/event?id={one['request_id']}"),
-            one["event_time"],
-            None,
-            one["client_request_id"],
-            *(one[name] for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "outcome")),
-        )
-        for one in page.events
-    ]
-    columns = tuple(column for column in EVENT_COLUMNS if column.name != "user_id")
+
+    async def all_rows(_connection: Connection) -> AllRows:
+        return AllRows(over_events_of(key), _event_row)
+
     table = Table(
         name="events",
         caption="Events of this customer, resource, model and hour, billed or not",
-        columns=columns,
-        rows=[(*one[:2], *one[3:]) for one in rows],
+        columns=_EVENTS,
+        rows=[_event_row(one) for one in page.events],
         more=f"{_events_href(key)}&after={page.events[-1]['request_id']}" if page.has_more else None,
         is_cut=page.has_more,
         empty="No event is kept: they were pruned, or there were none.",
         note="An empty count was not reported, which is not 0.",
+        source=all_rows,
     )
     return Page(
         "Events of a rollup",
@@ -257,6 +266,12 @@ async def rollup_events(view: View) -> Page:
         template="rollup_events.html",
         shown={"told": told, "key": key, "rollup_href": None if told is None else _rollup_href(key)},
     )
+
+
+def _event_row(one: asyncpg.Record) -> Row:
+    request_id = str(one["request_id"])
+    cells = (Cell(one[column.name]) for column in _EVENTS[1:])
+    return (Cell(request_id, f"/event?id={request_id}"), *cells)
 
 
 def _rollup_href(key: RollupKey) -> str:

@@ -4,10 +4,19 @@ from datetime import timedelta
 
 from rater_service.bills.estimate import EstimatedPart, estimate, estimate_by_key
 from rater_service.bills.rollups import Selection, reading
-from rater_service.bills.runs import KeptRun, NoSuchRunError, list_runs, read_run, read_run_changes
+from rater_service.bills.runs import (
+    KeptRun,
+    NoSuchRunError,
+    kept_run,
+    list_runs,
+    over_runs,
+    read_run,
+    read_run_changes,
+)
 from rater_service.console.query import BadParameterError, link, read_number
-from rater_service.console.tables import Cell, Column, Kind, Table, row
+from rater_service.console.tables import AllRows, Cell, Column, Kind, Row, Table, row
 from rater_service.console.view import NotFoundError, Page, View
+from rater_service.database.database import Connection
 from rater_service.events.producers import list_producers
 from rater_service.hours import HOUR, hour_of, utc_text
 from rater_service.rating.not_billed import read_not_billed
@@ -70,7 +79,7 @@ async def now(view: View) -> Page:
     )
 
 
-def _part_row(view: View, one: EstimatedPart) -> tuple[Cell, ...]:
+def _part_row(view: View, one: EstimatedPart) -> Row:
     return row(
         Cell(one.auth_id, view.query.href("/bill", customer=one.auth_id)),
         one.resource_id,
@@ -167,7 +176,7 @@ def _last_run(run: KeptRun | None) -> Table:
     )
 
 
-def _anomaly_row(anomaly: Anomaly) -> tuple[Cell, ...]:
+def _anomaly_row(anomaly: Anomaly) -> Row:
     most = anomaly.offenders[0].in_words() if anomaly.offenders else None
     return row(
         anomaly.reason,
@@ -243,23 +252,11 @@ async def producers(view: View) -> Page:
 async def runs(view: View) -> Page:
     """Who rated what, and when?"""
     before = read_number(view.parameters, "before", _ID_MAX)
-    page = await list_runs(view.pool, view.rows_max if view.download else _RUNS_MAX, before=before)
-    rows = [
-        row(
-            Cell(run.id, f"/run?id={run.id}"),
-            run.finished_at,
-            run.window_start,
-            run.window_end,
-            how_text(run),
-            run.requested_by,
-            run.events_in_window,
-            run.rollups_written,
-            run.reconciled_deletions,
-            run.total_cost,
-            ", ".join(anomaly.reason for anomaly in run.anomalies) or None,
-        )
-        for run in page.runs
-    ]
+    page = await list_runs(view.pool, _RUNS_MAX, before=before)
+
+    async def all_rows(_connection: Connection) -> AllRows:
+        return AllRows(over_runs(None), lambda record: _run_row(kept_run(record)))
+
     table = Table(
         name="runs",
         caption="Runs, the last one first",
@@ -276,12 +273,29 @@ async def runs(view: View) -> Page:
             Column("total_cost", "total after it, USD", Kind.MONEY),
             Column("anomalies", "found"),
         ),
-        rows=rows,
+        rows=[_run_row(one) for one in page.runs],
         more=link("/runs", {"before": page.runs[-1].id}) if page.has_more else None,
         is_cut=page.has_more,
         empty="No run yet: phoebe rate",
+        source=all_rows,
     )
     return Page("Runs", (table,))
+
+
+def _run_row(run: KeptRun) -> Row:
+    return row(
+        Cell(run.id, f"/run?id={run.id}"),
+        run.finished_at,
+        run.window_start,
+        run.window_end,
+        how_text(run),
+        run.requested_by,
+        run.events_in_window,
+        run.rollups_written,
+        run.reconciled_deletions,
+        run.total_cost,
+        ", ".join(anomaly.reason for anomaly in run.anomalies) or None,
+    )
 
 
 async def run(view: View) -> Page:

@@ -12,6 +12,7 @@ from rater_service.console.pages.bill_tables import (
     LABELS,
     SHARE,
     SUMS,
+    all_sums,
     name_column,
     name_text,
     narrowed_href,
@@ -20,7 +21,7 @@ from rater_service.console.pages.bill_tables import (
 )
 from rater_service.console.query import BadParameterError, Query
 from rater_service.console.tables import Table
-from rater_service.console.view import Page, View
+from rater_service.console.view import ROWS_ON_PAGE, Page, View
 from rater_service.money import decimal_text
 
 _HOURLY_MAX = timedelta(days=1)
@@ -42,9 +43,9 @@ async def usage(view: View) -> Page:
         if _TIMES.issuperset(by):
             # There are few, and the chart has them all, in their own order.
             whole = await view.sums.add_up(connection, query.selection, by)
-            added = _first(whole, order, view.rows_max)
+            added = _first(whole, order, ROWS_ON_PAGE)
         else:
-            whole = added = await view.sums.add_up(connection, query.selection, by, order, view.rows_max)
+            whole = added = await view.sums.add_up(connection, query.selection, by, order, ROWS_ON_PAGE)
         unrated = await estimate(connection, query.selection, view.now)
     words = ", ".join(LABELS[grouping] for grouping in by)
     table = Table(
@@ -56,6 +57,7 @@ async def usage(view: View) -> Page:
         empty="Nothing was billed in this window.",
         note=f"The download has all {len(added.rows) + added.left_out} rows." if added.left_out else None,
         is_cut=bool(added.left_out),
+        source=all_sums(query, by, order),
     )
     return Page(
         title=f"Usage by {words}",

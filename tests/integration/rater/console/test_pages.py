@@ -12,6 +12,7 @@ from html import unescape
 
 import httpx
 import pytest
+from starlette.types import ASGIApp
 
 from rater_service.bills.report import Grouping, make_report
 from rater_service.bills.rollups import Selection
@@ -34,11 +35,15 @@ HOSTILE = "<script>alert(1)</script>\u202e\x1b[31m=1+1&a=b?../%2F\u200f"
 INSTALLATION = "00000000-0000-0000-0000-000000000001"
 
 
-def client_of(ledger: Ledger, now: datetime = NOW) -> httpx.AsyncClient:
+def application_of(ledger: Ledger, now: datetime = NOW) -> ASGIApp:
     settings = ConsoleSettings(INSTALLATION, None, secure=False, port=80)
     calls = JsonCalls(RatingReads(ledger.pool), None)
-    application = Console(Reads(ledger.pool), Sessions(None), settings, calls, lambda: now).application()
-    return httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://console.test")
+    return Console(Reads(ledger.pool), Sessions(None), settings, calls, lambda: now).application()
+
+
+def client_of(ledger: Ledger, now: datetime = NOW) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(application_of(ledger, now))
+    return httpx.AsyncClient(transport=transport, base_url="http://console.test")
 
 
 @pytest.fixture

@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
-from rater_service.console.tables import Cell, Column, Kind, Table, row, table_csv, table_json
+from rater_service.console.table_forms import Csv, Form, Json
+from rater_service.console.tables import Cell, Column, Kind, Row, Table, row
 
 COLUMNS = (
     Column("name", "name", Kind.NAME),
@@ -19,6 +21,20 @@ COLUMNS = (
 
 def table(*rows: tuple[Cell, ...]) -> Table:
     return Table("some", "Some", COLUMNS, rows, total=row("total", 1, Decimal("0.1")))
+
+
+def written(form: Form, rows: Sequence[Row]) -> str:
+    """Write a file whose rows come one at a time."""
+    pieces = [form.rows([one], first=place == 0) for place, one in enumerate(rows)]
+    return form.head() + "".join(pieces) + form.tail(row("total", 1, Decimal("0.1")))
+
+
+def table_csv(table: Table, *, for_spreadsheets: bool = False) -> str:
+    return written(Csv(table, for_spreadsheets), table.rows)
+
+
+def table_json(table: Table) -> str:
+    return written(Json(table), table.rows)
 
 
 def read(text: str) -> list[list[str]]:
@@ -51,3 +67,9 @@ def test_absent_is_not_zero_and_times_are_of_utc() -> None:
     told = json.loads(table_json(table(row(when, None, Decimal(0)))))
     assert told["rows"] == [{"name": "2026-12-01T05:00:00Z", "count": None, "usd": "0"}]
     assert told["total"]["usd"] == "0.1"
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_json_has_as_many_rows_as_there_are(count: int) -> None:
+    told = json.loads(table_json(table(*[row("a", 1, None)] * count)))
+    assert (len(told["rows"]), told["total"]["name"]) == (count, "total")
