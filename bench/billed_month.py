@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from bench.errors import BenchError
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database.database import Connection, Pool, open_pool
 from rater_service.events.store import store_events
 from rater_service.hours import HOUR, hour_of
 from rater_service.prices.load import load_price_file
 from rater_service.prices.pricebook import NOTHING_ALLOWED
-from rater_service.rating.day_sums import DAY, day_of
+from rater_service.rating.day_sums import DAY, compare_coarser, day_of, month_of, next_month
 from rater_service.rating.rating import rate_window
 from rater_service.rating.run import Mode, RateRequest
 from rater_service.statements import bound
@@ -108,12 +109,18 @@ class BilledMonth:
         await rate_window(pool, window, self.now)
 
     async def _sum(self, connection: Connection) -> None:
-        """Make the sums by the day, by the statement that `phoebe sums rebuild-days` uses."""
+        """Make the sums by the day and the coarser ones, by the statements of `phoebe sums rebuild-days`."""
         async with connection.transaction():
             await connection.execute("SET LOCAL phoebe.makes_day_sums = 'on'")
             for day in range(self.days):
                 add_up = bound("rating/day_sums_insert", day=self.start + day * DAY)
                 await connection.execute(*add_up, timeout=TIMEOUT_S)
+            span = {"first_month": month_of(self.start), "end_month": next_month(month_of(self.now))}
+            for name in ("rating/month_sums_insert", "rating/model_day_sums_insert"):
+                await connection.execute(*bound(name, **span), timeout=TIMEOUT_S)
+        differing, _ = await compare_coarser(connection, self.start, day_of(self.now) + DAY, limit=1)
+        if differing:
+            raise BenchError(f"{differing} sums of the month are not those of its days")
 
     async def _store_unrated(self, pool: Pool) -> None:
         events = [
