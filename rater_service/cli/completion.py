@@ -40,9 +40,14 @@ def completion(
     typer.echo(get_completion_script(prog_name=PROGRAM, complete_var=_VARIABLE, shell=shell))
 
 
+def is_completing() -> bool:
+    """Tell whether a shell asks what could follow."""
+    return _VARIABLE in os.environ
+
+
 def begin_completing() -> bool:
     """Tell whether a shell asks what could follow, and have Typer answer in the shell's form if it does."""
-    if _VARIABLE not in os.environ:
+    if not is_completing():
         return False
     completion_init()
     return True

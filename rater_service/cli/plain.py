@@ -1,10 +1,12 @@
 """Commands that need nothing of the rater's: the entry points of the group `phoebe.plain_commands`.
 
 Each is a function of the command's arguments that returns its exit code; its docstring begins with what it is
-for. It raises ModuleNotFoundError if it needs an extra, which its entry names, and that is not installed.
-They work where only the addon's half is installed, so this module needs none of the rater's libraries.
+for. It raises ModuleNotFoundError if it needs an extra, which its entry names, and that is not installed. Its
+module may have `make_parser()`, which tells shells its options. They work where only the addon's half is
+installed, so this module needs none of the rater's libraries.
 """
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
@@ -44,6 +46,17 @@ def call(name: str, command: PlainCommand, arguments: Sequence[str]) -> int:
 def purpose(command: PlainCommand) -> str:
     """Say what a command is for, in one line."""
     return (command.__doc__ or "").partition("\n")[0]
+
+
+def options(command: PlainCommand) -> list[argparse.Action]:
+    """Give the options of a command, by the parser of its module; none if it needs what is not installed."""
+    make_parser = getattr(sys.modules[command.__module__], "make_parser", None)
+    try:
+        parser: argparse.ArgumentParser | None = make_parser and make_parser()
+    except ModuleNotFoundError:
+        return []
+    # It has no public name, and nothing else tells what a parser takes.
+    return [] if parser is None else [action for action in parser._actions if action.option_strings]
 
 
 def without_the_rest(arguments: Sequence[str], missing: ModuleNotFoundError) -> int:

@@ -4,13 +4,16 @@ Each names a `typer.Typer` with one command, and the extra that command needs. N
 called or listed.
 """
 
+from argparse import Action
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from inspect import Parameter, Signature
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from rater_service.cli import plain
+from rater_service.cli.completion import is_completing
 from rater_service.distribution import how_to_install
 from rater_service.errors import OperatorError
 
@@ -58,10 +61,26 @@ class PluggableGroup(WholeLines):
 
 
 def _listed(name: str, command: plain.PlainCommand) -> typer.Typer:
-    """Make an entry in the list of commands. It is run before there is a list."""
+    """Make an entry in the list of commands, before which it is run; for a shell with its options."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name, help=plain.purpose(command))(lambda: None)
+
+    def entry(**_options: object) -> None: ...
+
+    if is_completing():
+        parameters = [_parameter(told) for told in plain.options(command)]
+        entry.__signature__ = Signature(parameters)  # type: ignore[attr-defined] # Typer looks there
+        entry.__annotations__ = {one.name: one.annotation for one in parameters}
+    app.command(name, help=plain.purpose(command))(entry)
     return app
+
+
+def _parameter(told: Action) -> Parameter:
+    """Make of an option of another parser what Typer makes one of."""
+    kind = bool if told.nargs == 0 else str
+    option = typer.Option(*told.option_strings, help=told.help)
+    return Parameter(
+        told.dest, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+    )
 
 
 def _load(entry: EntryPoint) -> typer.Typer:

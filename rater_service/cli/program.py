@@ -22,6 +22,7 @@ from rater_service.cli import rejected as cli_rejected
 from rater_service.cli import runs as cli_runs
 from rater_service.cli import sums as cli_sums
 from rater_service.cli import token as cli_token
+from rater_service.cli.addon_section import AsksLikeAProxy
 from rater_service.cli.audit import show_audit
 from rater_service.cli.completion import EPILOG as COMPLETION_EPILOG
 from rater_service.cli.completion import begin_completing, completion
@@ -295,7 +296,7 @@ app.command(context_settings={"ignore_unknown_options": True})(embedded)
 app.command()(rate)
 app.command()(quote)
 app.command(name="audit")(show_audit)
-app.command(epilog=DOCTOR_EPILOG)(doctor)
+app.command(cls=AsksLikeAProxy, epilog=DOCTOR_EPILOG)(doctor)
 app.command()(prune)
 app.command()(forget)
 app.command()(report)

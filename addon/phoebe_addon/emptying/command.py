@@ -107,7 +107,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def read(words: Sequence[str]) -> Order:
     """Read the command line. Raises UsageError."""
-    parsed = _parser().parse_args(words)
+    parsed = make_parser().parse_args(words)
     given: dict[str, str] = {}
     for each in parsed.set:
         name, equals, value = each.partition("=")
@@ -120,7 +120,8 @@ def read(words: Sequence[str]) -> Order:
     return Order(given, timedelta(seconds=parsed.give_up))
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of its options."""
     parser = _Parser(
         prog="phoebe deliver",
         description=DESCRIPTION,

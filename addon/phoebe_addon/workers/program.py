@@ -113,7 +113,7 @@ def _read(
 ) -> tuple[Order, argparse.Namespace, list[Setting]]:
     """Read a command line: the order, what was parsed, and where each setting comes from."""
     own, arguments = _split(words)
-    parser = _parser(default_workers)
+    parser = make_parser(default_workers)
     given, others = parser.parse_known_args(own)
     if others:
         raise UsageError(f"there is no option {others[0]!r} here: mitmdump's arguments stand behind --")
@@ -264,7 +264,8 @@ def _split(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     return own[:at], tuple(own[at + 1 :])
 
 
-def _parser(default_workers: int) -> argparse.ArgumentParser:
+def make_parser(default_workers: int) -> argparse.ArgumentParser:
+    """Make the parser of the command's own options, before `--`. default_workers: what the help says."""
     parser = _Parser(
         prog="phoebe proxy",
         usage="phoebe proxy [--config FILE] [--workers N] [--metrics HOST:PORT]\n"

@@ -57,6 +57,8 @@ def test_commands_options_and_values_are_completed(shell: str, tmp_path: Path, c
         ("phoebe prices ", ("check", "diff"), "rejected"),
         ("phoebe report --str", ("--strict",), "--since"),
         ("phoebe serve --log-format ", ("human", "json"), "--listen"),
+        ("phoebe proxy --", ("--workers", "--reload-timeout", "--show-config"), "--spool"),
+        ("phoebe deliver --s", ("--spool", "--set"), "--rater"),
     ):
         said = completed(shell, written, tmp_path, capsys)
         assert all(name in said for name in found), (written, said)

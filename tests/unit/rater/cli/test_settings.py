@@ -11,6 +11,7 @@ from docs_site import example_settings
 from phoebe_addon.settings.options import KEYS
 from phoebe_runtime.settings_file import parse_settings
 from rater_service.cli import main
+from rater_service.cli.addon_section import KEYS as ADDON_KEYS
 from rater_service.cli.program import app
 from rater_service.cli.settings import URL_FILE_KEYS, settings_of
 from rig.programs import PROJECT
@@ -127,3 +128,27 @@ def test_the_example_of_the_page_has_no_other_keys() -> None:
         "database_url_file",
         "late_days",
     }
+
+
+def test_the_doctor_asks_by_the_addons_section_what_a_proxy_asks(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "phoebe.yaml"
+    path.write_text("addon:\n  rater_tls: true\n  spool: /no/such/folder\n  models: [a, b]\n")
+    ask = ["--config", str(path), "doctor", "--only", "spool", "--data", str(tmp_path)]
+    assert main(ask) == 2
+    assert "/no/such/folder can't be looked at" in capsys.readouterr().out
+    monkeypatch.setenv("PHOEBE_SPOOL", str(tmp_path))
+    main(ask)
+    assert "/no/such/folder" not in capsys.readouterr().out
+    for wrong, fault in (
+        ("rater_tls: perhaps", "line 2: rater_tls: "),
+        ("rater_tsl: true", "line 2: there is no key rater_tsl; did you mean rater_tls?"),
+        ("spool: [a, b]", "line 2: spool takes one value"),
+    ):
+        path.write_text(f"addon:\n  {wrong}\n")
+        assert main(ask) == 1
+        assert fault in capsys.readouterr().err
+        # Whoever asks no proxy reads its own section only.
+        assert main(["--config", str(path), "config"]) == 0
+    assert ADDON_KEYS >= KEYS
