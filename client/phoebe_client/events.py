@@ -94,6 +94,8 @@ class EventPrice:
     derived_from: str | None
     premium: str | None
     lines: tuple[PriceLine, ...]
+    loading: int
+    file: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from rater_service.hours import HOUR, hour_of
 from rater_service.money import Rates, TokenCounts, exact_sum
 from rater_service.other_models import OTHER_MODELS
 from rater_service.prices.lines import PriceLine, lines_of
+from rater_service.prices.loadings import BEGINNING, Loading
 from rater_service.prices.resolution import NoPrice, Price, resolve
-from rater_service.prices.store import load_history, load_kept_file
+from rater_service.prices.store import load_history, load_kept_file, read_timeline
 from rater_service.rating.advice import REASONS, advice
 from rater_service.rating.categories import over_categories
 from rater_service.rating.late_usage import find_late_hours
@@ -86,12 +87,18 @@ class RollupOfEvent:
 class PriceOfEvent:
     """By what an event is charged, or would be.
 
-    price: what the book says. lines: where it says so.
+    loading: the one of its price book that priced the hour. price: what the book says. lines: where it says
+    so.
     """
 
-    price_book: str
+    loading: Loading
     price: Price
     lines: tuple[PriceLine, ...]
+
+    @property
+    def price_book(self) -> str:
+        """The content hash of the book."""
+        return self.loading.content_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +241,7 @@ class _Accounting:
         assert row.model_id is not None
         seen = await self._was_seen()
         if rollup is not None and seen:
-            priced = await self._priced_by(rollup.now.price_book)
+            priced = await self._priced_by(rollup.now.price_book, rollup.run.knowledge_at)
             if priced is not None:
                 return Standing.BILLED, None, priced, rollup.now.rates
         history = await load_history(self.connection, hour)
@@ -242,19 +249,22 @@ class _Accounting:
         if isinstance(quote, NoPrice):
             reason = "TOO_MANY_MODELS" if self.summed_as_other else "UNPRICED"
             return Standing.NOT_BILLED, reason, None, None
-        priced = await self._priced_by(quote.book.content_hash)
+        priced = await self._priced_by(quote.book.content_hash, BEGINNING)
         # A rollup that is there keeps its rates.
         rates = quote.price.billed if rollup is None else rollup.now.rates
         return Standing.NOT_RATED, "LATE_USAGE", priced, rates
 
-    async def _priced_by(self, price_book: str) -> PriceOfEvent | None:
+    async def _priced_by(self, price_book: str, known_at: datetime) -> PriceOfEvent | None:
+        """Say how a book prices it. known_at: when the run began that did so; for the book in force any."""
         row = self.event.row
         assert row.model_id is not None
         file = await load_kept_file(self.connection, price_book)
         price = resolve(file.book, row.model_id, row.base_model)
         if isinstance(price, NoPrice):
             return None
-        return PriceOfEvent(price_book, price, lines_of(file, row.model_id, price))
+        timeline = await read_timeline(self.connection)
+        loading = timeline.pricing(price_book, self.event.hour, known_at)
+        return PriceOfEvent(loading, price, lines_of(file, row.model_id, price))
 
     async def _was_seen(self) -> bool:
         """Tell whether a run has seen it. What its hour has more than a run saw is what was stored last."""

@@ -16,9 +16,10 @@ from rater_service.bills.explanation import (
 from rater_service.bills.rollups import reading
 from rater_service.database.database import Connection, Pool
 from rater_service.errors import OperatorError
+from rater_service.prices.lines import lines_of
 from rater_service.prices.loadings import BEGINNING
 from rater_service.prices.resolution import NoPrice, Price, resolve
-from rater_service.prices.store import load_book, load_history, read_timeline
+from rater_service.prices.store import load_history, load_kept_file, read_timeline
 from rater_service.rating.run import RUN_OVERLAP
 from rater_service.rollup import KEY, VALUES, RollupKey, Version
 from rater_service.statements import Bound, bound
@@ -122,7 +123,8 @@ async def _origin(connection: Connection, key: RollupKey, now: Version, run: Run
     timeline = await read_timeline(connection)
     known_at = BEGINNING if run is None else run.knowledge_at
     loading = timeline.pricing(now.price_book, key.window_start, known_at)
-    book = await load_book(connection, now.price_book)
+    file = await load_kept_file(connection, now.price_book)
+    book = file.book
     found = resolve(book, key.model_id, now.base_model)
     price = found if isinstance(found, Price) else None
     history = await load_history(connection, key.window_start)
@@ -135,6 +137,7 @@ async def _origin(connection: Connection, key: RollupKey, now: Version, run: Run
         price=price,
         base=None if price is None or price.derived_from is None else book.base_models[price.derived_from],
         current=current if not isinstance(current, NoPrice) else None,
+        lines=() if price is None else lines_of(file, key.model_id, price),
     )
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from rater_service.money import Rates, decimal_text
 from rater_service.prices.history import Quote
+from rater_service.prices.lines import PriceLine
 from rater_service.prices.loadings import Loading
 from rater_service.prices.pricebook import FINE_TUNE_PREFIX
 from rater_service.prices.resolution import Price
@@ -46,7 +47,7 @@ class RateOrigin:
     not if it was replaced or withdrawn since. in_force_until None: no later loading is known. price: what its
     book says of the model; None: it does not price it. base: the rates of the base model that a derived price
     was made from. current: the price that a run with reprice would apply now, in whichever book it stands;
-    None: no book has one.
+    None: no book has one. lines: where the price file says it.
     """
 
     loading: Loading
@@ -55,6 +56,7 @@ class RateOrigin:
     price: Price | None
     base: Rates | None
     current: Quote | None
+    lines: tuple[PriceLine, ...] = ()
 
     @property
     def is_frozen(self) -> bool:

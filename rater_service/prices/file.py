@@ -9,7 +9,16 @@ from rater_service.money import Rates, billed_rate, decimal_text, rounds_badly
 from rater_service.other_models import OTHER_MODELS
 from rater_service.prices.faults import Fault, PriceFileError, shown
 from rater_service.prices.fields import FieldPlace, FieldReader
-from rater_service.prices.file_yaml import Entry, Mapping, Node, Refused, Scalar, Sequence, read_tree
+from rater_service.prices.file_yaml import (
+    Entry,
+    Mapping,
+    Node,
+    Refused,
+    Scalar,
+    Sequence,
+    last_line,
+    read_tree,
+)
 from rater_service.prices.pricebook import (
     FINE_TUNE_PREFIX,
     NOTHING_ALLOWED,
@@ -34,11 +43,17 @@ _PREMIUM_PARAMETER = {"identity": None, "multiplier": "factor", "markup": "marku
 
 @dataclass(frozen=True, slots=True)
 class LoadedPriceFile:
-    """A price book, what is worth a warning about it, and the line on which the file names each model."""
+    """A price book, what is worth a warning about it, and where the file says what.
+
+    lines: on which it names each model. last_lines: of models of which more lines follow. premium_lines: the
+    first and the last one of the premium of fine-tunes; None: it names none.
+    """
 
     book: PriceBook
     warnings: tuple[Fault, ...]
     lines: dict[str, int]
+    last_lines: dict[str, int]
+    premium_lines: tuple[int, int] | None
 
 
 def parse_price_file(content: bytes, source: str) -> LoadedPriceFile:
@@ -52,7 +67,9 @@ def parse_price_file(content: bytes, source: str) -> LoadedPriceFile:
     book = reader.book(content)
     if book is None or reader.read.faults:
         raise PriceFileError(source, _by_line(reader.read.faults))
-    return LoadedPriceFile(book, _by_line(reader.warnings), reader.lines)
+    return LoadedPriceFile(
+        book, _by_line(reader.warnings), reader.lines, reader.last_lines, reader.premium_lines
+    )
 
 
 def _by_line(faults: list[Fault]) -> tuple[Fault, ...]:
@@ -66,6 +83,8 @@ class _PriceFileReader:
         self.read = FieldReader()
         self.warnings: list[Fault] = []
         self.lines: dict[str, int] = {}
+        self.last_lines: dict[str, int] = {}
+        self.premium_lines: tuple[int, int] | None = None
 
     def book(self, content: bytes) -> PriceBook | None:
         root = self._root(content)
@@ -82,6 +101,9 @@ class _PriceFileReader:
         )
         sections = self.read.fields(root, FieldPlace(), required=("version", "base_models"), known=known)
         self._version(sections.get("version"))
+        for entry in root.entries if isinstance(root, Mapping) else ():
+            if entry.key == "fine_tune_premium":
+                self.premium_lines = entry.line, last_line(entry.value)
         base_models = self._base_models(sections.get("base_models"))
         premium = self._premium(sections.get("fine_tune_premium"))
         self._check_premium(premium, base_models)
@@ -96,6 +118,12 @@ class _PriceFileReader:
             effective_from=self._effective_from(sections.get("effective_from")),
             allowed=self._allowed(sections.get("allow"), {*base_models, *fine_tunes}),
         )
+
+    def _note_lines(self, entry: Entry) -> None:
+        self.lines[entry.key] = entry.line
+        last = last_line(entry.value)
+        if last > entry.line:
+            self.last_lines[entry.key] = last
 
     def _root(self, content: bytes) -> Node | None:
         if len(content) > _FILE_BYTES_MAX:
@@ -118,7 +146,7 @@ class _PriceFileReader:
         base_models: dict[str, Rates] = {}
         for entry in self.read.named_entries(node, place, _model_place):
             model = _model_place(entry.key)
-            self.lines[entry.key] = entry.line
+            self._note_lines(entry)
             if entry.key.startswith(FINE_TUNE_PREFIX):
                 self.read.fault(entry.line, "a fine-tune is not a base model; move it to fine_tunes", model)
             elif entry.key == OTHER_MODELS:
@@ -139,7 +167,7 @@ class _PriceFileReader:
                 message = f"the name of a fine-tune starts with {shown(FINE_TUNE_PREFIX)}"
                 self.read.fault(entry.line, message, _model_place(entry.key))
             elif (fine_tune := self._fine_tune(entry, bases)) is not None:
-                self.lines[entry.key] = entry.line
+                self._note_lines(entry)
                 fine_tunes[entry.key] = fine_tune
         return fine_tunes
 

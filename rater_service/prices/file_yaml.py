@@ -68,6 +68,16 @@ class Refused:
 type Node = Scalar | Mapping | Sequence | Refused
 
 
+def last_line(node: Node) -> int:
+    """Give the last line on which a node has a key or a value."""
+    match node:
+        case Mapping():
+            return max((last_line(entry.value) for entry in node.entries), default=node.line)
+        case Sequence():
+            return max(map(last_line, node.items), default=node.line)
+    return node.line
+
+
 def read_tree(text: str, faults: list[Fault]) -> Node | None:
     """Read the one document in `text`, adding what is wrong with it to `faults`.
 

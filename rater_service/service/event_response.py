@@ -85,4 +85,6 @@ def _price(price: PriceOfEvent) -> pb.EventPrice:
         derived_from=told.derived_from or "",
         premium=told.premium.describe() if told.premium else "",
         lines=[pb.PriceLine(line=line.number, text=line.text) for line in price.lines],
+        loading=price.loading.number,
+        file=price.loading.source,
     )

@@ -11,12 +11,14 @@ from rater_service.bills.events import FoundEvents
 from rater_service.bills.explanation import RunStamp
 from rater_service.hours import utc_text
 from rater_service.money import Rates, decimal_text
+from rater_service.prices.loadings import Loading
 from rater_service.prices.resolution import PriceSource
 from rater_service.rollup import Version
 from rater_service.views.documents import Kind
 from rater_service.views.explanation import ChargeJson, charges_json
 from rater_service.views.freshness import ReadJson
 from rater_service.views.layout import Words
+from rater_service.views.price_lines import LineJson, lines_json, lines_text, source_text
 from rater_service.views.terminal import write, write_table
 
 _NOT_REPORTED = "not reported"
@@ -64,15 +66,8 @@ class EventJson(TypedDict):
     stored_at: datetime
 
 
-class LineJson(TypedDict):
-    """A line of a price file, counted from 1."""
-
-    line: int
-    text: str
-
-
 class PriceJson(TypedDict):
-    """Where a price stands. exact, billed: USD per token."""
+    """Where a price stands. exact, billed: USD per token. loading: of the price file, by its number."""
 
     price_book: str
     source: PriceSource
@@ -80,6 +75,8 @@ class PriceJson(TypedDict):
     premium: str | None
     exact: Rates
     billed: Rates
+    loading: int
+    file: str
     lines: Sequence[LineJson]
 
 
@@ -218,15 +215,14 @@ def standing_text(account: EventAccount) -> str:
 
 def price_text(price: PriceOfEvent) -> Iterator[str]:
     """Say where the rates stand, line by line of the price file."""
-    told = price.price
-    how = ""
-    if told.derived_from is not None and told.premium is not None:
-        how = f", from {told.derived_from} by {told.premium.describe()}"
-    yield f"price: {told.source}{how}, in price book {price.price_book}"
-    for line in price.lines:
-        yield f"  line {line.number}: {line.text}"
-    if price.lines:
-        yield f"  the whole file: phoebe prices show {price.price_book}"
+    yield f"price: {source_text(price.price)}; price book {price.price_book}, {loading_text(price.loading)}"
+    yield from lines_text(price.price_book, price.lines)
+
+
+def loading_text(loading: Loading) -> str:
+    """Say which file was loaded, when and by whom."""
+    by = f" by {loading.loaded_by}" if loading.loaded_by else ""
+    return f"{loading.source}, loading {loading.number} at {utc_text(loading.loaded_at)}{by}"
 
 
 def event_fields(event: StoredEvent) -> Iterator[tuple[str, str]]:
@@ -264,7 +260,9 @@ def price_json(price: PriceOfEvent) -> PriceJson:
         "premium": None if told.premium is None else told.premium.describe(),
         "exact": told.exact,
         "billed": told.billed,
-        "lines": [{"line": line.number, "text": line.text} for line in price.lines],
+        "loading": price.loading.number,
+        "file": price.loading.source,
+        "lines": lines_json(price.lines),
     }
 
 

@@ -25,12 +25,8 @@ from rater_service.rollup import Charge, Version
 from rater_service.views.documents import Kind
 from rater_service.views.freshness import ReadJson
 from rater_service.views.layout import Words
+from rater_service.views.price_lines import LineJson, lines_json, lines_text, source_text
 from rater_service.views.terminal import write, write_table
-
-_SOURCES = {
-    PriceSource.BASE_MODEL: "the price file names the model itself, under base_models",
-    PriceSource.OWN_RATE: "the price file gives this fine-tune a rate of its own",
-}
 
 
 class ChargeJson(TypedDict):
@@ -62,6 +58,7 @@ class OriginJson(TypedDict):
     frozen: bool
     current_price_book: str | None
     current: Rates | None
+    lines: Sequence[LineJson]
 
 
 class BehindJson(TypedDict):
@@ -200,25 +197,23 @@ def _show_origin(origin: RateOrigin) -> None:
     if origin.price is not None and origin.base is not None:
         _show_derivation(origin.price, origin)
     elif origin.price is not None:
-        write(f"rates: {_SOURCES[origin.price.source]}")
+        write(f"rates: {source_text(origin.price)}")
     loading = origin.loading
     since = "the beginning" if loading.in_force_from is None else utc_text(loading.in_force_from)
     until = "further notice" if origin.in_force_until is None else utc_text(origin.in_force_until)
     spell = f"in force from {since} until {until}" if origin.prices_hours else "which prices no hour any more"
     loaded = f"{loading.source}, loaded {utc_text(loading.loaded_at)}"
     write(f"price book: {loading.content_hash} ({loaded}), {spell}")
+    for line in lines_text(loading.content_hash, origin.lines):
+        write(line)
     if origin.is_frozen:
         write(_frozen_text(origin))
 
 
 def _show_derivation(price: Price, origin: RateOrigin) -> None:
     assert origin.base is not None
-    assert price.premium is not None
     base, exact, billed = (rates.by_component() for rates in (origin.base, price.exact, price.billed))
-    write(
-        f"rates: derived from {price.derived_from} by the premium {price.premium.describe()}, then rounded "
-        "half-up to 9 decimals"
-    )
+    write(f"rates: {source_text(price)}")
     write_table(
         "USD per token",
         ("tokens", "base rate", "with premium", "as billed"),
@@ -373,4 +368,5 @@ def _origin_json(origin: RateOrigin) -> OriginJson:
         "frozen": origin.is_frozen,
         "current_price_book": None if current is None else current.book.content_hash,
         "current": None if current is None else current.price.billed,
+        "lines": lines_json(origin.lines),
     }

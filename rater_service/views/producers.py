@@ -103,7 +103,7 @@ def _row(producer: Producer, now: datetime) -> tuple[str | int | None, ...]:
     return (
         producer.name,
         producer.producer_id,
-        Words(_standing(producer, now)),
+        Words(standing_text(producer, now)),
         utc_text(producer.last_seen),
         None if until is None else utc_text(until),
         producer.last_seq,
@@ -115,7 +115,8 @@ def _row(producer: Producer, now: datetime) -> tuple[str | int | None, ...]:
     )
 
 
-def _standing(producer: Producer, now: datetime) -> str:
+def standing_text(producer: Producer, now: datetime) -> str:
+    """Say whether it runs, stopped or was retired, and since when it has been silent if it should not be."""
     silent = producer.silent_for(now)
     return producer_state(producer) if silent is None else f"silent for {in_words(silent)}"
 

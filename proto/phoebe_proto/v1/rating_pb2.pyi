@@ -1392,6 +1392,8 @@ class EventPrice(_message.Message):
     DERIVED_FROM_FIELD_NUMBER: _builtins.int
     PREMIUM_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
+    LOADING_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
     price_book: _builtins.str
     """Content hash of the price book."""
     source: Global___PriceSource.ValueType
@@ -1400,9 +1402,13 @@ class EventPrice(_message.Message):
     """For a derived price: the base model whose rates were taken."""
     premium: _builtins.str
     """For a derived price: the premium, as in ResolvePriceResponse."""
+    loading: _builtins.int
+    """The loading of the price file that priced the event's hour, by its number."""
+    file: _builtins.str
+    """What the file was called when it was loaded."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriceLine]:
-        """The lines of the price file that name the model or its base."""
+        """The lines of the price file that make the price: those of the model, of its base and of the premium."""
 
     def __init__(
         self,
@@ -1412,10 +1418,12 @@ class EventPrice(_message.Message):
         derived_from: _builtins.str = ...,
         premium: _builtins.str = ...,
         lines: _abc.Iterable[Global___PriceLine] | None = ...,
+        loading: _builtins.int = ...,
+        file: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["derived_from", b"derived_from", "lines", b"lines", "premium", b"premium", "price_book", b"price_book", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["derived_from", b"derived_from", "file", b"file", "lines", b"lines", "loading", b"loading", "premium", b"premium", "price_book", b"price_book", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -144,8 +144,8 @@ class RatingServiceServicer:
         come on a later page.
 
         Errors: INVALID_ARGUMENT, reason INVALID_WINDOW: a bound is missing, or the window is empty or longer than a day,
-        because its events are read one by one; reason INVALID_REQUEST: page_size is out of range, or a text is longer than
-        an event's can be; reason INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
+        because its events are read one by one; reason INVALID_REQUEST: page_size is out of range, a text is longer than
+        an event's can be, or trace_id is none; reason INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

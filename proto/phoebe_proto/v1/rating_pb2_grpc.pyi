@@ -101,8 +101,8 @@ class RatingServiceStub:
     come on a later page.
 
     Errors: INVALID_ARGUMENT, reason INVALID_WINDOW: a bound is missing, or the window is empty or longer than a day,
-    because its events are read one by one; reason INVALID_REQUEST: page_size is out of range, or a text is longer than
-    an event's can be; reason INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
+    because its events are read one by one; reason INVALID_REQUEST: page_size is out of range, a text is longer than
+    an event's can be, or trace_id is none; reason INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
     """
     ListRuns: _grpc.UnaryUnaryMultiCallable[_rating_pb2.ListRunsRequest, _rating_pb2.ListRunsResponse]
     """Pages through the runs, the last one first.
@@ -164,8 +164,8 @@ class RatingServiceAsyncStub(RatingServiceStub):
     come on a later page.
 
     Errors: INVALID_ARGUMENT, reason INVALID_WINDOW: a bound is missing, or the window is empty or longer than a day,
-    because its events are read one by one; reason INVALID_REQUEST: page_size is out of range, or a text is longer than
-    an event's can be; reason INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
+    because its events are read one by one; reason INVALID_REQUEST: page_size is out of range, a text is longer than
+    an event's can be, or trace_id is none; reason INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
     """
     ListRuns: _aio.UnaryUnaryMultiCallable[_rating_pb2.ListRunsRequest, _rating_pb2.ListRunsResponse]  # type: ignore[assignment]
     """Pages through the runs, the last one first.
@@ -260,8 +260,8 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
         come on a later page.
 
         Errors: INVALID_ARGUMENT, reason INVALID_WINDOW: a bound is missing, or the window is empty or longer than a day,
-        because its events are read one by one; reason INVALID_REQUEST: page_size is out of range, or a text is longer than
-        an event's can be; reason INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
+        because its events are read one by one; reason INVALID_REQUEST: page_size is out of range, a text is longer than
+        an event's can be, or trace_id is none; reason INVALID_PAGE_TOKEN: page_token does not come from a call with the same filters.
         """
 
     @_abc_1.abstractmethod

@@ -44,7 +44,7 @@ def days_table(query: Query, by_day: AddedUp, unrated: Estimate, now: datetime) 
             Column("day", "day"),
             Column("state", "state"),
             *SUMS,
-            Column("estimate", "not rated, estimate, USD", Kind.MONEY),
+            Column("estimate", "not rated, USD", Kind.MONEY),
         ),
         rows=rows,
         total=row("total", None, *sum_cells(by_day.total), None),

@@ -3,7 +3,7 @@
 from rater_service.console.tables import Column, Kind
 
 EVENT_COLUMNS = (
-    Column("request_id", "request id", Kind.NAME),
+    Column("request_id", "request id", Kind.ID),
     Column("event_time", "ended", Kind.TIME),
     Column("user_id", "user", Kind.NAME),
     Column("client_request_id", "client's own id", Kind.NAME),

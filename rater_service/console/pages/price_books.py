@@ -10,11 +10,15 @@ from rater_service.money import TOKENS_MAX, Rates, TokenCounts, cost, per_millio
 from rater_service.prices.comparison import ModelChange, compare_books
 from rater_service.prices.file import LoadedPriceFile
 from rater_service.prices.history import Quote
+from rater_service.prices.lines import PriceLine, lines_of
 from rater_service.prices.loadings import SHORT_HASH_CHARS, Loading, Timeline
 from rater_service.prices.resolution import Price, resolve_listed
 from rater_service.prices.store import load_history, load_kept_file, read_timeline
+from rater_service.views.price_lines import source_text
 
 _KINDS = ("prompt", "cached", "completion")
+_LINES_SHOWN = 2_000
+_LINES_MAX = 10**9
 _MODEL = Column("model_id", "model", Kind.NAME)
 
 
@@ -26,7 +30,7 @@ async def prices(view: View) -> Page:
         name="loadings",
         caption="Loadings of price files, the last one first",
         columns=(
-            Column("loading", "loading", Kind.COUNT),
+            Column("loading", "loading", Kind.ID),
             Column("price_book", "price book", Kind.NAME),
             Column("state", "state"),
             Column("in_force_from", "in force from", Kind.TIME),
@@ -59,6 +63,10 @@ def _book_href(content_hash: str, **more: str) -> str:
     return link("/price-book", {"hash": content_hash, **more})
 
 
+def _line_href(content_hash: str, line: int) -> str:
+    return f"{_book_href(content_hash, source='1', line=str(line))}#L{line}"
+
+
 async def price_book(view: View) -> Page:
     """What does one price file say, and how does it differ from another?"""
     async with reading(view.pool) as connection:
@@ -68,6 +76,7 @@ async def price_book(view: View) -> Page:
         file = await load_kept_file(connection, wanted)
         against = None if other is None else await load_kept_file(connection, other)
     part = read_name(view.parameters, "q")
+    line = read_number(view.parameters, "line", _LINES_MAX)
     listed = [
         (name, price)
         for name, price in resolve_listed(file.book)
@@ -89,7 +98,7 @@ async def price_book(view: View) -> Page:
             "others": [(one, one[:SHORT_HASH_CHARS]) for one in hashes if one != wanted],
             "against": other,
             "part": part or "",
-            "source": list(_source(file)) if view.parameters.get("source") else None,
+            "source": _source(file, line or 1) if view.parameters.get("source") else None,
             "source_href": _book_href(wanted, source="1"),
         },
     )
@@ -115,14 +124,14 @@ def _models(view: View, file: LoadedPriceFile, listed: list[tuple[str, Price]]) 
                 Cell(name),
                 str(price.source),
                 *_rate_cells(price.billed),
-                Cell(line, f"{_book_href(file.book.content_hash, source='1')}#L{line}" if line else None),
+                Cell(line, _line_href(file.book.content_hash, line) if line else None),
             )
         )
     left_out = len(listed) - len(rows)
     return Table(
         name="models",
         caption=f"{len(listed)} models, USD per million tokens and per token, as billed",
-        columns=(_MODEL, Column("source", "source"), *_rate_columns(), Column("line", "line", Kind.COUNT)),
+        columns=(_MODEL, Column("source", "source"), *_rate_columns(), Column("line", "line", Kind.ID)),
         rows=rows,
         empty="No model of this name.",
         note=f"{left_out} more are in the download." if left_out else None,
@@ -170,9 +179,11 @@ def _change_row(change: ModelChange) -> tuple[Cell, ...]:
     return row(name, str(change.change), *sides)
 
 
-def _source(file: LoadedPriceFile) -> Iterator[tuple[int, str]]:
-    lines = file.book.content.decode().split("\n")
-    return iter(list(enumerate(lines, 1))[:5000])
+def _source(file: LoadedPriceFile, line: int) -> tuple[list[tuple[int, str]], int]:
+    """Give the numbered lines of a file, of a large one those around a line, and how many there are."""
+    lines = list(enumerate(file.book.content.decode().removesuffix("\n").split("\n"), 1))
+    first = max(line - _LINES_SHOWN // 2, 1)
+    return lines[first - 1 : first - 1 + _LINES_SHOWN], len(lines)
 
 
 async def quote(view: View) -> Page:
@@ -182,10 +193,14 @@ async def quote(view: View) -> Page:
     at = read_moment(view.parameters, "at") or view.now
     counts = {kind: read_number(view.parameters, kind, TOKENS_MAX) for kind in _KINDS}
     found = None
+    lines: tuple[PriceLine, ...] = ()
     async with reading(view.pool) as connection:
         history = await load_history(connection, at)
         if model is not None and history:
             found = history.resolve(model, base, at)
+        if isinstance(found, Quote) and model is not None:
+            file = await load_kept_file(connection, found.book.content_hash)
+            lines = lines_of(file, model, found.price)
     tables: tuple[Table, ...] = ()
     shown: dict[str, object] = {"model": model or "", "base": base or "", "at": view.parameters.get("at", "")}
     shown |= {"counts": {kind: "" if one is None else one for kind, one in counts.items()}, "moment": at}
@@ -196,7 +211,12 @@ async def quote(view: View) -> Page:
             else TokenCounts(**{k: v or 0 for k, v in counts.items()})
         )
         tables = (_quote_table(found, given),)
-        shown |= {"quote": found, "book_href": _book_href(found.book.content_hash)}
+        shown |= {
+            "quote": found,
+            "words": source_text(found.price),
+            "lines": lines,
+            "book_href": _book_href(found.book.content_hash),
+        }
     elif found is not None and model is not None:
         shown["reason"] = f"{found.reason}: {found.reason.explain(model)}"
     elif model is not None:
@@ -233,7 +253,7 @@ def _quote_table(found: Quote, counts: TokenCounts | None) -> Table:
         ),
         rows=rows,
         total=None if counts is None else row("cost", *[None] * 4, cost(counts, found.price.billed)),
-        note="Prompt tokens without those from the cache. The same code rates.",
+        note="Prompt: those that did not come from the cache. Runs rate by the same code.",
     )
 
 

@@ -1,5 +1,6 @@
 """One request: what became of it, and how it is found."""
 
+import re
 from datetime import timedelta
 from uuid import UUID
 
@@ -8,15 +9,19 @@ from rater_service.bills.events import WINDOW_MAX, EventFilter, list_stored_even
 from rater_service.bills.rollups import find_names, reading
 from rater_service.console.pages.event_columns import EVENT_COLUMNS
 from rater_service.console.query import BadParameterError, link, read_moment, read_name
-from rater_service.console.tables import Cell, Column, Kind, Table, row
+from rater_service.console.tables import Cell, Column, Kind, Row, Table, row
 from rater_service.console.view import ROWS_ON_PAGE, NotFoundError, Page, Redirect, View
+from rater_service.database.database import Connection
 from rater_service.events.validation import TRACE_ID_FORM, UUID_FORM
 from rater_service.hours import utc_text
+from rater_service.prices.store import read_timeline
 from rater_service.rating.day_sums import day_of, month_of
-from rater_service.views.events import event_fields, standing_text
+from rater_service.views.events import event_fields, loading_text, standing_text
+from rater_service.views.price_lines import source_text
 
 _ID_MAX = 2**63 - 1
 _NAMES_MAX = 20
+_HASH_FORM = re.compile(r"[0-9a-f]{8,64}")
 _NAMES_SINCE = timedelta(days=62)
 
 
@@ -42,6 +47,8 @@ async def event(view: View) -> Page:
         shown={
             "account": account,
             "words": standing_text(account),
+            "price_words": None if account.price is None else source_text(account.price.price),
+            "loading": None if account.price is None else loading_text(account.price.loading),
             "estimate": account.standing is Standing.NOT_RATED,
             "rollup_href": None if account.rollup is None else f"/rollup?id={account.rollup.id}",
             "customer_href": view.query.href("/bill", customer=account.event.row.auth_id)
@@ -77,9 +84,10 @@ async def search(view: View) -> Page | Redirect:
     if text:
         async with reading(view.pool) as connection:
             found = await find_names(connection, month_of(view.now - _NAMES_SINCE), text, _NAMES_MAX)
+            books = await _books(connection, text)
         pages = {"customer": "/bill", "resource": "/usage", "model": "/usage"}
         rows = [row(kind, Cell(name, view.query.href(pages[kind], **{kind: name}))) for kind, name in found]
-        rows = [*_numbers(text), *rows]
+        rows = [*_numbers(text), *books, *rows]
     events = await _events_table(view, text) if text and view.sees_events else None
     tables = [
         Table(
@@ -97,13 +105,20 @@ async def search(view: View) -> Page | Redirect:
     return Page("Search", tuple(tables), "search.html", {"text": text, "sees_events": view.sees_events})
 
 
-def _numbers(text: str) -> list[tuple[Cell, ...]]:
-    """Lead to the rollup and the run of a number, and to the price book of a hash."""
+def _numbers(text: str) -> list[Row]:
+    """Lead to the rollup and the run of a number."""
     if text.isascii() and text.isdecimal() and int(text) <= _ID_MAX:
         return [row("rollup", Cell(text, f"/rollup?id={text}")), row("run", Cell(text, f"/run?id={text}"))]
-    if len(text) >= 8 and all(char in "0123456789abcdef" for char in text):
-        return [row("price book", Cell(text, f"/price-book?hash={text}"))]
     return []
+
+
+async def _books(connection: Connection, text: str) -> list[Row]:
+    """Lead to the price books whose hash begins so."""
+    if not _HASH_FORM.fullmatch(text.lower()):
+        return []
+    loadings = (await read_timeline(connection)).loadings
+    hashes = sorted({one.content_hash for one in loadings if one.content_hash.startswith(text.lower())})
+    return [row("price book", Cell(one, link("/price-book", {"hash": one}))) for one in hashes]
 
 
 async def _events_table(view: View, text: str) -> Table | None:
@@ -130,7 +145,7 @@ async def _events_table(view: View, text: str) -> Table | None:
     )
 
 
-def _event_row(one: StoredEvent) -> tuple[Cell, ...]:
+def _event_row(one: StoredEvent) -> Row:
     return row(
         Cell(str(one.row.request_id), f"/event?id={one.row.request_id}"),
         one.row.event_time,

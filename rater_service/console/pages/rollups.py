@@ -21,27 +21,25 @@ from rater_service.database.database import Connection
 from rater_service.events.validation import UUID_FORM
 from rater_service.hours import utc_text
 from rater_service.money import per_million
-from rater_service.prices.lines import PriceLine, lines_of
-from rater_service.prices.store import load_kept_file
 from rater_service.rollup import RollupKey
 
 _ID_MAX = 2**63 - 1
 _OF_MODEL_MAX = timedelta(days=2)
 _ROLLUPS = (
-    Column("id", "rollup", Kind.COUNT),
+    Column("id", "rollup", Kind.ID),
     Column("window_start", "hour", Kind.TIME),
     Column("auth_id", "customer", Kind.NAME),
     Column("resource_id", "resource", Kind.NAME),
     Column("model_id", "model", Kind.NAME),
     Column("event_count", "events", Kind.COUNT),
-    Column("billable_prompt_tokens", "prompt tokens, not cached", Kind.COUNT),
-    Column("applied_prompt_rate", "USD per token", Kind.RATE),
-    Column("cached_tokens", "cached tokens", Kind.COUNT),
-    Column("applied_cached_rate", "USD per token", Kind.RATE),
-    Column("completion_tokens", "completion tokens", Kind.COUNT),
-    Column("applied_completion_rate", "USD per token", Kind.RATE),
     Column("cost", "USD", Kind.MONEY),
-    Column("run", "run", Kind.COUNT),
+    Column("billable_prompt_tokens", "prompt tokens, not cached", Kind.COUNT),
+    Column("applied_prompt_rate", "USD per prompt token", Kind.RATE),
+    Column("cached_tokens", "cached tokens", Kind.COUNT),
+    Column("applied_cached_rate", "USD per cached token", Kind.RATE),
+    Column("completion_tokens", "completion tokens", Kind.COUNT),
+    Column("applied_completion_rate", "USD per completion token", Kind.RATE),
+    Column("run", "run", Kind.ID),
 )
 _EVENTS = tuple(column for column in EVENT_COLUMNS if column.name != "user_id")
 
@@ -101,13 +99,13 @@ def _rollups_total(total: BillSums) -> Row:
         f"all {total.rollups}",
         *[None] * 4,
         total.events,
+        total.cost,
         total.billable_prompt_tokens,
         None,
         total.cached_tokens,
         None,
         total.completion_tokens,
         None,
-        total.cost,
         None,
     )
 
@@ -119,18 +117,12 @@ async def rollup(view: View) -> Page:
         told = await explain_rollup(view.pool, _key(view) if number is None else number, by_sums=True)
     except NoSuchRollupError as error:
         raise NotFoundError(str(error)) from error
-    lines: tuple[PriceLine, ...] = ()
-    if told.origin is not None and told.origin.price is not None:
-        async with reading(view.pool) as connection:
-            file = await load_kept_file(connection, told.origin.loading.content_hash)
-        lines = lines_of(file, told.key.model_id, told.origin.price)
     return Page(
         title=f"Rollup {told.id}",
         template="rollup.html",
         tables=(*([_charges(told)] if told.now else []), *_derivation(told), _changes(told)),
         shown={
             "told": told,
-            "lines": lines,
             "events_href": _events_href(told.key),
             "sees_events": view.sees_events,
         },
@@ -222,10 +214,10 @@ def _changes(told: Explanation) -> Table:
         name="changes",
         caption="What runs did to it, oldest first",
         columns=(
-            Column("run", "run", Kind.COUNT),
+            Column("run", "run", Kind.ID),
             Column("finished_at", "finished", Kind.TIME),
             Column("requested_by", "asked for by", Kind.NAME),
-            Column("what", "what"),
+            Column("what", "what", Kind.WORDS),
             Column("events_before", "events before", Kind.COUNT),
             Column("events_after", "events after", Kind.COUNT),
             Column("cost_before", "USD before", Kind.MONEY),

@@ -22,7 +22,7 @@ from rater_service.hours import HOUR, hour_of, utc_text
 from rater_service.rating.not_billed import read_not_billed
 from rater_service.rating.run import Anomaly
 from rater_service.views.kept_runs import conservation_text, how_text
-from rater_service.views.producers import producer_state
+from rater_service.views.producers import producer_state, standing_text
 
 _ID_MAX = 2**63 - 1
 # Of a longer window too many sums would have to be compared with rollups.
@@ -48,10 +48,10 @@ async def now(view: View) -> Page:
             Column("resource_id", "resource", Kind.NAME),
             Column("model_id", "model", Kind.NAME),
             Column("events", "events", Kind.COUNT),
+            Column("estimate", "estimate, USD", Kind.MONEY),
             Column("prompt_tokens", "prompt tokens", Kind.COUNT),
             Column("cached_tokens", "of these cached", Kind.COUNT),
             Column("completion_tokens", "completion tokens", Kind.COUNT),
-            Column("estimate", "estimate, USD", Kind.MONEY),
         ),
         rows=[_part_row(view, one) for one in largest],
         total=row(
@@ -59,10 +59,10 @@ async def now(view: View) -> Page:
             None,
             None,
             running.events,
+            running.cost,
             sum(one.prompt_tokens for one in parts),
             sum(one.cached_tokens for one in parts),
             sum(one.completion_tokens for one in parts),
-            running.cost,
         ),
         empty="No usage so far that could be billed.",
         note=f"{left_out} more rows are in the download."
@@ -85,10 +85,10 @@ def _part_row(view: View, one: EstimatedPart) -> Row:
         one.resource_id,
         one.model_id,
         one.events,
+        one.cost,
         one.prompt_tokens,
         one.cached_tokens,
         one.completion_tokens,
-        one.cost,
     )
 
 
@@ -135,10 +135,10 @@ async def problems(view: View) -> Page:
             name="earlier",
             caption=f"Earlier runs that found something, of the last {_RUNS_MAX}",
             columns=(
-                Column("run", "run", Kind.COUNT),
+                Column("run", "run", Kind.ID),
                 Column("finished_at", "finished", Kind.TIME),
                 Column("window", "hours"),
-                Column("reasons", "reasons"),
+                Column("reasons", "reasons", Kind.WORDS),
             ),
             rows=earlier,
             empty="None.",
@@ -160,15 +160,15 @@ def _last_run(run: KeptRun | None) -> Table:
         name="last_run",
         caption="No run yet"
         if run is None
-        else f"What run {run.id} found, finished {utc_text(run.finished_at)}",
+        else f"What run {run.id} found, finished {utc_text(run.finished_at.replace(microsecond=0))}",
         columns=(
             Column("reason", "reason"),
+            Column("advice", "what to do", Kind.CODE),
             Column("events", "events", Kind.COUNT),
             Column("tokens", "tokens", Kind.COUNT),
             Column("money_at_risk", "USD at risk", Kind.MONEY),
-            Column("when", "hours"),
-            Column("most", "most of all", Kind.NAME),
-            Column("advice", "what to do", Kind.CODE),
+            Column("when", "hours", Kind.WORDS),
+            Column("most", "most of all", Kind.WORDS),
         ),
         rows=rows,
         empty="Rate first: phoebe rate" if run is None else "Nothing needs a human.",
@@ -180,12 +180,12 @@ def _anomaly_row(anomaly: Anomaly) -> Row:
     most = anomaly.offenders[0].in_words() if anomaly.offenders else None
     return row(
         anomaly.reason,
+        anomaly.advice,
         anomaly.events,
         anomaly.tokens,
         anomaly.money_at_risk,
         anomaly.when(),
         most,
-        anomaly.advice,
     )
 
 
@@ -196,7 +196,7 @@ async def producers(view: View) -> Page:
         row(
             one.name,
             one.producer_id,
-            producer_state(one),
+            standing_text(one, view.now),
             one.version or "unknown",
             one.last_seen,
             one.complete_until,
@@ -218,8 +218,8 @@ async def producers(view: View) -> Page:
         caption="Producers, the spools of proxies; those furthest behind first",
         columns=(
             Column("name", "proxy", Kind.NAME),
-            Column("producer_id", "producer", Kind.NAME),
-            Column("state", "state"),
+            Column("producer_id", "producer", Kind.ID),
+            Column("state", "state", Kind.WORDS),
             Column("version", "version"),
             Column("last_seen", "last word", Kind.TIME),
             Column("complete_until", "complete until", Kind.TIME),
@@ -243,6 +243,7 @@ async def producers(view: View) -> Page:
         {
             "complete": complete,
             "running": len(running),
+            "silent": sum(one.silent_for(view.now) is not None for one in running),
             "unsent": sum(one.spooled_events for one in running),
             "lost": sum(one.lost_rows for one in found),
         },
@@ -261,7 +262,7 @@ async def runs(view: View) -> Page:
         name="runs",
         caption="Runs, the last one first",
         columns=(
-            Column("run", "run", Kind.COUNT),
+            Column("run", "run", Kind.ID),
             Column("finished_at", "finished", Kind.TIME),
             Column("window_start", "from", Kind.TIME),
             Column("window_end", "until", Kind.TIME),
@@ -271,7 +272,7 @@ async def runs(view: View) -> Page:
             Column("rollups_written", "rollups written", Kind.COUNT),
             Column("rollups_deleted", "deleted", Kind.COUNT),
             Column("total_cost", "total after it, USD", Kind.MONEY),
-            Column("anomalies", "found"),
+            Column("anomalies", "found", Kind.WORDS),
         ),
         rows=[_run_row(one) for one in page.runs],
         more=link("/runs", {"before": page.runs[-1].id}) if page.has_more else None,

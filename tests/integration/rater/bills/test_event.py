@@ -53,11 +53,11 @@ async def test_a_billed_event_leads_to_its_rollup_and_to_the_line_of_the_price_f
     ("fields", "lines"),
     [
         ({"model_id": "ft:own"}, ['"ft:own": {']),
-        ({"model_id": "ft:declared"}, ['"meta/base-a": {', '"ft:declared": {']),
-        ({"model_id": "ft:x", "base_model": "meta/base-b"}, ['"meta/base-b": {']),
+        ({"model_id": "ft:declared"}, ['"meta/base-a": {', "fine_tune_premium: {", '"ft:declared": {']),
+        ({"model_id": "ft:x", "base_model": "meta/base-b"}, ['"meta/base-b": {', "fine_tune_premium: {"]),
     ],
 )
-async def test_the_price_of_a_fine_tune_stands_on_its_line_and_on_that_of_its_base(
+async def test_the_price_of_a_fine_tune_stands_on_its_line_that_of_its_base_and_that_of_the_premium(
     ledger: Ledger, fields: dict[str, object], lines: list[str]
 ) -> None:
     event = make_event(**fields)

@@ -196,7 +196,7 @@ async def test_the_way_from_a_complaint_to_the_line_of_the_price_file(
     assert (found.status_code, found.headers["location"]) == (303, f"/event?id={known['event']}")
     event = await client.get(found.headers["location"])
     assert "billed, 0.000023000 USD" in event.text, re.findall("verdict.*", event.text)
-    (line,) = set(re.findall(r'href="([^"]*source=1#L4)"', event.text))
+    (line,) = set(re.findall(r'href="([^"]*source=1[^"]*#L4)"', event.text))
     source = await client.get(unescape(line))
     assert 'id="L4"' in source.text
     assert "&#34;meta/base-a&#34;: { prompt: &#34;0.000000200&#34;" in source.text

@@ -13,6 +13,9 @@ base_models:
     cached: "0"
     completion: "0.000000600"
   "org/b": { prompt: "0.000000200", cached: "0", completion: "0.000000600" }
+fine_tune_premium:
+  policy: multiplier
+  factor: "1.5"
 fine_tunes:
   "ft:a": { derived_from: "org/a" }
 """,
@@ -26,10 +29,16 @@ def lines(model: str, base: str | None = None) -> tuple[PriceLine, ...]:
     return lines_of(FILE, model, price)
 
 
-def test_a_price_stands_on_the_line_of_its_model_and_on_that_of_its_base() -> None:
-    assert lines("org/a") == (PriceLine(4, '"org/a":'),)
-    assert [line.number for line in lines("ft:a")] == [4, 10]
-    assert [line.number for line in lines("ft:other", "org/b")] == [8]
+def test_a_price_stands_on_the_lines_of_its_model_of_its_base_and_of_the_premium() -> None:
+    assert lines("org/a") == (
+        PriceLine(4, '"org/a":'),
+        PriceLine(5, 'prompt: "0.000000200"'),
+        PriceLine(6, 'cached: "0"'),
+        PriceLine(7, 'completion: "0.000000600"'),
+    )
+    assert [line.number for line in lines("org/b")] == [8]
+    assert [line.number for line in lines("ft:a")] == [4, 5, 6, 7, 9, 10, 11, 13]
+    assert [line.number for line in lines("ft:other", "org/b")] == [8, 9, 10, 11]
 
 
 def test_a_very_long_line_is_cut() -> None:
