@@ -1,5 +1,6 @@
 """Sums of bills that were added up before, as long as no run has changed a bill since."""
 
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -11,6 +12,8 @@ from rater_service.database.database import Connection
 
 # Rows of all that is kept: some dozen megabytes.
 ROWS_MAX = 50_000
+# `phoebe sums rebuild-days` changes sums and no bill. Nobody reads for long what it has mended.
+KEPT_S = 60.0
 
 type _Key = tuple[Selection, tuple[Grouping, ...], Order, int | None]
 
@@ -19,7 +22,7 @@ class KeptSums:
     """Adds bills up, and keeps what it read last."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[_Key, tuple[int, AddedUp]] = OrderedDict()
+        self._kept: OrderedDict[_Key, tuple[int, float, AddedUp]] = OrderedDict()
 
     async def add_up(
         self,
@@ -33,12 +36,13 @@ class KeptSums:
         last_change = await read_last_change(connection)
         key = (selection, tuple(by), order, limit)
         known = self._kept.get(key)
-        if known is not None and known[0] == last_change:
+        now_s = time.monotonic()
+        if known is not None and known[0] == last_change and now_s < known[1]:
             self._kept.move_to_end(key)
-            return known[1]
+            return known[2]
         added = await add_up(connection, selection, by, order, limit)
-        self._kept[key] = (last_change, added)
+        self._kept[key] = (last_change, now_s + KEPT_S, added)
         self._kept.move_to_end(key)
-        while len(self._kept) > 1 and sum(len(one.rows) + 1 for _, one in self._kept.values()) > ROWS_MAX:
+        while len(self._kept) > 1 and sum(len(one.rows) + 1 for *_, one in self._kept.values()) > ROWS_MAX:
             self._kept.popitem(last=False)
         return added
