@@ -7,13 +7,11 @@ from decimal import Decimal
 from pathlib import Path
 
 from openai.types import CompletionUsage
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from demo.bill import Bill, Quote, QuoteCounts
 from demo.errors import DemoError
+from demo.fitting import FittingTable
 from demo.traffic import Seen
 from phoebe_proto.v1.rating_pb2 import Anomaly, PriceSource, RatedUsage
 
@@ -37,88 +35,93 @@ def open_console() -> Console:
     return console if console.is_terminal else Output(highlight=False, width=PLAIN_WIDTH)
 
 
-def traffic_table(answers: Sequence[Seen]) -> Table:
+def traffic_table(answers: Sequence[Seen]) -> FittingTable:
     """One line for each request, as its client saw the answer."""
-    title = "The traffic, as the clients saw it (tokens: prompt/cached/completion, - if not told)"
-    table = _table(title, "request", "tenant", "resource", "model")
-    for name in ("HTTP", "chunks", "tokens"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for seen in answers:
-        request = seen.request
-        table.add_row(
-            escape(request.title),
-            request.auth_id,
-            request.resource_id or "-",
-            escape(request.model),
-            _count(seen.status),
-            _count(seen.chunks),
-            _tokens(seen.usage),
-        )
-    return table
+    return FittingTable(
+        "The traffic, as the clients saw it (tokens: prompt/cached/completion, - if not told)",
+        ("request", "tenant", "resource", "model", "HTTP", "chunks", "tokens"),
+        (
+            (
+                seen.request.title,
+                seen.request.auth_id,
+                seen.request.resource_id or "-",
+                seen.request.model,
+                _count(seen.status),
+                _count(seen.chunks),
+                _tokens(seen.usage),
+            )
+            for seen in answers
+        ),
+        frozenset({"HTTP", "chunks", "tokens"}),
+    )
 
 
-def rollups_table(rows: Iterable[RatedUsage]) -> Table:
+def rollups_table(rows: Iterable[RatedUsage]) -> FittingTable:
     """One entry for each rollup of rated usage: tokens times rates is its cost."""
-    table = _table("Rated usage", "hour (UTC), tenant\nresource\nmodel")
-    table.add_column("events", justify="right", no_wrap=True)
-    table.add_column("tokens x USD per token", no_wrap=True)
-    table.add_column("cost USD", justify="right", no_wrap=True)
-    for row in rows:
-        hour = f"{row.window_start.ToDatetime():%m-%d %H:%M}"
-        table.add_row(
-            escape(f"{hour}, {row.auth_id}\n{row.resource_id}\n{row.model_id}"),
-            str(row.event_count),
-            _by_component(
-                f"{row.billable_prompt_tokens:>6} x {row.applied_prompt_rate}",
-                f"{row.cached_tokens:>6} x {row.applied_cached_rate}",
-                f"{row.completion_tokens:>6} x {row.applied_completion_rate}",
-            ),
-            _money(row.cost),
-        )
-    return table
+    return FittingTable(
+        "Rated usage",
+        ("hour (UTC), tenant\nresource\nmodel", "events", "tokens x USD per token", "cost USD"),
+        map(_rollup_cells, rows),
+        frozenset({"events", "cost USD"}),
+    )
 
 
-def quotes_table(quotes: Iterable[Quote], counts: QuoteCounts) -> Table:
+def _rollup_cells(row: RatedUsage) -> tuple[str, ...]:
+    hour = f"{row.window_start.ToDatetime():%m-%d %H:%M}"
+    return (
+        f"{hour}, {row.auth_id}\n{row.resource_id}\n{row.model_id}",
+        str(row.event_count),
+        _by_component(
+            f"{row.billable_prompt_tokens:>6} x {row.applied_prompt_rate}",
+            f"{row.cached_tokens:>6} x {row.applied_cached_rate}",
+            f"{row.completion_tokens:>6} x {row.applied_completion_rate}",
+        ),
+        _money(row.cost),
+    )
+
+
+def quotes_table(quotes: Iterable[Quote], counts: QuoteCounts) -> FittingTable:
     """One line for each price asked for."""
     prompt = f"{counts.prompt} prompt tokens ({counts.cached} of them cached)"
-    title = f"Quotes for {prompt} and {counts.completion} completion tokens"
-    table = _table(title, "model", "where the price comes from")
-    table.add_column("USD per token", no_wrap=True)
-    table.add_column("cost USD", justify="right", no_wrap=True)
-    for quote in quotes:
-        price = quote.price
-        if price is None:
-            table.add_row(escape(quote.model_id), f"no price: {escape(quote.refusal)}", "-", "-")
-            continue
-        source = PriceSource.Name(price.source).removeprefix("PRICE_SOURCE_").lower().replace("_", " ")
-        derived = f": {price.premium}\nfrom {price.derived_from}" if price.derived_from else ""
-        table.add_row(
-            escape(quote.model_id),
-            escape(source + derived),
-            _by_component(price.prompt_rate, price.cached_rate, price.completion_rate),
-            _money(price.cost),
-        )
-    return table
+    return FittingTable(
+        f"Quotes for {prompt} and {counts.completion} completion tokens",
+        ("model", "where the price comes from", "USD per token", "cost USD"),
+        map(_quote_cells, quotes),
+        frozenset({"cost USD"}),
+    )
 
 
-def anomalies_table(anomalies: Iterable[Anomaly]) -> Table:
+def _quote_cells(quote: Quote) -> tuple[str, ...]:
+    price = quote.price
+    if price is None:
+        return quote.model_id, f"no price: {quote.refusal}", "-", "-"
+    source = PriceSource.Name(price.source).removeprefix("PRICE_SOURCE_").lower().replace("_", " ")
+    derived = f": {price.premium}\nfrom {price.derived_from}" if price.derived_from else ""
+    rates = _by_component(price.prompt_rate, price.cached_rate, price.completion_rate)
+    return quote.model_id, source + derived, rates, _money(price.cost)
+
+
+def anomalies_table(anomalies: Iterable[Anomaly]) -> FittingTable:
     """One line for each combination of names behind an anomaly."""
-    table = _table("What needs a human", "anomaly", "tenant", "resource", "model", "why")
-    for name in ("events", "tokens", "money at risk"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for anomaly in anomalies:
-        for offender in anomaly.offenders:
-            table.add_row(
+    return FittingTable(
+        "What needs a human",
+        ("anomaly", "tenant", "resource", "model", "why", "events", "tokens", "money at risk"),
+        (
+            (
                 anomaly.reason,
                 offender.auth_id or "-",
                 offender.resource_id or "-",
-                escape(offender.model_id or "-"),
-                escape(offender.detail or "-"),
+                offender.model_id or "-",
+                offender.detail or "-",
                 str(offender.events),
                 str(offender.tokens),
                 _money(offender.money_at_risk) if offender.money_at_risk else "unknown",
             )
-    return table
+            for anomaly in anomalies
+            for offender in anomaly.offenders
+        ),
+        frozenset({"events", "tokens", "money at risk"}),
+    )
 
 
 def conservation_line(bill: Bill) -> str:
@@ -180,15 +183,6 @@ def last_line(bill: Bill) -> str:
         f"unpriced={run.unpriced_events} zero_charge={run.zero_charge_events} "
         f"total_cost={_money(run.total_cost)}"
     )
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
 
 
 def _by_component(prompt: str, cached: str, completion: str) -> str:
