@@ -128,7 +128,7 @@ class UnknownEngineError(ValueError):
         super().__init__(
             f"the engine {name[:100]!a} is not one of those that are known"
             + (f"; did you mean {similar.name}?" if similar else "")
-            + f"; known: {known}; of any other say nothing, and nothing is assumed of it"
+            + f"; known: {known}; for another engine leave it out"
         )
 
 

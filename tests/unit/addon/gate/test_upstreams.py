@@ -175,7 +175,7 @@ def test_an_engine_is_known_by_its_name_however_it_is_written(name: str) -> None
         ("vlm", "did you mean vLLM?"),
         ("sglagn", "did you mean SGLang?"),
         ("TRT", "known: vLLM, vLLM-Omni, SGLang, "),
-        ("my engine", "of any other say nothing"),
+        ("my engine", "for another engine leave it out"),
     ],
 )
 def test_a_map_with_an_engine_that_is_not_known_is_refused(written: str, said: str) -> None:
