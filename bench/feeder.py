@@ -33,8 +33,8 @@ WARM_UP_TURNS = 2
 BATCH_TIMEOUT_S = 30.0
 
 STREAM_EVENTS = "/phoebe.v1.MeteringService/StreamEvents"
-STAGING = "CREATE TEMP TABLE staging (LIKE billing_event INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
-INSERT = "INSERT INTO billing_event SELECT * FROM staging ON CONFLICT (request_id) DO NOTHING"
+STAGING = "CREATE TEMP TABLE staging (LIKE stored_event INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
+INSERT = "INSERT INTO stored_event SELECT * FROM staging ON CONFLICT (request_id) DO NOTHING"
 
 type Stream = grpc.aio.StreamStreamCall[bytes, bytes]
 type Store = Callable[[Batch], Awaitable[None]]

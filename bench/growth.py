@@ -41,7 +41,7 @@ FED_BATCHES = 20
 BYTES = """
 SELECT sum(pg_total_relation_size(inhrelid))::bigint
 FROM pg_inherits
-WHERE inhparent = 'billing_event'::regclass
+WHERE inhparent = 'stored_event'::regclass
 """
 
 SPILLED = "SELECT temp_bytes FROM pg_stat_database WHERE datname = current_database()"

@@ -31,10 +31,11 @@ CREATE TABLE model_rate (
 )
 """
 
+# As events that have all in their own columns, so that SQL finds it there without a join.
 # The events of one hour, in the order in which they end; like Phoebe's, the ids are UUIDs that sort by time.
 # $1: the hour, $2: events of each rollup.
 EVENTS = """
-INSERT INTO billing_event
+INSERT INTO stored_event
     (request_id, producer_id, producer_seq, auth_id, resource_id, base_model, model_id, requested_model, api,
      prompt_tokens, cached_tokens, completion_tokens, usage_found, model_untrusted, outcome, status_code,
      finish_reason, streamed, event_time, start_time, stored_at)
@@ -73,7 +74,7 @@ SELECT
         + least(coalesce(cached_tokens, 0), prompt_tokens) * rate.cached
         + completion_tokens * rate.completion) AS cost,
     count(*) AS event_count
-FROM billing_event AS event
+FROM stored_event AS event
 JOIN model_rate AS rate USING (model_id)
 WHERE event_time >= $1 AND event_time < $2
 GROUP BY auth_id, resource_id, event.model_id, date_trunc('hour', event_time, 'UTC')
@@ -121,9 +122,9 @@ class MeteredDay:
                     *map(Decimal, rates),
                 )
             # It refuses what nobody sums.
-            await connection.execute("ALTER TABLE billing_event DISABLE TRIGGER billing_event_unsummed")
+            await connection.execute("ALTER TABLE stored_event DISABLE TRIGGER billing_event_unsummed")
             await asyncio.gather(self._load(range(HOURS // 2)), self._load(range(HOURS // 2, HOURS)))
-            await connection.execute("ALTER TABLE billing_event ENABLE TRIGGER billing_event_unsummed")
+            await connection.execute("ALTER TABLE stored_event ENABLE TRIGGER billing_event_unsummed")
             await connection.execute("VACUUM ANALYZE", timeout=TIMEOUT_S)
         finally:
             await connection.close()

@@ -35,11 +35,14 @@ HOUR_BATCHES = 20
 HOUR = timedelta(hours=1)
 TIMEOUT_S = 600.0
 
-# What the events take; of partitions, as the table itself is empty.
+# What the events take, of partitions, as the table itself is empty; and what they have in common.
 EVENT_BYTES = """
-SELECT sum(pg_total_relation_size(inhrelid))::bigint AS all, sum(pg_indexes_size(inhrelid))::bigint AS indexes
+SELECT
+    sum(pg_total_relation_size(inhrelid))::bigint
+        + coalesce(pg_total_relation_size(to_regclass('event_pattern')), 0) AS all,
+    sum(pg_indexes_size(inhrelid))::bigint AS indexes
 FROM pg_inherits
-WHERE inhparent = 'billing_event'::regclass
+WHERE inhparent = coalesce(to_regclass('stored_event'), to_regclass('billing_event'))
 """
 # By table, without what is the same however many events there are.
 TABLE_BYTES = """

@@ -70,7 +70,7 @@ NATURES = {
         *((0, 500), (0, 1)),
     ),
     Kind.LOCK_TABLE: Nature(
-        "a session locks table {amount} (0: billing_event, 1: rated_usage, 2: producer) for {lasting} ms",
+        "a session locks table {amount} (0: stored_event, 1: rated_usage, 2: producer) for {lasting} ms",
         *((100, 1500), (0, 2)),
     ),
     Kind.END_SESSIONS: Nature("all database sessions ended"),

@@ -16,7 +16,7 @@ from chaos.postgres import Postgres
 from chaos.rater import Rater
 from chaos.relay import Order, Relay
 
-LOCKED_TABLES = ("billing_event", "rated_usage", "producer")
+LOCKED_TABLES = ("stored_event", "rated_usage", "producer")
 # What asyncpg raises when the server goes; the last one if it goes between two statements.
 _SERVER_GONE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 

@@ -55,10 +55,17 @@ EVENTS: Events = {
         ): "partitions.not_made",
         (
             "this role may not make partitions for coming weeks (%s): run `phoebe migrate` as the "
-            "owner of billing_event every %d weeks; events of weeks without one go to "
+            "owner of stored_event every %d weeks; events of weeks without one go to "
             "billing_event_default"
         ): "partitions.not_made",
         "no partitions were made for coming weeks, which will be tried again: %s": "partitions.not_made",
+    },
+    "events.patterns": {
+        (
+            "the database lacks %d patterns of events that it had: it is in an earlier state, perhaps on "
+            "a standby that took over; the events are stored without them"
+        ): "patterns.lost",
+        ("event_pattern is full: what else events have in common is kept in each of them"): "patterns.full",
     },
     "events.slots": {
         "the sums of hours before %s were not merged, which will be tried again: %s": "sums.not_merged",

@@ -3,7 +3,7 @@
 from rater_service.migrations.sql_files import execute, read
 
 revision = "0036"
-down_revision = "0032"
+down_revision = "0035"
 phase = "expand"
 locks = {"producer": "ACCESS EXCLUSIVE"}
 

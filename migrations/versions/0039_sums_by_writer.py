@@ -10,7 +10,7 @@ down_revision = "0036"
 # An earlier rater leaves the sums to the triggers. It must not store a single event from here on.
 phase = "contract"
 locks = {
-    "billing_event": "ACCESS EXCLUSIVE",
+    "stored_event": "ACCESS EXCLUSIVE",
     "hourly_usage": "ACCESS EXCLUSIVE",
     "touched_hour": "ACCESS EXCLUSIVE",
 }

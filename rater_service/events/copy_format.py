@@ -15,11 +15,15 @@ from struct import Struct
 from typing import Any
 
 from rater_service.events.columns import FLAGS, TEXTS, EventColumns, Value
+from rater_service.events.patterned import SHARED, Patterned
 from rater_service.events.validation import EventRow
 from rater_service.wire_time import EPOCH
 
 COLUMNS = (*EventRow._fields, "stored_at", "summed_as_other")
-"""The columns of `billing_event`, in the order in which they are written."""
+"""The columns of `billing_event`."""
+
+COPIED = (*COLUMNS, "pattern", "usage_numbers")
+"""The columns of `stored_event`, in the order in which they are written."""
 
 TYPES: Mapping[str, str] = {
     **dict.fromkeys(COLUMNS, "bigint"),
@@ -31,16 +35,19 @@ TYPES: Mapping[str, str] = {
     **dict.fromkeys(("event_time", "start_time", "first_byte_time", "stored_at"), "timestamptz"),
 }
 """The type that each of them has in the database."""
+STORED_TYPES: Mapping[str, str] = {**TYPES, "pattern": "integer", "usage_numbers": "text"}
+"""The same of the columns of `stored_event`."""
 
 # Some 100 KB: the first are sent soon, and to send one takes little of the time that it takes to write it.
 _ROWS_OF_A_PIECE = 200
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _END = b"\xff\xff"
-_FIELD_COUNT = len(COLUMNS).to_bytes(2)
+_FIELD_COUNT = len(COPIED).to_bytes(2)
 _NULL = b"\xff\xff\xff\xff"
 _LENGTH = Struct(">i").pack
 _BIGINT = Struct(">iq").pack
+_INTEGER = Struct(">ii").pack
 _SMALLINT = Struct(">ih").pack
 _FALSE, _TRUE = b"\0\0\0\x01\0", b"\0\0\0\x01\x01"
 _ID_LENGTH = b"\0\0\0\x10"
@@ -50,21 +57,46 @@ _ITS_EPOCH = (datetime(2000, 1, 1, tzinfo=UTC) - EPOCH) // _MICROSECOND
 
 
 def pieces(
-    events: EventColumns, places: Sequence[int], stored_at: datetime, others: Container[int]
+    events: EventColumns,
+    places: Sequence[int],
+    stored_at: datetime,
+    others: Container[int],
+    patterned: Patterned | None = None,
 ) -> Iterator[bytes]:
     """Write the events at these places, in their order, as what COPY takes; piece by piece, each when it is
     asked for.
 
-    stored_at: UTC-aware; others: the places of those that are summed as events of other models.
+    stored_at: UTC-aware; others: the places of those that are summed as events of other models, which have
+    their names in their own columns, where the index on them looks; patterned: the events' patterns; None:
+    all have all in their own columns.
     """
     yield _HEADER
     texts = _Texts()
+    numbers = _pattern_numbers(events.count, others, patterned)
+    usage_numbers = patterned.usage_numbers if patterned else [""] * events.count
     stored = _BIGINT(8, (stored_at - EPOCH) // _MICROSECOND - _ITS_EPOCH)
     for start in range(0, len(places), _ROWS_OF_A_PIECE):
         some = places[start : start + _ROWS_OF_A_PIECE]
-        columns = [_write(name, _cut(events.by_name[name], some), texts) for name in EventRow._fields]
+        has_pattern = [numbers[place] is not None for place in some]
+        its_usage = [usage_numbers[place] if numbers[place] is not None else "" for place in some]
+        columns = [
+            _left_out(
+                _write(name, _cut(events.by_name[name], some), texts),
+                its_usage if name == "usage_raw" else has_pattern if name in SHARED else (),
+            )
+            for name in EventRow._fields
+        ]
         summed_as_other = [_TRUE if place in others else _FALSE for place in some]
-        yield b"".join(map(b"".join, zip(repeat(_FIELD_COUNT), *columns, repeat(stored), summed_as_other)))
+        pattern = [_NULL if (number := numbers[place]) is None else _INTEGER(4, number) for place in some]
+        rows = zip(
+            repeat(_FIELD_COUNT),
+            *columns,
+            repeat(stored),
+            summed_as_other,
+            pattern,
+            map(texts.__getitem__, its_usage),
+        )
+        yield b"".join(map(b"".join, rows))
     yield _END
 
 
@@ -73,6 +105,23 @@ def _cut(column: Sequence[Value], places: Sequence[int]) -> Sequence[Value]:
     if isinstance(places, range):
         return column[places.start : places.stop]
     return [column[place] for place in places]
+
+
+def _pattern_numbers(count: int, others: Container[int], patterned: Patterned | None) -> Sequence[int | None]:
+    if patterned is None:
+        return [None] * count
+    if not others:
+        return patterned.numbers
+    return [None if place in others else number for place, number in enumerate(patterned.numbers)]
+
+
+def _left_out(written: Iterable[bytes], is_elsewhere: Sequence[object]) -> Iterable[bytes]:
+    """Leave out what the pattern has."""
+    if not is_elsewhere:
+        return written
+    if all(is_elsewhere):
+        return repeat(_NULL)
+    return [_NULL if elsewhere else value for value, elsewhere in zip(written, is_elsewhere, strict=True)]
 
 
 class _Texts(dict[str, bytes]):

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from rater_service.database.database import Connection
 from rater_service.events.columns import EventColumns
-from rater_service.events.copy_format import COLUMNS, TYPES, pieces
+from rater_service.events.copy_format import COLUMNS, COPIED, TYPES, pieces
+from rater_service.events.patterned import Patterned
 from rater_service.events.routes import Routes, RoutesOutdated, noticing_outdated_routes
 from rater_service.events.sums import KeyedEvents, sum_up
 from rater_service.events.validation import EventRow
@@ -32,18 +33,24 @@ class EventWriter:
         self._routes = routes
         self._partitions: set[int] = set()
 
-    async def copy(self, events: EventColumns, places: Sequence[int], others: Container[int]) -> None:
+    async def copy(
+        self,
+        events: EventColumns,
+        places: Sequence[int],
+        others: Container[int],
+        patterned: Patterned | None,
+    ) -> None:
         """Write the events at some places, in the order of their ids, in less time than INSERT takes.
 
-        others: the places of those that are summed as events of other models. Raises RoutesOutdated, and
-        asyncpg's errors, also if an event is there already.
+        others: the places of those that are summed as events of other models. patterned: their patterns;
+        None: they have none. Raises RoutesOutdated, and asyncpg's errors, also if an event is there already.
         """
         for route, some in await self._routes.split(self.connection, events.ids, places):
             self._partitions.add(route.id)
-            source = _each(pieces(events, some, self.stored_at, others))
+            source = _each(pieces(events, some, self.stored_at, others, patterned))
             with noticing_outdated_routes():
                 await self.connection.copy_to_table(
-                    route.name, schema_name=route.schema, source=source, columns=COLUMNS, format="binary"
+                    route.name, schema_name=route.schema, source=source, columns=COPIED, format="binary"
                 )
 
     async def insert(self, sent: Sequence[SentRow]) -> set[UUID]:

@@ -173,7 +173,7 @@ async def _rebuild_hour(connection: Connection, hour: datetime) -> tuple[int, li
             "SELECT pg_advisory_xact_lock($1)", REBUILD_LOCK, timeout=STATEMENT_TIMEOUT_S
         )
         # Keeps partitions from being dropped meanwhile. Hours that lost events since are left out.
-        await connection.execute("LOCK TABLE billing_event IN ACCESS SHARE MODE", timeout=STATEMENT_TIMEOUT_S)
+        await connection.execute("LOCK TABLE stored_event IN ACCESS SHARE MODE", timeout=STATEMENT_TIMEOUT_S)
         await run(connection, "events/hourly_usage_changes")
         find = statement("events/hourly_usage_find", differences=source("events/hourly_usage_differences"))
         window = {"window_start": hour, "window_end": hour + HOUR}

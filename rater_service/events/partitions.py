@@ -1,4 +1,4 @@
-"""The partitions of billing_event: one for each week, made ahead of time by whoever runs."""
+"""The partitions of stored_event: one for each week, made ahead of time by whoever runs."""
 
 import asyncio
 import logging
@@ -108,7 +108,7 @@ async def _make(connection: Connection, wanted: Sequence[Partition]) -> MadePart
         await connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
         # No batch is under way then, which might just have found that an event belongs to the default
         # partition; reading goes on. Whoever makes partitions too has made them when this returns.
-        await connection.execute("LOCK TABLE billing_event IN SHARE ROW EXCLUSIVE MODE")
+        await connection.execute("LOCK TABLE stored_event IN SHARE ROW EXCLUSIVE MODE")
         for partition in _missing(wanted, await list_partitions(connection)):
             events = await connection.fetchval(
                 *bound(
@@ -154,7 +154,7 @@ async def try_to_make_partitions(pool: Pool, now: datetime, since: datetime | No
     except asyncpg.InsufficientPrivilegeError as error:
         logger.warning(
             "this role may not make partitions for coming weeks (%s): run `phoebe migrate` as the owner of "
-            "billing_event every %d weeks; events of weeks without one go to billing_event_default",
+            "stored_event every %d weeks; events of weeks without one go to billing_event_default",
             error,
             WEEKS_AHEAD,
         )

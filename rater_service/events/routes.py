@@ -1,4 +1,4 @@
-"""Which partition of billing_event takes an event, so that events are written straight into it.
+"""Which partition of stored_event takes an event, so that events are written straight into it.
 
 PostgreSQL would look that up for each event. What is known here may be out of date: a partition was made,
 detached or dropped since. The database refuses an event in the wrong partition, and a partition that is none
@@ -25,7 +25,7 @@ class RoutesOutdated(DatabaseUnavailableError):  # noqa: N818 - nothing failed
     """The partitions are not those that were known. Whoever stores the events again finds those there are."""
 
     def __init__(self) -> None:
-        super().__init__("the partitions of billing_event changed while events were stored")
+        super().__init__("the partitions of stored_event changed while events were stored")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,8 @@ class Routes:
         default = next((route for route in routes if route.is_default), None)
         if default is None:
             raise OperatorError(
-                "billing_event has no default partition, for ids of no week: "
-                "CREATE TABLE billing_event_default PARTITION OF billing_event DEFAULT"
+                "stored_event has no default partition, for ids of no week: "
+                "CREATE TABLE billing_event_default PARTITION OF stored_event DEFAULT"
             )
         self._weeks = [route for route in routes if not route.is_default]
         self._lowers = list(map(attrgetter("lower"), self._weeks))

@@ -1,7 +1,7 @@
 """Stores batches of metering events: each event once, and none dropped."""
 
 from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import asyncpg
@@ -13,6 +13,8 @@ from rater_service.events.event_writer import EventWriter
 from rater_service.events.fates import DUPLICATE, STORED, Fate, Result
 from rater_service.events.insertion import FIRST_STORED, REFUSALS, insert_rows, look_up, store_rows
 from rater_service.events.model_names import ModelNames
+from rater_service.events.patterned import Patterned
+from rater_service.events.patterns import Patterns
 from rater_service.events.personal import forgotten_among, without_person
 from rater_service.events.producer_status import StatusRow
 from rater_service.events.producers import keep_status
@@ -36,7 +38,8 @@ _NO_PLACES: frozenset[int] = frozenset()
 @dataclass(frozen=True, slots=True)
 class _Batch:
     """Events; those that are valid, once more as columns and by their keys; why the others are not, by their
-    places; the status that came with them; when they came; which models have sums of their own (None: all).
+    places; the status that came with them; when they came; which models have sums of their own (None: all);
+    which patterns are known (None: none is to be used), and those of the valid events.
     """
 
     events: Sequence[MeteringEvent]
@@ -47,6 +50,8 @@ class _Batch:
     status: StatusRow | None
     now: datetime
     names: ModelNames | None
+    patterns: Patterns | None
+    patterned: Patterned | None = None
 
     def rows(self, places: Iterable[int]) -> list[EventRow]:
         """Return the rows of valid events at some places among them."""
@@ -62,19 +67,22 @@ async def store_events(  # noqa: PLR0913 - one for each thing that is known of a
     perhaps_sent_before: bool = False,
     names: ModelNames | None = None,
     routes: Routes | None = None,
+    patterns: Patterns | None = None,
 ) -> list[Result]:
     """Store a batch, its hourly sums, and the status that came with it, in one transaction; when this
     returns, it is committed.
 
     perhaps_sent_before: some of the events are likely to be there. names: which models have sums of their
-    own; None: all. routes: what is known of the partitions; None: nothing yet. Returns one result for each
-    event, in order. Of several events with one id the first wins. Database errors are raised as asyncpg
-    raises them; then nothing of the batch is stored.
+    own; None: all. routes: what is known of the partitions; None: nothing yet. patterns: those that are
+    known; None: none is to be used. Returns one result for each event, in order. Of several events with one
+    id the first wins. Database errors are raised as asyncpg raises them; then nothing of the batch is stored.
     """
-    batch = _checked(events, now, status, names)
+    batch = _checked(events, now, status, names, patterns)
     routes = routes or Routes()
     ways = (_copy_unknown,) if perhaps_sent_before else (_copy_all, _copy_unknown)
     async with pool.acquire() as connection:
+        if patterns and batch.valid:
+            batch = replace(batch, patterned=await patterns.find(connection, batch.columns))
         for _ in range(_ROUTES_READ_MAX - 1):
             try:
                 return await _store_somehow(connection, batch, ways, routes)
@@ -84,13 +92,17 @@ async def store_events(  # noqa: PLR0913 - one for each thing that is known of a
 
 
 def _checked(
-    events: Sequence[MeteringEvent], now: datetime, status: StatusRow | None, names: ModelNames | None
+    events: Sequence[MeteringEvent],
+    now: datetime,
+    status: StatusRow | None,
+    names: ModelNames | None,
+    patterns: Patterns | None,
 ) -> _Batch:
     # Each time an event is taken from a message, it is made anew.
     events = list(events)
     columns, invalid = check(events)
     valid = [event for place, event in enumerate(events) if place not in invalid] if invalid else events
-    return _Batch(events, valid, columns, KeyedEvents.of(columns), invalid, status, now, names)
+    return _Batch(events, valid, columns, KeyedEvents.of(columns), invalid, status, now, names, patterns)
 
 
 async def _store_somehow(
@@ -129,6 +141,9 @@ async def _are_some_stored(connection: Connection, batch: _Batch) -> bool:
 async def _store(connection: Connection, batch: _Batch, write: _Write, routes: Routes) -> list[Result]:
     """Store what belongs to a batch in one transaction, its valid events in this way."""
     async with connection.transaction():
+        if batch.patterns and batch.patterned:
+            is_kept = await batch.patterns.are_kept(connection, batch.patterned)
+            batch = batch if is_kept else replace(batch, patterned=None)
         others = await batch.names.find_others(connection, batch.keyed) if batch.names else _NO_PLACES
         writer = EventWriter(connection, routes, batch.now)
         results = await write(writer, batch, others)
@@ -188,7 +203,7 @@ async def _copy(writer: EventWriter, batch: _Batch, places: Sequence[int], other
     in_order: Sequence[int] = sorted(places, key=batch.columns.ids.__getitem__)
     if in_order == [*places]:
         in_order = places  # as nearly always; of a range columns are cut, which takes less time
-    await writer.copy(batch.columns, in_order, others)
+    await writer.copy(batch.columns, in_order, others, batch.patterned)
 
 
 async def _insert_all(writer: EventWriter, batch: _Batch, others: Container[int]) -> list[Result]:

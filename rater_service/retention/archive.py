@@ -16,12 +16,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from rater_service.database.database import Pool
+from rater_service.database.database import Connection, Pool
 from rater_service.database.long_statements import STATEMENT_TIMEOUT_S
 from rater_service.errors import OperatorError
+from rater_service.events.patterned import SHARED
 from rater_service.hours import utc_text
 from rater_service.retention.old_events import OldEvents
-from rater_service.statements import statement
+from rater_service.statements import Statement, bound, statement
 
 TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
 _READ_BYTES = 1 << 20
@@ -63,7 +64,6 @@ def _name(events: OldEvents) -> str:
 
 
 async def _write(pool: Pool, events: OldEvents, draft: Path) -> None:
-    export = statement("retention/export", partition=events.partition.name)
     with ExitStack() as files:
         file = files.enter_context(await asyncio.to_thread(draft.open, "wb"))
         packed = files.enter_context(gzip.GzipFile("", "wb", 6, file, mtime=0))
@@ -81,6 +81,7 @@ async def _write(pool: Pool, events: OldEvents, draft: Path) -> None:
         async with pool.acquire() as connection, connection.transaction(readonly=True):
             # Otherwise the bytes would depend on where the server stands.
             await connection.execute("SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'")
+            export = await _export(connection, events)
             await connection.copy_from_query(
                 *export.bind({"before": events.before}),
                 output=keep,
@@ -92,6 +93,11 @@ async def _write(pool: Pool, events: OldEvents, draft: Path) -> None:
             raise failed[0]
         packed.close()
         await asyncio.to_thread(_sync, file)
+
+
+async def _export(connection: Connection, events: OldEvents) -> Statement:
+    columns = await connection.fetchval(*bound("retention/export_columns", shared=SHARED))
+    return statement("retention/export", partition=events.partition.name, columns=columns)
 
 
 def _sync(file: BinaryIO) -> None:

@@ -19,7 +19,7 @@ from rater_service.statements import statement
 # the same order.
 FRIENDLY_ATTEMPTS = 2
 LOCK_ALL_TIMEOUT_MS = 100
-LOCK_ALL = "LOCK TABLE billing_event IN ACCESS EXCLUSIVE MODE"
+LOCK_ALL = "LOCK TABLE stored_event IN ACCESS EXCLUSIVE MODE"
 
 
 class EventsCame(Exception):  # noqa: N818 - nothing failed
@@ -58,7 +58,7 @@ async def drop_events(
             "try again later"
         ) from error
     except asyncpg.InsufficientPrivilegeError as error:
-        raise OperatorError(f"only the owner of billing_event can drop events: {error}") from error
+        raise OperatorError(f"only the owner of stored_event can drop events: {error}") from error
 
 
 async def _drop(

@@ -14,6 +14,7 @@ from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceServicer
 from rater_service.database.database import Pool
 from rater_service.database.installation import read_installation
 from rater_service.events.model_names import MODEL_NAMES_MAX, ModelNames
+from rater_service.events.patterns import Patterns
 from rater_service.events.producer_status import InvalidStatus, StatusRow, validate_status
 from rater_service.events.routes import Routes
 from rater_service.events.store import STORED, Fate, Result, store_events
@@ -86,6 +87,7 @@ class MeteringService(MeteringServiceServicer):
         self._metrics = metrics
         self._names = ModelNames(priced_among, model_names_max, metrics.other_model_events.inc)
         self._routes = Routes()
+        self._patterns = Patterns()
         self._room = BatchRoom()
         metrics.follow_batch_room(lambda: self._room.waiting)
         self._turned_away = TurnedAway(metrics.wrong_installations.inc)
@@ -133,6 +135,7 @@ class MeteringService(MeteringServiceServicer):
                 perhaps_sent_before=stream.perhaps_sent_before,
                 names=self._names,
                 routes=self._routes,
+                patterns=self._patterns,
             )
             traced = self._traced
             results = await (traced.batch(request, stream.metadata, storing) if traced else storing)

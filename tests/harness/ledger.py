@@ -163,7 +163,7 @@ class Ledger:
     async def forget(self) -> None:
         """Take away all events, bills and runs; prices stay."""
         await self.force(
-            "TRUNCATE billing_event, hourly_usage, touched_hour, rated_hour, rated_usage, rated_usage_change,"
+            "TRUNCATE stored_event, hourly_usage, touched_hour, rated_hour, rated_usage, rated_usage_change,"
             " rated_day, rated_month, rated_model_day, rating_run"
         )
 

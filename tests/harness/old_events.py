@@ -64,7 +64,7 @@ async def judge(
 
 async def partition_of(pool: Pool, request_id: str) -> str | None:
     """Return the name of the partition that an event is in; None: there is no such event."""
-    query = "SELECT tableoid::regclass::text FROM billing_event WHERE request_id = $1"
+    query = "SELECT tableoid::regclass::text FROM stored_event WHERE request_id = $1"
     name: str | None = await pool.fetchval(query, UUID(request_id))
     return name
 

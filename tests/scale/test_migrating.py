@@ -52,7 +52,7 @@ async def test_no_batch_waits_a_second_for_a_lock(empty_database_url: str, tmp_p
     events = EVENTS + sum(stored_before) + sum(stored)
     assert await connection.fetchval("SELECT count(*) FROM billing_event") == events
     assert await connection.fetchval("SELECT sum(event_count) FROM hourly_usage") == events
-    filled = f"SELECT count(*) > 0 AND count(*) = count(later) FROM billing_event WHERE {AFTERNOON}"
+    filled = f"SELECT count(*) > 0 AND count(*) = count(later) FROM stored_event WHERE {AFTERNOON}"
     assert await connection.fetchval(filled)
     await connection.close()
 
@@ -61,11 +61,11 @@ def with_long_work(folder: Path) -> Revisions:
     """Add what later revisions may do: fill a column of many events, then make an index on it."""
     known = int(known_revisions().known[-1].id)
     # To hours after noon nothing is added meanwhile.
-    some = f"SELECT request_id FROM billing_event WHERE later IS NULL AND {AFTERNOON} LIMIT $1"
-    fill = f"UPDATE billing_event SET later = 'filled' WHERE request_id IN ({some})"
-    write_revision(folder, known + 1, "ALTER TABLE billing_event ADD COLUMN later text")
+    some = f"SELECT request_id FROM stored_event WHERE later IS NULL AND {AFTERNOON} LIMIT $1"
+    fill = f"UPDATE stored_event SET later = 'filled' WHERE request_id IN ({some})"
+    write_revision(folder, known + 1, "ALTER TABLE stored_event ADD COLUMN later text")
     write_revision(folder, known + 2, "SELECT", prepare=f"fill(connection, {fill!r}, tell)")
-    index = "make_index(connection, 'billing_event_later', 'billing_event', '(later)', tell)"
+    index = "make_index(connection, 'stored_event_later', 'stored_event', '(later)', tell)"
     write_revision(folder, known + 3, "SELECT", prepare=index)
     return load_revisions(folder)
 

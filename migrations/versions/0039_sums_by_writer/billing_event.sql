@@ -1,11 +1,11 @@
--- Raters write to the partitions and add the sums. What comes through billing_event would be in no sum: an earlier rater,
--- which leaves that to the triggers, and somebody's INSERT. Neither is let in. The class of the error, operator_intervention,
+-- Raters write to the partitions and add the sums. What comes through stored_event itself, or the view billing_event, would be
+-- in no sum: an earlier rater, which leaves that to the triggers, and somebody's INSERT. Neither is let in. The class of the error, operator_intervention,
 -- makes an earlier rater keep its senders waiting; it takes those of wrong data for a fault of the event.
-DROP TRIGGER hourly_usage_insert ON billing_event;
-DROP TRIGGER hourly_usage_update_1 ON billing_event;
-DROP TRIGGER hourly_usage_update_2 ON billing_event;
-DROP TRIGGER hourly_usage_delete ON billing_event;
-DROP TRIGGER hourly_usage_truncate ON billing_event;
+DROP TRIGGER hourly_usage_insert ON stored_event;
+DROP TRIGGER hourly_usage_update_1 ON stored_event;
+DROP TRIGGER hourly_usage_update_2 ON stored_event;
+DROP TRIGGER hourly_usage_delete ON stored_event;
+DROP TRIGGER hourly_usage_truncate ON stored_event;
 DROP FUNCTION hourly_usage_add();
 DROP FUNCTION hourly_usage_subtract();
 DROP FUNCTION hourly_usage_clear();
@@ -25,5 +25,5 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER billing_event_unsummed BEFORE INSERT ON billing_event
+CREATE TRIGGER billing_event_unsummed BEFORE INSERT ON stored_event
 FOR EACH STATEMENT EXECUTE FUNCTION billing_event_refuse_unsummed();

@@ -1,5 +1,6 @@
 -- The first ranges of a producer's numbers that are not here, and were not until they were pruned.
--- :producer_id: whose numbers, :after: those after this one, :up_to: up to this one, :limit: how many ranges.
+-- :producer_id: whose numbers, :after: those after this one, :up_to: up to this one, :limit: how many ranges. Stretches
+-- as in lowest_number.sql.
 SELECT number_before + 1 AS first, number - 1 AS last
 FROM (
     SELECT
@@ -9,8 +10,9 @@ FROM (
             :after) AS number_before
     FROM (
         SELECT producer_seq::numeric AS number, producer_seq::numeric AS last_number
-        FROM billing_event
+        FROM stored_event
         WHERE producer_id = :producer_id AND producer_seq > :after AND producer_seq <= :up_to
+            AND producer_seq >> 8 BETWEEN :after::bigint >> 8 AND :up_to::bigint >> 8
         UNION ALL
         SELECT producer_seq AS number, producer_seq AS last_number
         FROM rejected_event

@@ -8,7 +8,7 @@ LEFT JOIN rating_run AS run
     ON NOT run.dry_run AND tstzrange(run.window_start, run.window_end) @> hour.window_start
 WHERE EXISTS (
     SELECT
-    FROM billing_event
+    FROM stored_event
     WHERE event_time >= hour.window_start AND event_time < hour.window_start + interval '1 hour')
     OR EXISTS (SELECT FROM hourly_usage WHERE hourly_usage.window_start = hour.window_start)
 ORDER BY hour.window_start, run.id DESC

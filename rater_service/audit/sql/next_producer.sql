@@ -3,6 +3,6 @@
 -- :after: the other's id; '' comes before all.
 SELECT least(
     (SELECT min(producer_id) FROM producer WHERE producer_id > :after),
-    (SELECT min(producer_id) FROM billing_event WHERE producer_seq IS NOT NULL AND producer_id > :after),
+    (SELECT min(producer_id) FROM stored_event WHERE producer_seq IS NOT NULL AND producer_id > :after),
     (SELECT min(producer_id) FROM rejected_event WHERE producer_seq IS NOT NULL AND producer_id > :after),
     (SELECT min(producer_id) FROM pruned_number WHERE producer_id > :after))

@@ -1,6 +1,6 @@
 -- Counts which of a producer's numbers are here, in a stretch with a bounded number of stored events.
 -- :producer_id: whose numbers, :after: those after this one, :up_to: up to this one, :limit: how many stored events at
--- most.
+-- most. Stretches of 256 numbers as in lowest_number.sql.
 --
 -- stretch_end: how far the stretch goes; the next one starts after it. present: numbers that are here or were; stored:
 -- those of stored events, the others being kept aside only; pruned: those of stored events that were pruned since;
@@ -9,15 +9,17 @@ WITH stretch AS (
     SELECT CASE WHEN count(*) < :limit THEN :up_to ELSE max(producer_seq) END AS stretch_end
     FROM (
         SELECT producer_seq
-        FROM billing_event
+        FROM stored_event
         WHERE producer_id = :producer_id AND producer_seq > :after AND producer_seq <= :up_to
-        ORDER BY producer_seq
+            AND producer_seq >> 8 BETWEEN :after::bigint >> 8 AND :up_to::bigint >> 8
+        ORDER BY producer_seq >> 8, producer_seq
         LIMIT :limit
     ) AS first
 ), stored AS (
     SELECT producer_seq, count(*) AS events
-    FROM billing_event
+    FROM stored_event
     WHERE producer_id = :producer_id AND producer_seq > :after AND producer_seq <= (SELECT stretch_end FROM stretch)
+        AND producer_seq >> 8 BETWEEN :after::bigint >> 8 AND (SELECT stretch_end >> 8 FROM stretch)
     GROUP BY producer_seq
 ), pruned AS (
     SELECT coalesce(range_agg(numbers), '{}') * int8multirange(
@@ -34,9 +36,10 @@ WITH stretch AS (
         producer_seq,
         count(DISTINCT lower(request_id COLLATE "C")) FILTER (WHERE NOT EXISTS (
             SELECT
-            FROM billing_event AS same
+            FROM stored_event AS same
             WHERE same.producer_id = :producer_id
                 AND same.producer_seq = rejected_event.producer_seq
+                AND same.producer_seq >> 8 BETWEEN :after >> 8 AND (SELECT stretch_end >> 8 FROM stretch)
                 AND same.request_id::text = lower(rejected_event.request_id COLLATE "C"))) AS events
     FROM rejected_event
     WHERE producer_id = :producer_id AND producer_seq > :after AND producer_seq <= (SELECT stretch_end FROM stretch)

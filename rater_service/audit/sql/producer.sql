@@ -5,7 +5,13 @@ SELECT
     last_seen, last_seq, spooled_events, open_exchanges, complete_until, stopped, lost_rows, retired, name, version,
     greatest(
         0,
-        (SELECT max(producer_seq) FROM billing_event WHERE producer_id = :producer_id AND producer_seq IS NOT NULL),
+        -- By stretches, as in lowest_number.sql.
+        (
+            SELECT producer_seq
+            FROM stored_event
+            WHERE producer_id = :producer_id AND producer_seq IS NOT NULL
+            ORDER BY producer_seq >> 8 DESC, producer_seq DESC
+            LIMIT 1),
         (SELECT max(producer_seq) FROM rejected_event WHERE producer_id = :producer_id AND producer_seq IS NOT NULL),
         -- A range without an end ends with the highest number there is.
         (

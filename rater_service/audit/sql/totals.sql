@@ -10,7 +10,7 @@ CROSS JOIN (
     SELECT
         count(*) FILTER (WHERE producer_id IS NULL OR producer_seq IS NULL) AS unnumbered_events,
         count(*) FILTER (WHERE part_of IS NOT NULL) AS part_events
-    FROM billing_event
+    FROM stored_event
     WHERE event_time >= :window_start AND event_time < :window_end
         AND (producer_id IS NULL OR producer_seq IS NULL OR part_of IS NOT NULL)
 ) AS event

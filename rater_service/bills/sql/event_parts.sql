@@ -2,6 +2,6 @@
 -- their exchange, so that the index of times finds them.
 -- :part_of: the exchange's own event, :event_time: when it ended.
 SELECT request_id
-FROM billing_event
+FROM stored_event
 WHERE event_time = :event_time AND part_of = :part_of
 ORDER BY request_id

@@ -3,7 +3,7 @@
 SELECT count(*)
 FROM (
     SELECT
-    FROM billing_event
+    FROM stored_event
     WHERE event_time >= :window_start AND event_time < :window_start::timestamptz + interval '1 hour'
         AND (stored_at, request_id) > (:stored_at, :request_id)
     LIMIT :limit

@@ -3,7 +3,7 @@
 SELECT request_id AS last
 FROM (
     SELECT request_id
-    FROM billing_event
+    FROM stored_event
     WHERE :after::uuid IS NULL OR request_id > :after
     ORDER BY request_id
     LIMIT :limit

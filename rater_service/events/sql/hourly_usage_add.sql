@@ -1,5 +1,5 @@
 -- Adds sums to those of the same keys in a slot of this transaction's own, and notes the hours as touched. Returns how many
--- of the partitions that took the events still are partitions of billing_event: no event may end beside it.
+-- of the partitions that took the events still are partitions of stored_event: no event may end beside it.
 -- :hours, :auth_ids, :resource_ids, :model_ids, :base_models, :usage_founds, :model_untrusteds, :completeds: the keys, each
 -- once, hours as numbers since 1970; for each of them, or empty if all are 0: :event_counts, :prompt_tokens, :cached_tokens,
 -- :completion_tokens, :excess_cached_events, :excess_cached_tokens, :partial_usage_events, :unbilled_events,
@@ -79,4 +79,4 @@ WITH held AS MATERIALIZED (
 SELECT count(*) AS partitions
 FROM pg_inherits
 WHERE inhrelid IN (SELECT number::oid FROM unnest(:partitions::bigint[]) AS number)
-    AND inhparent = 'billing_event'::regclass AND NOT inhdetachpending
+    AND inhparent = 'stored_event'::regclass AND NOT inhdetachpending

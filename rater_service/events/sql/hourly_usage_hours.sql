@@ -3,9 +3,9 @@
 WITH bounds AS (
     SELECT
         date_trunc('hour', least(
-            (SELECT min(event_time) FROM billing_event), (SELECT min(window_start) FROM hourly_usage)), 'UTC') AS first,
+            (SELECT min(event_time) FROM stored_event), (SELECT min(window_start) FROM hourly_usage)), 'UTC') AS first,
         date_trunc('hour', greatest(
-            (SELECT max(event_time) FROM billing_event), (SELECT max(window_start) FROM hourly_usage)), 'UTC') AS last
+            (SELECT max(event_time) FROM stored_event), (SELECT max(window_start) FROM hourly_usage)), 'UTC') AS last
 )
 SELECT
     hour.window_start,
@@ -19,7 +19,7 @@ CROSS JOIN LATERAL generate_series(
 ) AS hour (window_start)
 WHERE EXISTS (
         SELECT
-        FROM billing_event
+        FROM stored_event
         WHERE event_time >= hour.window_start AND event_time < hour.window_start + interval '1 hour')
     OR EXISTS (SELECT FROM hourly_usage WHERE hourly_usage.window_start = hour.window_start)
 ORDER BY hour.window_start

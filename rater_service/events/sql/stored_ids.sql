@@ -1,5 +1,5 @@
 -- Which events are there.
 -- :request_ids: their ids.
 SELECT request_id
-FROM billing_event
+FROM stored_event
 WHERE request_id = ANY (:request_ids::uuid[])

@@ -8,7 +8,7 @@ SELECT
     (sum(count(*)) OVER ())::bigint = :limit AS is_part
 FROM (
     SELECT auth_id, resource_id, model_id
-    FROM billing_event
+    FROM stored_event
     WHERE summed_as_other AND event_time >= :window_start AND event_time < :window_end
     LIMIT :limit
 ) AS event

@@ -11,13 +11,13 @@ SELECT
 FROM unnest(:window_start::timestamptz[], :unseen::bigint[], :is_rated::boolean[]) AS hour (window_start, unseen, is_rated)
 CROSS JOIN LATERAL (
     SELECT producer_id, event_time, prompt_tokens, completion_tokens
-    FROM billing_event
+    FROM stored_event
     WHERE NOT hour.is_rated
         AND event_time >= hour.window_start AND event_time < hour.window_start + interval '1 hour'
     UNION ALL
     (
         SELECT producer_id, event_time, prompt_tokens, completion_tokens
-        FROM billing_event
+        FROM stored_event
         WHERE hour.is_rated
             AND event_time >= hour.window_start AND event_time < hour.window_start + interval '1 hour'
         ORDER BY stored_at DESC, request_id DESC

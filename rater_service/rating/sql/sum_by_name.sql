@@ -1,5 +1,6 @@
 -- Marks the usage of some models in an hour as summed under their own names. Returns which events these are. Their sums are moved
--- in the same transaction: while triggers of billing_event would do that, a statement that names a partition sets off none.
+-- in the same transaction: while triggers of stored_event would do that, a statement that names a partition sets off none.
+-- Such events have no pattern: their names are in their own columns.
 -- {partition}: the partition; :hour: the hour; :model_ids, :base_models: the models, each with its base model (NULL: not
 -- stated).
 UPDATE {partition} AS event

@@ -1,3 +1,7 @@
--- The events of a partition from before a time, in the order of their ids, all columns.
--- {partition}: its name, :before: the time.
-SELECT * FROM {partition} WHERE event_time < :before ORDER BY request_id
+-- The events of a partition from before a time, in the order of their ids, whole.
+-- {partition}: its name, {columns}: see export_columns.sql, :before: the time.
+SELECT {columns}
+FROM {partition} AS event
+LEFT JOIN event_pattern AS pattern ON pattern.number = event.pattern
+WHERE event_time < :before
+ORDER BY request_id

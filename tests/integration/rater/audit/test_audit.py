@@ -447,7 +447,7 @@ async def test_a_window_leaves_out_what_is_outside(billed: Ledger) -> None:
     assert (beyond.proven, beyond.findings.events, beyond.findings.rollups) == (True, 0, 0)
 
 
-TIMES = {"billing_event": "event_time", "hourly_usage": "window_start", "rated_usage": "window_start"}
+TIMES = {"stored_event": "event_time", "hourly_usage": "window_start", "rated_usage": "window_start"}
 
 
 @pytest.mark.parametrize("kept", TIMES)
@@ -477,7 +477,7 @@ IN_2099 = HOUR.replace(year=2099)
 @pytest.mark.parametrize(
     ("kept", "found"),
     [
-        ("billing_event", Finding.SUMS_DIFFER),
+        ("stored_event", Finding.SUMS_DIFFER),
         ("hourly_usage", Finding.SUMS_DIFFER),
         ("rated_usage", Finding.ROLLUP_WITHOUT_EVENTS),
     ],
@@ -488,7 +488,7 @@ async def test_what_is_decades_away_is_audited_and_the_days_between_are_not_look
     await store_events(billed.pool, numbered(19, at=IN_2099), NEXT_DAY)
     await billed.rate(IN_2099, IN_2099 + ONE_HOUR, now=IN_2099 + 2 * ONE_HOUR)
     for table, column in (
-        ("billing_event", "event_time"),
+        ("stored_event", "event_time"),
         ("hourly_usage", "window_start"),
         ("rated_usage", "window_start"),
     ):
@@ -629,7 +629,7 @@ async def test_a_call_with_a_wrong_window_or_producer_is_refused(rater: Rater) -
 async def test_numbers_are_read_from_their_index(ledger: Ledger) -> None:
     await ledger.store(make_event(producer_seq=1), make_event(producer_seq=2, producer_id="spool-2"))
     await ledger.pool.execute(
-        "INSERT INTO billing_event_default SELECT made.* FROM billing_event e, generate_series(1, 10000) n,"
+        "INSERT INTO billing_event_default SELECT made.* FROM stored_event e, generate_series(1, 10000) n,"
         " jsonb_populate_record(e, jsonb_build_object('request_id', gen_random_uuid(),"
         " 'producer_seq', n * 2 + e.producer_seq)) made"
     )
@@ -664,11 +664,11 @@ async def test_where_an_hours_numbers_begin_costs_the_same_whatever_came_before_
 ) -> None:
     pages = []
     for events in (500, 10_000):
-        await ledger.pool.execute("TRUNCATE billing_event")
+        await ledger.pool.execute("TRUNCATE stored_event")
         await ledger.store(make_event(producer_seq=events))
         await ledger.pool.execute(
             "INSERT INTO billing_event_default SELECT made.*"
-            " FROM billing_event AS e, generate_series(1, 2 * e.producer_seq) AS n,"
+            " FROM stored_event AS e, generate_series(1, 2 * e.producer_seq) AS n,"
             " jsonb_populate_record(e, jsonb_build_object('request_id', gen_random_uuid(), 'producer_seq', n,"
             " 'event_time', e.event_time + sign(n - e.producer_seq) * interval '1 hour'"
             " + (n - e.producer_seq) * interval '1 second')) AS made WHERE n <> e.producer_seq"

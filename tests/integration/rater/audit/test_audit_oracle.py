@@ -69,7 +69,7 @@ def test_every_number_is_counted_once_whatever_arrived(
 
 async def check(ledger: Ledger, case: Case) -> None:
     pool = ledger.pool
-    await pool.execute("TRUNCATE billing_event, rejected_event, producer")
+    await pool.execute("TRUNCATE stored_event, rejected_event, producer")
     events = [make_event(HOUR + hour * ONE_HOUR, producer_seq=n) for n, hour in case.stored.items()]
     await store_events(
         pool, [*events, *(make_event(producer_seq=n, outcome="?") for n in case.rejected)], HOUR

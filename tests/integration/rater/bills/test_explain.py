@@ -144,7 +144,7 @@ async def test_all_a_rollup_ever_was_can_be_seen_also_when_it_is_gone(ledger: Le
     await ledger.store(make_event())
     second = await ledger.rate()
     (row,) = await ledger.rollups()
-    await ledger.force("DELETE FROM billing_event; DELETE FROM hourly_usage")
+    await ledger.force("DELETE FROM stored_event; DELETE FROM hourly_usage")
     third = await ledger.rate()
 
     with pytest.raises(NoSuchRollupError, match="name its key"):
@@ -237,7 +237,7 @@ async def test_a_rollup_whose_events_were_pruned_is_compared_with_their_sums(
     await ledger.store(make_event(), make_event(usage_found=False))
     await ledger.rate()
     await ledger.force(
-        "DELETE FROM billing_event;"
+        "DELETE FROM stored_event;"
         " INSERT INTO pruned_event_range (partition_name, event_count, prompt_tokens, cached_tokens,"
         " completion_tokens, first_event_time, last_event_time, window_start, window_end, accepted,"
         " pruned_by, pruned_at) VALUES ('billing_event_2026w47', 2, 100, 20, 10,"

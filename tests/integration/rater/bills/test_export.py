@@ -145,7 +145,7 @@ async def test_an_export_can_say_what_the_bills_said_earlier(
     before = await rated.rollups()
     moment = await rated.pool.fetchval("SELECT clock_timestamp()")
     await rated.store(make_event(), make_event(auth_id="carol"))
-    await rated.force("DELETE FROM billing_event WHERE auth_id = 'bob'")
+    await rated.force("DELETE FROM stored_event WHERE auth_id = 'bob'")
     await rated.force("DELETE FROM hourly_usage WHERE auth_id = 'bob'")
     await rated.rate(HOUR, HOUR + 2 * ONE_HOUR)
     file = tmp_path / "then.parquet"

@@ -49,7 +49,7 @@ async def change_everything(ledger: Ledger) -> None:
         make_event(auth_id="a3x"),
         make_event(auth_id="z"),
     )
-    await ledger.force("DELETE FROM billing_event WHERE auth_id IN ('a2', 'a4')")
+    await ledger.force("DELETE FROM stored_event WHERE auth_id IN ('a2', 'a4')")
     await ledger.force("DELETE FROM hourly_usage WHERE auth_id IN ('a2', 'a4')")
     await ledger.rate()
 
@@ -87,7 +87,7 @@ async def test_all_pages_show_the_bills_as_they_were_at_the_first(
 async def _bring_back(ledger: Ledger) -> None:
     """Bill again, under other numbers, what was taken away, and take away what came."""
     await ledger.store(make_event(auth_id="a2"), make_event(auth_id="a4"))
-    await ledger.force("DELETE FROM billing_event WHERE auth_id IN ('a0', 'z', 'a6')")
+    await ledger.force("DELETE FROM stored_event WHERE auth_id IN ('a0', 'z', 'a6')")
     await ledger.force("DELETE FROM hourly_usage WHERE auth_id IN ('a0', 'z', 'a6')")
     await ledger.rate()
 

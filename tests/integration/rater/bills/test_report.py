@@ -109,7 +109,7 @@ async def test_a_report_says_what_the_bills_said_at_a_moment(ledger: Ledger) -> 
     first = await ledger.rate()
     after_first = await database_time(pool)
     await ledger.store(make_event(auth_id="alice"), make_event(auth_id="carol"))
-    await ledger.force("DELETE FROM billing_event WHERE auth_id = 'bob'")
+    await ledger.force("DELETE FROM stored_event WHERE auth_id = 'bob'")
     await ledger.force("DELETE FROM hourly_usage WHERE auth_id = 'bob'")
     second = await ledger.rate()
     after_second = await database_time(pool)

@@ -128,7 +128,7 @@ async def test_the_documented_roles_can_do_their_work_and_no_more(
             await ledger.store(make_event(producer_seq=1))
             assert (await ledger.rate()).rollups_written == 1
             assert (await ledger.rate()).rollups_unchanged == 1
-            for refused in ("DROP TABLE rated_usage", "TRUNCATE billing_event", "CREATE TABLE mine ()"):
+            for refused in ("DROP TABLE rated_usage", "TRUNCATE stored_event", "CREATE TABLE mine ()"):
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     await pool.execute(refused)
         for words in (("report", *WINDOW), ("audit", *WINDOW), ("installation", "show")):

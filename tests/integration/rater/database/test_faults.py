@@ -129,7 +129,8 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER fail_twice AFTER INSERT ON billing_event FOR EACH STATEMENT EXECUTE FUNCTION fail_twice();
+CREATE TRIGGER fail_twice AFTER INSERT ON billing_event_default
+FOR EACH STATEMENT EXECUTE FUNCTION fail_twice();
 """
 
 
@@ -179,7 +180,7 @@ async def test_a_stopping_service_finishes_and_answers_the_batch_it_is_at(
         grpc.aio.insecure_channel(f"127.0.0.1:{rater.port}") as channel,
     ):
         async with pool.acquire() as other, other.transaction():
-            await other.execute("LOCK TABLE billing_event IN ACCESS EXCLUSIVE MODE")
+            await other.execute("LOCK TABLE stored_event IN ACCESS EXCLUSIVE MODE")
             call = MeteringServiceStub(channel).StreamEvents()
             await call.write(pb.StreamEventsRequest(events=[make_event()]))
             await until_statements_wait(other)

@@ -33,7 +33,8 @@ COUNT = len(known_revisions().known)
 KNOWN = int(known_revisions().known[-1].id)
 HEAD, NEXT, AFTER = (f"{KNOWN + more:04}" for more in range(3))
 TABLES = {
-    "billing_event",
+    "event_pattern",
+    "stored_event",
     "billing_event_default",
     "pruned_event_range",
     "pruned_number",
@@ -56,7 +57,7 @@ TABLES = {
     "installation",
     "alembic_version",
 }
-ADD_COLUMN = "ALTER TABLE billing_event ADD COLUMN later text"
+ADD_COLUMN = "ALTER TABLE stored_event ADD COLUMN later text"
 HASTY = MigrationSettings(lock_timeout=timedelta(seconds=1.5), lock_attempts=2)
 
 
@@ -180,7 +181,7 @@ async def test_a_migration_that_only_expands_stops_before_what_takes_away(
     database_url: str, tmp_path: Path
 ) -> None:
     write_revision(tmp_path, KNOWN + 1, ADD_COLUMN)
-    write_revision(tmp_path, KNOWN + 2, "ALTER TABLE billing_event DROP COLUMN api", Phase.CONTRACT)
+    write_revision(tmp_path, KNOWN + 2, "ALTER TABLE producer DROP COLUMN name", Phase.CONTRACT)
     later = load_revisions(tmp_path)
     expand_only = MigrationSettings(expand_only=True)
 
@@ -258,7 +259,7 @@ async def test_a_role_that_may_not_change_the_schema_is_told_who_may(
 ) -> None:
     write_revision(tmp_path, KNOWN + 1, f"SET LOCAL ROLE pg_monitor; {ADD_COLUMN}")
     with pytest.raises(
-        OperatorError, match=r"must be owner of table billing_event.*as the owner of the database"
+        OperatorError, match=r"must be owner of table stored_event.*as the owner of the database"
     ):
         await migrate(database_url, revisions=load_revisions(tmp_path))
 
@@ -310,7 +311,7 @@ async def test_a_migration_that_waits_for_another_is_in_no_transaction_for_which
 async def test_migrations_at_once_do_not_wait_for_each_other_where_an_index_is_made(
     database_url: str, tmp_path: Path
 ) -> None:
-    index = "make_index(connection, 'billing_event_later', 'billing_event', '(api)', tell)"
+    index = "make_index(connection, 'stored_event_later', 'stored_event', '(api)', tell)"
     write_revision(tmp_path, KNOWN + 1, "SELECT", prepare=index)
     revisions = load_revisions(tmp_path)
     async with asyncio.timeout(60):
@@ -325,7 +326,7 @@ async def test_an_index_is_made_while_events_are_stored_and_again_if_it_was_cut_
         tmp_path,
         KNOWN + 1,
         "SELECT",
-        prepare="make_index(connection, 'billing_event_later', 'billing_event', '(api)', tell)",
+        prepare="make_index(connection, 'stored_event_later', 'stored_event', '(api)', tell)",
     )
     await store_events(pool, [make_event(), make_event()], HOUR)
     left_behind = "CREATE UNIQUE INDEX CONCURRENTLY billing_event_default_later ON billing_event_default"
@@ -341,7 +342,7 @@ async def test_an_index_is_made_while_events_are_stored_and_again_if_it_was_cut_
     valid = "SELECT indisvalid, indisunique FROM pg_index WHERE indexrelid::regclass::text LIKE '%_later'"
     assert set(await fetch(database_url, valid)) == {(True, False)}
     assert set(fates) == {Fate.STORED}
-    assert any(line.startswith("index billing_event_later: partition 1 of ") for line in said)
+    assert any(line.startswith("index stored_event_later: partition 1 of ") for line in said)
 
 
 class PartitionComesMeanwhile:

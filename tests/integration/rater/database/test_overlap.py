@@ -77,7 +77,7 @@ def later(tmp_path: Path) -> Revisions:
     """The revisions of a later version, which adds to every table and, in the end, takes something away."""
     folder = tmp_path / "versions"
     write_revision(folder, KNOWN + 1, EXPAND_EVERYTHING)
-    write_revision(folder, KNOWN + 2, "ALTER TABLE billing_event DROP COLUMN api", Phase.CONTRACT)
+    write_revision(folder, KNOWN + 2, "ALTER TABLE producer DROP COLUMN name", Phase.CONTRACT)
     return load_revisions(folder)
 
 
@@ -180,7 +180,7 @@ async def test_the_version_that_runs_goes_on_while_the_schema_is_expanded(
     async with open_pool(database_url) as pool:
         await require_fitting_schema(pool)
         await use_everything(pool, 3)
-    assert await ledger.pool.fetchval("SELECT count(*) FROM billing_event WHERE later = 'as before'") == 9
+    assert await ledger.pool.fetchval("SELECT count(*) FROM stored_event WHERE later = 'as before'") == 9
 
 
 async def test_batches_under_way_while_the_schema_is_expanded_are_all_stored_and_known_again(

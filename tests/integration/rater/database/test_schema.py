@@ -174,7 +174,7 @@ async def busy(ledger: Ledger) -> Ledger:
     await ledger.store(make_event())
     await ledger.rate()
     await ledger.pool.execute(
-        "INSERT INTO billing_event_default SELECT made.* FROM billing_event e, generate_series(1, 5000) n,"
+        "INSERT INTO billing_event_default SELECT made.* FROM stored_event e, generate_series(1, 5000) n,"
         " jsonb_populate_record(e, jsonb_build_object('request_id', gen_random_uuid(),"
         " 'event_time', e.event_time - n * interval '5 minutes')) made"
     )

@@ -10,7 +10,7 @@ import pytest
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database.database import Connection, Pool
-from rater_service.events.copy_format import TYPES
+from rater_service.events.copy_format import STORED_TYPES
 from rater_service.events.producer_status import StatusRow
 from rater_service.events.store import Fate, store_events, store_rows
 from rater_service.events.validation import EventRow, validate
@@ -62,11 +62,11 @@ async def test_an_event_is_stored_in_all_its_fields(pool: Pool) -> None:
 async def test_columns_have_the_types_in_which_they_are_written(pool: Pool) -> None:
     types = await pool.fetch(
         "SELECT attname, format_type(atttypid, NULL) AS type FROM pg_attribute"
-        " WHERE attrelid = 'billing_event'::regclass AND attnum > 0 AND NOT attisdropped"
+        " WHERE attrelid = 'stored_event'::regclass AND attnum > 0 AND NOT attisdropped"
     )
     names = {"timestamptz": "timestamp with time zone"}
     assert {row["attname"]: row["type"] for row in types} == {
-        name: names.get(type_name, type_name) for name, type_name in TYPES.items()
+        name: names.get(type_name, type_name) for name, type_name in STORED_TYPES.items()
     }
 
 
@@ -111,9 +111,9 @@ async def test_empty_texts_and_absent_counts_become_null_but_zero_stays(pool: Po
 async def test_sending_an_event_again_is_a_duplicate_and_changes_nothing(pool: Pool) -> None:
     event = make_event()
     assert await fates(pool, event) == [Fate.STORED]
-    before = await pool.fetchrow("SELECT *, xmin::text FROM billing_event")
+    before = await pool.fetchrow("SELECT *, xmin::text FROM stored_event")
     assert await fates(pool, event) == [Fate.DUPLICATE]
-    assert await pool.fetch("SELECT *, xmin::text FROM billing_event") == [before]
+    assert await pool.fetch("SELECT *, xmin::text FROM stored_event") == [before]
     assert await pool.fetchval("SELECT count(*) FROM rejected_event") == 0
 
 
@@ -193,7 +193,7 @@ async def test_a_bad_event_is_kept_whole_and_does_not_hold_up_the_others(pool: P
 
 
 async def test_an_event_only_the_database_refuses_is_rejected_alone(pool: Pool) -> None:
-    await pool.execute("ALTER TABLE billing_event ADD CONSTRAINT odd CHECK (user_id <> 'odd')")
+    await pool.execute("ALTER TABLE stored_event ADD CONSTRAINT odd CHECK (user_id <> 'odd')")
     events = [make_event(), make_event(user_id="odd"), make_event()]
     results = await store_events(pool, [*events, events[0]], NOW)
     expected = [Fate.STORED, Fate.REJECTED, Fate.STORED, Fate.DUPLICATE]
@@ -220,7 +220,7 @@ async def test_a_batch_with_an_event_that_was_sent_before_is_stored_whole_and_on
 async def test_a_batch_of_all_kinds_has_the_same_fates_whatever_was_expected_of_it(
     pool: Pool, perhaps_sent_before: bool, seed: int
 ) -> None:
-    await pool.execute("ALTER TABLE billing_event ADD CONSTRAINT odd CHECK (user_id <> 'odd')")
+    await pool.execute("ALTER TABLE stored_event ADD CONSTRAINT odd CHECK (user_id <> 'odd')")
     known, changed, twice = (make_event() for _ in range(3))
     await fates(pool, known, changed)
     kinds = [

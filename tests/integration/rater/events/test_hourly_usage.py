@@ -124,13 +124,13 @@ def shuffled(repetition: int, number: int) -> list[MeteringEvent]:
 async def test_what_the_database_refuses_is_not_in_the_sums_and_comes_in_when_it_is_stored(
     pool: Pool,
 ) -> None:
-    await pool.execute("ALTER TABLE billing_event ADD CONSTRAINT odd CHECK (user_id <> 'odd')")
+    await pool.execute("ALTER TABLE stored_event ADD CONSTRAINT odd CHECK (user_id <> 'odd')")
     events = [make_event(user_id="odd" if n in {3, 11} else "u") for n in range(16)]
     assert [result.fate for result in await store_events(pool, events, HOUR)].count(Fate.REJECTED) == 2
     assert await kept_sums(pool) == await counted_sums(pool)
     assert await pool.fetchval("SELECT sum(event_count) FROM hourly_usage") == 14
 
-    await pool.execute("ALTER TABLE billing_event DROP CONSTRAINT odd")
+    await pool.execute("ALTER TABLE stored_event DROP CONSTRAINT odd")
     assert [tried.fate async for tried in retry_rejected(pool, None, HOUR)] == [Fate.STORED] * 2
     assert await pool.fetchval("SELECT sum(event_count) FROM hourly_usage") == 16
     assert await kept_sums(pool) == await counted_sums(pool)
@@ -152,7 +152,7 @@ async def test_a_batch_that_is_not_committed_leaves_nothing_in_the_sums(pool: Po
         "UPDATE billing_event SET event_time = event_time - interval '1 hour'",
         "DELETE FROM billing_event WHERE auth_id = 'bob'",
         "DELETE FROM billing_event",
-        "TRUNCATE billing_event",
+        "TRUNCATE stored_event",
         "INSERT INTO billing_event_default SELECT (jsonb_populate_record(e, jsonb_build_object('request_id',"
         " gen_random_uuid()))).* FROM billing_event e",
     ],
@@ -364,7 +364,7 @@ async def test_hours_of_which_events_were_pruned_keep_their_sums(ledger: Ledger)
         ),
         HOUR,
     )
-    await ledger.force(f"DELETE FROM billing_event WHERE event_time < '{HOUR + ONE_HOUR}'")
+    await ledger.force(f"DELETE FROM stored_event WHERE event_time < '{HOUR + ONE_HOUR}'")
     before = await kept_sums(ledger.pool)
     assert len(before) == 2
     with pytest.raises(EventsPrunedError) as refused:

@@ -81,7 +81,7 @@ async def test_an_event_is_stored_in_the_week_of_its_id_and_no_other_partition_i
         locked = await connection.fetch(
             "SELECT DISTINCT relname FROM pg_locks JOIN pg_class ON pg_class.oid = relation"
             " WHERE pid = pg_backend_pid() AND mode = 'RowExclusiveLock' AND relkind IN ('r', 'p')"
-            " AND relname LIKE 'billing%'"
+            " AND relname LIKE '%\\_event%'"
         )
     assert {row["relname"] for row in locked} == {"billing_event_2026w47"}
 
@@ -194,7 +194,7 @@ async def test_events_that_come_while_partitions_are_made_are_all_stored(pool: P
 MOVES = {
     "made": None,
     "dropped": "DROP TABLE billing_event_2026w46",
-    "detached": "ALTER TABLE billing_event DETACH PARTITION billing_event_2026w46",
+    "detached": "ALTER TABLE stored_event DETACH PARTITION billing_event_2026w46",
 }
 
 
@@ -204,7 +204,7 @@ async def test_events_find_their_partition_although_it_came_or_went_since_it_was
     pool: Pool, move: str, refused: Sequence[str]
 ) -> None:
     """A batch with an event that the database refuses is not copied, but stored event by event."""
-    await pool.execute("ALTER TABLE billing_event ADD CONSTRAINT odd CHECK (user_id <> 'odd')")
+    await pool.execute("ALTER TABLE stored_event ADD CONSTRAINT odd CHECK (user_id <> 'odd')")
     if move != "made":
         await make_weeks(pool)
     routes = Routes()

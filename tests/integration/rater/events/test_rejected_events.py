@@ -21,7 +21,7 @@ pytestmark = pytest.mark.one_postgres
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LATER = datetime(2026, 11, 21, 12, tzinfo=UTC)
-REFUSE_ODD_USERS = "ALTER TABLE billing_event ADD CONSTRAINT odd CHECK (user_id <> 'odd')"
+REFUSE_ODD_USERS = "ALTER TABLE stored_event ADD CONSTRAINT odd CHECK (user_id <> 'odd')"
 # What a bug in a trigger or an index expression would do to single rows: an error that no rule of ours
 # foresaw.
 FAIL_FOR_ODD_USERS = """
@@ -30,7 +30,7 @@ BEGIN
     PERFORM 1 / (NEW.user_id IS DISTINCT FROM 'odd')::int;
     RETURN NEW;
 END $$;
-CREATE TRIGGER fail BEFORE INSERT ON billing_event FOR EACH ROW EXECUTE FUNCTION fail();
+CREATE TRIGGER fail BEFORE INSERT ON stored_event FOR EACH ROW EXECUTE FUNCTION fail();
 """
 
 type Capture = pytest.CaptureFixture[str]
@@ -151,7 +151,7 @@ async def test_an_event_is_stored_once_nothing_refuses_it_any_more(pool: Pool) -
     (tried,) = await retry(pool)
     assert (tried.fate, tried.request_id) == (Fate.REJECTED, event.request_id)
 
-    await pool.execute("ALTER TABLE billing_event DROP CONSTRAINT odd")
+    await pool.execute("ALTER TABLE stored_event DROP CONSTRAINT odd")
     (tried,) = await retry(pool)
     assert (tried.fate, tried.reason) == (Fate.STORED, "")
     assert await pool.fetchval("SELECT stored_at FROM billing_event") == LATER
@@ -166,7 +166,7 @@ async def test_an_event_that_came_again_by_itself_is_settled_as_a_duplicate(pool
     await pool.execute(REFUSE_ODD_USERS)
     event = make_event(user_id="odd")
     await store(pool, event)
-    await pool.execute("ALTER TABLE billing_event DROP CONSTRAINT odd")
+    await pool.execute("ALTER TABLE stored_event DROP CONSTRAINT odd")
     await store(pool, event)
     assert [tried.fate for tried in await retry(pool)] == [Fate.DUPLICATE]
     assert await list_rejected(pool, None, 10) == []
@@ -214,7 +214,7 @@ async def test_what_another_attempt_settles_meanwhile_is_left_to_it(pool: Pool) 
 async def test_two_attempts_at_once_store_an_event_once(pool: Pool) -> None:
     await pool.execute(REFUSE_ODD_USERS)
     await store(pool, *(make_event(user_id="odd") for _ in range(20)))
-    await pool.execute("ALTER TABLE billing_event DROP CONSTRAINT odd")
+    await pool.execute("ALTER TABLE stored_event DROP CONSTRAINT odd")
     one, other = await asyncio.gather(retry(pool), retry(pool))
     assert [tried.fate for tried in (*one, *other)] == [Fate.STORED] * 20
     assert await pool.fetchval("SELECT count(*) FROM billing_event") == 20
@@ -243,7 +243,7 @@ async def test_the_command_line_tries_again_and_says_what_to_rate(
     assert await phoebe(database_url, "rejected", "retry", "--all") == 2
     assert "1 REJECTED" in capsys.readouterr().out
 
-    await pool.execute("ALTER TABLE billing_event DROP CONSTRAINT odd")
+    await pool.execute("ALTER TABLE stored_event DROP CONSTRAINT odd")
     assert await phoebe(database_url, "rejected", "retry", "--all") == 0
     shown = capsys.readouterr().out
     assert "1 STORED" in shown

@@ -77,7 +77,7 @@ def test_whatever_runs_do_the_sums_are_those_of_the_rollups(
                 )
             else:
                 await oracle_ledger.force(
-                    f"DELETE FROM billing_event WHERE auth_id = '{one}';"
+                    f"DELETE FROM stored_event WHERE auth_id = '{one}';"
                     f" DELETE FROM hourly_usage WHERE auth_id = '{one}'"
                 )
         assert await differences(oracle_ledger) == 0

@@ -79,7 +79,7 @@ async def test_a_loading_by_which_an_hour_was_priced_stays_also_when_the_bill_is
     await ledger.load(TENFOLD, HOUR - 5 * MINUTE)
     await ledger.store(make_event(), make_event(HOUR + ONE_HOUR))
     first = await ledger.rate(HOUR, HOUR + 2 * ONE_HOUR)
-    await ledger.force("DELETE FROM billing_event; DELETE FROM hourly_usage")
+    await ledger.force("DELETE FROM stored_event; DELETE FROM hourly_usage")
     await ledger.rate(HOUR, HOUR + 2 * ONE_HOUR)
     assert await ledger.rollups() == []
 

@@ -75,7 +75,7 @@ async def test_what_is_dropped_stays_known(old: Ledger) -> None:
     [
         ("DELETE FROM rated_usage; DELETE FROM rated_usage_change; DELETE FROM rating_run", "UNRATED_HOURS"),
         ("UPDATE rating_run SET dry_run = true", "UNRATED_HOURS"),
-        ("UPDATE billing_event SET stored_at = stored_at + interval '30 days' WHERE producer_seq = 2",
+        ("UPDATE stored_event SET stored_at = stored_at + interval '30 days' WHERE producer_seq = 2",
          "UNRATED_HOURS"),
         ("UPDATE rated_usage SET prompt_tokens = prompt_tokens + 1 WHERE auth_id = 'bob'",
          "ROLLUP_DIFFERS_FROM_EVENTS"),
@@ -83,8 +83,8 @@ async def test_what_is_dropped_stays_known(old: Ledger) -> None:
         ("UPDATE hourly_usage SET event_count = event_count + 1 WHERE auth_id = 'bob'", "SUMS_DIFFER"),
         ("UPDATE producer SET stopped = false, complete_until = '2026-11-01 00:00:00+00'",
          "INCOMPLETE_PRODUCER"),
-        ("UPDATE billing_event SET producer_seq = 20 WHERE producer_seq = 3", "LOST_EVENTS"),
-        ("UPDATE billing_event SET producer_seq = 2 WHERE producer_seq = 3", "REPEATED_NUMBERS"),
+        ("UPDATE stored_event SET producer_seq = 20 WHERE producer_seq = 3", "LOST_EVENTS"),
+        ("UPDATE stored_event SET producer_seq = 2 WHERE producer_seq = 3", "REPEATED_NUMBERS"),
         ("UPDATE producer SET lost_rows = 1", "LOST_SPOOL_ROWS"),
     ],
 )  # fmt: skip

@@ -10,8 +10,8 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from phoebe_proto.v1 import metering_pb2 as pb
-from rater_service.database.database import Connection
 from rater_service.events import store
+from rater_service.events.event_writer import EventWriter
 from rater_service.events.producers import list_producers
 from tests.harness.ledger import make_event
 from tests.harness.rater import Rater
@@ -120,7 +120,7 @@ async def test_a_connection_that_breaks_is_unavailable_and_the_next_stream_works
 ) -> None:
     event = make_event()
     async with rater.pool.acquire() as other, other.transaction():
-        await other.execute("LOCK TABLE billing_event IN ACCESS EXCLUSIVE MODE")
+        await other.execute("LOCK TABLE stored_event IN ACCESS EXCLUSIVE MODE")
         call = rater.metering.StreamEvents(requests(pb.StreamEventsRequest(events=[event])))
         answer = asyncio.ensure_future(anext(aiter(call)))
         # Until the batch waits for the table, there is nothing to break.
@@ -139,8 +139,8 @@ async def test_a_connection_that_breaks_is_unavailable_and_the_next_stream_works
 async def test_a_bug_is_not_called_unavailable_and_its_traceback_is_logged(
     rater: Rater, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def misuse(connection: Connection, *_: object) -> None:
-        await connection.fetchval("SELECT $1::int + $2::int", 1)
+    async def misuse(writer: EventWriter, *_: object) -> None:
+        await writer.connection.fetchval("SELECT $1::int + $2::int", 1)
 
     monkeypatch.setattr(store, "_copy", misuse)
     with pytest.raises(grpc.aio.AioRpcError) as failed:

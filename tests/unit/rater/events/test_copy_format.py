@@ -8,12 +8,14 @@ from uuid import UUID
 import pytest
 
 from rater_service.events.columns import columns_of
-from rater_service.events.copy_format import COLUMNS, TYPES, pieces
+from rater_service.events.copy_format import COPIED, STORED_TYPES, pieces
+from rater_service.events.patterned import SHARED, Patterned
 from rater_service.events.validation import EventRow, validate
 from tests.harness.ledger import make_event
 
 NOW = datetime(2026, 11, 20, 12, 0, 1, 2, tzinfo=UTC)
 FIRST = datetime(2000, 1, 1, tzinfo=UTC)
+WITHOUT_PATTERN = {"pattern": None, "usage_numbers": None}
 
 
 def read_back(written: bytes) -> Iterator[dict[str, object]]:
@@ -27,11 +29,11 @@ def read_back(written: bytes) -> Iterator[dict[str, object]]:
         return written[at - length : at]
 
     while (fields := int.from_bytes(take(2), signed=True)) != -1:
-        assert fields == len(COLUMNS)
+        assert fields == len(COPIED)
         row: dict[str, object] = {}
-        for name in COLUMNS:
+        for name in COPIED:
             length = int.from_bytes(take(4), signed=True)
-            row[name] = None if length == -1 else value_of(TYPES[name], take(length))
+            row[name] = None if length == -1 else value_of(STORED_TYPES[name], take(length))
         yield row
     assert at == len(written)
 
@@ -51,7 +53,7 @@ def value_of(type_name: str, value: bytes) -> object:
         case "boolean":
             assert len(value) == 1
             return bool(number)
-    assert len(value) == {"bigint": 8, "smallint": 2}[type_name]
+    assert len(value) == {"bigint": 8, "integer": 4, "smallint": 2}[type_name]
     return number
 
 
@@ -89,7 +91,22 @@ def test_what_is_written_is_what_the_rows_have(count: int) -> None:
     rows = some_rows(count)
     written = b"".join(pieces(columns_of(rows), range(len(rows)), NOW, {0}))
     assert list(read_back(written)) == [
-        row.stored(NOW) | {"summed_as_other": place == 0} for place, row in enumerate(rows)
+        row.stored(NOW) | {"summed_as_other": place == 0} | WITHOUT_PATTERN for place, row in enumerate(rows)
+    ]
+
+
+def test_what_a_pattern_has_is_left_out_but_of_events_that_are_summed_as_others() -> None:
+    rows = some_rows(3)
+    patterned = Patterned([7, None, 2**31 - 1, 7], ["1 2", "", "", "3"], {})
+    written = b"".join(pieces(columns_of(rows), range(4), NOW, {3}, patterned))
+    shared = dict.fromkeys(SHARED)
+    assert list(read_back(written)) == [
+        rows[0].stored(NOW)
+        | {"summed_as_other": False, "pattern": 7, **shared, "usage_raw": None, "usage_numbers": "1 2"},
+        rows[1].stored(NOW) | {"summed_as_other": False} | WITHOUT_PATTERN,
+        rows[2].stored(NOW)
+        | {"summed_as_other": False, "pattern": 2**31 - 1, **shared, "usage_numbers": None},
+        rows[3].stored(NOW) | {"summed_as_other": True} | WITHOUT_PATTERN,
     ]
 
 
