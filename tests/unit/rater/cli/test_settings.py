@@ -59,6 +59,17 @@ def test_an_option_comes_before_the_environment_the_file_and_the_default(
     assert found["database_url"] == ("postgresql://phoebe:***@db/phoebe", "file", f"{file}, line 6")
 
 
+def test_the_url_of_a_standby_can_stand_in_a_file_of_its_own_and_its_password_is_not_shown(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "standby").write_text("postgresql://reader:secret@db-2/phoebe\n")
+    path = tmp_path / "phoebe.yaml"
+    path.write_text(f"rater:\n  read_database_url_file: {tmp_path / 'standby'}\n")
+    for program in ("serve", "export"):
+        found = settings(capsys, "config", program, "--config", str(path))[program, "read_database_url"]
+        assert (found["value"], found["place"]) == ("postgresql://reader:***@db-2/phoebe", f"{path}, line 2")
+
+
 def test_a_key_holds_for_every_program_that_has_it_and_the_file_may_be_named_anywhere(
     file: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
