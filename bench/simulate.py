@@ -25,10 +25,14 @@ from bench.errors import BenchError
 from bench.simulation import Costs, Day, read_costs, simulate, table, text, write_costs
 from bench.stage import Stage
 from bench.stored_bytes import (
+    BILLS,
     HOUR,
     HOUR_BATCHES,
     HOURS,
     KEY_HOURS,
+    LEDGER,
+    SUMS,
+    TIMEOUT_S,
     ByRater,
     batches_of,
     rate_all,
@@ -46,7 +50,9 @@ DAY = Day(events_per_s=10, peak=3, keys=2_000, days_kept=35)
 """A day to begin with: 864,000 requests, of which there are three times as many in the busiest second."""
 PAGE = PROJECT / "docs" / "scaling.md"
 BYTES_OFF_MAX = 0.15
-"""Pages that are not full, and a log with more or fewer whole pages, are no more than this."""
+"""Pages that are not full are no more than this."""
+LOG_OFF_MAX = 0.3
+"""How many pages are logged whole depends on how many checkpoints there were."""
 CPU_OFF_MAX = 0.5
 """On a machine that does other things the same work takes this much more CPU, or less."""
 
@@ -92,6 +98,9 @@ async def store(stage: Stage, name: str, rounds: int) -> Stored:
             after = cpu_time_s(rater_pid), server_cpu_time_s(server_pid)
             log = (await read_log(connection)).wal_bytes - log
             await rate_all(channel, start, end, rounds * ROUND_EVENTS)
+            # Rows that were changed leave free room, which those of later hours take.
+            for name_of_table in (*SUMS, *BILLS, *LEDGER):
+                await connection.execute(f"VACUUM FULL {name_of_table}", timeout=TIMEOUT_S)
             stored = await read_stored(connection)
             key_hours = await connection.fetchval(KEY_HOURS)
         finally:
@@ -134,7 +143,7 @@ def compare(costs: Costs, stored: Stored) -> tuple[list[str], list[str]]:
     lines, faults = [], []
     for name, most in (
         ("event_bytes", BYTES_OFF_MAX),
-        ("wal_bytes", BYTES_OFF_MAX),
+        ("wal_bytes", LOG_OFF_MAX),
         ("key_hour_bytes", BYTES_OFF_MAX),
         ("rater_us", CPU_OFF_MAX),
         ("server_us", CPU_OFF_MAX),
