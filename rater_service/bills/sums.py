@@ -110,7 +110,11 @@ async def _spans(connection: Connection, selection: Selection, by: Sequence[Grou
     first_day, end_day = day_of(start), day_of(end)
     if first_day != start:
         first_day += DAY
-    if Grouping.HOUR in by or first_day >= end_day:
+    by_hour = Grouping.HOUR in by
+    if not by_hour and end_day != end and not await _has_rollups(connection, end, end_day + DAY):
+        # The running day: what is there of it is in the window.
+        end_day += DAY
+    if by_hour or first_day >= end_day:
         return dict.fromkeys(("first_day", "end_day", "first_month", "end_month"), end)
     if Grouping.DAY in by or _are_by_model(selection, by):
         return {"first_day": first_day, "end_day": end_day, "first_month": end_day, "end_month": end_day}
@@ -118,14 +122,17 @@ async def _spans(connection: Connection, selection: Selection, by: Sequence[Grou
     if first_month != first_day:
         first_month = next_month(first_month)
     end_month = month_of(end)
-    if end_month != end and not await connection.fetchval(
-        *bound("bills/has_rollups", window_start=end, window_end=next_month(end_month))
-    ):
+    if end_month != end and not await _has_rollups(connection, end, next_month(end_month)):
         # The running month: what is there of it is in the window.
         end_month = end_day = next_month(end_month)
     if first_month >= end_month:
         first_month = end_month = end_day
     return {"first_day": first_day, "end_day": end_day, "first_month": first_month, "end_month": end_month}
+
+
+async def _has_rollups(connection: Connection, start: datetime, end: datetime) -> bool:
+    found = bound("bills/has_rollups", window_start=start, window_end=end)
+    return bool(await connection.fetchval(*found))
 
 
 def _are_by_model(selection: Selection, by: Sequence[Grouping]) -> bool:
