@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from itertools import takewhile
@@ -279,7 +279,17 @@ def serve(  # noqa: PLR0913 - one parameter per option
         tracing,
         read_database_url or None,
     )
-    asyncio.run(run(settings, _console(console, allow_plaintext, allow_anonymous) if console else None))
+    face = _console(console, allow_plaintext, allow_anonymous) if console else None
+    asyncio.run(run(settings, face), loop_factory=_loop_factory())
+
+
+def _loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":
+    """Give what makes the loop of the service: uvloop's, where there is one; None: asyncio's own."""
+    if sys.platform == "win32":
+        return None
+    import uvloop  # noqa: PLC0415 - of no use to other commands
+
+    return uvloop.new_event_loop
 
 
 def _console(listen: str, allow_plaintext: bool, allow_anonymous: bool) -> "Face":
