@@ -1,6 +1,5 @@
 """Exports as CSV: UTF-8, first a line of names; decimals in full, times in UTC, nothing for absent."""
 
-import csv
 import io
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -8,6 +7,7 @@ from decimal import Decimal
 from typing import BinaryIO
 
 from rater_service.bills.export_layout import Cell, Column
+from rater_service.csv_lines import csv_writer
 from rater_service.hours import utc_text
 
 
@@ -16,7 +16,7 @@ class CsvWriter:
 
     def __init__(self, file: BinaryIO, columns: Sequence[Column]) -> None:
         self._text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=False)
-        self._csv = csv.writer(self._text, lineterminator="\n")
+        self._csv = csv_writer(self._text)
         self._csv.writerow([column.name for column in columns])
 
     def write(self, rows: Iterable[tuple[Cell, ...]]) -> None:

@@ -1,6 +1,5 @@
 """Tables as CSV and as JSON, piece by piece. Money and times stay exact."""
 
-import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, override
 
 from rater_service.console.tables import Row, Table, Value, value_text
+from rater_service.csv_lines import csv_writer
 
 # What a spreadsheet takes for the beginning of a formula, some in the wide letters of East Asian scripts.
 _FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
@@ -60,11 +60,7 @@ class Csv(Form):
 
     def _lines(self, lines: Iterable[Sequence[str]]) -> str:
         text = io.StringIO(newline="")
-        csv.writer(
-            text,
-            lineterminator="\n",
-            quoting=csv.QUOTE_ALL if self.for_spreadsheets else csv.QUOTE_MINIMAL,
-        ).writerows(lines)
+        csv_writer(text, quoted=self.for_spreadsheets).writerows(lines)
         return text.getvalue()
 
 

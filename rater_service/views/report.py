@@ -1,6 +1,5 @@
 """How sums of bills are shown: as a table, as CSV and as JSON."""
 
-import csv
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -11,6 +10,7 @@ from typing import NotRequired, TypedDict
 from rater_service.bills.explanation import RunStamp
 from rater_service.bills.report import BY_EVENT, BillSums, Grouping, Report, ReportRow
 from rater_service.bills.rollups import AsOf, Selection
+from rater_service.csv_lines import csv_writer
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text, exact_sum, in_cents
 from rater_service.rating.not_billed import NotBilled
@@ -145,7 +145,7 @@ def report_table(result: Report, *, cents: bool = False) -> tuple[tuple[str, ...
 
 def write_report_csv(result: Report, *, cents: bool = False) -> None:
     """Write the sums to standard output as CSV, without a total."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv_writer(sys.stdout)
     names, rows = report_table(result, cents=cents)
     writer.writerow(names)
     for row in rows:
