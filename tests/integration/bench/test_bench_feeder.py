@@ -28,7 +28,7 @@ async def test_a_rater_that_does_not_store_what_it_is_sent_ends_the_benchmark(
     rater: Rater, database_url: str
 ) -> None:
     # With one database for both sides, each stores what the other has stored already.
-    await rater.pool.execute("DROP TRIGGER billing_event_unsummed ON billing_event")
+    await rater.pool.execute("DROP TRIGGER billing_event_unsummed ON stored_event")
     with pytest.raises(BenchError, match="did not answer every event as it should"):
         await feed(f"127.0.0.1:{rater.port}", database_url, rounds=0)
 

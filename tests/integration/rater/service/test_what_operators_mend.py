@@ -55,7 +55,7 @@ async def stream(rater: Rater) -> object:
 async def test_a_right_that_is_missing_is_named_and_events_are_to_be_sent_again(
     limited: Rater, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(grpc.aio.AioRpcError, match=ONE_LINE.format("table billing_event")):
+    with pytest.raises(grpc.aio.AioRpcError, match=ONE_LINE.format("table stored_event")):
         await stream(limited)
     assert (await failure(stream(limited)))[:2] == (
         grpc.StatusCode.UNAVAILABLE,
