@@ -116,7 +116,8 @@ def holds(show: Callable[[], None], width: int) -> None:
     """What is shown on a terminal has every word of what is shown in a pipe, whole, and none twice."""
     wide, narrow = shown(show, None), shown(show, width)
     assert data(narrow) == data(wide)
-    assert not any("…" in line for line in narrow)
+    # Advice has some of its own; a table that cuts a cell adds one.
+    assert "".join(narrow).count("…") == "".join(wide).count("…")
     for line in narrow:
         # Only what can't be broken is wider than the terminal.
         assert cell_len(line) <= width or not line.startswith(("┃", "│", "┏", "┡", "└")), line
