@@ -14,7 +14,7 @@ from itertools import repeat
 from struct import Struct
 from typing import Any
 
-from rater_service.events.columns import FLAGS, TEXTS, EventColumns, Value
+from rater_service.events.columns import FLAGS, TEXTS, EventColumns
 from rater_service.events.patterned import SHARED, Patterned
 from rater_service.events.validation import EventRow
 from rater_service.wire_time import EPOCH
@@ -72,56 +72,27 @@ def pieces(
     """
     yield _HEADER
     texts = _Texts()
-    numbers = _pattern_numbers(events.count, others, patterned)
-    usage_numbers = patterned.usage_numbers if patterned else [""] * events.count
+    numbers, usage_numbers = _patterns(events.count, others, patterned)
     stored = _BIGINT(8, (stored_at - EPOCH) // _MICROSECOND - _ITS_EPOCH)
     for start in range(0, len(places), _ROWS_OF_A_PIECE):
         some = places[start : start + _ROWS_OF_A_PIECE]
-        has_pattern = [numbers[place] is not None for place in some]
-        its_usage = [usage_numbers[place] if numbers[place] is not None else "" for place in some]
+        its_numbers, its_usage = _cut(numbers, some), _cut(usage_numbers, some)
+        is_elsewhere = {**dict.fromkeys(SHARED, its_numbers), "usage_raw": its_usage}
         columns = [
-            _left_out(
-                _write(name, _cut(events.by_name[name], some), texts),
-                its_usage if name == "usage_raw" else has_pattern if name in SHARED else (),
-            )
+            _write_own(name, _cut(events.by_name[name], some), is_elsewhere.get(name, ()), texts)
             for name in EventRow._fields
         ]
         summed_as_other = [_TRUE if place in others else _FALSE for place in some]
-        pattern = [_NULL if (number := numbers[place]) is None else _INTEGER(4, number) for place in some]
         rows = zip(
             repeat(_FIELD_COUNT),
             *columns,
             repeat(stored),
             summed_as_other,
-            pattern,
+            _numbers(_INTEGER, 4, its_numbers),
             map(texts.__getitem__, its_usage),
         )
         yield b"".join(map(b"".join, rows))
     yield _END
-
-
-def _cut(column: Sequence[Value], places: Sequence[int]) -> Sequence[Value]:
-    """Give what a column has at some places; of a range, which nearly all are, in less time."""
-    if isinstance(places, range):
-        return column[places.start : places.stop]
-    return [column[place] for place in places]
-
-
-def _pattern_numbers(count: int, others: Container[int], patterned: Patterned | None) -> Sequence[int | None]:
-    if patterned is None:
-        return [None] * count
-    if not others:
-        return patterned.numbers
-    return [None if place in others else number for place, number in enumerate(patterned.numbers)]
-
-
-def _left_out(written: Iterable[bytes], is_elsewhere: Sequence[object]) -> Iterable[bytes]:
-    """Leave out what the pattern has."""
-    if not is_elsewhere:
-        return written
-    if all(is_elsewhere):
-        return repeat(_NULL)
-    return [_NULL if elsewhere else value for value, elsewhere in zip(written, is_elsewhere, strict=True)]
 
 
 class _Texts(dict[str, bytes]):
@@ -131,6 +102,39 @@ class _Texts(dict[str, bytes]):
         encoded = text.encode()
         self[text] = written = _LENGTH(len(encoded)) + encoded if encoded else _NULL
         return written
+
+
+def _cut[T](column: Sequence[T], places: Sequence[int]) -> Sequence[T]:
+    """Give what a column has at some places; of a range, which nearly all are, in less time."""
+    if isinstance(places, range):
+        return column[places.start : places.stop]
+    return [column[place] for place in places]
+
+
+def _patterns(
+    count: int, others: Container[int], patterned: Patterned | None
+) -> tuple[Sequence[int | None], Sequence[str]]:
+    """Give of each event the number of its pattern and the numbers of its usage, if it has them."""
+    if patterned is None:
+        return [None] * count, [""] * count
+    if not others:
+        return patterned.numbers, patterned.usage_numbers
+    return (
+        [None if place in others else number for place, number in enumerate(patterned.numbers)],
+        ["" if place in others else numbers for place, numbers in enumerate(patterned.usage_numbers)],
+    )
+
+
+def _write_own(
+    name: str, values: Sequence[Any], is_elsewhere: Sequence[object], texts: _Texts
+) -> Iterable[bytes]:
+    """Write a column but for what patterns have. is_elsewhere: what tells so; empty: they have nothing."""
+    if is_elsewhere and all(is_elsewhere):
+        return repeat(_NULL, len(values))
+    written = _write(name, values, texts)
+    if not any(is_elsewhere):
+        return written
+    return [_NULL if elsewhere else value for value, elsewhere in zip(written, is_elsewhere, strict=True)]
 
 
 def _write(name: str, values: Sequence[Any], texts: _Texts) -> Iterable[bytes]:

@@ -8,6 +8,7 @@ from rater_service.database.database import Connection
 from rater_service.events.columns import EventColumns
 from rater_service.events.copy_format import COLUMNS, COPIED, TYPES, pieces
 from rater_service.events.patterned import Patterned
+from rater_service.events.patterns import PatternsLost
 from rater_service.events.routes import Routes, RoutesOutdated, noticing_outdated_routes
 from rater_service.events.sums import KeyedEvents, sum_up
 from rater_service.events.validation import EventRow
@@ -32,6 +33,7 @@ class EventWriter:
         self.stored_at = stored_at
         self._routes = routes
         self._partitions: set[int] = set()
+        self._patterns: dict[int, bytes] = {}
 
     async def copy(
         self,
@@ -45,6 +47,8 @@ class EventWriter:
         others: the places of those that are summed as events of other models. patterned: their patterns;
         None: they have none. Raises RoutesOutdated, and asyncpg's errors, also if an event is there already.
         """
+        if patterned and places:
+            self._patterns.update(patterned.used)
         for route, some in await self._routes.split(self.connection, events.ids, places):
             self._partitions.add(route.id)
             source = _each(pieces(events, some, self.stored_at, others, patterned))
@@ -78,7 +82,8 @@ class EventWriter:
         """Add the sums of all events that were written, each once.
 
         From here to the commit the transaction has a slot of the sums for itself. Raises RoutesOutdated if an
-        event was written into what is no partition any more.
+        event was written into what is no partition any more, and PatternsLost if it relies on a pattern that
+        the database lacks.
         """
         if not keyed.keys:
             return
@@ -89,10 +94,15 @@ class EventWriter:
             **sums.numbers,
             "stored_at": self.stored_at,
             "partitions": [*self._partitions],
+            "numbers": [*self._patterns],
+            "digests": [*self._patterns.values()],
         }
-        partitions = await self.connection.fetchval(*add.bind(arguments))
-        if partitions != len(self._partitions):
+        found = await self.connection.fetchrow(*add.bind(arguments))
+        assert found is not None
+        if found["partitions"] != len(self._partitions):
             raise RoutesOutdated
+        if found["patterns"] != len(self._patterns):
+            raise PatternsLost(len(self._patterns) - found["patterns"])
 
 
 def _insert_into(partition: str) -> Statement:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from rater_service.database.database import Connection
+from rater_service.database.database import Connection, DatabaseUnavailableError
 from rater_service.events.columns import EventColumns
 from rater_service.events.patterned import SHARED, Patterned
 from rater_service.events.usage_form import split_usages
@@ -38,6 +38,17 @@ class _Known(NamedTuple):
     digest: bytes
 
 
+class PatternsLost(DatabaseUnavailableError):  # noqa: N818 - nothing failed
+    """The database lacks patterns that events rely on, or has others under their numbers. Such events must
+    not be committed. A database that was put back to an earlier state, or a standby that took over, may lack
+    the last ones. count: how many.
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"the database lacks {count} patterns of events")
+        self.count = count
+
+
 class Patterns:
     """The patterns that this process knows. events_min: 1 or more."""
 
@@ -54,7 +65,7 @@ class Patterns:
         """
         usages = split_usages(events.texts("usage_raw"))
         patterns: list[_Pattern] = list(
-            zip(*(events.texts(name) for name in SHARED), [usage.form for usage in usages], strict=True)
+            zip(*(events.texts(name) for name in SHARED), usages.forms, strict=True)
         )
         found = list(map(self._known.get, patterns))
         if None in found:
@@ -62,32 +73,24 @@ class Patterns:
             if due := self._count(missing):
                 await self._keep(connection, due)
                 found = list(map(self._known.get, patterns))
+        # Many events share theirs: whether it is the same one is seen faster than whether it is equal.
+        used = dict(zip(map(id, found), found, strict=True)).values()
         return Patterned(
-            [known.number if known else None for known in found],
-            [usage.numbers if known else "" for usage, known in zip(usages, found, strict=True)],
-            dict(known for known in {*found} if known),
+            [known and known.number for known in found],
+            usages.numbers
+            if None not in found
+            else [numbers if known else "" for numbers, known in zip(usages.numbers, found, strict=True)],
+            dict(known for known in used if known),
         )
 
-    async def are_kept(self, connection: Connection, patterned: Patterned) -> bool:
-        """Tell whether the database still has the patterns that a batch relies on; if not, forget all.
-
-        To be called in the transaction that stores the events. A database that was put back to an earlier
-        state, or a standby that took over, may lack the last ones, and give their numbers to others.
-        """
-        if not patterned.used:
-            return True
-        kept = await connection.fetchval(
-            *bound("events/count_patterns", numbers=[*patterned.used], digests=[*patterned.used.values()])
-        )
-        if kept == len(patterned.used):
-            return True
+    def forget(self, lost: "PatternsLost") -> None:
+        """Know of none any more: the database lacks some."""
         self._known.clear()
         logger.warning(
             "the database lacks %d patterns of events that it had: it is in an earlier state, perhaps on a "
             "standby that took over; the events are stored without them",
-            len(patterned.used) - kept,
+            lost.count,
         )
-        return False
 
     def _count(self, missing: Mapping[_Pattern, int]) -> dict[bytes, _Pattern]:
         """Count events; return the patterns that have had enough of them."""

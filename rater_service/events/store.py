@@ -14,7 +14,7 @@ from rater_service.events.fates import DUPLICATE, STORED, Fate, Result
 from rater_service.events.insertion import FIRST_STORED, REFUSALS, insert_rows, look_up, store_rows
 from rater_service.events.model_names import ModelNames
 from rater_service.events.patterned import Patterned
-from rater_service.events.patterns import Patterns
+from rater_service.events.patterns import Patterns, PatternsLost
 from rater_service.events.personal import forgotten_among, without_person
 from rater_service.events.producer_status import StatusRow
 from rater_service.events.producers import keep_status
@@ -28,7 +28,7 @@ __all__ = ["DUPLICATE", "STORED", "Fate", "Result", "store_events", "store_rows"
 # Four times what a valid producer_id may have, so that one that is cut is never taken for another.
 INDEXED_LENGTH_MAX = 256
 
-# A partition is made once a week, and dropped hardly more often.
+# A partition is made once a week, and dropped hardly more often; patterns are lost with a server.
 _ROUTES_READ_MAX = 3
 
 type _Write = Callable[[EventWriter, "_Batch", Container[int]], Awaitable[list[Result]]]
@@ -39,7 +39,7 @@ _NO_PLACES: frozenset[int] = frozenset()
 class _Batch:
     """Events; those that are valid, once more as columns and by their keys; why the others are not, by their
     places; the status that came with them; when they came; which models have sums of their own (None: all);
-    which patterns are known (None: none is to be used), and those of the valid events.
+    the patterns of the valid ones (None: none is used).
     """
 
     events: Sequence[MeteringEvent]
@@ -50,7 +50,6 @@ class _Batch:
     status: StatusRow | None
     now: datetime
     names: ModelNames | None
-    patterns: Patterns | None
     patterned: Patterned | None = None
 
     def rows(self, places: Iterable[int]) -> list[EventRow]:
@@ -77,7 +76,7 @@ async def store_events(  # noqa: PLR0913 - one for each thing that is known of a
     known; None: none is to be used. Returns one result for each event, in order. Of several events with one
     id the first wins. Database errors are raised as asyncpg raises them; then nothing of the batch is stored.
     """
-    batch = _checked(events, now, status, names, patterns)
+    batch = _checked(events, now, status, names)
     routes = routes or Routes()
     ways = (_copy_unknown,) if perhaps_sent_before else (_copy_all, _copy_unknown)
     async with pool.acquire() as connection:
@@ -88,21 +87,21 @@ async def store_events(  # noqa: PLR0913 - one for each thing that is known of a
                 return await _store_somehow(connection, batch, ways, routes)
             except RoutesOutdated:
                 routes.forget()
+            except PatternsLost as lost:
+                assert patterns is not None
+                patterns.forget(lost)
+                batch = replace(batch, patterned=None)
         return await _store_somehow(connection, batch, ways, routes)
 
 
 def _checked(
-    events: Sequence[MeteringEvent],
-    now: datetime,
-    status: StatusRow | None,
-    names: ModelNames | None,
-    patterns: Patterns | None,
+    events: Sequence[MeteringEvent], now: datetime, status: StatusRow | None, names: ModelNames | None
 ) -> _Batch:
     # Each time an event is taken from a message, it is made anew.
     events = list(events)
     columns, invalid = check(events)
     valid = [event for place, event in enumerate(events) if place not in invalid] if invalid else events
-    return _Batch(events, valid, columns, KeyedEvents.of(columns), invalid, status, now, names, patterns)
+    return _Batch(events, valid, columns, KeyedEvents.of(columns), invalid, status, now, names)
 
 
 async def _store_somehow(
@@ -141,9 +140,6 @@ async def _are_some_stored(connection: Connection, batch: _Batch) -> bool:
 async def _store(connection: Connection, batch: _Batch, write: _Write, routes: Routes) -> list[Result]:
     """Store what belongs to a batch in one transaction, its valid events in this way."""
     async with connection.transaction():
-        if batch.patterns and batch.patterned:
-            is_kept = await batch.patterns.are_kept(connection, batch.patterned)
-            batch = batch if is_kept else replace(batch, patterned=None)
         others = await batch.names.find_others(connection, batch.keyed) if batch.names else _NO_PLACES
         writer = EventWriter(connection, routes, batch.now)
         results = await write(writer, batch, others)

@@ -6,15 +6,16 @@ the text again, to the last character: here, and in PostgreSQL by event_usage().
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 NUMBER = "#"
 """What stands in a form for each run of digits."""
 FORM_LENGTH_MAX = 2_000
-_FORMS_REMEMBERED = 1_000
+# Some 5 MB, of usages as they are; 40 MB at most.
+_FORMS_REMEMBERED = 10_000
 
 _DIGITS = str.maketrans("0123456789", NUMBER * 10)
+_RUN = re.compile(f"{NUMBER}+")
 # Whatever is no digit becomes a blank, but for what keeps usages apart here, which none has.
 _APART = "\0"
 _OTHERS = str.maketrans({character: " " for character in map(chr, range(1, 128)) if not character.isdigit()})
@@ -37,47 +38,55 @@ _IMPERSONAL = re.compile(
 )
 
 
-class SplitUsage(NamedTuple):
-    """A usage as its form and its numbers, with a blank between; both empty if it has to be kept as it is."""
+class SplitUsages(NamedTuple):
+    """Usages as their forms and their numbers, those of one with a blank between; both empty for one that has
+    to be kept as it is.
+    """
 
-    form: str
-    numbers: str
+    forms: Sequence[str]
+    numbers: Sequence[str]
 
 
-_WHOLE = SplitUsage("", "")
+class _Forms(dict[str, str]):
+    """The forms of usages in which each digit is a NUMBER. They are few: numbers have few lengths."""
+
+    def __missing__(self, masked: str) -> str:
+        if len(masked) > 2 * FORM_LENGTH_MAX:
+            return ""
+        if len(self) >= _FORMS_REMEMBERED:
+            self.clear()
+        form = _RUN.sub(NUMBER, masked)
+        can_be_shared = NUMBER in form and len(form) <= FORM_LENGTH_MAX and _IMPERSONAL.fullmatch(form)
+        self[masked] = kept = form if can_be_shared else ""
+        return kept
 
 
-def split_usages(usages: Sequence[str]) -> list[SplitUsage]:
+_forms = _Forms()
+
+
+def split_usages(usages: Sequence[str]) -> SplitUsages:
     """Split usages, "" for none. They have no NUL. It is done in one go: loops run in C."""
-    if not usages:
-        return []
     joined = _APART.join(usages)
     if NUMBER in joined or not joined.isascii():
-        return [_split(usage) for usage in usages]
-    forms = joined.translate(_DIGITS)
-    while NUMBER * 2 in forms:
-        forms = forms.replace(NUMBER * 2, NUMBER)
-    numbers = joined.translate(_OTHERS).split(_APART)
-    return [
-        SplitUsage(form, " ".join(its.split())) if _can_be_shared(form) else _WHOLE
-        for form, its in zip(forms.split(_APART), numbers, strict=True)
-    ]
+        parts = [split_usages([usage]) if _is_plain(usage) else _WHOLE for usage in usages]
+        return SplitUsages([part.forms[0] for part in parts], [part.numbers[0] for part in parts])
+    if not usages:
+        return SplitUsages((), ())
+    forms = [_forms[masked] for masked in joined.translate(_DIGITS).split(_APART)]
+    numbers = [" ".join(its.split()) for its in joined.translate(_OTHERS).split(_APART)]
+    if "" in forms:
+        numbers = [its if form else "" for form, its in zip(forms, numbers, strict=True)]
+    return SplitUsages(forms, numbers)
 
 
-def _split(usage: str) -> SplitUsage:
-    if NUMBER in usage or not usage.isascii():
-        return _WHOLE
-    (split,) = split_usages([usage])
-    return split
+_WHOLE = SplitUsages([""], [""])
 
 
-@lru_cache(_FORMS_REMEMBERED)
-def _can_be_shared(form: str) -> bool:
-    return NUMBER in form and len(form) <= FORM_LENGTH_MAX and _IMPERSONAL.fullmatch(form) is not None
+def _is_plain(usage: str) -> bool:
+    return NUMBER not in usage and usage.isascii()
 
 
-def join_usage(split: SplitUsage) -> str:
-    """Make the text again."""
-    texts = split.form.split(NUMBER)
-    numbers = split.numbers.split(" ")
-    return "".join(text + number for text, number in zip(texts, [*numbers, ""], strict=True))
+def join_usage(form: str, numbers: str) -> str:
+    """Make a text again."""
+    texts = form.split(NUMBER)
+    return "".join(text + number for text, number in zip(texts, [*numbers.split(" "), ""], strict=True))

@@ -1,10 +1,12 @@
 -- Adds sums to those of the same keys in a slot of this transaction's own, and notes the hours as touched. Returns how many
--- of the partitions that took the events still are partitions of stored_event: no event may end beside it.
+-- of the partitions that took the events still are partitions of stored_event: no event may end beside it; and how many of the
+-- patterns that the events rely on are there.
 -- :hours, :auth_ids, :resource_ids, :model_ids, :base_models, :usage_founds, :model_untrusteds, :completeds: the keys, each
 -- once, hours as numbers since 1970; for each of them, or empty if all are 0: :event_counts, :prompt_tokens, :cached_tokens,
 -- :completion_tokens, :excess_cached_events, :excess_cached_tokens, :partial_usage_events, :unbilled_events,
 -- :unbilled_bytes, :echoed_events, :echoed_tokens; {sum_type}: the type of all these. :stored_at: when the events were stored.
--- :partitions: which partitions took the events, by their numbers in the catalog.
+-- :partitions: which partitions took the events, by their numbers in the catalog; :numbers: the patterns by their numbers,
+-- :digests: what each is.
 --
 -- A key's row is rewritten by every batch that has the slot and adds to it. In the order of the key: where raters that know
 -- of no slots run as well, they and this wait for each other but never deadlock.
@@ -76,7 +78,13 @@ WITH held AS MATERIALIZED (
     ORDER BY window_start
     ON CONFLICT DO NOTHING
 )
-SELECT count(*) AS partitions
-FROM pg_inherits
-WHERE inhrelid IN (SELECT number::oid FROM unnest(:partitions::bigint[]) AS number)
-    AND inhparent = 'stored_event'::regclass AND NOT inhdetachpending
+SELECT
+    (
+        SELECT count(*)
+        FROM pg_inherits
+        WHERE inhrelid IN (SELECT number::oid FROM unnest(:partitions::bigint[]) AS number)
+            AND inhparent = 'stored_event'::regclass AND NOT inhdetachpending) AS partitions,
+    (
+        SELECT count(*)
+        FROM unnest(:numbers::integer[], :digests::bytea[]) AS used (number, digest)
+        JOIN event_pattern USING (number, digest)) AS patterns
