@@ -18,8 +18,9 @@ from rater_service.cli.options import (
     duration_option,
     moment_option,
 )
-from rater_service.database.database import open_database, open_pool
+from rater_service.database.database import Pool, open_database, open_pool
 from rater_service.database.installation import Installation, read_installation
+from rater_service.process_owner import user_name
 from rater_service.views.documents import write_json
 from rater_service.views.migration import (
     MIGRATION,
@@ -39,16 +40,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Migrated:
-    """What was done, and which installation the database is."""
+    """What was done, how wide new partitions are, and which installation the database is."""
 
     schema: "MigrationResult"
     partitions_made: tuple[str, ...]
+    partition_width: str
     installation: Installation
+
+
+class _Widths(StrEnum):
+    WEEK = "week"
+    DAY = "day"
 
 
 class _Phases(StrEnum):
     ALL = "all"
     EXPAND = "expand"
+
+
+@dataclass(frozen=True, slots=True)
+class _Partitions:
+    """Which partitions to make: how wide from now on (None: as it is), and since when."""
+
+    width: _Widths | None
+    since: datetime | None
 
 
 def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
@@ -84,6 +99,15 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
             "Also make the partitions of all weeks from this time on, for events that a restore brings.",
         ),
     ] = None,
+    partitions: Annotated[
+        _Widths | None,
+        typer.Option(
+            help="Make new partitions of events by the `day` or by the `week`, from now on, whoever makes "
+            "them. Those that are there stay; the new width begins where they end. Default: as it is; at "
+            "first by week.",
+            show_default=False,
+        ),
+    ] = None,
     plan: Annotated[
         bool,
         typer.Option(
@@ -117,11 +141,16 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
         statement_timeout=statement_timeout or STATEMENT_TIMEOUT,
     )
     with told_progress("migrating") as tell:
-        done = asyncio.run(_migrate(database_url or None, data, settings, partitions_since, tell))
+        done = asyncio.run(
+            _migrate(database_url or None, data, settings, _Partitions(partitions, partitions_since), tell)
+        )
     if as_json:
-        write_json(MIGRATION, migration_json(done.schema, done.partitions_made, done.installation))
+        write_json(
+            MIGRATION,
+            migration_json(done.schema, done.partitions_made, done.partition_width, done.installation),
+        )
         return
-    show_migration(done.schema, done.partitions_made, done.installation)
+    show_migration(done.schema, done.partitions_made, done.partition_width, done.installation)
 
 
 async def _plan(
@@ -137,7 +166,7 @@ async def _migrate(
     database_url: str | None,
     data_dir: Path,
     settings: "MigrationSettings",
-    partitions_since: datetime | None,
+    partitions: _Partitions,
     tell: Callable[[str], None],
 ) -> "_Migrated":
     from rater_service.database.schema import migrate as run  # noqa: PLC0415 - slow to import
@@ -146,5 +175,21 @@ async def _migrate(
     async with open_database(database_url, data_dir) as url:
         result = await run(url, settings, tell=tell)
         async with open_pool(url) as pool:
-            partitions = await try_to_make_partitions(pool, datetime.now(UTC), partitions_since)
-            return _Migrated(result, partitions.made, await read_installation(pool))
+            if partitions.width is not None:
+                await _set_width(pool, partitions.width)
+            made = await try_to_make_partitions(pool, datetime.now(UTC), partitions.since)
+            return _Migrated(result, made.made, await _read_width(pool), await read_installation(pool))
+
+
+async def _set_width(pool: Pool, wanted: _Widths) -> None:
+    from rater_service.events.partitions import Width, set_width  # noqa: PLC0415 - slow to import
+
+    async with pool.acquire() as connection:
+        await set_width(connection, Width(wanted.value), user_name())
+
+
+async def _read_width(pool: Pool) -> str:
+    from rater_service.events.partitions import read_width  # noqa: PLC0415 - slow to import
+
+    async with pool.acquire() as connection:
+        return await read_width(connection)

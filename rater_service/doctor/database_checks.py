@@ -15,7 +15,7 @@ from rater_service.doctor.access import Access
 from rater_service.doctor.certificates import expiry_of, judge_expiry
 from rater_service.doctor.findings import Finding, failed, ok, warning
 from rater_service.doctor.targets import is_loopback
-from rater_service.events.partitions import WEEK, list_partitions, week_partition
+from rater_service.events.partitions import WEEK, list_taken, missing_partitions, read_width
 from rater_service.service.database_watch import SAFE_SETTINGS
 from rater_service.statements import bound
 
@@ -133,6 +133,7 @@ async def check_schema(access: Access) -> Sequence[Finding]:
     async with access.database.acquire() as connection:
         schema = await read_fitting_schema(connection, known_revisions())
         installation = await read_installation(connection)
+        width = await read_width(connection)
         findings = [*await _coming_weeks(connection)]
         await refuse_numbers_behind(connection)
     pending = known_revisions().pending(schema)
@@ -144,18 +145,24 @@ async def check_schema(access: Access) -> Sequence[Finding]:
             )
         )
     return findings or [
-        ok(f"the schema is {schema.current}; the database is the installation {installation.id}")
+        ok(
+            f"the schema is {schema.current}; the database is the installation {installation.id}; new "
+            f"partitions of events are by {width}"
+        )
     ]
 
 
 async def _coming_weeks(connection: Connection) -> list[Finding]:
-    """Say if the next week has no partition: its events would go to the default one, which slows pruning."""
-    wanted = week_partition(datetime.now(UTC) + WEEK)
-    if any(there.lower_id == wanted.lower_id for there in await list_partitions(connection)):
+    """Say if a day of the next week has no partition: its events would go to the default one, which slows
+    pruning.
+    """
+    now = datetime.now(UTC)
+    there = await list_taken(connection)
+    if not missing_partitions(there, await read_width(connection), now, now + WEEK):
         return []
     return [
         warning(
-            "the table of events has no partition for the next week",
+            "the table of events lacks partitions for the next week",
             "run `phoebe migrate` as the owner, at least once a month: docs/roles.md",
         )
     ]

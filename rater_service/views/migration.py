@@ -27,13 +27,15 @@ class RevisionJson(TypedDict):
 class MigrationJson(TypedDict):
     """What was migrated: the schema's last revision before and after. before: null: it was empty.
 
-    left: revisions that wait until no earlier version runs. installation: the id of the database's.
+    left: revisions that wait until no earlier version runs. partition_width: `week` or `day`, of partitions
+    that are made from now on. installation: the id of the database's.
     """
 
     before: str | None
     after: str
     left: Sequence[RevisionJson]
     partitions_made: Sequence[str]
+    partition_width: str
     installation: UUID
 
 
@@ -120,7 +122,7 @@ def show_plan(schema: "Schema", coming: "Sequence[PlannedRevision]") -> None:
 
 
 def migration_json(
-    result: "MigrationResult", made: tuple[str, ...], installation: "Installation"
+    result: "MigrationResult", made: tuple[str, ...], width: str, installation: "Installation"
 ) -> MigrationJson:
     """Return what is written of a migration as JSON."""
     return {
@@ -128,11 +130,14 @@ def migration_json(
         "after": result.after,
         "left": [{"id": each.id, "phase": each.phase, "title": each.title} for each in result.left],
         "partitions_made": made,
+        "partition_width": width,
         "installation": installation.id,
     }
 
 
-def show_migration(result: "MigrationResult", made: tuple[str, ...], installation: "Installation") -> None:
+def show_migration(
+    result: "MigrationResult", made: tuple[str, ...], width: str, installation: "Installation"
+) -> None:
     """Say what was migrated, what is left to do, which partitions were made, and which installation it is."""
     if result.before == result.after:
         write(f"the schema was up to date: {result.after}")
@@ -145,4 +150,5 @@ def show_migration(result: "MigrationResult", made: tuple[str, ...], installatio
         )
     if made:
         write(f"made partitions: {made[0]} to {made[-1]}")
+    write(f"new partitions of events are by {width}")
     write(f"the database is the installation {installation.id}")

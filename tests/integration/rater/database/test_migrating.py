@@ -38,6 +38,7 @@ TABLES = {
     "billing_event_default",
     "pruned_event_range",
     "pruned_number",
+    "partition_width",
     "rejected_event",
     "price_book",
     "price_loading",

@@ -13,21 +13,28 @@ import pytest
 from rater_service.database.database import Pool, open_pool
 from rater_service.events import partitions
 from rater_service.events.partitions import (
+    DAY,
     MadePartitions,
+    Width,
     keep_making_partitions,
     list_partitions,
     make_partitions,
+    read_width,
+    set_width,
     try_to_make_partitions,
 )
 from rater_service.events.routes import Routes
 from rater_service.events.store import Fate, store_events
-from tests.harness.ledger import PRICES, store_within
+from tests.harness.ledger import PRICES, Ledger, store_within
 from tests.harness.old_events import (
     NOW,
     OLDEST_WEEK,
     WEEK,
+    bills_of,
+    kinds,
     make_weeks,
     partition_of,
+    prune_all,
     store,
     timed_event,
     timed_id,
@@ -66,6 +73,60 @@ async def test_of_several_at_once_each_partition_is_made_by_one(pool: Pool) -> N
     made = [name for result in results for name in result.made]
     assert sorted(made) == sorted(set(made))
     assert len(made) == 9
+
+
+async def make_by(pool: Pool, width: Width, now: datetime) -> list[str]:
+    """Change the width, and make what is missing then."""
+    async with pool.acquire() as connection:
+        await set_width(connection, width, "ops")
+    return [name.removeprefix("billing_event_") for name in (await make(pool, now)).made]
+
+
+async def test_a_new_width_begins_where_the_partitions_of_the_other_end(pool: Pool) -> None:
+    await make_weeks(pool)  # until Sunday of week 53
+    assert await make_by(pool, Width.DAY, OLDEST_WEEK + 6 * WEEK) == []
+    days = await make_by(pool, Width.DAY, OLDEST_WEEK + 7 * WEEK + timedelta(hours=30))
+    assert days == [f"202701{day:02}" for day in range(4, 6)]
+    weeks = await make_by(pool, Width.WEEK, OLDEST_WEEK + 9 * WEEK)
+    assert weeks[:6] == ["20270106", "20270107", "20270108", "20270109", "20270110", "2027w02"]
+    assert await make(pool, OLDEST_WEEK + 9 * WEEK) == MadePartitions()
+    rows = await pool.fetch("SELECT width, set_by FROM partition_width ORDER BY id")
+    assert [tuple(row) for row in rows] == [("day", "ops"), ("week", "ops")], "only what changes is kept"
+
+
+async def test_events_of_days_and_weeks_are_stored_pruned_and_known_when_they_come_again(
+    ledger: Ledger,
+) -> None:
+    pool = ledger.pool
+    await make_by(pool, Width.DAY, OLDEST_WEEK)
+    await make_by(pool, Width.WEEK, OLDEST_WEEK + 2 * WEEK)
+    events = [timed_event(OLDEST_WEEK + day * DAY, number) for number, day in enumerate((0, 1, 15, 21), 1)]
+    assert await store(pool, *events, at=NOW) == [Fate.STORED] * 4
+    where = [await partition_of(pool, event.request_id) for event in events]
+    assert where == [f"billing_event_{name}" for name in ("20261102", "20261103", "20261117", "2026w48")]
+    await ledger.rate(OLDEST_WEEK, OLDEST_WEEK + 3 * WEEK, now=NOW + WEEK)
+    before = await bills_of(pool)
+
+    verdicts = await prune_all(pool)
+
+    assert {name for name, reasons in kinds(verdicts).items() if not reasons} >= {"20261102", "20261103"}
+    assert await bills_of(pool) == before
+    assert await store(pool, *events[:2], at=NOW) == [Fate.DUPLICATE] * 2
+    # Days without events may get another partition, as nothing is known of them.
+    assert (await make(pool, OLDEST_WEEK)).made[0] == "billing_event_20261104"
+    assert await store(pool, timed_event(OLDEST_WEEK, 9), at=NOW) == [Fate.REJECTED], "its time is closed"
+
+
+async def test_the_width_is_changed_by_migrate_and_said(
+    pool: Pool, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await phoebe(database_url, "migrate", "--partitions", "day") == 0
+    assert "new partitions of events are by day" in capsys.readouterr().out
+    assert f"billing_event_{datetime.now(UTC) + DAY:%Y%m%d}" in await names(pool)
+    assert await phoebe(database_url, "migrate", "--json") == 0
+    assert '"partition_width": "day"' in capsys.readouterr().out
+    async with pool.acquire() as connection:
+        assert await read_width(connection) is Width.DAY
 
 
 async def test_an_event_is_stored_in_the_week_of_its_id_and_no_other_partition_is_touched(pool: Pool) -> None:
