@@ -38,11 +38,13 @@ def module(name: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", name, *arguments]
 
 
-_LEFT_OUT = frozenset({"DATABASE_URL", "PYTHONDONTWRITEBYTECODE"})
+# A make that a part calls would take over what the make above it was told: ARGS=…
+_OF_MAKE = frozenset({"ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"})
+_LEFT_OUT = _OF_MAKE | {"DATABASE_URL", "READ_DATABASE_URL", "PYTHONDONTWRITEBYTECODE"}
 
 
 def environment_of_parts(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without the user's own Phoebe and without a proxy in between.
+    """The environment without the user's own Phoebe, without a proxy in between and without a make above.
 
     Python keeps what it compiles, as pip does of what it installs: else each start compiles Phoebe again.
     """

@@ -44,9 +44,13 @@ settings.load_profile("phoebe")
 
 
 # Tests that are run only where they are asked for, by `-m` and the name: each has a target of its own.
-LANES = frozenset({"clients", "deploy", "docs", "engine", "focus", "long", "scale", "upgrade"})
+LANES = frozenset(
+    {"browser", "clients", "deploy", "docs", "engine", "focus", "long", "scale", "upgrade", "watch"}
+)
 
 
+# The last one: folders mark their tests before.
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests of lanes that are not asked for."""
     not_asked_for = {lane for lane in LANES if lane not in config.getoption("markexpr")}

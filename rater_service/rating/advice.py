@@ -1,9 +1,29 @@
-"""What to do about each anomaly, with the command to run next."""
+"""What each anomaly is, in words, and what to do about it, with the command to run next."""
 
 from datetime import datetime
 
 from rater_service.hours import utc_text
 
+_WORDS = {
+    "UNPRICED": "usage without a price",
+    "UNATTRIBUTABLE": "usage without a customer, a resource or a model",
+    "AMBIGUOUS_BASE": "a fine-tune with two base models",
+    "MISSING_USAGE": "answers without usage",
+    "MODEL_UNTRUSTED": "a model that only the client names",
+    "MODEL_ECHOED": "a resource that answers by every name",
+    "TOO_MANY_MODELS": "more models than there can be",
+    "TOKENS_OUT_OF_RANGE": "more tokens than there can be",
+    "CACHED_ABOVE_PROMPT": "more cached than prompt tokens",
+    "COUNT_NOT_REPORTED": "a count that the engine left out",
+    "BILLED_ROLLUP_DELETED": "a billed row that a run removed",
+    "ROLLUP_TAMPERED": "a billed row that something else changed",
+    "INCOMPLETE_HOURS": "hours that may not be complete yet",
+    "LATE_USAGE": "usage that came after its hour was rated",
+    "OUT_OF_TIME": "events with a time that can't be right",
+    "CLOCK_SKEW": "a clock that is wrong",
+    # Of what is on no bill; in runs it is no anomaly.
+    "UNBILLED_OUTPUT": "output of answers that broke off",
+}
 # {window}: the anomaly's hours as options of a command.
 _ADVICE = {
     "UNPRICED": "add the price to the price file, then: phoebe rate {window}",
@@ -43,3 +63,8 @@ def advice(reason: str, window_start: datetime, window_end: datetime) -> str:
     """Say what to do about an anomaly, one of REASONS, in the hours [window_start, window_end)."""
     window = f"--since {utc_text(window_start)} --until {utc_text(window_end)}"
     return _ADVICE[reason].format(window=window)
+
+
+def reason_text(reason: str) -> str:
+    """Say an anomaly, or another reason for which usage is on no bill, in words with its name behind them."""
+    return f"{_WORDS[reason]} ({reason})"

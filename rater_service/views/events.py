@@ -13,6 +13,7 @@ from rater_service.hours import utc_text
 from rater_service.money import Rates, decimal_text
 from rater_service.prices.loadings import Loading
 from rater_service.prices.resolution import PriceSource
+from rater_service.rating.advice import reason_text
 from rater_service.rollup import Version
 from rater_service.views.documents import Kind
 from rater_service.views.explanation import ChargeJson, charges_json
@@ -210,7 +211,8 @@ def standing_text(account: EventAccount) -> str:
         case Standing.FREE:
             return "free: the exchange did not complete, and the engine reported no usage"
         case Standing.NOT_BILLED:
-            return f"not billed: {account.reason}"
+            assert account.reason is not None
+            return f"not billed: {reason_text(account.reason)}"
 
 
 def price_text(price: PriceOfEvent) -> Iterator[str]:

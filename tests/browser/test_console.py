@@ -8,7 +8,7 @@ from tests.browser.addresses import addresses
 from tests.harness.ledger import Ledger
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Browser
 
 pytestmark = pytest.mark.one_postgres
 
@@ -94,41 +94,6 @@ async def test_a_violation_of_the_policy_would_be_seen(browser: "Browser", conso
     await page.evaluate("document.body.append(Object.assign(document.createElement('script'), {text: '1'}))")
     await page.wait_for_timeout(100)
     assert any("Content Security Policy" in one for one in said)
-
-
-async def focused(page: "Page") -> str:
-    return str(await page.evaluate("document.activeElement.textContent.trim()"))
-
-
-async def tab_to(page: "Page", text: str) -> None:
-    """Press Tab until the focus is on a link or button with this text, and see that it shows."""
-    for _ in range(200):
-        await page.keyboard.press("Tab")
-        if text in await focused(page):
-            outline = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-            assert outline != "none"
-            return
-    raise AssertionError(f"the keyboard does not reach {text!r}")
-
-
-async def test_from_a_request_id_to_the_line_of_the_price_file_by_keyboard_alone(
-    browser: "Browser", console: str, ledger: Ledger
-) -> None:
-    event = await ledger.pool.fetchval("SELECT request_id FROM billing_event WHERE user_id = 'ann'")
-    page = await browser.new_page(viewport={"width": 1400, "height": 900})
-    await page.goto(console)
-    await page.keyboard.press("Tab")
-    assert await focused(page) == "Skip to the page"
-    while await page.evaluate("document.activeElement.id") != "q":
-        await page.keyboard.press("Tab")
-    await page.keyboard.type(str(event))
-    await page.keyboard.press("Enter")
-    await page.wait_for_url("**/event?id=*")
-    assert "billed" in await page.inner_text(".verdict")
-    await tab_to(page, '"meta/base-b"')
-    await page.keyboard.press("Enter")
-    await page.wait_for_url("**/price-book?*#L*")
-    assert '"meta/base-b"' in await page.inner_text("tr:target")
 
 
 async def test_pages_are_whole_without_scripts(browser: "Browser", console: str) -> None:

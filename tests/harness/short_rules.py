@@ -11,6 +11,7 @@ _TIMES = {
     "oldest_event_timestamp_seconds > 0) > 900": "oldest_event_timestamp_seconds > 0) > 2",
     "last_seen_timestamp_seconds) > 600": "last_seen_timestamp_seconds) > 8",
     "> 2 * 3600 + 900": "> 5",
+    "phoebe_standby_lag_seconds > 300": "phoebe_standby_lag_seconds > 2",
 }
 
 

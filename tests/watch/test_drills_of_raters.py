@@ -223,6 +223,31 @@ def test_a_schema_of_another_version(
         prometheus.wait_until_fires("PhoebeNotMigrated", instance=instance)
 
 
+def test_a_standby_that_is_down_and_one_that_does_not_replay(
+    prometheus: Prometheus, server: OwnPostgres, database: str, prices: Path, tmp_path: Path
+) -> None:
+    with (
+        tempfile.TemporaryDirectory(prefix="phoebe-drill-") as folder,
+        own_postgres(installed_versions()[-1], Path(folder), primary=server) as standby,
+    ):
+        reads = ("--read-database-url", database.replace(str(server.folder), str(standby.folder)))
+        with serving(prometheus, tmp_path, database, "--prices", str(prices), *reads) as (_, instance):
+            prometheus.wait_until_known(f'phoebe_standby_up{{instance="{instance}"}} == 1')
+            assert not prometheus.fires("PhoebeStandbyDown", instance=instance)
+            assert not prometheus.fires("PhoebeStandbyBehind", instance=instance)
+            standby.kill()
+            prometheus.wait_until_fires("PhoebeStandbyDown", instance=instance)
+            standby.start()
+            prometheus.wait_until_calm("PhoebeStandbyDown", instance=instance)
+
+            asyncio.run(execute(standby.url, "SELECT pg_wal_replay_pause()"))
+            asyncio.run(execute(database, "CREATE TABLE is_not_there_yet ()"))
+            prometheus.wait_until_fires("PhoebeStandbyBehind", instance=instance)
+            assert not prometheus.fires("PhoebeStandbyDown", instance=instance)
+            asyncio.run(execute(standby.url, "SELECT pg_wal_replay_resume()"))
+            prometheus.wait_until_calm("PhoebeStandbyBehind", instance=instance)
+
+
 def test_a_database_that_is_down(
     prometheus: Prometheus, server: OwnPostgres, database: str, prices: Path, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from rater_service.console.query import Query
 from rater_service.console.tables import Table
 from rater_service.console.view import Page, View
 from rater_service.database.database import Connection
+from rater_service.rating.advice import reason_text
 
 _TOP = 10
 
@@ -77,6 +78,6 @@ def _run_words(run: KeptRun) -> str:
     if not run.anomalies:
         return "nothing needs a human"
     return ", ".join(
-        f"{anomaly.reason}: {anomaly.events} {'event' if anomaly.events == 1 else 'events'}"
+        f"{reason_text(anomaly.reason)}: {anomaly.events} {'event' if anomaly.events == 1 else 'events'}"
         for anomaly in run.anomalies
     )

@@ -19,8 +19,9 @@ from rater_service.console.view import NotFoundError, Page, View
 from rater_service.database.database import Connection
 from rater_service.events.producers import list_producers
 from rater_service.hours import HOUR, hour_of, utc_text
+from rater_service.rating.advice import reason_text
 from rater_service.rating.not_billed import read_not_billed
-from rater_service.rating.run import Anomaly
+from rater_service.rating.run import Anomaly, Offender
 from rater_service.views.kept_runs import conservation_text, how_text
 from rater_service.views.producers import producer_state, standing_text
 
@@ -111,12 +112,14 @@ async def problems(view: View) -> Page:
                     name="not_billed",
                     caption="What of the complete hours of the window is on no bill, by reason",
                     columns=(
-                        Column("reason", "reason"),
+                        Column("reason", "reason", Kind.WORDS),
                         Column("events", "events", Kind.COUNT),
                         Column("tokens", "tokens", Kind.COUNT),
                         Column("money_at_risk", "USD at risk, where a price can be assumed", Kind.MONEY),
                     ),
-                    rows=[row(one.reason, one.events, one.tokens, one.money_at_risk) for one in found],
+                    rows=[
+                        row(_in_words(one.reason), one.events, one.tokens, one.money_at_risk) for one in found
+                    ],
                     empty="All that can be billed is billed.",
                 )
             )
@@ -125,7 +128,7 @@ async def problems(view: View) -> Page:
             Cell(run.id, f"/run?id={run.id}"),
             run.finished_at,
             f"{utc_text(run.window_start)} to {utc_text(run.window_end)}",
-            ", ".join(anomaly.reason for anomaly in run.anomalies),
+            _reasons(run),
         )
         for run in last.runs[1:]
         if run.anomalies
@@ -162,7 +165,7 @@ def _last_run(run: KeptRun | None) -> Table:
         if run is None
         else f"What run {run.id} found, finished {utc_text(run.finished_at.replace(microsecond=0))}",
         columns=(
-            Column("reason", "reason"),
+            Column("reason", "reason", Kind.WORDS),
             Column("advice", "what to do", Kind.CODE),
             Column("events", "events", Kind.COUNT),
             Column("tokens", "tokens", Kind.COUNT),
@@ -177,9 +180,9 @@ def _last_run(run: KeptRun | None) -> Table:
 
 
 def _anomaly_row(anomaly: Anomaly) -> Row:
-    most = anomaly.offenders[0].in_words() if anomaly.offenders else None
+    most = _offender_cell(anomaly.offenders[0]) if anomaly.offenders else None
     return row(
-        anomaly.reason,
+        _in_words(anomaly.reason),
         anomaly.advice,
         anomaly.events,
         anomaly.tokens,
@@ -187,6 +190,25 @@ def _anomaly_row(anomaly: Anomaly) -> Row:
         anomaly.when(),
         most,
     )
+
+
+def _in_words(reason: str) -> Cell:
+    """A reason: its name in downloads, in words on the page."""
+    return Cell(reason, shown=reason_text(reason))
+
+
+def _offender_cell(offender: Offender) -> Cell:
+    """Whose events, by the names of fields in downloads, and as pages call them."""
+    names = {
+        "customer": offender.auth_id,
+        "resource": offender.resource_id,
+        "model": offender.model_id,
+        "base model": offender.base_model,
+    }
+    said = ", ".join(f"{name} {value}" for name, value in names.items() if value is not None)
+    detail = "" if offender.detail is None else f" ({offender.detail})"
+    events = "1 event" if offender.events == 1 else f"{offender.events} events"
+    return Cell(offender.in_words(), shown=f"{said or 'without a name'}{detail}: {events}")
 
 
 async def producers(view: View) -> Page:
@@ -295,8 +317,14 @@ def _run_row(run: KeptRun) -> Row:
         run.rollups_written,
         run.reconciled_deletions,
         run.total_cost,
-        ", ".join(anomaly.reason for anomaly in run.anomalies) or None,
+        _reasons(run) if run.anomalies else None,
     )
+
+
+def _reasons(run: KeptRun) -> Cell:
+    """All reasons of a run: codes in downloads, words on the page."""
+    reasons = [anomaly.reason for anomaly in run.anomalies]
+    return Cell(", ".join(reasons), shown="; ".join(map(reason_text, reasons)))
 
 
 async def run(view: View) -> Page:

@@ -168,5 +168,16 @@ def test_an_unknown_name_is_refused_with_those_there_are() -> None:
 
 def test_nothing_of_the_users_own_phoebe_reaches_the_parts() -> None:
     user = {"PATH": "/bin", "PHOEBE_RATER": "a", "DATABASE_URL": "b", "HTTP_PROXY": "c", "no_proxy": "d"}
-    user["PYTHONDONTWRITEBYTECODE"] = "1"
+    user |= {"PYTHONDONTWRITEBYTECODE": "1", "READ_DATABASE_URL": "e"}
     assert environment_of_parts(user) == {"PATH": "/bin", "PYTHONUNBUFFERED": "1"}
+
+
+def test_a_make_that_a_part_calls_is_not_told_what_the_make_above_was() -> None:
+    above = {
+        "PATH": "/bin",
+        "ARGS": "-x",
+        "MAKEFLAGS": " -- ARGS=-x",
+        "MAKEOVERRIDES": "ARGS=-x",
+        "MAKELEVEL": "1",
+    }
+    assert environment_of_parts(above) == {"PATH": "/bin", "PYTHONUNBUFFERED": "1"}

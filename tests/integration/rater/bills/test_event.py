@@ -173,7 +173,7 @@ async def test_the_command_tells_the_way_from_a_request_to_its_money(
     )
     assert await phoebe(database_url, "event", lost.request_id) == 2
     said = capsys.readouterr().out
-    assert "not billed: UNPRICED" in said
+    assert "not billed: usage without a price (UNPRICED)" in said
     assert "\x1b" not in said
 
 

@@ -309,3 +309,17 @@ async def test_the_running_hour_is_that_of_the_clock(ledger: Ledger) -> None:
     now = datetime.now(UTC)
     async with client_of(ledger, now) as client:
         assert utc_text(hour_of(now)) in (await client.get("/now")).text
+
+
+async def test_reasons_are_words_on_pages_and_names_in_downloads(
+    busy: Ledger, client: httpx.AsyncClient
+) -> None:
+    words = unescape((await client.get("/problems")).text)
+    assert "usage without a price (UNPRICED)" in words
+    assert "customer alice, resource deployment-1" in words
+    rows = list(csv.DictReader(io.StringIO((await client.get("/problems.csv?table=last_run")).text)))
+    assert "UNPRICED" in {row["reason"] for row in rows}
+    for page in ("/", "/runs", "/run?id=1"):
+        assert "answers without usage (MISSING_USAGE)" in (await client.get(page)).text
+    (run,) = csv.DictReader(io.StringIO((await client.get("/runs.csv")).text))
+    assert {"UNPRICED", "MISSING_USAGE"} <= set(run["anomalies"].split(", "))

@@ -3,7 +3,8 @@
 import re
 
 from rater_service.rating import run
-from rater_service.rating.advice import REASONS, advice
+from rater_service.rating.advice import REASONS, advice, reason_text
+from rater_service.rating.not_billed import UNBILLED_OUTPUT
 from rater_service.statements import source
 from tests.harness.ledger import HOUR, ONE_HOUR
 
@@ -16,6 +17,13 @@ def test_every_anomaly_that_a_run_can_find_has_its_advice() -> None:
     found |= {name.upper() for listed in categories for name in re.findall(r"'(\w+)'", listed)}
     found |= {run.INCOMPLETE_HOURS, run.LATE_USAGE, run.OUT_OF_TIME, run.CLOCK_SKEW}
     assert found == REASONS
+
+
+def test_every_reason_is_said_in_words_with_its_name_behind_them() -> None:
+    said = {reason: reason_text(reason) for reason in (*REASONS, UNBILLED_OUTPUT)}
+    assert len(set(said.values())) == len(said)
+    for reason, words in said.items():
+        assert re.fullmatch(rf"[a-z][a-z', -]+ \({reason}\)", words)
 
 
 def test_commands_of_a_window_name_the_hours() -> None:
