@@ -8,6 +8,7 @@ revision = "0035"
 down_revision = "0034"
 phase = "expand"
 locks = {"billing_event": "ACCESS EXCLUSIVE"}
+renames = {"billing_event": "stored_event"}
 
 
 def upgrade() -> None:

@@ -1,6 +1,6 @@
 """What a migration is going to do: which revisions, which locks, and about how long others wait for them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -68,10 +68,16 @@ class PlannedRevision:
         return "; ".join(parts)
 
 
-async def plan_revision(connection: Connection, revision: Revision) -> PlannedRevision:
-    """Find out what a revision will do to the tables as they are now."""
+async def plan_revisions(connection: Connection, revisions: Sequence[Revision]) -> list[PlannedRevision]:
+    """Find out what revisions that follow each other will do to the tables as they are now."""
     rows = await connection.fetch(*bound("database/table_sizes"))
-    return planned(revision, {row["name"]: (row["rows"], row["bytes"]) for row in rows})
+    sizes = {row["name"]: (row["rows"], row["bytes"]) for row in rows}
+    coming = []
+    for revision in revisions:
+        coming.append(planned(revision, sizes))
+        # Those that follow know the table by its later name.
+        sizes = {revision.renames.get(table, table): size for table, size in sizes.items()}
+    return coming
 
 
 def planned(revision: Revision, sizes: Mapping[str, tuple[int, int]]) -> PlannedRevision:

@@ -37,7 +37,8 @@ class Revision:
 
     prepare: what it does before its transaction, in steps of their own, because it takes long. locks: the
     tables from before it that it locks against readers or writers, with PostgreSQL's name of the lock. reads,
-    prepares: the tables of which its transaction, or `prepare`, goes through all rows.
+    prepares: the tables of which its transaction, or `prepare`, goes through all rows. renames: the tables
+    that it gives another name, with that name.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Revision:
     locks: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     reads: tuple[str, ...] = field(default=(), compare=False, repr=False)
     prepares: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    renames: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ def load_revisions(*more: Path) -> Revisions:
                 getattr(script.module, "locks", {}),
                 getattr(script.module, "reads", ()),
                 getattr(script.module, "prepares", ()),
+                getattr(script.module, "renames", {}),
             )
             for script in reversed(scripts)
         ),

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from itertools import takewhile
 
 import asyncpg
 import sqlalchemy
@@ -22,7 +23,7 @@ from rater_service.database.database import (
 )
 from rater_service.database.lock_watch import LockWatch, named
 from rater_service.database.numbers import set_numbers_right
-from rater_service.database.plan import PlannedRevision, plan_revision
+from rater_service.database.plan import PlannedRevision, plan_revisions
 from rater_service.database.revisions import (
     Phase,
     Prepare,
@@ -125,12 +126,10 @@ async def plan_migration(url: str, *, expand_only: bool = False) -> tuple[Schema
     try:
         schema = await _read_schema(session)
         revisions.refuse_newer(schema)
-        coming: list[PlannedRevision] = []
-        for revision in revisions.pending(schema):
-            if expand_only and revision.phase is Phase.CONTRACT:
-                break
-            coming.append(await plan_revision(session, revision))
-        return schema, coming
+        coming = revisions.pending(schema)
+        if expand_only:
+            coming = tuple(takewhile(lambda revision: revision.phase is not Phase.CONTRACT, coming))
+        return schema, await plan_revisions(session, coming)
     finally:
         await session.close()
 
@@ -254,7 +253,8 @@ async def _step(
             return schema, None
         revision = pending[0]
         tell(f"{revision.id} ({revision.phase}): {revision.title}")
-        tell(f"{revision.id} {(await plan_revision(sessions.watching, revision)).describe()}")
+        (planned,) = await plan_revisions(sessions.watching, [revision])
+        tell(f"{revision.id} {planned.describe()}")
         if revision.prepare is not None:
             await _prepare(revision.prepare, sessions.preparing, watch, settings, tell)
         async with watch.over(pid):

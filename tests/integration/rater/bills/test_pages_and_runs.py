@@ -121,7 +121,7 @@ async def busy(ledger: Ledger) -> Ledger:
     await ledger.store(make_event())
     await ledger.rate()
     key = (
-        "'id', 100 + 60 * n + a, 'auth_id', 'auth-' || a, 'resource_id', 'resource-' || a % 30,"
+        "'id', 100 + 60 * n + a, 'auth_id', 'auth-' || a, 'resource_id', 'resource-' || a,"
         " 'window_start', u.window_start - n * interval '1 hour'"
     )
     await ledger.pool.execute(

@@ -1,5 +1,7 @@
 """What each revision says that it locks is what PostgreSQL says that it holds."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -58,6 +60,8 @@ async def test_every_revision_holds_the_locks_that_it_states(empty_database_url:
                         held[table] = max(held.get(table, Lock.SHARE), LEVELS[mode], key=list(Lock).index)
                 assert held == revision.locks, revision.id
                 after = {oid: table for oid, table in await rows(connection, TABLES)}  # noqa: C416 - not pairs for mypy
+            renamed = {table: after[oid] for oid, table in before.items() if after.get(oid, table) != table}
+            assert renamed == revision.renames, revision.id
             # An index is made of all rows.
             assert {table for table, lock in held.items() if lock is Lock.SHARE} <= set(revision.reads)
             assert {*revision.reads, *revision.prepares} <= {*before.values()}
@@ -65,6 +69,18 @@ async def test_every_revision_holds_the_locks_that_it_states(empty_database_url:
             before = after
     await session.close()
     await engine.dispose()
+
+
+async def test_a_plan_names_a_lock_on_a_table_that_an_earlier_revision_of_it_renames(
+    empty_database_url: str,
+) -> None:
+    revisions = known_revisions()
+    before = [revision for revision in revisions.known if revision.id <= "0030"]
+    await migrate(empty_database_url, revisions=replace(revisions, known=tuple(before)))
+    _, coming = await plan_migration(empty_database_url)
+    locked = {one.revision.id: [lock.table for lock in one.locks] for one in coming}
+    assert locked["0035"] == ["billing_event"]
+    assert locked["0039"] == ["hourly_usage", "stored_event", "touched_hour"]
 
 
 async def test_a_plan_names_what_is_to_come_and_changes_nothing(empty_database_url: str) -> None:
