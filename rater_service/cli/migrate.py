@@ -20,6 +20,7 @@ from rater_service.cli.options import (
 )
 from rater_service.database.database import Pool, open_database, open_pool
 from rater_service.database.installation import Installation, read_installation
+from rater_service.errors import OperatorError
 from rater_service.process_owner import user_name
 from rater_service.views.documents import write_json
 from rater_service.views.migration import (
@@ -34,7 +35,7 @@ from rater_service.views.terminal import told_progress
 
 if TYPE_CHECKING:
     from rater_service.database.plan import PlannedRevision
-    from rater_service.database.revisions import Schema
+    from rater_service.database.revisions import Extent, Schema
     from rater_service.database.schema import MigrationResult, MigrationSettings
 
 
@@ -44,7 +45,7 @@ class _Migrated:
 
     schema: "MigrationResult"
     partitions_made: tuple[str, ...]
-    partition_width: str
+    partition_width: str | None
     installation: Installation
 
 
@@ -56,6 +57,7 @@ class _Widths(StrEnum):
 class _Phases(StrEnum):
     ALL = "all"
     EXPAND = "expand"
+    NEEDED = "needed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
         _Phases,
         typer.Option(
             help="`expand`: stop before the first revision with which the running version can't work; "
-            "then replace the services, and migrate `all`."
+            "then replace the services, and migrate `all`. `needed`: as `expand`, and further where services "
+            "of this version could not start else: from an empty database, or where a release was skipped."
         ),
     ] = _Phases.ALL,
     lock_timeout: Annotated[
@@ -90,6 +93,16 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
             "PHOEBE_MIGRATE_STATEMENT_TIMEOUT",
             "10m",
             "How long a single statement may take that holds locks.",
+        ),
+    ] = None,
+    wait_for_others: Annotated[
+        timedelta | None,
+        duration_option(
+            "--wait-for-others",
+            None,
+            "do not wait",
+            "How long to wait, before a revision with which other versions can't work, until none of them "
+            "has a session with the database any more.",
         ),
     ] = None,
     partitions_since: Annotated[
@@ -124,19 +137,22 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
     Each revision is applied whole or not at all. Also makes the partitions of coming weeks, as `phoebe serve`
     does where it may.
 
-    Exit codes: 0 the schema is up to date, expanded as asked, or was only looked at; 1 failure.
+    Exit codes: 0 the schema is up to date, as far as it was asked for, or was only looked at; 1 failure.
     """
+    from rater_service.database.revisions import Extent  # noqa: PLC0415 - slow to import
     from rater_service.database.schema import LOCK_TIMEOUT, STATEMENT_TIMEOUT, MigrationSettings  # noqa: PLC0415 - slow to import
 
+    extent = Extent(phase.value)
     if plan:
-        found = asyncio.run(_plan(database_url or None, data, expand_only=phase is _Phases.EXPAND))
+        found = asyncio.run(_plan(database_url or None, data, extent))
         if as_json:
             write_json(MIGRATION_PLAN, plan_json(*found))
         else:
             show_plan(*found)
         return
     settings = MigrationSettings(
-        expand_only=phase is _Phases.EXPAND,
+        extent=extent,
+        wait_for_others=wait_for_others,
         lock_timeout=lock_timeout or LOCK_TIMEOUT,
         statement_timeout=statement_timeout or STATEMENT_TIMEOUT,
     )
@@ -154,12 +170,12 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
 
 
 async def _plan(
-    database_url: str | None, data_dir: Path, *, expand_only: bool
+    database_url: str | None, data_dir: Path, extent: "Extent"
 ) -> "tuple[Schema, list[PlannedRevision]]":
     from rater_service.database.schema import plan_migration  # noqa: PLC0415 - slow to import
 
     async with open_database(database_url, data_dir) as url:
-        return await plan_migration(url, expand_only=expand_only)
+        return await plan_migration(url, extent)
 
 
 async def _migrate(
@@ -175,6 +191,11 @@ async def _migrate(
     async with open_database(database_url, data_dir) as url:
         result = await run(url, settings, tell=tell)
         async with open_pool(url) as pool:
+            if not result.can_serve:
+                # Tables that this version needs for that may not be there yet.
+                if partitions.width is not None or partitions.since is not None:
+                    raise OperatorError("partitions can be made once the rest is migrated: `phoebe migrate`")
+                return _Migrated(result, (), None, await read_installation(pool))
             if partitions.width is not None:
                 await _set_width(pool, partitions.width)
             made = await try_to_make_partitions(pool, datetime.now(UTC), partitions.since)

@@ -33,9 +33,11 @@ from rater_service.database.sessions import (
     reason,
     refuse_shared_sessions,
 )
+from rater_service.distribution import installed_version
 from rater_service.errors import OperatorError
 
 __all__ = [
+    "APPLICATION",
     "OPERATOR_ERRORS",
     "UNAVAILABLE_ERRORS",
     "Connection",
@@ -50,6 +52,8 @@ logger = logging.getLogger(__name__)
 
 type _Sessions = asyncpg.Pool[asyncpg.Record]
 
+# By this a migration finds services of other versions.
+APPLICATION = f"phoebe {installed_version()}"
 # A batch of events or a page of rollups needs one connection for milliseconds, a rating run one for longer.
 POOL_CONNECTIONS_MAX = 16
 # Far beyond what any statement but a rating run's needs; those state their own.
@@ -119,7 +123,7 @@ class Pool:
             connect=cast("Any", partial(connect, writes=writes, variable=variable)),
             connection_class=ReadOnlySession if read_only else ConfiguredSession,
             command_timeout=command_timeout_s,
-            server_settings={"application_name": "phoebe"},
+            server_settings={"application_name": APPLICATION},
         )
         await sessions
         pool = cls(sessions, writes=writes)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 
 from alembic.config import Config
@@ -25,6 +26,18 @@ class Phase(StrEnum):
     """It adds. The version of the code from before it goes on working."""
     CONTRACT = "contract"
     """It takes away what only earlier versions of the code use: none of them may run any more."""
+
+
+class Extent(StrEnum):
+    """How far to migrate."""
+
+    ALL = "all"
+    """All revisions."""
+    EXPAND = "expand"
+    """As far as the version that runs goes on working: not beyond the first revision that contracts."""
+    NEEDED = "needed"
+    """As far as services of this version need to start. It contracts only what stands before the last
+    revision that expands: from an empty database, or where a release was skipped."""
 
 
 type Prepare = Callable[[Connection, Callable[[str], None]], Awaitable[None]]
@@ -80,6 +93,18 @@ class Revisions:
             return self.known
         ids = self._ids()
         return self.known[ids.index(schema.current) + 1 :] if schema.current in ids else ()
+
+    def due(self, schema: Schema, extent: Extent) -> tuple[Revision, ...]:
+        """Return what a migration of this extent has to apply to a schema, in order."""
+        pending = self.pending(schema)
+        match extent:
+            case Extent.ALL:
+                return pending
+            case Extent.EXPAND:
+                return tuple(takewhile(lambda one: one.phase is Phase.EXPAND, pending))
+            case Extent.NEEDED:
+                kept_back = takewhile(lambda one: one.phase is Phase.CONTRACT, reversed(pending))
+                return pending[: len(pending) - len(tuple(kept_back))]
 
     def is_newer(self, schema: Schema) -> bool:
         """Tell whether a later version of the program made the schema what it is."""

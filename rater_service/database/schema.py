@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from itertools import takewhile
 
 import asyncpg
 import sqlalchemy
@@ -23,8 +22,10 @@ from rater_service.database.database import (
 )
 from rater_service.database.lock_watch import LockWatch, named
 from rater_service.database.numbers import set_numbers_right
+from rater_service.database.other_versions import wait_for_other_versions
 from rater_service.database.plan import PlannedRevision, plan_revisions
 from rater_service.database.revisions import (
+    Extent,
     Phase,
     Prepare,
     Revision,
@@ -61,14 +62,16 @@ type Tell = Callable[[str], None]
 class MigrationSettings:
     """How to migrate.
 
-    expand_only: stop before the first revision with which an earlier version of the code can't work.
-    lock_timeout: how long to wait for a table's lock. A migration that waits for one makes all later readers
-    and writers of the table wait behind it, so it gives up soon, pauses, and tries again, lock_attempts times
-    in all. statement_timeout: how long a single statement may take that holds locks; what is done before a
-    revision's transaction has no limit. Both more than nothing.
+    extent: how far. wait_for_others: how long to wait, before a revision that contracts, until no service of
+    another version has a session with the database; None: it is not looked for. lock_timeout: how long to
+    wait for a table's lock. A migration that waits for one makes all later readers and writers of the table
+    wait behind it, so it gives up soon, pauses, and tries again, lock_attempts times in all.
+    statement_timeout: how long a single statement may take that holds locks; what is done before a revision's
+    transaction has no limit. All more than nothing.
     """
 
-    expand_only: bool = False
+    extent: Extent = Extent.ALL
+    wait_for_others: timedelta | None = None
     lock_timeout: timedelta = LOCK_TIMEOUT
     lock_attempts: int = 40
     statement_timeout: timedelta = STATEMENT_TIMEOUT
@@ -78,12 +81,17 @@ class MigrationSettings:
 class MigrationResult:
     """The revision before (None: an empty database) and after; equal when there was nothing to do.
 
-    left: what the program has and the database does not, because only revisions that expand were asked for.
+    left: what the program has and the database does not, because not all was asked for.
     """
 
     before: str | None
     after: str
     left: tuple[Revision, ...] = ()
+
+    @property
+    def can_serve(self) -> bool:
+        """Tell whether the program can work with the schema: what is left only takes away."""
+        return all(revision.phase is Phase.CONTRACT for revision in self.left)
 
 
 async def migrate(
@@ -106,6 +114,7 @@ async def migrate(
     async with _sessions(url) as sessions:
         watch = LockWatch(sessions.watching, tell)
         while True:
+            await _wait_for_others(sessions.watching, revisions, settings, tell)
             found, applied = await _next_step(sessions, watch, revisions, settings, tell)
             before = before or found
             if applied is None:
@@ -115,7 +124,7 @@ async def migrate(
                 return MigrationResult(before.current, found.current, revisions.pending(found))
 
 
-async def plan_migration(url: str, *, expand_only: bool = False) -> tuple[Schema, list[PlannedRevision]]:
+async def plan_migration(url: str, extent: Extent = Extent.ALL) -> tuple[Schema, list[PlannedRevision]]:
     """Find out what `migrate` would do, and change nothing. Gives the schema now, and what is to come.
 
     Raises OperatorError as `migrate` does for a database that it would refuse.
@@ -126,10 +135,7 @@ async def plan_migration(url: str, *, expand_only: bool = False) -> tuple[Schema
     try:
         schema = await _read_schema(session)
         revisions.refuse_newer(schema)
-        coming = revisions.pending(schema)
-        if expand_only:
-            coming = tuple(takewhile(lambda revision: revision.phase is not Phase.CONTRACT, coming))
-        return schema, await plan_revisions(session, coming)
+        return schema, await plan_revisions(session, revisions.due(schema, extent))
     finally:
         await session.close()
 
@@ -205,6 +211,21 @@ async def _refuse_old_server(connection: AsyncConnection) -> None:
         )
 
 
+async def _wait_for_others(
+    session: Session, revisions: Revisions, settings: MigrationSettings, tell: Tell
+) -> None:
+    """Before a revision that contracts, wait until services of other versions have gone, as long as they may.
+
+    Outside of the turn: it may take as long as a rollout.
+    """
+    if settings.wait_for_others is None:
+        return
+    due = revisions.due(await _read_schema(session), settings.extent)
+    if not due or due[0].phase is Phase.EXPAND:
+        return
+    await wait_for_other_versions(session, settings.wait_for_others, tell)
+
+
 async def _next_step(
     sessions: _Sessions,
     watch: LockWatch,
@@ -248,10 +269,10 @@ async def _step(
     connection = sessions.migrating
     async with _turn(connection, tell) as (pid, schema):
         revisions.refuse_newer(schema)
-        pending = revisions.pending(schema)
-        if not pending or (settings.expand_only and pending[0].phase is Phase.CONTRACT):
+        due = revisions.due(schema, settings.extent)
+        if not due:
             return schema, None
-        revision = pending[0]
+        revision = due[0]
         tell(f"{revision.id} ({revision.phase}): {revision.title}")
         (planned,) = await plan_revisions(sessions.watching, [revision])
         tell(f"{revision.id} {planned.describe()}")

@@ -28,14 +28,15 @@ class MigrationJson(TypedDict):
     """What was migrated: the schema's last revision before and after. before: null: it was empty.
 
     left: revisions that wait until no earlier version runs. partition_width: `week` or `day`, of partitions
-    that are made from now on. installation: the id of the database's.
+    that are made from now on; null: this version can't make any before the rest is migrated. installation:
+    the id of the database's.
     """
 
     before: str | None
     after: str
     left: Sequence[RevisionJson]
     partitions_made: Sequence[str]
-    partition_width: str
+    partition_width: str | None
     installation: UUID
 
 
@@ -122,7 +123,7 @@ def show_plan(schema: "Schema", coming: "Sequence[PlannedRevision]") -> None:
 
 
 def migration_json(
-    result: "MigrationResult", made: tuple[str, ...], width: str, installation: "Installation"
+    result: "MigrationResult", made: tuple[str, ...], width: str | None, installation: "Installation"
 ) -> MigrationJson:
     """Return what is written of a migration as JSON."""
     return {
@@ -136,7 +137,7 @@ def migration_json(
 
 
 def show_migration(
-    result: "MigrationResult", made: tuple[str, ...], width: str, installation: "Installation"
+    result: "MigrationResult", made: tuple[str, ...], width: str | None, installation: "Installation"
 ) -> None:
     """Say what was migrated, what is left to do, which partitions were made, and which installation it is."""
     if result.before == result.after:
@@ -150,5 +151,8 @@ def show_migration(
         )
     if made:
         write(f"made partitions: {made[0]} to {made[-1]}")
-    write(f"new partitions of events are by {width}")
+    if width is None:
+        write("services of this version can't start, and no partitions are made, before the rest is migrated")
+    else:
+        write(f"new partitions of events are by {width}")
     write(f"the database is the installation {installation.id}")

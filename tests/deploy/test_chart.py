@@ -202,12 +202,65 @@ def environment(pod: dict[str, Any]) -> dict[str, Any]:
 
 def test_jobs_have_what_reaches_the_database_and_the_options_that_runs_have_too() -> None:
     of = pods(objects(values_of("scaled")))
-    for component in ("rater", "rate", "migrate"):
+    for component in ("rater", "rate", "migrate", "contract"):
         assert environment(of[component])["PGSSLROOTCERT"] == "/etc/database/ca.crt"
         volumes = {each["name"] for each in of[component]["spec"]["volumes"]}
         mounts = {each["name"] for each in of[component]["spec"]["containers"][0]["volumeMounts"]}
         assert mounts == volumes >= {"database-ca"}
     assert environment(of["rate"])["PHOEBE_LATE_DAYS"] == environment(of["rater"])["PHOEBE_LATE_DAYS"] == "40"
+
+
+def jobs(values: Path) -> dict[str, dict[str, Any]]:
+    """Give the Jobs by what they are, in the order in which they stand in the manifests."""
+    made = [each for each in objects(values) if each["kind"] == "Job"]
+    return {each["metadata"]["labels"]["app.kubernetes.io/component"]: each for each in made}
+
+
+def command(job: dict[str, Any]) -> list[str]:
+    """Give the words of the command that a Job runs."""
+    words: list[str] = job["spec"]["template"]["spec"]["containers"][0]["args"]
+    return words
+
+
+@pytest.mark.parametrize(
+    ("topology", "annotation", "before", "after"),
+    [
+        ("gateway", "helm.sh/hook", "pre-install,pre-upgrade", "post-install,post-upgrade"),
+        ("trial", "argocd.argoproj.io/hook", "PreSync", "PostSync"),
+    ],
+)
+def test_what_earlier_raters_need_is_taken_away_after_the_release(
+    topology: str, annotation: str, before: str, after: str
+) -> None:
+    found = jobs(values_of(topology))
+    assert {name: job["metadata"]["annotations"][annotation] for name, job in found.items()} == {
+        "migrate": before,
+        "contract": after,
+    }
+    assert command(found["migrate"]) == ["migrate", "--phase=needed"]
+    assert command(found["contract"]) == ["migrate", "--wait-for-others=15m"]
+    # Applied as they stand, without Helm, the Deployment comes between them.
+    kinds = [each["kind"] for each in objects(values_of(topology))]
+    assert kinds.index("Job") < kinds.index("Deployment") < len(kinds) - 1
+    assert kinds[-1] == "Job"
+
+
+@pytest.mark.parametrize(
+    ("migrate", "words"),
+    [({"contract": False}, ["migrate", "--phase=needed"]), ({"hook": "none"}, ["migrate"])],
+)
+def test_the_second_step_may_be_left_to_a_human(
+    migrate: dict[str, Any], words: list[str], tmp_path: Path
+) -> None:
+    found = jobs(changed(tmp_path, "gateway", migrate=migrate))
+    assert {name: command(job) for name, job in found.items()} == {"migrate": words}
+
+
+@pytest.mark.parametrize("command_of", ["migrate", "contract"])
+def test_the_program_takes_the_commands_of_the_jobs(command_of: str) -> None:
+    _, *options = command(jobs(values_of("gateway"))[command_of])
+    program: Any = typer.main.get_command(app)
+    program.commands["migrate"].make_context("migrate", options)
 
 
 def test_an_account_that_is_there_already_is_also_that_of_the_migration(tmp_path: Path) -> None:
@@ -216,7 +269,7 @@ def test_an_account_that_is_there_already_is_also_that_of_the_migration(tmp_path
     accounts = {
         component: pod["spec"]["serviceAccountName"] for component, pod in pods(objects(values)).items()
     }
-    assert accounts == dict.fromkeys(("addon", "rater", "rate", "migrate"), "billing")
+    assert accounts == dict.fromkeys(("addon", "rater", "rate", "migrate", "contract"), "billing")
 
 
 def test_both_send_their_spans_to_the_collector() -> None:

@@ -76,7 +76,8 @@ def test_of_a_whole_installation_everything_is_checked_and_only_what_is_so_is_co
     warnings = found.results("warning")
     assert warnings.keys() == soon
     assert all(" ends in 23 hours, " in words for words in warnings.values())
-    assert found.results("not_checked").keys() == {"edge.encryption", "edge.headers"}
+    # There is no standby, and no edge.
+    assert found.results("not_checked").keys() == {"database.standby", "edge.encryption", "edge.headers"}
     assert found.status == 2
     assert found.says("rater.credentials", "ok", "let a proxy deliver events, and not read bills")
     assert found.says("proxy.headers", "ok", "refuses billing headers")

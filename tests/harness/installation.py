@@ -208,10 +208,11 @@ async def installation(postgres: PostgresServer, folder: Path) -> AsyncIterator[
         owner_url = await stack.enter_async_context(database(postgres, TEMPLATE))
         name = urlsplit(owner_url).path.lstrip("/")
         role = f"service_of_{name}"
-        statements = ROLE.format(name=role, database=name)
-        await execute(owner_url, *statements.split(";\n"))
+        # Of each partition the role needs rights; those of later ones are not needed here.
         async with open_pool(owner_url) as pool:
             await try_to_make_partitions(pool, datetime.now(UTC))
+        statements = ROLE.format(name=role, database=name)
+        await execute(owner_url, *statements.split(";\n"))
         stack.push_async_callback(execute, owner_url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
         authority = Authority()
         certificate, key = authority.issue_for_loopback().write(folder / "tls", "rater")

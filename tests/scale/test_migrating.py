@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from rater_service.database.database import Pool, open_pool
-from rater_service.database.revisions import Revisions, load_revisions
+from rater_service.database.revisions import Extent, Revisions, load_revisions
 from rater_service.database.schema import MigrationSettings, known_revisions, migrate
 from rater_service.events.store import Fate, store_events
 from tests.harness.later_revisions import write_revision
@@ -40,7 +40,7 @@ async def test_no_batch_waits_a_second_for_a_lock(empty_database_url: str, tmp_p
     for step in range(STEPS):
         await connection.execute(STORE, "before", step * EVENTS // STEPS, EVENTS // STEPS, timeout=600)
     async with storing_on(empty_database_url, store_as_before) as stored_before:
-        result = await migrate(empty_database_url, MigrationSettings(expand_only=True))
+        result = await migrate(empty_database_url, MigrationSettings(Extent.EXPAND))
         assert result.before == "0001"
     async with storing_on(empty_database_url, store_as_now) as stored:
         result = await migrate(empty_database_url)

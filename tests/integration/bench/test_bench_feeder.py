@@ -6,6 +6,7 @@ from bench.batches import BATCH_EVENTS
 from bench.errors import BenchError
 from bench.feeder import TURN_BATCHES, WARM_UP_TURNS, feed, main
 from rater_service.database.database import open_pool
+from rater_service.database.revisions import Extent
 from rater_service.database.schema import MigrationSettings, migrate
 from tests.harness.rater import Rater
 
@@ -15,7 +16,7 @@ COUNT = "SELECT count(*), count(DISTINCT request_id) FROM billing_event"
 
 
 async def test_both_sides_store_every_event(rater: Rater, empty_database_url: str) -> None:
-    await migrate(empty_database_url, MigrationSettings(expand_only=True))
+    await migrate(empty_database_url, MigrationSettings(Extent.EXPAND))
     (warm_up,) = await feed(f"127.0.0.1:{rater.port}", empty_database_url, rounds=0)
     async with open_pool(empty_database_url) as pool:
         stored = [tuple(await one.fetchrow(COUNT) or ()) for one in (rater.pool, pool)]

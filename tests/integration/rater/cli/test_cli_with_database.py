@@ -10,6 +10,7 @@ import pytest
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.cli import main
 from rater_service.database.database import Pool
+from rater_service.database.schema import known_revisions
 from rater_service.events.store import store_events
 from tests.harness import json_documents
 
@@ -156,3 +157,27 @@ async def test_migrating_says_what_it_did(empty_database_url: str, capsys: Captu
     assert await phoebe(empty_database_url, "migrate", "--plan", "--json") == 0
     plan = json_documents.read(capsys.readouterr().out)
     assert (plan["before"], plan["revisions"]) == (result["after"], [])
+
+
+async def test_how_far_a_migration_goes_decides_whether_services_of_this_version_can_start(
+    empty_database_url: str, capsys: Capture
+) -> None:
+    known = known_revisions().known
+    first_contracting = next(n for n, one in enumerate(known) if one.phase == "contract")
+    assert {one.phase for one in known[first_contracting:]} == {"contract", "expand"}
+
+    assert await phoebe(empty_database_url, "migrate", "--phase", "expand", "--json") == 0
+    result = json_documents.read(capsys.readouterr().out)
+    assert [one["id"] for one in result["left"]] == [one.id for one in known[first_contracting:]]
+    assert (result["partitions_made"], result["partition_width"]) == ([], None)
+    assert await phoebe(empty_database_url, "migrate", "--phase", "expand") == 0
+    assert "services of this version can't start, and no partitions are made" in capsys.readouterr().out
+    assert await phoebe(empty_database_url, "migrate", "--phase", "expand", "--partitions", "day") == 1
+    assert "partitions can be made once the rest is migrated" in capsys.readouterr().err
+    assert await phoebe(empty_database_url, "report") == 1
+
+    assert await phoebe(empty_database_url, "migrate", "--phase", "needed", "--json") == 0
+    result = json_documents.read(capsys.readouterr().out)
+    assert {one["phase"] for one in result["left"]} <= {"contract"}
+    assert result["partition_width"] == "week"
+    assert await phoebe(empty_database_url, "report") == 0

@@ -6,6 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from rater_service.database.database import open_pool
+from rater_service.database.revisions import Extent
 from rater_service.database.schema import MigrationSettings, known_revisions, migrate
 from rater_service.events.hourly_usage import rebuild
 from rater_service.events.store import store_events
@@ -35,7 +36,7 @@ async def test_the_version_before_goes_on_and_what_is_marked_is_added(empty_data
     try:
         await store_as_before(before, 0)
         files_before = await files_of(before)
-        await migrate(empty_database_url, MigrationSettings(expand_only=True))
+        await migrate(empty_database_url, MigrationSettings(Extent.EXPAND))
         assert await files_of(before) == files_before, "rows were written again, while batches waited"
         for number in range(1, EVENTS_OF_BEFORE):
             await store_as_before(before, number)

@@ -14,7 +14,7 @@ import pytest
 
 from migrations.long_work import make_index
 from rater_service.database.database import Connection, Pool, open_pool
-from rater_service.database.revisions import Phase, load_revisions
+from rater_service.database.revisions import Extent, Phase, load_revisions
 from rater_service.database.schema import (
     MIGRATION_LOCK,
     MigrationResult,
@@ -23,6 +23,7 @@ from rater_service.database.schema import (
     migrate,
     require_fitting_schema,
 )
+from rater_service.distribution import installed_version
 from rater_service.errors import OperatorError
 from rater_service.events.store import Fate, store_events
 from tests.harness.later_revisions import write_revision
@@ -184,7 +185,7 @@ async def test_a_migration_that_only_expands_stops_before_what_takes_away(
     write_revision(tmp_path, KNOWN + 1, ADD_COLUMN)
     write_revision(tmp_path, KNOWN + 2, "ALTER TABLE producer DROP COLUMN name", Phase.CONTRACT)
     later = load_revisions(tmp_path)
-    expand_only = MigrationSettings(expand_only=True)
+    expand_only = MigrationSettings(Extent.EXPAND)
 
     result = await migrate(database_url, expand_only, revisions=later)
 
@@ -193,6 +194,48 @@ async def test_a_migration_that_only_expands_stops_before_what_takes_away(
     assert await migrate(database_url, expand_only, revisions=later) == replace(result, before=NEXT)
     assert await migrate(database_url, revisions=later) == MigrationResult(NEXT, AFTER)
     assert (await applied(database_url))[COUNT:] == [(NEXT, "expand"), (AFTER, "contract")]
+
+
+async def test_a_service_of_this_version_starts_on_what_is_needed_though_a_release_was_skipped(
+    database_url: str, tmp_path: Path
+) -> None:
+    write_revision(tmp_path, KNOWN + 1, "SELECT 1", Phase.CONTRACT)
+    write_revision(tmp_path, KNOWN + 2, ADD_COLUMN)
+    write_revision(tmp_path, KNOWN + 3, "ALTER TABLE producer DROP COLUMN name", Phase.CONTRACT)
+    later = load_revisions(tmp_path)
+
+    result = await migrate(database_url, MigrationSettings(Extent.NEEDED), revisions=later)
+
+    assert (result.after, [revision.phase for revision in result.left]) == (AFTER, [Phase.CONTRACT])
+    async with open_pool(database_url) as pool:
+        await require_fitting_schema(pool, later)
+
+
+async def test_what_others_need_is_taken_away_once_no_other_version_has_a_session(
+    database_url: str, pool: Pool, tmp_path: Path
+) -> None:
+    write_revision(tmp_path, KNOWN + 1, ADD_COLUMN)
+    write_revision(tmp_path, KNOWN + 2, "ALTER TABLE producer DROP COLUMN name", Phase.CONTRACT)
+    later = load_revisions(tmp_path)
+    said: list[str] = []
+    earlier = await asyncpg.connect(database_url, server_settings={"application_name": "phoebe 0.0.9"})
+
+    def tell(line: str) -> None:
+        said.append(line)
+        if line.startswith("waiting until"):
+            earlier.terminate()
+
+    # Sessions of this version are in nobody's way.
+    assert await pool.fetchval("SHOW application_name") == f"phoebe {installed_version()}"
+    hasty = MigrationSettings(wait_for_others=timedelta(0))
+    with pytest.raises(OperatorError, match=r"phoebe 0\.0\.9 from .* still runs on this database"):
+        await migrate(database_url, hasty, revisions=later)
+    assert (await applied(database_url))[COUNT:] == [(NEXT, "expand")]
+
+    patient = MigrationSettings(wait_for_others=timedelta(minutes=1))
+    assert (await migrate(database_url, patient, revisions=later, tell=tell)).after == AFTER
+    (waited,) = (line for line in said if line.startswith("waiting until"))
+    assert waited == "waiting until no other version runs: phoebe 0.0.9 from this machine"
 
 
 async def test_a_migration_names_who_is_in_its_way_and_lets_others_pass_while_it_waits(

@@ -18,7 +18,7 @@ from rater_service.bills.rated_usage import RatedUsageFilter, list_rated_usage
 from rater_service.bills.report import Grouping, make_report
 from rater_service.bills.rollups import Selection
 from rater_service.database.database import Pool, open_pool
-from rater_service.database.revisions import Phase, Revisions, load_revisions
+from rater_service.database.revisions import Extent, Phase, Revisions, load_revisions
 from rater_service.database.schema import (
     MigrationResult,
     MigrationSettings,
@@ -83,7 +83,7 @@ def later(tmp_path: Path) -> Revisions:
 
 async def expand(url: str, later: Revisions) -> None:
     """Do what the later version does before its services replace those that run."""
-    result = await migrate(url, MigrationSettings(expand_only=True), revisions=later)
+    result = await migrate(url, MigrationSettings(Extent.EXPAND), revisions=later)
     assert result.after == EXPANDED
 
 

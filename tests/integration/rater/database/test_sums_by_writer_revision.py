@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from rater_service.database.database import UNAVAILABLE_ERRORS, Connection, Pool, open_pool
+from rater_service.database.revisions import Extent
 from rater_service.database.schema import MigrationSettings, known_revisions, migrate, plan_migration
 from rater_service.events.hourly_usage import rebuild
 from rater_service.events.model_names import ModelNames
@@ -70,7 +71,7 @@ async def expanded(empty_database_url: str) -> AsyncIterator[Pool]:
     await copy_as_before(connection)
     await connection.close()
     upto = replace(known, known=known.known[: ids.index(BY_WRITER) + 1])
-    result = await migrate(empty_database_url, MigrationSettings(expand_only=True), revisions=upto)
+    result = await migrate(empty_database_url, MigrationSettings(Extent.EXPAND), revisions=upto)
     assert result.after == BY_TRIGGERS
     async with open_pool(empty_database_url) as pool:
         yield pool
@@ -133,4 +134,4 @@ async def test_the_plan_says_who_waits_and_that_earlier_versions_end(
     planned = next(one for one in coming if one.revision.id == BY_WRITER)
     assert planned.revision.phase == "contract"
     assert [lock.table for lock in planned.locks] == ["hourly_usage", "stored_event", "touched_hour"]
-    assert await plan_migration(empty_database_url, expand_only=True) == (schema, [])
+    assert await plan_migration(empty_database_url, Extent.EXPAND) == (schema, [])

@@ -9,6 +9,7 @@ import typer
 from rater_service.cli import main
 from rater_service.cli.options import duration
 from rater_service.database import schema
+from rater_service.database.revisions import Extent
 from rater_service.database.schema import MigrationSettings
 from rater_service.errors import OperatorError
 
@@ -59,6 +60,8 @@ def test_a_migration_is_made_as_the_options_and_the_environment_say(
         "migrate",
         "--phase",
         "expand",
+        "--wait-for-others",
+        "15m",
         "--lock-timeout",
         "500ms",
         "--database-url",
@@ -68,6 +71,9 @@ def test_a_migration_is_made_as_the_options_and_the_environment_say(
     assert main(arguments) == 1
 
     expected = MigrationSettings(
-        expand_only=True, lock_timeout=timedelta(seconds=0.5), statement_timeout=timedelta(hours=2)
+        Extent.EXPAND,
+        wait_for_others=timedelta(minutes=15),
+        lock_timeout=timedelta(seconds=0.5),
+        statement_timeout=timedelta(hours=2),
     )
     assert f"postgresql:///x {expected}" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rater_service.database.lock_watch import Blocker
-from rater_service.database.revisions import Phase, Revision, Revisions, Schema, load_revisions
+from rater_service.database.revisions import Extent, Phase, Revision, Revisions, Schema, load_revisions
 from rater_service.errors import OperatorError
 from rig.programs import PROJECT
 from tests.harness.later_revisions import write_revision
@@ -39,6 +39,28 @@ def refuse_unfit(found: Schema) -> None:
 def test_a_program_works_with_what_has_all_it_needs(found: Schema, pending: list[str]) -> None:
     refuse_unfit(found)
     assert [revision.id for revision in PROGRAM.pending(found)] == pending
+
+
+@pytest.mark.parametrize(
+    ("known", "found", "extent", "due"),
+    [
+        ("EEC", schema(EXPAND), Extent.ALL, ["2", "3"]),
+        ("EEC", schema(EXPAND), Extent.EXPAND, ["2"]),
+        ("EEC", schema(EXPAND), Extent.NEEDED, ["2"]),
+        ("EEC", schema(EXPAND, EXPAND), Extent.NEEDED, []),
+        ("EECCEC", schema(EXPAND), Extent.EXPAND, ["2"]),
+        ("EECCEC", schema(EXPAND), Extent.NEEDED, ["2", "3", "4", "5"]),
+        ("EECCEC", Schema(None), Extent.NEEDED, ["1", "2", "3", "4", "5"]),
+        ("EECCEC", schema(EXPAND, EXPAND, CONTRACT, CONTRACT), Extent.EXPAND, ["5"]),
+        ("E", schema(EXPAND, EXPAND), Extent.NEEDED, []),
+    ],
+)
+def test_what_is_due_by_how_far_it_is_to_go(
+    known: str, found: Schema, extent: Extent, due: list[str]
+) -> None:
+    phases = {"E": EXPAND, "C": CONTRACT}
+    program = Revisions(tuple(Revision(str(n), phases[one]) for n, one in enumerate(known, 1)), ())
+    assert [revision.id for revision in program.due(found, extent)] == due
 
 
 @pytest.mark.parametrize("found", [Schema(None), schema(EXPAND)], ids=["empty", "older"])
