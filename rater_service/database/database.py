@@ -144,14 +144,17 @@ class Pool:
             logger.warning("sessions with the database did not end in %d seconds; cut off", CLOSE_TIMEOUT_S)
 
     @asynccontextmanager
-    async def acquire(self) -> AsyncIterator[Lent]:
+    async def acquire(self, *, changes_session: bool = True) -> AsyncIterator[Lent]:
         """Lend a session. Raises DatabaseUnavailableError if there is none, or if it is lost in use.
 
-        What else goes wrong in its use is raised as it is.
+        What else goes wrong in its use is raised as it is. changes_session: False for a use that leaves no
+        setting, lock or listener behind once its transactions ended.
         """
         session = await self._lend()
         try:
             yield session
+            if not changes_session:
+                session.leave()  # type: ignore[attr-defined] # a ConfiguredSession
         except TimeoutError as error:
             raise DatabaseUnavailableError("a statement took longer than it may") from error
         except asyncpg.ReadOnlySQLTransactionError as error:

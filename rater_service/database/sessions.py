@@ -5,6 +5,7 @@ those; `database` tells the two apart, where the session is at hand.
 """
 
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, override
@@ -35,6 +36,10 @@ UNACKNOWLEDGED_MAX_S = 60
 # transaction that holds locks pauses this long between two statements.
 IDLE_IN_TRANSACTION_MAX_S = 600
 
+# A session whose uses change nothing of it is set anew no more often. To do it takes as long as some
+# statements; never to do it would keep from the session what an operator sets meanwhile.
+RESET_PERIOD_S = 1.0
+
 # Set by statements: poolers refuse to start a session with parameters that they do not know.
 SETTINGS = f"""
 SET tcp_keepalives_idle = '{KEEPALIVE_IDLE_S}s';
@@ -44,9 +49,11 @@ SET tcp_user_timeout = '{UNACKNOWLEDGED_MAX_S}s';
 SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_MAX_S}s';
 -- Compiling plans costs more than these short statements take.
 SET jit = off;
--- What is answered for must be on disk. Where more than that is asked for, it stays.
-SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
-"""
+-- What is answered for must be on disk. Where more than that is asked for, it stays. It is set in any case:
+-- then nobody can switch it off for this session.
+SELECT set_config('synchronous_commit', CASE setting WHEN 'off' THEN 'on' ELSE setting END, false)
+FROM current_setting('synchronous_commit') AS setting;
+"""  # noqa: S608 - of constants
 READ_ONLY_SETTINGS = f"{SETTINGS}SET default_transaction_read_only = on;\n"
 """Of sessions that are for reading only: a fault in Phoebe, or a way into it, changes nothing by them."""
 _SOCKET_OPTIONS = {
@@ -103,9 +110,20 @@ class ConfiguredSession(asyncpg.Connection):
     """A session that has our settings for whoever gets it."""
 
     settings = SETTINGS
+    _is_as_it_was = False
+    _reset_at_s = float("-inf")
+
+    def leave(self) -> None:
+        """Say of a use that ends that it changed nothing of the session: it is hardly ever set anew then."""
+        self._is_as_it_was = True
 
     @override
     def get_reset_query(self) -> str:
+        is_as_it_was, self._is_as_it_was = self._is_as_it_was, False
+        now_s = time.monotonic()
+        if is_as_it_was and now_s - self._reset_at_s < RESET_PERIOD_S:
+            return ""
+        self._reset_at_s = now_s
         return super().get_reset_query() + self.settings
 
 

@@ -5,13 +5,11 @@ which takes a fraction of the time: what many events have in common is looked at
 Where an event breaks a rule, those around it are looked at one by one.
 """
 
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
-from operator import attrgetter
-from typing import Any, Literal, cast
+from typing import Any, cast
 from uuid import UUID
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
@@ -30,13 +28,12 @@ from rater_service.events.validation import (
     TIMES,
     TRACE_ID_FORM,
     USAGE_RAW_BYTES_MAX,
-    UUID_FORM,
-    Count,
     EventRow,
     InvalidEvent,
     Time,
     validate,
 )
+from rater_service.events.wire_columns import WireColumns
 from rater_service.money import TOKENS_MAX
 from rater_service.wire_time import EPOCH, NANOS_PER_SECOND
 
@@ -48,17 +45,22 @@ _MICROSECOND = timedelta(microseconds=1)
 _TIME_MIN_S = (TIME_MIN - EPOCH) // timedelta(seconds=1)
 _TIME_END_S = (TIME_END - EPOCH) // timedelta(seconds=1)
 _UUID_LENGTH = 36
+_UUID_DASHES = (8, 13, 18, 23)
 _UUID_BYTES = 16
-_UUIDS_FORM = re.compile(f"(?:{UUID_FORM.pattern} )+", re.IGNORECASE)
 # Events around one that breaks a rule. More, and more have to be looked at one by one; fewer, and the columns
 # are no faster.
 _NEIGHBOURS = 32
 _OUTCOMES = frozenset(OUTCOMES)
+_BOUNDS: Mapping[str, int] = {
+    **dict.fromkeys(COUNTS, TOKENS_MAX),
+    "producer_seq": PRODUCER_SEQ_MAX,
+    "answer_bytes": ANSWER_BYTES_MAX,
+    "part_count": PART_COUNT_MAX,
+}
 _PROMPT, _COMPLETION = COUNTS.index("prompt_tokens"), COUNTS.index("completion_tokens")
 _NOTHING = (None,) * len(COUNTS)
 
 type Value = bytes | str | int | None
-type _Optional = Count | Literal["status_code", "answer_bytes"]
 type Columns = Mapping[str, Sequence[Value]]
 
 
@@ -142,73 +144,52 @@ def _value_of(name: str, value: object) -> Value:
     return value.bytes if isinstance(value, UUID) else cast("int | None", value)
 
 
-_READ_TEXTS = (*TEXTS, "request_id", "part_of", "trace_id")
-_READ_NUMBERS = (
-    *(*COUNTS, "producer_seq", "status_code", "answer_bytes", "part_count", *FLAGS),
-    *(f"{name}.{part}" for name in TIMES for part in ("seconds", "nanos")),
-)
-_texts_of: Callable[[MeteringEvent], tuple[str, ...]] = attrgetter(*_READ_TEXTS)
-_numbers_of: Callable[[MeteringEvent], tuple[int, ...]] = attrgetter(*_READ_NUMBERS)
-
-
 def read_columns(events: Sequence[MeteringEvent]) -> EventColumns | None:
     """Read events that keep all rules; None: one does not, or there is none. Never raises."""
     if not events:
         return None
-    texts = dict(zip(_READ_TEXTS, zip(*map(_texts_of, events), strict=True), strict=True))
-    numbers = dict(zip(_READ_NUMBERS, zip(*map(_numbers_of, events), strict=True), strict=True))
-    counts: dict[str, Sequence[int | None]] = {
-        name: _with_absent(events, name, numbers[name]) for name in COUNTS
-    }
-    codes = _with_absent(events, "status_code", numbers["status_code"])
-    times: dict[str, Sequence[int | None] | None] = {
-        name: _moments(events, name, numbers[f"{name}.seconds"], numbers[f"{name}.nanos"]) for name in TIMES
-    }
+    wire = WireColumns(events)
+    ids = unpack_uuids(wire.texts("request_id"))
+    times: dict[str, Sequence[int | None] | None] = {name: _moments(wire, name) for name in TIMES}
+    if ids is None or None in times.values() or None in (times["event_time"] or ()):
+        return None
+    texts = {name: wire.texts(name) for name in TEXTS}
+    counts: dict[str, Sequence[int | None]] = {name: wire.reported(name) for name in COUNTS}
+    plain = {name: wire.numbers(name) for name in ("producer_seq", "part_count", *FLAGS)}
+    codes, answer_bytes = wire.reported("status_code"), wire.reported("answer_bytes")
+    part_ofs, trace_ids = wire.texts("part_of"), wire.texts("trace_id")
     if (
-        any(moments is None or (name == "event_time" and None in moments) for name, moments in times.items())
-        or not _are_within_bounds(numbers, codes)
+        not _are_within_bounds({**counts, **plain, "answer_bytes": answer_bytes}, codes)
         or not _are_texts(texts)
-        or not _are_parts(texts, numbers)
-        or not _are_trace_ids({*texts["trace_id"]})
-        or not _is_usage(counts, numbers)
+        or not _are_parts(part_ofs, plain["part_count"], ids)
+        or not _are_trace_ids({*trace_ids})
+        or not _is_usage(counts, plain)
     ):
         return None
     by_name: dict[str, Any] = {
         **texts,
-        **numbers,
+        **plain,
         **counts,
         **times,
-        "request_id": _packed(texts["request_id"]),
-        "part_of": [_packed([part_of])[0] if part_of else None for part_of in texts["part_of"]],
-        "trace_id": [bytes.fromhex(trace_id) or None for trace_id in texts["trace_id"]],
-        "producer_seq": [seq or None for seq in numbers["producer_seq"]],
+        "request_id": ids,
+        "part_of": [UUID(part_of).bytes if part_of else None for part_of in part_ofs],
+        "trace_id": [bytes.fromhex(trace_id) or None for trace_id in trace_ids],
+        "producer_seq": [seq or None for seq in plain["producer_seq"]],
         "status_code": codes,
-        "answer_bytes": _with_absent(events, "answer_bytes", numbers["answer_bytes"]),
+        "answer_bytes": answer_bytes,
     }
     return EventColumns({name: by_name[name] for name in EventRow._fields}, len(events))
 
 
-def _with_absent(
-    events: Sequence[MeteringEvent], name: _Optional, numbers: Sequence[int]
-) -> Sequence[int | None]:
-    """Tell the numbers that are zero from those that are not reported."""
-    if 0 not in numbers:
-        return numbers
-    return [
-        number or (0 if event.HasField(name) else None) for event, number in zip(events, numbers, strict=True)
-    ]
-
-
-def _moments(
-    events: Sequence[MeteringEvent], name: Time, seconds: Sequence[int], nanos: Sequence[int]
-) -> Sequence[int | None] | None:
+def _moments(wire: WireColumns, name: Time) -> Sequence[int | None] | None:
     """Convert times, and cut off what is finer than a microsecond; None: one is not plausible."""
+    seconds, nanos = wire.seconds(name), wire.nanos(name)
     if min(nanos) < 0 or max(nanos) >= NANOS_PER_SECOND:
         return None
     moments = [second * MICROS_PER_SECOND + nano // 1000 for second, nano in zip(seconds, nanos, strict=True)]
     if min(seconds) >= _TIME_MIN_S and max(seconds) < _TIME_END_S:
         return moments
-    is_given = [event.HasField(name) for event in events]
+    is_given = wire.are_given(name)
     if any(
         given and not _TIME_MIN_S <= second < _TIME_END_S
         for given, second in zip(is_given, seconds, strict=True)
@@ -217,27 +198,27 @@ def _moments(
     return [moment if given else None for given, moment in zip(is_given, moments, strict=True)]
 
 
-def _are_within_bounds(numbers: Mapping[str, Sequence[int]], codes: Sequence[int | None]) -> bool:
-    bounds: Mapping[str, int] = {
-        **dict.fromkeys(COUNTS, TOKENS_MAX),
-        "producer_seq": PRODUCER_SEQ_MAX,
-        "answer_bytes": ANSWER_BYTES_MAX,
-        "part_count": PART_COUNT_MAX,
-    }
-    return all(
-        min(numbers[name]) >= 0 and max(numbers[name]) <= most for name, most in bounds.items()
-    ) and all(code is None or code in STATUS_CODES for code in {*codes})
+def _are_within_bounds(numbers: Mapping[str, Sequence[int | None]], codes: Sequence[int | None]) -> bool:
+    return all(_is_each_up_to(most, numbers[name]) for name, most in _BOUNDS.items()) and all(
+        code is None or code in STATUS_CODES for code in {*codes}
+    )
+
+
+def _is_each_up_to(most: int, numbers: Sequence[int | None]) -> bool:
+    """Whether each number that there is is 0 to so many."""
+    given: Sequence[Any] = numbers
+    if None in numbers:
+        given = [number for number in numbers if number is not None] or [0]
+    return bool(min(given) >= 0 and max(given) <= most)
 
 
 def _are_texts(texts: Mapping[str, Sequence[str]]) -> bool:
-    different = {name: {*texts[name]} for name in TEXTS}
     return (
-        different["outcome"] <= _OUTCOMES
-        and all(max(map(len, different[name])) <= most for name, most in TEXT_LENGTH_MAX.items())
-        and "\0" not in "".join(chain.from_iterable(different.values()))
-        and all(ID_FORM.fullmatch(text) for name in IDS for text in different[name])
-        and _are_short(different["usage_raw"])
-        and _are_uuids(texts["request_id"])
+        {*texts["outcome"]} <= _OUTCOMES
+        and all(max(map(len, texts[name])) <= most for name, most in TEXT_LENGTH_MAX.items())
+        and not any("\0" in "".join(column) for column in texts.values())
+        and all(ID_FORM.fullmatch(text) for name in IDS for text in {*texts[name]})
+        and _are_short(texts["usage_raw"])
     )
 
 
@@ -248,22 +229,29 @@ def _are_short(usages: Collection[str]) -> bool:
     )
 
 
-def _are_uuids(texts: Sequence[str]) -> bool:
-    joined = " ".join(texts) + " "
-    # Blanks are where they are in the form, and there are as many as texts: none of these has one.
-    return len(joined) == len(texts) * (_UUID_LENGTH + 1) and _UUIDS_FORM.fullmatch(joined) is not None
+def unpack_uuids(texts: Sequence[str]) -> Sequence[bytes] | None:
+    """Turn the texts of UUIDs into the bytes of each; None: one is none in its 36-character form."""
+    joined = "".join(texts)
+    if {*map(len, texts)} != {_UUID_LENGTH} or any(
+        {*joined[dash::_UUID_LENGTH]} != {"-"} for dash in _UUID_DASHES
+    ):
+        return None
+    try:
+        packed = bytes.fromhex(joined.replace("-", ""))
+    except ValueError:
+        return None
+    # Too short: there were other dashes, or blanks, which are let through between two digits.
+    if len(packed) != len(texts) * _UUID_BYTES:
+        return None
+    return [packed[start : start + _UUID_BYTES] for start in range(0, len(packed), _UUID_BYTES)]
 
 
-def _are_parts(texts: Mapping[str, Sequence[str]], numbers: Mapping[str, Sequence[int]]) -> bool:
-    part_ofs = [part_of for part_of in texts["part_of"] if part_of]
-    return not part_ofs or (
-        _are_uuids(part_ofs)
-        and not any(
-            part_of and (count or part_of.lower() == own.lower())
-            for part_of, count, own in zip(
-                texts["part_of"], numbers["part_count"], texts["request_id"], strict=True
-            )
-        )
+def _are_parts(part_ofs: Sequence[str], counts: Sequence[int], ids: Sequence[bytes]) -> bool:
+    """Whether what says that it is a part says of which other event, and has no parts itself."""
+    parts = [place for place, part_of in enumerate(part_ofs) if part_of]
+    wholes = unpack_uuids([part_ofs[place] for place in parts]) if parts else ()
+    return wholes is not None and not any(
+        counts[place] or whole == ids[place] for place, whole in zip(parts, wholes, strict=True)
     )
 
 
@@ -271,9 +259,11 @@ def _are_trace_ids(different: Collection[str]) -> bool:
     return all(not text or TRACE_ID_FORM.fullmatch(text) for text in different)
 
 
-def _is_usage(counts: Mapping[str, Sequence[int | None]], numbers: Mapping[str, Sequence[int]]) -> bool:
+def _is_usage(counts: Mapping[str, Sequence[int | None]], flags: Mapping[str, Sequence[int]]) -> bool:
     """Tell whether events with usage say so, and have what is needed to bill it."""
-    is_found, is_partial = numbers["usage_found"], numbers["usage_partial"]
+    is_found, is_partial = flags["usage_found"], flags["usage_partial"]
+    if False not in is_found and None not in counts["prompt_tokens"]:
+        return True
     reported = zip(*counts.values(), strict=True)
     return all(
         (one[_PROMPT] is not None or one[_COMPLETION] is not None)
@@ -281,9 +271,3 @@ def _is_usage(counts: Mapping[str, Sequence[int | None]], numbers: Mapping[str, 
         else not partial and one == _NOTHING
         for found, partial, one in zip(is_found, is_partial, reported, strict=True)
     )
-
-
-def _packed(texts: Sequence[str]) -> Sequence[bytes]:
-    """Turn the texts of UUIDs into their bytes."""
-    packed = bytes.fromhex("".join(texts).replace("-", ""))
-    return [packed[start : start + _UUID_BYTES] for start in range(0, len(packed), _UUID_BYTES)]

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
-from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from phoebe_runtime.durations import in_words
 from rater_service.database.database import Connection, Pool
 from rater_service.events.producer_status import StatusRow
@@ -84,12 +83,15 @@ class IncompleteProducers:
 
 
 async def keep_status(
-    connection: Connection, status: StatusRow, events: Iterable[MeteringEvent], now: datetime
+    connection: Connection, status: StatusRow, numbers: Iterable[tuple[str, int | None]], now: datetime
 ) -> None:
-    """Keep a producer's status, which came with these events; to be called when they are answered for."""
+    """Keep a producer's status; to be called when the events that it came with are answered for.
+
+    numbers: the producers of these events, "" for none, and their numbers, 0 or None for none.
+    """
     brought = sum(
-        event.producer_id == status.producer_id and 0 < event.producer_seq <= status.last_seq
-        for event in events
+        producer_id == status.producer_id and 0 < (seq or 0) <= status.last_seq
+        for producer_id, seq in numbers
     )
     await connection.execute(
         *bound(

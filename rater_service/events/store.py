@@ -1,8 +1,9 @@
 """Stores batches of metering events: each event once, and none dropped."""
 
-from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import cast
 
 import asyncpg
 
@@ -56,6 +57,13 @@ class _Batch:
         """Return the rows of valid events at some places among them."""
         return [row_of(self.valid[place]) for place in places]
 
+    def numbers(self) -> Iterator[tuple[str, int | None]]:
+        """Give the producer of each event, and the number that it gave it; "" and None or 0 for none."""
+        seqs = cast("Sequence[int | None]", self.columns.by_name["producer_seq"])
+        yield from zip(self.columns.texts("producer_id"), seqs, strict=True)
+        for place in self.invalid:
+            yield self.events[place].producer_id, self.events[place].producer_seq
+
 
 async def store_events(  # noqa: PLR0913 - one for each thing that is known of a batch
     pool: Pool,
@@ -79,7 +87,7 @@ async def store_events(  # noqa: PLR0913 - one for each thing that is known of a
     batch = _checked(events, now, status, names)
     routes = routes or Routes()
     ways = (_copy_unknown,) if perhaps_sent_before else (_copy_all, _copy_unknown)
-    async with pool.acquire() as connection:
+    async with pool.acquire(changes_session=False) as connection:
         if patterns and batch.valid:
             batch = replace(batch, patterned=await patterns.find(connection, batch.columns))
         for _ in range(_ROUTES_READ_MAX - 1):
@@ -153,7 +161,7 @@ async def _store(connection: Connection, batch: _Batch, write: _Write, routes: R
         await _keep_refused(connection, batch.events, results, batch.now)
         if batch.status is not None:
             # Last, as the row is shared by all batches of the producer and stays locked until the commit.
-            await keep_status(connection, batch.status, batch.events, batch.now)
+            await keep_status(connection, batch.status, batch.numbers(), batch.now)
     return results
 
 

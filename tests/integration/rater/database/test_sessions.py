@@ -1,12 +1,15 @@
 """What every session is set to, however often it was lent and given back."""
 
 import asyncio
+import math
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from rater_service.database import sessions
 from rater_service.database.database import Pool, open_pool
 from rater_service.database.sessions import (
     IDLE_IN_TRANSACTION_MAX_S,
@@ -111,3 +114,55 @@ async def test_what_is_answered_for_is_on_disk_whatever_the_server_is_set_to(
     async with open_pool(database_url) as another:
         for _ in range(2):  # also once it was given back
             assert await another.fetchval("SHOW synchronous_commit") == found
+
+
+async def test_nobody_switches_it_off_for_a_session_that_is_there(over_tcp: Pool) -> None:
+    async with over_tcp.acquire(changes_session=False) as session:
+        await session.execute("ALTER SYSTEM SET synchronous_commit = off")
+        await session.execute("ALTER SYSTEM SET log_min_duration_statement = 4711")
+        await session.execute("SELECT pg_reload_conf()")
+        async with asyncio.timeout(10):
+            while await session.fetchval("SHOW log_min_duration_statement") != "4711ms":  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert await session.fetchval("SHOW synchronous_commit") == "on"
+    assert await over_tcp.fetchval("SHOW synchronous_commit") == "on"
+
+
+async def change(pool: Pool, *, changes_session: bool) -> None:
+    async with pool.acquire(changes_session=changes_session) as session:
+        await session.execute("SET statement_timeout = '9min'")
+
+
+@pytest.mark.parametrize(("changes_session", "left"), [(False, "9min"), (True, "0")])
+async def test_a_session_is_set_anew_after_each_use_but_those_that_change_nothing(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, changes_session: bool, left: str
+) -> None:
+    monkeypatch.setattr(sessions, "RESET_PERIOD_S", math.inf)
+    await pool.execute("SELECT 1")
+    await change(pool, changes_session=changes_session)
+    assert await pool.fetchval("SHOW statement_timeout") == left
+    assert await pool.fetchval("SHOW statement_timeout") == "0"
+
+
+async def test_a_session_is_set_anew_now_and_then_whatever_its_uses_change(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "RESET_PERIOD_S", 0)
+    await change(pool, changes_session=False)
+    assert await pool.fetchval("SHOW statement_timeout") == "0"
+
+
+async def test_a_session_is_set_anew_after_a_use_that_failed(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "RESET_PERIOD_S", math.inf)
+    await pool.execute("SELECT 1")
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await fail(pool)
+    assert await pool.fetchval("SHOW statement_timeout") == "0"
+
+
+async def fail(pool: Pool) -> None:
+    async with pool.acquire(changes_session=False) as session:
+        await session.execute("SET statement_timeout = '9min'")
+        await session.execute("SELECT * FROM nowhere")

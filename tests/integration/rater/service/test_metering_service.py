@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -51,6 +52,15 @@ async def test_each_batch_is_answered_in_order_with_a_result_for_each_event(rate
     ]
     assert "outcome" in answers[0].results[1].reason
     assert "another event" in answers[2].results[1].reason
+
+
+async def test_the_answer_to_events_that_are_all_stored_has_their_ids_as_they_were_sent(rater: Rater) -> None:
+    ids = [str(uuid4()), str(uuid4()).upper(), str(uuid4())]
+    batch = pb.StreamEventsRequest(batch_id="one", events=[make_event(request_id=one) for one in ids])
+    (answer,) = [answer async for answer in rater.metering.StreamEvents(requests(batch))]
+    assert list(answer.results) == [
+        pb.EventResult(request_id=one, outcome=pb.EVENT_OUTCOME_STORED) for one in ids
+    ]
 
 
 async def test_what_a_producers_clock_says_is_compared_with_the_raters(

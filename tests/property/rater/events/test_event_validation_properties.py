@@ -3,8 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import example, given, settings
+from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
@@ -196,6 +197,77 @@ def test_events_are_columns_exactly_if_each_is_a_row_and_hold_the_same(sent: lis
 @given(st.lists(st.tuples(events(), st.integers(1, 20)), max_size=8))
 def test_a_batch_is_checked_as_its_events_are_one_by_one(runs: list[tuple[MeteringEvent, int]]) -> None:
     sent = [event for event, count in runs for _ in range(count)]
+    checked = [validate(event) for event in sent]
+    columns, invalid = check(sent)
+    assert invalid == {place: one for place, one in enumerate(checked) if isinstance(one, InvalidEvent)}
+    assert as_lists(columns) == as_lists(columns_of([one for one in checked if isinstance(one, EventRow)]))
+
+
+def varint(number: int) -> bytes:
+    low, rest = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + varint(rest) if rest else bytes([low])
+
+
+def on_wire(number: int, value: int | bytes) -> bytes:
+    """A field as protobuf writes it: a number, or bytes with their length before them."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+VALUES = st.one_of(
+    st.integers(0, 300),
+    st.lists(st.integers(0, 300), max_size=3).map(lambda some: b"".join(map(varint, some))),
+)
+# Fields of an event, of a time in it, and of a version to come; each as number or as bytes, whatever it is.
+FORMS = st.one_of(
+    st.builds(on_wire, st.sampled_from([*range(1, 38), 200]), VALUES),
+    st.builds(
+        on_wire,
+        st.sampled_from([24, 25, 26]),
+        st.builds(on_wire, st.sampled_from([1, 2, 3]), VALUES),
+    ),
+)
+
+
+@st.composite
+def events_of_other_senders(draw: st.DrawFn) -> MeteringEvent:
+    """Events with fields that are said twice, in another form, or that nobody knows."""
+    event = MeteringEvent(
+        request_id=str(draw(st.uuids())),
+        outcome="completed",
+        event_time=Timestamp(seconds=1_700_000_000, nanos=draw(st.sampled_from([0, 1]))),
+        **draw(st.fixed_dictionaries({}, optional={"part_count": st.just(1), "prompt_tokens": st.just(0)})),
+    )
+    event.usage_found = event.HasField("prompt_tokens")
+    return read_event(event.SerializeToString() + b"".join(draw(st.lists(FORMS, max_size=3))))
+
+
+def read_event(written: bytes) -> MeteringEvent:
+    try:
+        return MeteringEvent.FromString(written)
+    except DecodeError:
+        reject()
+
+
+def written_event(prompt_tokens: bytes) -> MeteringEvent:
+    event = MeteringEvent(
+        request_id="01234567-89ab-cdef-0123-456789abcdef",
+        outcome="completed",
+        event_time=Timestamp(seconds=1_700_000_000),
+        usage_found=True,
+        completion_tokens=1,
+    )
+    return MeteringEvent.FromString(event.SerializeToString() + prompt_tokens)
+
+
+@settings(max_examples=300)
+@given(st.lists(events_of_other_senders(), min_size=1, max_size=4))
+# To a list of numbers this is two of them; an event has none then.
+@example([written_event(on_wire(14, b"\5\7")), written_event(b"")])
+@example([written_event(on_wire(14, 5) + on_wire(14, 7)), written_event(b"")])
+@example([written_event(on_wire(25, on_wire(1, varint(1_700_000_000) * 2))), written_event(b"")])
+def test_however_a_field_was_sent_columns_have_what_each_event_has(sent: list[MeteringEvent]) -> None:
     checked = [validate(event) for event in sent]
     columns, invalid = check(sent)
     assert invalid == {place: one for place, one in enumerate(checked) if isinstance(one, InvalidEvent)}

@@ -86,7 +86,7 @@ def some_rows(count: int) -> list[EventRow]:
     return [*rows, part]
 
 
-@pytest.mark.parametrize("count", [0, 1, 199, 200, 450])
+@pytest.mark.parametrize("count", [0, 1, 99, 100, 450])
 def test_what_is_written_is_what_the_rows_have(count: int) -> None:
     rows = some_rows(count)
     written = b"".join(pieces(columns_of(rows), range(len(rows)), NOW, {0}))
