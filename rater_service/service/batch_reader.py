@@ -10,17 +10,22 @@ import grpc
 from phoebe_proto.v1.metering_pb2 import StreamEventsRequest
 from phoebe_runtime.background import spawn
 from rater_service.service.batch_room import BatchRoom, Place
+from rater_service.service.request_reader import ReadableMessages
 from rater_service.service.rpc_errors import RpcError
 
 
 class BatchReader:
-    """The batches of one stream. Once `stopping` is set, there is no other one."""
+    """The batches of one stream of a connection. Once `stopping` is set, there is no other one."""
 
     def __init__(
-        self, requests: AsyncIterator[StreamEventsRequest], room: BatchRoom, stopping: asyncio.Event
+        self,
+        requests: AsyncIterator[StreamEventsRequest],
+        room: BatchRoom,
+        connection: str,
+        stopping: asyncio.Event,
     ) -> None:
         self._requests = requests
-        self._place = Place(room)
+        self._place = Place(room, connection)
         self._stopping = stopping
 
     @asynccontextmanager
@@ -37,12 +42,17 @@ class BatchReader:
     async def _read(self) -> StreamEventsRequest | None:
         request = await self._unless_stopping(self._next())
         if request is not None:
-            self._place.hold(request.ByteSize(), has_events=bool(request.events))
+            self._place.hold(self._size_of(request), has_events=bool(request.events))
         return request
 
     async def _next(self) -> StreamEventsRequest | None:
         await self._place.take()
         return await anext(self._requests, None)
+
+    def _size_of(self, request: StreamEventsRequest) -> int:
+        if isinstance(self._requests, ReadableMessages):
+            return self._requests.size
+        return request.ByteSize()
 
     async def _unless_stopping[T](self, work: Coroutine[Any, Any, T]) -> T:
         stopping = spawn(self._stopping.wait(), "end of a stream")

@@ -4,16 +4,23 @@ gRPC has a whole message before anybody sees how large it is, and in memory a ba
 much. So a stream takes room before it is read from, for as much as it sent last, and gives it back once its
 batch is stored. Whoever sends nothing or little must not keep others waiting: see SILENCE_S and
 SMALL_BATCH_BYTES. What comes from a stream that has lost its room is taken all the same, and counted.
+
+The connections whose streams wait take turns: who opens a hundred streams on one and sends nothing keeps the
+others of that connection waiting, and a new caller no longer than for one of them.
 """
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from weakref import WeakValueDictionary
 
 # On the wire; some 200 MB in memory.
 ROOM_BYTES = 64 * 1024 * 1024
-# What a stream is taken to send of which no event has come yet.
+# What a stream is taken to send of which nothing has come yet.
 UNKNOWN_BATCH_BYTES = 16 * 1024 * 1024
+# What a stream is taken to send of which a message without events came, as an addon's first is. 500 usual
+# events take a quarter of it, and an addon sends twice as much at most. Most such streams wait for work.
+GREETED_BATCH_BYTES = 1024 * 1024
 # Streams that send so little never wait. Most do, and thousands may be open.
 SMALL_BATCH_BYTES = 64 * 1024
 # Who has room and sends nothing for so long loses it once somebody waits for it. Most networks bring the
@@ -31,15 +38,23 @@ class BatchRoom:
         # Places that are being read from, since when; the longest silent is the first.
         self._silent: dict[Place, float] = {}
         self._queue = asyncio.Lock()
+        # Of each connection with a stream: of all that wait one stands in the queue.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._given_back = asyncio.Event()
         self.waiting = 0
         """How many streams wait for room."""
 
+    def turn(self, connection: str) -> asyncio.Lock:
+        """Give what the streams of a connection have of the queue, one at a time."""
+        return self._turns.setdefault(connection, asyncio.Lock())
+
     async def take(self, place: "Place", size: int) -> None:
-        """Wait for room, in the order in which it is asked for; for all of it, if size is more than that."""
+        """Wait for room, by turns of the connections and on each in the order in which it is asked for; for
+        all of it, if size is more than that.
+        """
         if size > SMALL_BATCH_BYTES:
             with self._counted():
-                async with self._queue:
+                async with place.turn, self._queue:
                     while self._taken and self._taken + size > self._size:
                         await self._change()
                     self._note(place, size)
@@ -86,11 +101,15 @@ class BatchRoom:
 
 
 class Place:
-    """The place of one stream in the room; one batch at a time. taken: what it has of the room, in bytes."""
+    """The place of one stream in the room; one batch at a time.
 
-    def __init__(self, room: BatchRoom) -> None:
+    connection: which connection the stream is on. taken: what it has of the room, in bytes.
+    """
+
+    def __init__(self, room: BatchRoom, connection: str) -> None:
         self._room = room
         self._expected = UNKNOWN_BATCH_BYTES
+        self.turn = room.turn(connection)
         self.taken = 0
 
     async def take(self) -> None:
@@ -98,10 +117,12 @@ class Place:
         await self._room.take(self, self._expected)
 
     def hold(self, size: int, *, has_events: bool) -> None:
-        """Have room for the batch that came. A batch without events says nothing of the next one's size."""
+        """Have room for the message that came. One without events says little of the next one's size."""
         self._room.hold(self, size)
         if has_events:
             self._expected = size
+        elif self._expected == UNKNOWN_BATCH_BYTES:
+            self._expected = GREETED_BATCH_BYTES
 
     def leave(self) -> None:
         """Give the room back."""

@@ -112,7 +112,7 @@ class MeteringService(MeteringServiceServicer):
         """Answer each batch after its transaction has committed."""
         # Addons keep their events and try again, whoever has to mend it meanwhile.
         async with answered_errors(context, until_mended=grpc.StatusCode.UNAVAILABLE):
-            batches = BatchReader(request_iterator, self._room, self._stopping)
+            batches = BatchReader(request_iterator, self._room, context.peer(), self._stopping)
             stream = _Stream(batches, context.peer(), context.invocation_metadata() or ())
             while (response := await self._answer_next(stream)) is not None:
                 yield response

@@ -6,7 +6,7 @@ gRPC's own answer to such bytes is UNKNOWN, and a traceback in the log for every
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from enum import Enum
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -43,7 +43,7 @@ def _reading(handler: Handler) -> Handler:
     if handler.unary_stream:
         return grpc.unary_stream_rpc_method_handler(_many_for_one(handler.unary_stream), read, write)
     assert handler.stream_stream is not None  # no service has a method of the fourth kind
-    return grpc.stream_stream_rpc_method_handler(_many_for_many(handler.stream_stream), read, write)
+    return grpc.stream_stream_rpc_method_handler(_many_for_many(handler.stream_stream), _sized(read), write)
 
 
 def _careful(deserialize: Callable[[bytes], object]) -> Callable[[bytes], object]:
@@ -55,6 +55,17 @@ def _careful(deserialize: Callable[[bytes], object]) -> Callable[[bytes], object
             return UNREADABLE
 
     return read
+
+
+class _Sized(NamedTuple):
+    """A message, and how many bytes it had."""
+
+    message: object
+    size: int
+
+
+def _sized(read: Callable[[bytes], object]) -> Callable[[bytes], _Sized]:
+    return lambda message: _Sized(read(message), len(message))
 
 
 def _one_for_one(behaviour: Callable[..., Any]) -> Callable[[object, _Context], Awaitable[object]]:
@@ -81,7 +92,7 @@ def _many_for_many(
     async def answer(requests: AsyncIterator[object], context: _Context) -> None:
         messages = requests if isinstance(requests, Messages) else Messages(context)
         try:
-            await _write_all(behaviour(_Readable(messages), context), context)
+            await _write_all(behaviour(ReadableMessages(messages), context), context)
         except RpcError as error:
             await abort(context, error)
 
@@ -97,20 +108,28 @@ async def _write_all(answering: Any, context: _Context) -> None:
             await context.write(response)
 
 
-class _Readable:
-    """The messages of a stream, up to the first that can't be read. None is kept, as in `Messages`."""
+class ReadableMessages[Message]:
+    """The messages of a stream, up to the first that can't be read. None is kept, as in `Messages`.
+
+    size: of the last one, in bytes, as it came; to ask the message itself would write it once more.
+    """
 
     def __init__(self, messages: AsyncIterator[object]) -> None:
         self._messages = messages
+        self.size = 0
 
     def __aiter__(self) -> Self:
+        """Return itself."""
         return self
 
-    async def __anext__(self) -> object:
-        message = await anext(self._messages)
-        if message is UNREADABLE:
+    async def __anext__(self) -> Message:
+        """Read the next message. Raises RpcError if it can't be read."""
+        sized = await anext(self._messages)
+        assert isinstance(sized, _Sized)
+        self.size = sized.size
+        if sized.message is UNREADABLE:
             raise _unreadable()
-        return message
+        return cast("Message", sized.message)
 
 
 def _unreadable() -> RpcError:

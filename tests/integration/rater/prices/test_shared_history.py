@@ -32,7 +32,7 @@ class CountingPool(Pool):
     _now = 0
 
     @asynccontextmanager
-    async def acquire(self) -> AsyncIterator[Lent]:
+    async def acquire(self, *, changes_session: bool = True) -> AsyncIterator[Lent]:
         async with super().acquire() as session:
             self.lent += 1
             self._now += 1

@@ -237,7 +237,8 @@ def events_of_other_senders(draw: st.DrawFn) -> MeteringEvent:
         request_id=str(draw(st.uuids())),
         outcome="completed",
         event_time=Timestamp(seconds=1_700_000_000, nanos=draw(st.sampled_from([0, 1]))),
-        **draw(st.fixed_dictionaries({}, optional={"part_count": st.just(1), "prompt_tokens": st.just(0)})),
+        part_count=draw(st.sampled_from([0, 1])),
+        prompt_tokens=draw(st.sampled_from([None, 0])),
     )
     event.usage_found = event.HasField("prompt_tokens")
     return read_event(event.SerializeToString() + b"".join(draw(st.lists(FORMS, max_size=3))))

@@ -1,11 +1,26 @@
 """Room for batches: what fits is read, the others wait in turn, and who is silent keeps nobody waiting."""
 
 import asyncio
+from itertools import count
 
-from rater_service.service.batch_room import SMALL_BATCH_BYTES, UNKNOWN_BATCH_BYTES, BatchRoom, Place
+from rater_service.service import batch_room
+from rater_service.service.batch_room import (
+    GREETED_BATCH_BYTES,
+    SMALL_BATCH_BYTES,
+    UNKNOWN_BATCH_BYTES,
+    BatchRoom,
+)
 
 LARGE = UNKNOWN_BATCH_BYTES
 FOR_EVER_S = 3600.0
+
+
+_connections = map(str, count())
+
+
+def Place(room: BatchRoom, connection: str | None = None) -> batch_room.Place:  # noqa: N802 - as the class
+    """The place of a stream on a connection of its own, unless one is named."""
+    return batch_room.Place(room, connection or next(_connections))
 
 
 def room_for(batches: int, silence_s: float = FOR_EVER_S) -> BatchRoom:
@@ -53,17 +68,34 @@ async def test_a_stream_is_taken_to_send_what_it_sent_last_and_little_never_wait
         assert await have_room(waiting) == [True]
 
 
-async def test_a_batch_without_events_says_nothing_of_the_next() -> None:
+async def test_a_batch_without_events_makes_an_unknown_stream_one_that_sends_less_and_says_nothing_else() -> (
+    None
+):
     room = room_for(1)
-    first, second = Place(room), Place(room)
+    greeting, known = Place(room), Place(room)
+    known.hold(LARGE // 2, has_events=True)
+    for place in (greeting, known):
+        place.hold(10, has_events=False)
+        place.leave()
+        await place.take()
+    assert (greeting.taken, known.taken) == (GREETED_BATCH_BYTES, LARGE // 2)
+
+
+async def test_connections_take_turns_however_many_streams_of_one_wait() -> None:
+    room = room_for(1)
+    first = Place(room)
     await first.take()
-    first.hold(10, has_events=False)
-    first.leave()
-    await second.take()
+    many = [Place(room, "one with many") for _ in range(50)]
     async with asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(first.take())
-        assert await have_room(waiting) == [False]
-        second.leave()
+        waiting = [tasks.create_task(place.take()) for place in many]
+        assert await have_room(*waiting) == [False] * 50
+        other = tasks.create_task(Place(room).take())
+        first.leave()
+        assert await have_room(waiting[0], waiting[1], other) == [True, False, False]
+        many[0].leave()
+        assert await have_room(waiting[1], other) == [False, True]
+        for one in waiting:
+            one.cancel()
 
 
 async def test_a_batch_larger_than_all_room_goes_alone() -> None:
