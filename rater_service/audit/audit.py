@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from rater_service.audit.archive import audit_archive
 from rater_service.audit.bills import AuditTimes, BillAudit, audit_day_sums, audit_runs
 from rater_service.audit.findings import AuditResult, Findings
 from rater_service.audit.late_usage import audit_late_usage
@@ -65,16 +66,22 @@ async def _audit(
     start = max(request.window_start or extent["first_hour"], extent["first_hour"])
     end = min(request.window_end or extent["last_hour"] + HOUR, extent["last_hour"] + HOUR)
     history = await load_history(connection, start)
-    bills = BillAudit(connection, history, AuditTimes.at(now), findings)
+    archived = await audit_archive(connection, start, end, findings, on_progress) if start < end else ()
+    bills = BillAudit(connection, history, AuditTimes.at(now), findings, archived)
     # By the hours that hold something: one event with a wrong time may be decades from the others.
     day = await _next_hour(connection, start)
     while day is not None and day < end:
         on_progress(f"checking bills of {utc_text(day)}, up to {utc_text(end)}")
         await bills.audit_part(day, min(day + DAY, end))
         day = await _next_hour(connection, day + DAY)
-    findings.pruned_events = (
-        await fetch_one(connection, "audit/pruned", window_start=start, window_end=end)
-    )["events"]
+    pruned = await fetch_one(
+        connection,
+        "audit/pruned",
+        window_start=start,
+        window_end=end,
+        archived_ranges=[file.range_id for file in archived],
+    )
+    findings.pruned_events, findings.archived_events = pruned["pruned_events"], pruned["archived_events"]
     on_progress("looking for late usage")
     await audit_late_usage(connection, now, findings, None if request.names_outside else (start, end))
     if start < end:

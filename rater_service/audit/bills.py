@@ -1,15 +1,18 @@
 """Audits bills: hourly sums against the events; rollups against their own rates, the sums and their runs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 import asyncpg
 
+from rater_service.archive.files import ArchivedFile
+from rater_service.archive.sums import ArchivedSums, sum_archived
 from rater_service.audit.findings import DIFFERENCES_MAX, Finding, Findings
 from rater_service.database.database import Connection
 from rater_service.database.long_statements import fetch, fetch_one
-from rater_service.events.hourly_usage import SumsDifference, compare_hour
+from rater_service.events.hourly_usage import ArchivedHour, SumsDifference, compare_hour
 from rater_service.hours import HOUR, TRAILING, hour_of, utc_text
 from rater_service.money import decimal_text
 from rater_service.prices.history import PriceHistory, Quote
@@ -37,19 +40,24 @@ class AuditTimes:
 
 @dataclass(frozen=True, slots=True)
 class BillAudit:
-    """Audits bills within a transaction, by one price history and one reading of the clock."""
+    """Audits bills within a transaction, by one price history and one reading of the clock.
+
+    archived: the files of events that are as they should be.
+    """
 
     connection: Connection
     history: PriceHistory
     clock: AuditTimes
     findings: Findings
+    archived: Sequence[ArchivedFile] = ()
 
     async def audit_part(self, start: datetime, end: datetime) -> None:
         """Audit the rollups of whole hours, [start, end)."""
         totals = await fetch_one(self.connection, "audit/totals", window_start=start, window_end=end)
         self.findings.events += totals["events"]
-        self.findings.unnumbered_events += totals["unnumbered_events"]
-        self.findings.part_events += totals["part_events"]
+        archived = await self._sum_archived(start, end)
+        self.findings.unnumbered_events += totals["unnumbered_events"] + archived.unnumbered_events
+        self.findings.part_events += totals["part_events"] + archived.part_events
         self.findings.rollups += totals["rollups"]
         self.findings.billed_events += totals["billed_events"]
         self.findings.total_cost += totals["total_cost"]
@@ -60,8 +68,18 @@ class BillAudit:
         hours = {row["window_start"]: row for row in rows}
         hour = start
         while hour < end:
-            await self._audit_hour(hour, hours.get(hour))
+            await self._audit_hour(hour, hours.get(hour), self._archived_of(hour, archived))
             hour += HOUR
+
+    async def _sum_archived(self, start: datetime, end: datetime) -> ArchivedSums:
+        files = [file for file in self.archived if file.window_start < end and file.window_end > start]
+        return await sum_archived(files, start, end) if files else ArchivedSums(())
+
+    def _archived_of(self, hour: datetime, archived: ArchivedSums) -> ArchivedHour:
+        ranges = (
+            file.range_id for file in self.archived if file.window_start <= hour and file.window_end > hour
+        )
+        return ArchivedHour(archived.of_hour(hour), tuple(ranges))
 
     async def _audit_parts(self, start: datetime, end: datetime) -> None:
         """Look for parts without the event of their exchange, and for exchanges that lack parts."""
@@ -73,21 +91,23 @@ class BillAudit:
             # Each row tells the sum of its kind.
             self.findings.differ(Finding(row["kind"]), [example], row["events"] if row["place"] == 1 else 0)
 
-    async def _audit_hour(self, hour: datetime, rated: asyncpg.Record | None) -> None:
+    async def _audit_hour(self, hour: datetime, rated: asyncpg.Record | None, archived: ArchivedHour) -> None:
         """Audit one hour. rated: the last run over it; None where the hour has no events."""
         started_at = None if rated is None else rated["started_at"]
         late_from = None if started_at is None else started_at - RUN_OVERLAP
         is_routine = hour >= self.clock.routine_from
-        sums_hold = rated is None or await self._audit_sums(hour)
-        await self._audit_rollups(hour, late_from, is_routine, sums_hold)
+        sums_hold = rated is None or await self._audit_sums(hour, archived)
+        # Where they hold, they stand for all events, and nothing has to be sent.
+        sums = None if sums_hold else archived.sums
+        await self._audit_rollups(hour, late_from, is_routine, sums)
         if rated is not None and late_from is None:
             self.findings.unrated_hours += hour < self.clock.running
         elif rated is not None:
-            await self._audit_unbilled(hour, late_from, is_routine, sums_hold)
+            await self._audit_unbilled(hour, late_from, is_routine, sums)
 
-    async def _audit_sums(self, hour: datetime) -> bool:
+    async def _audit_sums(self, hour: datetime, archived: ArchivedHour) -> bool:
         """Compare an hour's sums with its events. If they hold, they stand for the events in what follows."""
-        count, first = await compare_hour(self.connection, hour, DIFFERENCES_MAX)
+        count, first = await compare_hour(self.connection, hour, DIFFERENCES_MAX, archived)
         if count:
             examples = [
                 (_sum(sum_), f"the sum has {sum_.summed}; its events make {sum_.metered}") for sum_ in first
@@ -96,8 +116,9 @@ class BillAudit:
         return not count
 
     async def _audit_rollups(
-        self, hour: datetime, late_from: datetime | None, is_routine: bool, sums_hold: bool
+        self, hour: datetime, late_from: datetime | None, is_routine: bool, archived: str | None
     ) -> None:
+        """Compare with the hourly sums, or with the events and these sums of archived ones."""
         rows = await fetch(
             self.connection,
             "audit/rollups",
@@ -105,7 +126,8 @@ class BillAudit:
             late_from=late_from,
             is_routine=is_routine,
             limit=DIFFERENCES_MAX,
-            sums_hold=sums_hold,
+            sums_hold=archived is None,
+            archived=archived or "[]",
             fine_tune_prefix=FINE_TUNE_PREFIX,
         )
         for row in rows:
@@ -117,14 +139,15 @@ class BillAudit:
                 self.findings.differ(Finding(row["kind"]), [example], row["rollups"] if is_first else 0)
 
     async def _audit_unbilled(
-        self, hour: datetime, late_from: datetime | None, is_routine: bool, sums_hold: bool
+        self, hour: datetime, late_from: datetime | None, is_routine: bool, archived: str | None
     ) -> None:
         rows = await fetch(
             self.connection,
             "audit/unbilled",
             hour=hour,
             late_from=late_from,
-            sums_hold=sums_hold,
+            sums_hold=archived is None,
+            archived=archived or "[]",
             fine_tune_prefix=FINE_TUNE_PREFIX,
         )
         for row in rows:

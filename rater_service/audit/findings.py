@@ -32,6 +32,7 @@ class Finding(StrEnum):
     ROLLUP_MISSING = "ROLLUP_MISSING"
     DAY_SUMS_DIFFER = "DAY_SUMS_DIFFER"
     RUN_DIFFERS_FROM_ROLLUPS = "RUN_DIFFERS_FROM_ROLLUPS"
+    ARCHIVE_DIFFERS = "ARCHIVE_DIFFERS"
     LATE_USAGE = "LATE_USAGE"
     OUT_OF_TIME = "OUT_OF_TIME"
 
@@ -63,6 +64,8 @@ ADVICE = {
     Finding.ROLLUP_MISSING: _RATE_AGAIN,
     Finding.DAY_SUMS_DIFFER: "the console shows wrong sums; bills are right: phoebe sums rebuild-days",
     Finding.RUN_DIFFERS_FROM_ROLLUPS: _TAMPERED,
+    Finding.ARCHIVE_DIFFERS: "put the file back from a copy; of an archive that stands elsewhere now: phoebe "
+    "archive move; until then its events are known by their sums only",
     Finding.LATE_USAGE: f"rate the hour; a routine run does so by itself up to {LATE_MAX.days} days back",
     Finding.OUT_OF_TIME: "set the clock of that machine right, by NTP; an hour is rated by itself once it "
     "has come, and to bill one as it is: phoebe rate --since … --until … (--ahead if it has not come)",
@@ -125,7 +128,8 @@ class Findings:
     part_events: parts of exchanges, which are among the events; the others are one for each exchange.
     late_events: came after the last run over their hour, which a routine run will rate again. unrated_hours:
     complete hours with events that no run has rated. pruned_events: dropped since they were stored, together
-    with those of the window; there, sums of theirs are compared, which stay.
+    with those of the window; there, sums of theirs are compared, which stay. archived_events: dropped as
+    well, and read in the archive.
     """
 
     events: int = 0
@@ -138,6 +142,7 @@ class Findings:
     late_events: int = 0
     unrated_hours: int = 0
     pruned_events: int = 0
+    archived_events: int = 0
     producer_count: int = 0
     producers: list[AuditedProducer] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)

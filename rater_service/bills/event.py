@@ -1,13 +1,14 @@
 """What became of one event: the rollup that has it, the price and its line in the price file, the amount."""
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
 import asyncpg
 
+from rater_service.archive.reading import ArchivedSelection, EventRecord, find_archived, read_archived
 from rater_service.bills.explanation import RunStamp
 from rater_service.bills.rollups import reading
 from rater_service.database.database import Connection, Pool
@@ -26,6 +27,7 @@ from rater_service.rating.late_usage import find_late_hours
 from rater_service.rollup import VALUES, Charge, RollupKey, Version
 from rater_service.statements import Bound, bound, statement
 
+_MICROSECOND = timedelta(microseconds=1)
 EVENT_COLUMNS = ", ".join(EventRow._fields)
 
 
@@ -143,8 +145,9 @@ async def read_event(pool: Pool, request_id: UUID) -> StoredEvent:
         return stored_event(await _find(connection, request_id))
 
 
-async def _find(connection: Connection, request_id: UUID) -> asyncpg.Record:
-    record = await connection.fetchrow(*over_events("bills/event", request_id=request_id))
+async def _find(connection: Connection, request_id: UUID) -> EventRecord:
+    stored = await connection.fetchrow(*over_events("bills/event", request_id=request_id))
+    record: EventRecord | None = dict(stored) if stored else await find_archived(connection, request_id)
     if record is None:
         raise NoSuchEventError(
             f"there is no event {request_id}: it was never stored, was pruned, or waits in the spool of "
@@ -158,8 +161,8 @@ def over_events(name: str, /, **arguments: object) -> Bound:
     return statement(name, event=EVENT_COLUMNS).bind(arguments)
 
 
-def stored_event(record: asyncpg.Record) -> StoredEvent:
-    """Read a record of `billing_event`."""
+def stored_event(record: EventRecord) -> StoredEvent:
+    """Read a row of `billing_event`, or of the archive."""
     return StoredEvent(EventRow(**{name: record[name] for name in EventRow._fields}), record["stored_at"])
 
 
@@ -213,7 +216,14 @@ class _Accounting:
         rows = await self.connection.fetch(
             *bound("bills/event_parts", part_of=row.request_id, event_time=row.event_time)
         )
-        return tuple(row["request_id"] for row in rows)
+        archived = await read_archived(
+            self.connection,
+            ArchivedSelection(
+                row.event_time, row.event_time + _MICROSECOND, columns=("request_id", "part_of")
+            ),
+        )
+        its = [part["request_id"] for part in archived if part["part_of"] == row.request_id]
+        return tuple(sorted([*(part["request_id"] for part in rows), *its]))
 
     async def _category(self) -> str | None:
         """Say in which count of a run it is, by the rules of rating/categories.sql; None: it has no sums."""
@@ -283,7 +293,16 @@ class _Accounting:
                 limit=late[0].events_unseen,
             )
         )
-        return int(newer) >= late[0].events_unseen
+        return int(newer) + await self._archived_later() >= late[0].events_unseen
+
+    async def _archived_later(self) -> int:
+        """Count the archived events of the hour that were stored after this one."""
+        archived = await read_archived(
+            self.connection,
+            ArchivedSelection(self.event.hour, self.event.hour + HOUR, columns=("request_id", "stored_at")),
+        )
+        this = (self.event.stored_at, self.event.row.request_id)
+        return sum((row["stored_at"], row["request_id"]) > this for row in archived)
 
 
 type _Found = tuple[Standing, str | None, PriceOfEvent | None, Rates | None]

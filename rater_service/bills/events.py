@@ -1,9 +1,11 @@
 """Lists events, page by page, oldest first."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from rater_service.archive.reading import ArchivedSelection, EventRecord, place_in_time, read_archived
 from rater_service.bills.event import StoredEvent, over_events, read_event, stored_event
 from rater_service.bills.page_tokens import (
     InvalidPageToken,
@@ -105,7 +107,7 @@ async def find_events(pool: Pool, wanted: EventFilter, limit: int, after: UUID |
 async def _read(
     connection: Connection, wanted: EventFilter, after: _Place | None, limit: int
 ) -> tuple[StoredEvent, ...]:
-    records = await connection.fetch(
+    stored = await connection.fetch(
         *over_events(
             "bills/events",
             **asdict(wanted),
@@ -114,7 +116,24 @@ async def _read(
             limit=limit,
         )
     )
-    return tuple(map(stored_event, records))
+    rows: list[EventRecord] = [dict(record) for record in stored]
+    rows += await _read_archived(connection, wanted, after, limit)
+    return tuple(map(stored_event, sorted(rows, key=place_in_time)[:limit]))
+
+
+async def _read_archived(
+    connection: Connection, wanted: EventFilter, after: _Place | None, limit: int
+) -> Sequence[EventRecord]:
+    equal = {
+        name: bytes.fromhex(value) if name == "trace_id" else value
+        for name, value in asdict(wanted).items()
+        if value is not None and name not in {"window_start", "window_end"}
+    }
+    start = wanted.window_start if after is None else max(wanted.window_start, after.event_time)
+    behind = None if after is None else (after.event_time, after.request_id)
+    return await read_archived(
+        connection, ArchivedSelection(start, wanted.window_end, equal, after=behind, limit=limit)
+    )
 
 
 def _make_token(last: EventRow, wanted: EventFilter) -> str:

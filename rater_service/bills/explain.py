@@ -1,11 +1,14 @@
 """Reads what there is to say of one rollup, in one snapshot."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 
+from rater_service.archive.files import unarchived_since
+from rater_service.archive.reading import ArchivedSelection, EventRecord, as_json, read_archived
 from rater_service.bills.explanation import (
     EventSums,
     Explanation,
@@ -16,6 +19,7 @@ from rater_service.bills.explanation import (
 from rater_service.bills.rollups import reading
 from rater_service.database.database import Connection, Pool
 from rater_service.errors import OperatorError
+from rater_service.hours import HOUR
 from rater_service.prices.lines import lines_of
 from rater_service.prices.loadings import BEGINNING
 from rater_service.prices.resolution import NoPrice, Price, resolve
@@ -24,6 +28,11 @@ from rater_service.rating.run import RUN_OVERLAP
 from rater_service.rollup import KEY, VALUES, RollupKey, Version
 from rater_service.statements import Bound, bound
 
+_SUMMED = (
+    *("events", "prompt_tokens", "cached_tokens", "completion_tokens", "billable_prompt_tokens"),
+    *("without_usage", "untrusted"),
+)
+_READ = ("usage_found", "model_untrusted", "prompt_tokens", "cached_tokens", "completion_tokens", "stored_at")
 _STAMP = tuple(field.name for field in fields(RunStamp) if field.name != "id")
 
 
@@ -52,13 +61,24 @@ async def explain_rollup(pool: Pool, wanted: int | RollupKey, *, by_sums: bool =
 async def list_events(pool: Pool, key: RollupKey, after: UUID | None, limit: int) -> EventPage:
     """Read a page of the events of a key and hour, billed or not, in the order of their ids."""
     async with reading(pool) as connection:
-        records = await connection.fetch(*over_events_of(key, after, limit + 1))
+        records = await connection.fetch(*await over_events_of(connection, key, after, limit + 1))
     return EventPage(tuple(records[:limit]), len(records) > limit)
 
 
-def over_events_of(key: RollupKey, after: UUID | None = None, limit: int | None = None) -> Bound:
-    """Give the statement that reads the events of a key and hour. limit: how many at most; None: all."""
-    return bound("bills/explain_event_page", **asdict(key), after=after, limit=limit)
+def _archived(key: RollupKey, columns: Sequence[str] = ()) -> ArchivedSelection:
+    names = {name: value for name, value in asdict(key).items() if name != "window_start"}
+    return ArchivedSelection(key.window_start, key.window_start + HOUR, names, columns)
+
+
+async def over_events_of(
+    connection: Connection, key: RollupKey, after: UUID | None = None, limit: int | None = None
+) -> Bound:
+    """Give the statement that reads the events of a key and hour, archived ones too.
+
+    limit: how many at most; None: all. Raises OperatorError if the archive can't be read.
+    """
+    archived = as_json(await read_archived(connection, _archived(key)))
+    return bound("bills/explain_event_page", **asdict(key), archived=archived, after=after, limit=limit)
 
 
 async def _explain(connection: Connection, wanted: int | RollupKey, by_sums: bool) -> Explanation:
@@ -143,22 +163,38 @@ async def _origin(connection: Connection, key: RollupKey, now: Version, run: Run
 
 async def _events(connection: Connection, key: RollupKey, by_sums: bool) -> EventSums:
     hour = key.window_start
-    pruned = await connection.fetchrow(*bound("bills/explain_pruned", hour=hour))
-    name = "bills/explain_events" if pruned is None and not by_sums else "bills/explain_sums"
+    pruned_at = await unarchived_since(connection, hour)
+    is_by_event = pruned_at is None and not by_sums
+    name = "bills/explain_events" if is_by_event else "bills/explain_sums"
     sums = await connection.fetchrow(*bound(name, **asdict(key)))
     last_run = await connection.fetchrow(*bound("bills/explain_last_run", hour=hour))
     assert sums is not None
-    return EventSums(
-        events=int(sums["events"]),
-        prompt_tokens=int(sums["prompt_tokens"]),
-        cached_tokens=int(sums["cached_tokens"]),
-        completion_tokens=int(sums["completion_tokens"]),
-        billable_prompt_tokens=int(sums["billable_prompt_tokens"]),
-        without_usage=int(sums["without_usage"]),
-        untrusted=int(sums["untrusted"]),
-        pruned_at=None if pruned is None else pruned["pruned_at"],
-        came_late=_came_late(sums["last_stored_at"], last_run),
-    )
+    last_stored_at = sums["last_stored_at"]
+    counts = {name: int(sums[name]) for name in _SUMMED}
+    if is_by_event:
+        archived = await read_archived(connection, _archived(key, _READ))
+        counts, last_stored_at = _with_archived(counts, last_stored_at, archived)
+    return EventSums(**counts, pruned_at=pruned_at, came_late=_came_late(last_stored_at, last_run))
+
+
+def _with_archived(
+    counts: dict[str, int], last_stored_at: datetime | None, archived: Sequence[EventRecord]
+) -> tuple[dict[str, int], datetime | None]:
+    """Add archived events to the sums of those that are here, by the rules of explain_events.sql."""
+    for row in archived:
+        if not row["usage_found"]:
+            counts["without_usage"] += 1
+        elif row["model_untrusted"]:
+            counts["untrusted"] += 1
+        else:
+            prompt, cached = row["prompt_tokens"] or 0, row["cached_tokens"] or 0
+            counts["events"] += 1
+            counts["prompt_tokens"] += prompt
+            counts["cached_tokens"] += min(cached, prompt)
+            counts["completion_tokens"] += row["completion_tokens"] or 0
+            counts["billable_prompt_tokens"] += max(prompt - cached, 0)
+            last_stored_at = max(last_stored_at or row["stored_at"], row["stored_at"])
+    return counts, last_stored_at
 
 
 def _came_late(last_stored_at: datetime | None, last_run: asyncpg.Record | None) -> bool:

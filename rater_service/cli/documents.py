@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rater_service.views.archive import ARCHIVE
 from rater_service.views.audit import AUDIT
 from rater_service.views.doctor import DOCTOR
 from rater_service.views.documents import ERROR, MESSAGE, Kind
@@ -30,6 +31,8 @@ from rater_service.views.token import TOKEN
 type AnyKind = Kind[Any]
 
 DOCUMENTS: Mapping[str, tuple[AnyKind, ...]] = {
+    "archive list": (ARCHIVE,),
+    "archive move": (ARCHIVE,),
     "audit": (AUDIT,),
     "doctor": (DOCTOR,),
     "config": (CONFIG,),

@@ -15,6 +15,7 @@ import typer
 from phoebe_runtime.log_lines import LogFormat
 from phoebe_runtime.settings_file import VARIABLE
 from phoebe_runtime.spans import Tracing
+from rater_service.cli import archive as cli_archive
 from rater_service.cli import failures
 from rater_service.cli import installation as cli_installation
 from rater_service.cli import producers as cli_producers
@@ -314,6 +315,7 @@ app.command()(explain)
 app.command()(event)
 app.command()(events)
 app.command()(export)
+app.add_typer(cli_archive.app, name="archive")
 app.add_typer(cli_prices.app, name="prices")
 app.add_typer(cli_token.app, name="token")
 app.add_typer(cli_producers.app, name="producers")

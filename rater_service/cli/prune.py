@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from rater_service.archive.reading import require_parquet
 from rater_service.cli.options import (
     DATA_DIR_DEFAULT,
     AsJson,
@@ -22,8 +23,9 @@ from rater_service.database.database import OPERATOR_ERRORS, Pool
 from rater_service.errors import NeedsAttention, OperatorError
 from rater_service.hours import InvalidWindow
 from rater_service.process_owner import user_name
-from rater_service.retention.archive import archive_events
-from rater_service.retention.drop import EventsCame, drop_events
+from rater_service.retention.csv_export import export_events
+from rater_service.retention.drop import EventsCame, Kept, drop_events
+from rater_service.retention.old_events import OldEvents
 from rater_service.retention.retention import (
     ACCEPTABLE,
     Obstacle,
@@ -34,7 +36,7 @@ from rater_service.retention.retention import (
 )
 from rater_service.views.documents import write_json
 from rater_service.views.pruning import PRUNE, Outcome, outcome_json, show_dropped, show_verdicts
-from rater_service.views.terminal import reported_progress
+from rater_service.views.terminal import OnPart, reported_progress
 
 
 class EventsStay(NeedsAttention):
@@ -51,6 +53,16 @@ def prune(  # noqa: PLR0913 - one parameter per option
             show_default=False,
             help="First write the events to files in this folder: CSV, compressed with gzip, each with a "
             "manifest, and read back before anything is dropped.",
+        ),
+    ] = None,
+    archive: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            show_default=False,
+            help="First write the events to the archive, a folder or s3://BUCKET/PREFIX: Parquet, each file "
+            "with a manifest, read back and compared with the database before anything is dropped. Other "
+            "commands read them there.",
         ),
     ] = None,
     accept: Annotated[
@@ -83,11 +95,16 @@ def prune(  # noqa: PLR0913 - one parameter per option
     """
     if unknown := set(accept or ()) - set(ACCEPTABLE):
         raise typer.BadParameter(f"--accept {', '.join(sorted(unknown))}: not one of {', '.join(ACCEPTABLE)}")
+    if archive is not None and export is not None:
+        raise typer.BadParameter("give one of --archive and --export")
+    if archive is not None:
+        require_parquet()
     if not (dry_run or yes) and (as_json or not sys.stdin.isatty()):
         raise OperatorError("nobody can be asked here: add --yes, or --dry-run")
     work = _Prune(
         before=before,
         folder=export,
+        archive=archive,
         accepted=tuple(accept or ()),
         by=by or user_name(),
         now=datetime.now(UTC),
@@ -108,6 +125,7 @@ def prune(  # noqa: PLR0913 - one parameter per option
 class _Prune:
     before: datetime
     folder: Path | None
+    archive: str | None
     accepted: tuple[str, ...]
     by: str
     now: datetime
@@ -154,7 +172,7 @@ async def _drop_all(pool: Pool, verdicts: Sequence[Verdict], work: _Prune) -> li
             if not outcome.reasons:
                 on_progress(f"dropping {verdict.events.partition.name}, {len(outcomes)} done")
                 try:
-                    outcome = await _drop(pool, verdict, work)
+                    outcome = await _drop(pool, verdict, work, on_progress)
                 except EventsCame as error:
                     came = (obstacle(Obstacle.EVENTS_CAME, str(error)),)
                     outcome = replace(outcome, reasons=came)
@@ -162,9 +180,19 @@ async def _drop_all(pool: Pool, verdicts: Sequence[Verdict], work: _Prune) -> li
     return outcomes
 
 
-async def _drop(pool: Pool, verdict: Verdict, work: _Prune) -> Outcome:
-    archived = None
-    if work.folder is not None and verdict.events.event_count:
-        archived = await archive_events(pool, verdict.events, work.folder, work.now)
-    await drop_events(pool, verdict, archived, work.by, datetime.now(UTC))
-    return Outcome(verdict.events, (), verdict.accepted, is_dropped=True, archived=archived)
+async def _drop(pool: Pool, verdict: Verdict, work: _Prune, on_progress: OnPart) -> Outcome:
+    kept = await _keep(pool, verdict.events, work, on_progress) if verdict.events.event_count else None
+    await drop_events(pool, verdict, kept, work.by, datetime.now(UTC))
+    return Outcome(verdict.events, (), verdict.accepted, is_dropped=True, kept=kept)
+
+
+async def _keep(pool: Pool, events: OldEvents, work: _Prune, on_progress: OnPart) -> Kept:
+    """Write events to where the options say."""
+    if work.archive is not None:
+        from rater_service.retention.archiving import archive_events  # noqa: PLC0415 - an optional extra
+
+        def tell(written: int) -> None:
+            on_progress(f"archiving {events.partition.name}, {written} of {events.event_count} events")
+
+        return await archive_events(pool, events, work.archive, work.now, tell)
+    return None if work.folder is None else await export_events(pool, events, work.folder, work.now)

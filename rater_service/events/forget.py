@@ -4,7 +4,7 @@ What is billed stays: no sum, bill or number of an event is touched, so the audi
 after.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
@@ -83,12 +83,12 @@ async def erase_person(
                 found = await _of_page(
                     connection, "events/forget_events", person, after, last, erasure=erasure
                 )
-                await _count(connection, erasure, events=found)
+                await count_erasure(connection, erasure, events=found)
             events += found
             looked, after = looked + PAGE_EVENTS, last
             on_progress(looked, events)
         rejected = await _erase_rejected(connection, person, erasure)
-        await _count(connection, erasure, finished_at=now)
+        await count_erasure(connection, erasure, finished_at=now)
     return Erased(erasure, events, rejected)
 
 
@@ -126,8 +126,8 @@ async def _erase_rejected(connection: Connection, person: Person, erasure: int) 
             for row in its:
                 await _replace(connection, row)
             ids = [row["request_id"].lower() for row in its if row["request_id"]]
-            await connection.execute(*bound("events/note_forgotten", request_ids=ids, erasure=erasure))
-            await _count(connection, erasure, rejected=len(its))
+            await note_forgotten(connection, ids, erasure)
+            await count_erasure(connection, erasure, rejected=len(its))
             erased += len(its)
 
 
@@ -143,7 +143,12 @@ async def _replace(connection: Connection, row: asyncpg.Record) -> None:
         await connection.execute(*bound("events/forget_rejected_twin", id=row["id"]))
 
 
-async def _count(
+async def note_forgotten(connection: Connection, request_ids: Sequence[str], erasure: int) -> None:
+    """Note of which events the person was erased, so that none brings it back; ids in lower case."""
+    await connection.execute(*bound("events/note_forgotten", request_ids=request_ids, erasure=erasure))
+
+
+async def count_erasure(
     connection: Connection,
     erasure: int,
     *,
@@ -151,6 +156,7 @@ async def _count(
     rejected: int = 0,
     finished_at: datetime | None = None,
 ) -> None:
+    """Count what an erasure has erased so far. finished_at: UTC-aware, once it is done."""
     await connection.execute(
         *bound(
             "events/count_erasure",

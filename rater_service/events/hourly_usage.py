@@ -110,8 +110,22 @@ class Rebuilt:
     differences: list[SumsDifference] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class ArchivedHour:
+    """What the archived events of an hour add up to, as JSON of rows of `hourly_usage`.
+
+    ranges: which ranges of pruned events that are, of all that have events of the hour.
+    """
+
+    sums: str = "[]"
+    ranges: tuple[int, ...] = ()
+
+
+NOTHING_ARCHIVED = ArchivedHour()
+
+
 async def compare_hour(
-    connection: Connection, hour: datetime, limit: int
+    connection: Connection, hour: datetime, limit: int, archived: ArchivedHour = NOTHING_ARCHIVED
 ) -> tuple[int, list[SumsDifference]]:
     """Compare the sums of an hour with its events; give the number of keys that differ, and the first."""
     rows = await fetch(
@@ -120,6 +134,8 @@ async def compare_hour(
         window_start=hour,
         window_end=hour + HOUR,
         limit=limit,
+        archived=archived.sums,
+        archived_ranges=archived.ranges,
     )
     return (rows[0]["differences"] if rows else 0), [_difference(row) for row in rows]
 
@@ -176,7 +192,7 @@ async def _rebuild_hour(connection: Connection, hour: datetime) -> tuple[int, li
         await connection.execute("LOCK TABLE stored_event IN ACCESS SHARE MODE", timeout=STATEMENT_TIMEOUT_S)
         await run(connection, "events/hourly_usage_changes")
         find = statement("events/hourly_usage_find", differences=source("events/hourly_usage_differences"))
-        window = {"window_start": hour, "window_end": hour + HOUR}
+        window = {"window_start": hour, "window_end": hour + HOUR, "archived": "[]", "archived_ranges": ()}
         rows = await connection.fetch(
             *find.bind({**window, "limit": None, "first": DIFFERENCES_MAX}), timeout=STATEMENT_TIMEOUT_S
         )

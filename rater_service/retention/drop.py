@@ -5,11 +5,12 @@ from datetime import datetime
 import asyncpg
 import tenacity
 
+from rater_service.archive.files import ArchivedEvents, record_file
 from rater_service.database.database import Connection, Pool
-from rater_service.database.long_statements import run
+from rater_service.database.long_statements import fetch_value, run
 from rater_service.errors import OperatorError
 from rater_service.events.partitions import LOCK_ATTEMPTS, LOCK_TIMEOUT_MS
-from rater_service.retention.archive import ArchivedEvents
+from rater_service.retention.csv_export import ExportedEvents
 from rater_service.retention.old_events import OldEvents, fetch_of
 from rater_service.retention.retention import Verdict
 from rater_service.statements import statement
@@ -22,6 +23,10 @@ LOCK_ALL_TIMEOUT_MS = 100
 LOCK_ALL = "LOCK TABLE stored_event IN ACCESS EXCLUSIVE MODE"
 
 
+type Kept = ArchivedEvents | ExportedEvents | None
+"""Where events were written to before they are dropped; None: nowhere."""
+
+
 class EventsCame(Exception):  # noqa: N818 - nothing failed
     """Events were stored after the others were judged, which therefore stay as they are."""
 
@@ -29,9 +34,7 @@ class EventsCame(Exception):  # noqa: N818 - nothing failed
         super().__init__(f"{judged} events were judged, {found} are there now")
 
 
-async def drop_events(
-    pool: Pool, verdict: Verdict, archived: ArchivedEvents | None, pruned_by: str, now: datetime
-) -> None:
+async def drop_events(pool: Pool, verdict: Verdict, kept: Kept, pruned_by: str, now: datetime) -> None:
     """Drop events that were found to be free to go, in one transaction; no bill and no sum is touched.
 
     Batches wait for the moment in which a partition is dropped. Those with events of the partition wait as
@@ -51,7 +54,7 @@ async def drop_events(
                     await connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
                     if attempt.retry_state.attempt_number > FRIENDLY_ATTEMPTS:
                         await connection.execute(LOCK_ALL)
-                    await _drop(connection, verdict, archived, pruned_by, now)
+                    await _drop(connection, verdict, kept, pruned_by, now)
     except asyncpg.LockNotAvailableError as error:
         raise OperatorError(
             f"{verdict.events.partition.name} stays: the events are being read, by an audit perhaps; "
@@ -64,7 +67,7 @@ async def drop_events(
 async def _drop(
     connection: Connection,
     verdict: Verdict,
-    archived: ArchivedEvents | None,
+    kept: Kept,
     pruned_by: str,
     now: datetime,
 ) -> None:
@@ -75,7 +78,7 @@ async def _drop(
     if count != events.event_count:
         raise EventsCame(events.event_count, count)
     if count:
-        await _record(connection, verdict, archived, pruned_by, now)
+        await _record(connection, verdict, kept, pruned_by, now)
     if events.partition.is_default:
         await run(connection, "retention/default_events", before=events.before)
         return
@@ -92,13 +95,14 @@ async def _drop(
 async def _record(
     connection: Connection,
     verdict: Verdict,
-    archived: ArchivedEvents | None,
+    kept: Kept,
     pruned_by: str,
     now: datetime,
 ) -> None:
     events: OldEvents = verdict.events
     window_start, window_end = events.window
-    await run(
+    exported = kept if isinstance(kept, ExportedEvents) else None
+    range_id = await fetch_value(
         connection,
         "retention/record",
         partition_name=events.partition.name,
@@ -113,10 +117,12 @@ async def _record(
         window_start=window_start,
         window_end=window_end,
         accepted=list(verdict.accepted),
-        export_path=str(archived.path) if archived else None,
-        export_sha256=archived.sha256 if archived else None,
+        export_path=str(exported.path) if exported else None,
+        export_sha256=exported.sha256 if exported else None,
         pruned_by=pruned_by,
         pruned_at=now,
         producer_ids=[producer_id for producer_id, _ in events.numbers],
         numbers=[numbers for _, numbers in events.numbers],
     )
+    if isinstance(kept, ArchivedEvents):
+        await record_file(connection, range_id, kept, pruned_by, now)

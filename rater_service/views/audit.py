@@ -40,6 +40,7 @@ class AuditJson(ReadJson):
     late_events: int
     unrated_hours: int
     pruned_events: int
+    archived_events: int
     producer_count: int
     producers: Sequence[AuditedProducer]
     differences: Sequence[DifferenceJson]
@@ -67,6 +68,7 @@ def audit_json(result: AuditResult) -> AuditJson:
         "late_events": found.late_events,
         "unrated_hours": found.unrated_hours,
         "pruned_events": found.pruned_events,
+        "archived_events": found.archived_events,
         "producer_count": found.producer_count,
         "producers": found.producers,
         "differences": [_difference_json(difference) for difference in found.differences],
@@ -165,4 +167,5 @@ def _summary(result: AuditResult) -> str:
         f"{found.late_events} events came after the last run and will be rated by the next one; "
         f"{found.unrated_hours} complete hours not rated yet"
         + (f"; {found.pruned_events} events were pruned" if found.pruned_events else "")
+        + (f"; {found.archived_events} events were read in the archive" if found.archived_events else "")
     )

@@ -1,31 +1,67 @@
 """How it is shown that a person was erased."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypedDict
 
+from rater_service.archive.files import ErasedFiles
 from rater_service.events.forget import Erased
 from rater_service.views.documents import Kind
 
 
+@dataclass(frozen=True, slots=True)
+class ErasedEverywhere:
+    """What was erased from the database and the archive. exports: files that may have the person, too."""
+
+    stored: Erased
+    archived: ErasedFiles
+    exports: Sequence[str]
+
+
 class ErasureJson(TypedDict):
-    """What was erased or, if not done, would be. id: of the record that is kept of it."""
+    """What was erased or, if not done, would be. id: of the record that is kept of it.
+
+    archived_files: those that archived_events are in, which are written again; exports: files that events
+    were exported to, which nobody looked into.
+    """
 
     done: bool
     id: int | None
     events: int
     rejected: int
+    archived_events: int
+    archived_files: Sequence[str]
+    exports: Sequence[str]
 
 
 ERASURE = Kind("erasure", ErasureJson)
 
 
-def erasure_json(found: Erased, *, done: bool) -> ErasureJson:
+def erasure_json(found: ErasedEverywhere, *, done: bool) -> ErasureJson:
     """Return what is written of an erasure as JSON."""
-    return {"done": done, "id": found.id, "events": found.events, "rejected": found.rejected}
+    return {
+        "done": done,
+        "id": found.stored.id,
+        "events": found.stored.events,
+        "rejected": found.stored.rejected,
+        "archived_events": found.archived.events,
+        "archived_files": found.archived.files,
+        "exports": found.exports,
+    }
 
 
-def erasure_text(found: Erased, *, done: bool) -> str:
-    """Say it in one line."""
-    what = f"{found.events} stored events and {found.rejected} that were kept aside"
+def erasure_text(found: ErasedEverywhere, *, done: bool) -> list[str]:
+    """Say it in some lines."""
+    stored, archived = found.stored, found.archived
+    what = f"{stored.events} stored events and {stored.rejected} that were kept aside"
+    if archived.events:
+        what = what.replace(" and", f", {archived.events} archived and")
+    lines = [f"{'written again' if done else 'to be written again'}: {file}" for file in archived.files]
+    if found.exports:
+        lines.append(
+            "not looked into, and they may have the person: the files that `phoebe prune --export` wrote: "
+            + ", ".join(found.exports)
+        )
     if not done:
-        return f"would erase the person from {what}; nothing was changed; --yes does it"
-    return f"erased the person from {what}; kept as erasure {found.id}"
+        return [*lines, f"would erase the person from {what}; nothing was changed; --yes does it"]
+    return [*lines, f"erased the person from {what}; kept as erasure {stored.id}"]

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypedDict
 
+from rater_service.archive.files import ArchivedEvents
 from rater_service.hours import utc_text
-from rater_service.retention.archive import ArchivedEvents
+from rater_service.retention.drop import Kept
 from rater_service.retention.old_events import OldEvents
 from rater_service.retention.retention import (
     Obstacle,
@@ -26,11 +27,11 @@ class Outcome:
     reasons: tuple[Reason, ...]
     accepted: tuple[str, ...]
     is_dropped: bool = False
-    archived: ArchivedEvents | None = None
+    kept: Kept = None
 
 
-class ArchiveJson(TypedDict):
-    """A file that events were exported to."""
+class FileJson(TypedDict):
+    """A file that events were exported or archived to."""
 
     path: str
     sha256: str
@@ -46,7 +47,8 @@ class PartitionJson(TypedDict):
     dropped: bool
     accepted: Sequence[str]
     reasons: Sequence[Reason]
-    export: ArchiveJson | None
+    export: FileJson | None
+    archive: FileJson | None
 
 
 class PruneJson(TypedDict):
@@ -87,8 +89,9 @@ def show_dropped(outcomes: Sequence[Outcome]) -> None:
     """Say what was exported and dropped, and what events came to in the meantime."""
     dropped = [outcome for outcome in outcomes if outcome.is_dropped]
     for outcome in dropped:
-        if outcome.archived:
-            write(f"exported {outcome.archived.event_count} events to {outcome.archived.path}")
+        if outcome.kept:
+            did = "archived" if isinstance(outcome.kept, ArchivedEvents) else "exported"
+            write(f"{did} {outcome.kept.event_count} events to {outcome.kept.path}")
     for outcome in outcomes:
         if any(reason.kind == Obstacle.EVENTS_CAME for reason in outcome.reasons):
             _show_reasons(outcome.events, outcome.reasons)
@@ -98,7 +101,9 @@ def show_dropped(outcomes: Sequence[Outcome]) -> None:
 
 def outcome_json(outcome: Outcome) -> PartitionJson:
     """Return what is written of a partition as JSON."""
-    events, archived = outcome.events, outcome.archived
+    events, kept = outcome.events, outcome.kept
+    file: FileJson | None = None if kept is None else {"path": str(kept.path), "sha256": kept.sha256}
+    is_archived = isinstance(kept, ArchivedEvents)
     return {
         "partition": events.partition.name,
         "events": events.event_count,
@@ -107,7 +112,8 @@ def outcome_json(outcome: Outcome) -> PartitionJson:
         "dropped": outcome.is_dropped,
         "accepted": list(outcome.accepted),
         "reasons": outcome.reasons,
-        "export": None if archived is None else {"path": str(archived.path), "sha256": archived.sha256},
+        "export": None if is_archived else file,
+        "archive": file if is_archived else None,
     }
 
 

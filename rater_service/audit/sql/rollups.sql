@@ -4,7 +4,8 @@
 -- of the kind 'LATE', which is no difference, for the rollups that events came to after the last run.
 -- :hour: the hour. :late_from: events stored from here on may have come after the last run over the hour (NULL: there
 -- was no run). :is_routine: whether a routine run will rate the hour again. :limit: how many rows of a kind.
--- :sums_hold: whether the hourly sums stand for the events; otherwise the events are read again. :fine_tune_prefix:
+-- :sums_hold: whether the hourly sums stand for the events; otherwise the events are read again, and :archived has what those in
+-- the archive add up to, as JSON. :fine_tune_prefix:
 -- what the id of a fine-tune starts with.
 --
 -- A rollup of a base model sums all events of its key. Of a fine-tune, events that stated another base model than
@@ -14,6 +15,8 @@ WITH summed AS (
     SELECT * FROM hourly_usage WHERE :sums_hold AND window_start = :hour
     UNION ALL
     SELECT * FROM hourly_usage_of_events(:hour, :hour::timestamptz + interval '1 hour') WHERE NOT :sums_hold
+    UNION ALL
+    SELECT * FROM jsonb_populate_recordset(NULL::hourly_usage, :archived::jsonb) WHERE NOT :sums_hold
 ), event AS (
     SELECT
         auth_id, resource_id, model_id,

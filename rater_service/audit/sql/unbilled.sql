@@ -1,11 +1,13 @@
 -- What was metered in an hour under keys that have no rollup, by what decides the price. None of it is a loss if there
 -- is no price for it. Fine-tunes that came with several base models under one key are not billed, rightly.
 -- :hour: the hour. :late_from: events stored from here on may have come after the last run over the hour. :sums_hold:
--- whether the hourly sums stand for the events. :fine_tune_prefix: what the id of a fine-tune starts with.
+-- whether the hourly sums stand for the events; :archived: what those in the archive add up to, as JSON. :fine_tune_prefix: what the id of a fine-tune starts with.
 WITH summed AS (
     SELECT * FROM hourly_usage WHERE :sums_hold AND window_start = :hour
     UNION ALL
     SELECT * FROM hourly_usage_of_events(:hour, :hour::timestamptz + interval '1 hour') WHERE NOT :sums_hold
+    UNION ALL
+    SELECT * FROM jsonb_populate_recordset(NULL::hourly_usage, :archived::jsonb) WHERE NOT :sums_hold
 )
 SELECT
     model_id, base_model,

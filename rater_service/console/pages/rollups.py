@@ -238,8 +238,8 @@ async def rollup_events(view: View) -> Page:
     with suppress(NoSuchRollupError):
         told = await explain_rollup(view.pool, key, by_sums=True)
 
-    async def all_rows(_connection: Connection) -> AllRows:
-        return AllRows(over_events_of(key), _event_row)
+    async def all_rows(connection: Connection) -> AllRows:
+        return AllRows(await over_events_of(connection, key), _event_row)
 
     table = Table(
         name="events",

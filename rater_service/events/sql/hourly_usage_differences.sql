@@ -1,6 +1,7 @@
 -- Compares hourly sums with the events: one row for each of the first keys that differ, with how many there are.
--- :window_start, :window_end: the window, its end exclusive; :limit: how many rows (NULL: all).
--- Hours of which events were pruned are left out: the sums are all that is known of them.
+-- :window_start, :window_end: the window, its end exclusive; :limit: how many rows (NULL: all). :archived: what its
+-- archived events add up to, as JSON of rows of hourly_usage; :archived_ranges: which of the pruned events that are.
+-- Hours of which other events were pruned are left out: the sums are all that is known of them.
 --
 -- summed_…: what the sums of all slots say, metered_…: what the events make; 0 where there is no sum (has_sum), or no event.
 WITH counted AS (
@@ -10,6 +11,9 @@ WITH counted AS (
     UNION ALL
     SELECT false AS is_sum, events.*
     FROM hourly_usage_of_events(:window_start, :window_end) AS events
+    UNION ALL
+    SELECT false AS is_sum, archived.*
+    FROM jsonb_populate_recordset(NULL::hourly_usage, :archived::jsonb) AS archived
 ), compared AS (
     SELECT
         window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed,
@@ -29,19 +33,19 @@ WITH counted AS (
         coalesce(sum(unbilled_bytes) FILTER (WHERE is_sum), 0) AS summed_unbilled_bytes,
         coalesce(sum(echoed_events) FILTER (WHERE is_sum), 0)::bigint AS summed_echoed_events,
         coalesce(sum(echoed_tokens) FILTER (WHERE is_sum), 0) AS summed_echoed_tokens,
-        coalesce(max(event_count) FILTER (WHERE NOT is_sum), 0) AS metered_events,
-        coalesce(max(prompt_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_prompt_tokens,
-        coalesce(max(cached_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_cached_tokens,
-        coalesce(max(completion_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_completion_tokens,
-        coalesce(max(billable_prompt_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_billable_prompt_tokens,
-        coalesce(max(excess_cached_events) FILTER (WHERE NOT is_sum), 0) AS metered_excess_cached_events,
-        coalesce(max(excess_cached_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_excess_cached_tokens,
-        coalesce(max(partial_usage_events) FILTER (WHERE NOT is_sum), 0) AS metered_partial_usage_events,
-        coalesce(max(unbilled_events) FILTER (WHERE NOT is_sum), 0) AS metered_unbilled_events,
-        coalesce(max(unbilled_bytes) FILTER (WHERE NOT is_sum), 0) AS metered_unbilled_bytes,
-        coalesce(max(echoed_events) FILTER (WHERE NOT is_sum), 0) AS metered_echoed_events,
-        coalesce(max(echoed_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_echoed_tokens,
-        max(first_stored_at) FILTER (WHERE NOT is_sum) AS metered_first_stored_at,
+        coalesce(sum(event_count) FILTER (WHERE NOT is_sum), 0)::bigint AS metered_events,
+        coalesce(sum(prompt_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_prompt_tokens,
+        coalesce(sum(cached_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_cached_tokens,
+        coalesce(sum(completion_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_completion_tokens,
+        coalesce(sum(billable_prompt_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_billable_prompt_tokens,
+        coalesce(sum(excess_cached_events) FILTER (WHERE NOT is_sum), 0)::bigint AS metered_excess_cached_events,
+        coalesce(sum(excess_cached_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_excess_cached_tokens,
+        coalesce(sum(partial_usage_events) FILTER (WHERE NOT is_sum), 0)::bigint AS metered_partial_usage_events,
+        coalesce(sum(unbilled_events) FILTER (WHERE NOT is_sum), 0)::bigint AS metered_unbilled_events,
+        coalesce(sum(unbilled_bytes) FILTER (WHERE NOT is_sum), 0) AS metered_unbilled_bytes,
+        coalesce(sum(echoed_events) FILTER (WHERE NOT is_sum), 0)::bigint AS metered_echoed_events,
+        coalesce(sum(echoed_tokens) FILTER (WHERE NOT is_sum), 0) AS metered_echoed_tokens,
+        min(first_stored_at) FILTER (WHERE NOT is_sum) AS metered_first_stored_at,
         max(last_stored_at) FILTER (WHERE NOT is_sum) AS metered_last_stored_at,
         bool_or(is_sum) AS has_sum
     FROM counted
@@ -64,6 +68,7 @@ WHERE (summed_events, summed_prompt_tokens, summed_cached_tokens, summed_complet
     AND NOT EXISTS (
         SELECT
         FROM pruned_event_range AS pruned
-        WHERE pruned.window_start <= compared.window_start AND pruned.window_end > compared.window_start)
+        WHERE pruned.window_start <= compared.window_start AND pruned.window_end > compared.window_start
+            AND pruned.id <> ALL (:archived_ranges::bigint[]))
 ORDER BY window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed
 LIMIT :limit

@@ -1,6 +1,6 @@
 -- Finds what has to be added to the sums of an hour so that they agree with the events. Returns what differed.
 -- :window_start, :window_end: the hour, its end exclusive; :first: how many rows to return; {differences}: see
--- hourly_usage_differences.sql, :limit: NULL.
+-- hourly_usage_differences.sql, :limit: NULL; :archived, :archived_ranges: none, as hours with pruned events are left out.
 --
 -- A batch adds events and their sums in one transaction: a snapshot has both of it, or neither. So what differs in this
 -- statement's snapshot is what is wrong, whatever comes meanwhile.

@@ -40,6 +40,7 @@ TABLES = {
     "pruned_event_range",
     "pruned_number",
     "partition_width",
+    "archived_file",
     "rejected_event",
     "price_book",
     "price_loading",

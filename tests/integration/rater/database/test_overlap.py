@@ -36,7 +36,7 @@ from rater_service.prices.store import read_timeline
 from rater_service.rating.price_impact import read_usage
 from rater_service.rating.rating import rate_window
 from rater_service.rating.run import RateRequest
-from rater_service.retention.archive import archive_events
+from rater_service.retention.csv_export import export_events
 from rater_service.service.metrics import Metrics
 from rater_service.statements import source, statement
 from tests.harness.later_revisions import EXPAND_EVERYTHING, write_revision
@@ -210,7 +210,7 @@ async def test_old_events_are_archived_and_dropped_on_an_expanded_schema(
     before = await bills_of(old.pool)
 
     (first, *_) = await judge(old.pool, BEFORE)
-    archived = await archive_events(old.pool, first.events, tmp_path / "archive", NOW)
+    archived = await export_events(old.pool, first.events, tmp_path / "archive", NOW)
     await prune_all(old.pool)
 
     assert archived.event_count == 7

@@ -218,7 +218,13 @@ async def test_a_window_of_sums_and_its_rollups_are_found_by_index(busy: Ledger)
 
 
 def audit_of_an_hour(hour: datetime, *, sums_hold: bool) -> list[Bound]:
-    asked = {"hour": hour, "late_from": hour, "sums_hold": sums_hold, "fine_tune_prefix": "ft:"}
+    asked = {
+        "hour": hour,
+        "late_from": hour,
+        "sums_hold": sums_hold,
+        "archived": "[]",
+        "fine_tune_prefix": "ft:",
+    }
     return [bound("audit/rollups", **asked, is_routine=True, limit=10), bound("audit/unbilled", **asked)]
 
 
@@ -230,8 +236,8 @@ async def test_what_reads_the_events_of_an_hour_finds_them_in_the_index_of_times
         bound("audit/totals", **window),
         bound("audit/hours", **window),
         *audit_of_an_hour(hour, sums_hold=False),
-        bound("events/hourly_usage_differences", **window, limit=10),
-        find.bind({**window, "limit": None, "first": 10}),
+        bound("events/hourly_usage_differences", **window, limit=10, archived="[]", archived_ranges=[]),
+        find.bind({**window, "limit": None, "first": 10, "archived": "[]", "archived_ranges": []}),
         bound("events/hourly_usage_hours", **window),
     ):
         async with busy.pool.acquire() as connection, connection.transaction():

@@ -168,7 +168,15 @@ async def test_the_command_counts_and_erases_only_when_told_to(
     )
     assert NAME in await everything(known)
     assert await run("--user-id", NAME, "--yes", "--by", "dpo", "--json") == 0
-    assert json_documents.read(capsys.readouterr().out) == {"done": True, "id": 1, "events": 3, "rejected": 0}
+    assert json_documents.read(capsys.readouterr().out) == {
+        "done": True,
+        "id": 1,
+        "events": 3,
+        "rejected": 0,
+        "archived_events": 0,
+        "archived_files": [],
+        "exports": [],
+    }
     assert NAME not in await everything(known)
     assert await run() == 1
     assert await run("--user-id", "a", "--auth-id", "b") == 1

@@ -12,7 +12,7 @@ import pytest
 from rater_service.database.database import Pool
 from rater_service.errors import OperatorError
 from rater_service.events.store import Fate
-from rater_service.retention.archive import archive_events
+from rater_service.retention.csv_export import export_events
 from tests.harness import json_documents
 from tests.harness.ledger import Ledger
 from tests.harness.old_events import (
@@ -200,7 +200,7 @@ async def test_an_export_that_does_not_hold_exactly_the_judged_events_is_no_expo
     verdict, _ = await judge(old.pool, STORED_AT - MINUTE)
     await store(old.pool, timed_event(OLDEST_WEEK, 11), at=NOW)
     with pytest.raises(OperatorError, match=r"has 8 events .* expected were 7"):
-        await archive_events(old.pool, verdict.events, tmp_path, NOW)
+        await export_events(old.pool, verdict.events, tmp_path, NOW)
     assert names(tmp_path) == set()
 
 

@@ -16,7 +16,7 @@ from rater_service.events.store import Fate
 from rater_service.hours import InvalidWindow
 from rater_service.retention import drop as retention_drop
 from rater_service.retention import retention
-from rater_service.retention.archive import archive_events
+from rater_service.retention.csv_export import export_events
 from rater_service.retention.drop import EventsCame, drop_events
 from rater_service.retention.old_events import fetch_of, read_old_events
 from rater_service.retention.retention import refuse_invalid_time
@@ -259,6 +259,6 @@ async def test_an_export_to_a_full_disk_says_so_at_once(pool: Pool, tmp_path: Pa
 
     async with asyncio.timeout(20):
         with pytest.raises(OperatorError, match=r"can't be exported: .*No space left on device"):
-            await archive_events(pool, events, tmp_path, NOW)
+            await export_events(pool, events, tmp_path, NOW)
 
     assert [*tmp_path.iterdir()] == []  # noqa: ASYNC240

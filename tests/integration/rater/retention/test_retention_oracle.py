@@ -69,7 +69,9 @@ def test_an_audit_says_the_same_of_numbers_before_and_after_their_events_are_pru
 
     async def check() -> None:
         await oracle_ledger.forget()
-        await oracle_ledger.force("TRUNCATE pruned_event_range, pruned_number, rejected_event, producer")
+        await oracle_ledger.force(
+            "TRUNCATE archived_file, pruned_event_range, pruned_number, rejected_event, producer"
+        )
         await make_weeks(pool)
         await store_events(pool, events_of(given_fates), BEFORE, word)
         await oracle_ledger.rate(OLDEST_WEEK, BEFORE + WEEK, now=NOW)

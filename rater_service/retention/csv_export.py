@@ -29,7 +29,7 @@ _READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class ArchivedEvents:
+class ExportedEvents:
     """A file of events: where, how many, and the SHA-256 of the file, in hexadecimal."""
 
     path: Path
@@ -37,7 +37,7 @@ class ArchivedEvents:
     sha256: str
 
 
-async def archive_events(pool: Pool, events: OldEvents, folder: Path, now: datetime) -> ArchivedEvents:
+async def export_events(pool: Pool, events: OldEvents, folder: Path, now: datetime) -> ExportedEvents:
     """Write events to a file of their own in a folder, read it back, and return what is in it.
 
     It stands on disk when this returns. Raises OperatorError when it can't be written, does not hold exactly
@@ -49,13 +49,13 @@ async def archive_events(pool: Pool, events: OldEvents, folder: Path, now: datet
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         try:
             await _write(pool, events, draft)
-            archived = await asyncio.to_thread(_verified, draft, path, events)
-            await asyncio.to_thread(_publish, draft, archived, events, now)
+            exported = await asyncio.to_thread(_verified, draft, path, events)
+            await asyncio.to_thread(_publish, draft, exported, events, now)
         finally:
             await asyncio.to_thread(draft.unlink, missing_ok=True)
     except OSError as error:
         raise OperatorError(f"the events of {events.partition.name} can't be exported: {error}") from error
-    return archived
+    return exported
 
 
 def _name(events: OldEvents) -> str:
@@ -105,7 +105,7 @@ def _sync(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-def _verified(draft: Path, path: Path, events: OldEvents) -> ArchivedEvents:
+def _verified(draft: Path, path: Path, events: OldEvents) -> ExportedEvents:
     count = 0
     tokens = dict.fromkeys(TOKENS, 0)
     # Raw texts of engines are as long as they like to be.
@@ -121,19 +121,19 @@ def _verified(draft: Path, path: Path, events: OldEvents) -> ArchivedEvents:
             f"{events.partition.name} stays: its export has {count} events with {tokens}, expected were "
             f"{events.event_count} with {expected}; events came meanwhile, or the disk is damaged"
         )
-    return ArchivedEvents(path, count, _sha256(draft))
+    return ExportedEvents(path, count, _sha256(draft))
 
 
-def _publish(draft: Path, archived: ArchivedEvents, events: OldEvents, now: datetime) -> None:
+def _publish(draft: Path, exported: ExportedEvents, events: OldEvents, now: datetime) -> None:
     """Give the file its name, which it has already if an earlier attempt to drop the events came this far."""
-    path = archived.path
-    if path.exists() and _sha256(path) != archived.sha256:
+    path = exported.path
+    if path.exists() and _sha256(path) != exported.sha256:
         raise OperatorError(f"{path} is there and holds other events; name another folder")
     draft.replace(path)
     manifest = path.with_name(path.name.removesuffix(".csv.gz") + ".json")
     written = manifest.with_name(f".{manifest.name}.part")
     with written.open("wb") as file:
-        file.write(json.dumps(_manifest(archived, events, now), indent=2).encode() + b"\n")
+        file.write(json.dumps(_manifest(exported, events, now), indent=2).encode() + b"\n")
         _sync(file)
     written.replace(manifest)
     descriptor = os.open(path.parent, os.O_RDONLY)
@@ -143,16 +143,16 @@ def _publish(draft: Path, archived: ArchivedEvents, events: OldEvents, now: date
         os.close(descriptor)
 
 
-def _manifest(archived: ArchivedEvents, events: OldEvents, now: datetime) -> dict[str, object]:
+def _manifest(exported: ExportedEvents, events: OldEvents, now: datetime) -> dict[str, object]:
     assert events.first_event_time is not None
     assert events.last_event_time is not None
     return {
-        "file": archived.path.name,
-        "sha256": archived.sha256,
+        "file": exported.path.name,
+        "sha256": exported.sha256,
         "partition": events.partition.name,
         "first_id": None if events.partition.lower_id is None else str(events.partition.lower_id),
         "first_id_after": None if events.partition.upper_id is None else str(events.partition.upper_id),
-        "events": archived.event_count,
+        "events": exported.event_count,
         **{name: str(getattr(events, name)) for name in TOKENS},
         "first_event_time": utc_text(events.first_event_time),
         "last_event_time": utc_text(events.last_event_time),

@@ -1,0 +1,12 @@
+"""Which files of an archive hold what was dropped, and what is in each."""
+
+from rater_service.migrations.sql_files import execute, read
+
+revision = "0047"
+down_revision = "0046"
+phase = "expand"
+
+
+def upgrade() -> None:
+    """Make the table. Earlier versions of the code take archived events for pruned ones, as they are."""
+    execute(read(__file__, "archived_file"))

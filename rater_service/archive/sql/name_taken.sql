@@ -1,0 +1,3 @@
+-- Whether a file of an archive has a name.
+-- :archive, :name: which.
+SELECT EXISTS (SELECT FROM archived_file WHERE archive = :archive AND name = :name) AS taken
