@@ -20,8 +20,7 @@ from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceStub
 from phoebe_proto.v1.rating_pb2_grpc import RatingServiceStub
 from rater_service.database.database import Pool, open_pool
 from rater_service.service.server import running_server
-from rig.postgres import execute
-from tests.harness.given_server import NOT_THERE, is_given, server_url
+from tests.harness.given_server import is_given, reason_to_skip, server_url
 from tests.harness.isolation import isolated
 from tests.harness.ledger import Ledger, make_event
 from tests.harness.postgres import (
@@ -29,6 +28,7 @@ from tests.harness.postgres import (
     TEMPLATE,
     NoSystemPostgres,
     PostgresServer,
+    cluster_at,
     database,
     embedded_server,
     prepare,
@@ -64,9 +64,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
-    if on_given_server:
+    if on_given_server and items:
+        given = server_url(config.getoption("--postgres"))
+        distributed = bool(asyncio.run(cluster_at(given)).others)
         for item in items:
-            reason = NOT_THERE.get(item.path.as_posix().partition("/tests/integration/")[2])
+            reason = reason_to_skip(
+                item.path.as_posix().partition("/tests/integration/")[2],
+                getattr(item, "originalname", item.name),
+                distributed=distributed,
+            )
             if reason:
                 item.add_marker(pytest.mark.skip(reason=f"not on a server that was given: {reason}"))
 
@@ -141,12 +147,12 @@ def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
     }
     try:
         with start[request.param]() as url, ThreadPoolExecutor(max_workers=1) as thread:
-            server = PostgresServer(url)
             # In a thread of its own, because the event loops of this one belong to the tests.
+            server = thread.submit(asyncio.run, cluster_at(url)).result() if given else PostgresServer(url)
             thread.submit(asyncio.run, prepare(server, is_own=not given)).result()
             yield server
             if given:
-                thread.submit(asyncio.run, execute(url, DROP_TEMPLATE)).result()
+                thread.submit(asyncio.run, server.execute_everywhere(DROP_TEMPLATE)).result()
     except NoSystemPostgres:
         pytest.skip("this machine has no PostgreSQL of its own of version 15 or newer")
 

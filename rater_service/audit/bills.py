@@ -12,6 +12,7 @@ from rater_service.archive.sums import ArchivedSums, sum_archived
 from rater_service.audit.findings import DIFFERENCES_MAX, Finding, Findings
 from rater_service.database.database import Connection
 from rater_service.database.long_statements import fetch, fetch_one
+from rater_service.database.sessions import is_distributed
 from rater_service.events.hourly_usage import ArchivedHour, SumsDifference, compare_hour
 from rater_service.hours import HOUR, TRAILING, hour_of, utc_text
 from rater_service.money import decimal_text
@@ -96,6 +97,8 @@ class BillAudit:
         started_at = None if rated is None else rated["started_at"]
         late_from = None if started_at is None else started_at - RUN_OVERLAP
         is_routine = hour >= self.clock.routine_from
+        if rated is not None and is_distributed(self.connection):
+            await self._audit_ids(hour)
         sums_hold = rated is None or await self._audit_sums(hour, archived)
         # Where they hold, they stand for all events, and nothing has to be sent.
         sums = None if sums_hold else archived.sums
@@ -104,6 +107,13 @@ class BillAudit:
             self.findings.unrated_hours += hour < self.clock.running
         elif rated is not None:
             await self._audit_unbilled(hour, late_from, is_routine, sums)
+
+    async def _audit_ids(self, hour: datetime) -> None:
+        """Look for ids under which several producers sent an event, which a distributed database takes."""
+        rows = await fetch(self.connection, "audit/same_ids", hour=hour, limit=DIFFERENCES_MAX)
+        examples = [(f"event {row['request_id']}", f"it is there from {row['producers']}") for row in rows]
+        if rows:
+            self.findings.differ(Finding.REPEATED_ID, examples, rows[0]["ids"])
 
     async def _audit_sums(self, hour: datetime, archived: ArchivedHour) -> bool:
         """Compare an hour's sums with its events. If they hold, they stand for the events in what follows."""

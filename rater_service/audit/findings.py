@@ -22,6 +22,7 @@ class Finding(StrEnum):
     REPEATED_NUMBERS = "REPEATED_NUMBERS"
     LOST_SPOOL_ROWS = "LOST_SPOOL_ROWS"
     INCOMPLETE_PRODUCER = "INCOMPLETE_PRODUCER"
+    REPEATED_ID = "REPEATED_ID"
     PART_WITHOUT_EVENT = "PART_WITHOUT_EVENT"
     PARTS_DIFFER = "PARTS_DIFFER"
     SUMS_DIFFER = "SUMS_DIFFER"
@@ -53,6 +54,8 @@ ADVICE = {
     Finding.LOST_SPOOL_ROWS: "the spool's file was damaged: replace the disk; the addon's log has the rows",
     Finding.INCOMPLETE_PRODUCER: "look whether the addon runs and reaches the rater; if it never comes back: "
     "phoebe producers retire ID",
+    Finding.REPEATED_ID: "the exchange is billed once for each of these producers: look which of them is a "
+    "copy, delete its event from stored_event, phoebe sums rebuild over the hour, and rate it again",
     Finding.PART_WITHOUT_EVENT: _PARTS,
     Finding.PARTS_DIFFER: _PARTS,
     Finding.SUMS_DIFFER: "something other than Phoebe wrote to the tables: phoebe sums rebuild --since … "

@@ -31,7 +31,7 @@ from rater_service.views.migration import (
     show_migration,
     show_plan,
 )
-from rater_service.views.terminal import told_progress
+from rater_service.views.terminal import told_progress, write
 
 if TYPE_CHECKING:
     from rater_service.database.plan import PlannedRevision
@@ -47,6 +47,7 @@ class _Migrated:
     partitions_made: tuple[str, ...]
     partition_width: str | None
     installation: Installation
+    distributed: bool
 
 
 class _Widths(StrEnum):
@@ -121,6 +122,14 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
             show_default=False,
         ),
     ] = None,
+    citus: Annotated[
+        bool,
+        typer.Option(
+            "--citus",
+            help="Also distribute events and sums over the workers of a Citus cluster, whose coordinator "
+            "this server is. Stop the services before; all events are copied.",
+        ),
+    ] = False,
     plan: Annotated[
         bool,
         typer.Option(
@@ -158,7 +167,14 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
     )
     with told_progress("migrating") as tell:
         done = asyncio.run(
-            _migrate(database_url or None, data, settings, _Partitions(partitions, partitions_since), tell)
+            _migrate(
+                database_url or None,
+                data,
+                settings,
+                _Partitions(partitions, partitions_since),
+                tell,
+                citus=citus,
+            )
         )
     if as_json:
         write_json(
@@ -167,6 +183,8 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
         )
         return
     show_migration(done.schema, done.partitions_made, done.partition_width, done.installation)
+    if done.distributed:
+        write("events and sums are distributed over the workers; start the services now")
 
 
 async def _plan(
@@ -178,28 +196,34 @@ async def _plan(
         return await plan_migration(url, extent)
 
 
-async def _migrate(
+async def _migrate(  # noqa: PLR0913 - one for each thing that is asked for
     database_url: str | None,
     data_dir: Path,
     settings: "MigrationSettings",
     partitions: _Partitions,
     tell: Callable[[str], None],
+    *,
+    citus: bool,
 ) -> "_Migrated":
     from rater_service.database.schema import migrate as run  # noqa: PLC0415 - slow to import
     from rater_service.events.partitions import try_to_make_partitions  # noqa: PLC0415 - slow to import
 
     async with open_database(database_url, data_dir) as url:
         result = await run(url, settings, tell=tell)
+        if citus and result.left:
+            raise OperatorError("--citus needs the whole schema: migrate `all` with it, not `expand`")
+        distributed = citus and await _distribute(url, tell)
         async with open_pool(url) as pool:
             if not result.can_serve:
                 # Tables that this version needs for that may not be there yet.
                 if partitions.width is not None or partitions.since is not None:
                     raise OperatorError("partitions can be made once the rest is migrated: `phoebe migrate`")
-                return _Migrated(result, (), None, await read_installation(pool))
+                return _Migrated(result, (), None, await read_installation(pool), distributed)
             if partitions.width is not None:
                 await _set_width(pool, partitions.width)
             made = await try_to_make_partitions(pool, datetime.now(UTC), partitions.since)
-            return _Migrated(result, made.made, await _read_width(pool), await read_installation(pool))
+            width = await _read_width(pool)
+            return _Migrated(result, made.made, width, await read_installation(pool), distributed)
 
 
 async def _set_width(pool: Pool, wanted: _Widths) -> None:
@@ -214,3 +238,10 @@ async def _read_width(pool: Pool) -> str:
 
     async with pool.acquire() as connection:
         return await read_width(connection)
+
+
+async def _distribute(url: str, tell: Callable[[str], None]) -> bool:
+    from rater_service.distributed.distribute import distribute  # noqa: PLC0415 - slow to import
+
+    async with open_pool(url) as pool:
+        return await distribute(pool, tell)

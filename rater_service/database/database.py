@@ -29,6 +29,7 @@ from rater_service.database.sessions import (
     SessionLostError,
     TakesNoWritesError,
     connect,
+    is_distributed,
     read_state,
     reason,
     refuse_shared_sessions,
@@ -162,6 +163,11 @@ class Pool:
                 raise
             await self._drop_all(session)
             raise TakesNoWritesError("the server became a standby, or read-only") from error
+        except asyncpg.InternalServerError as error:
+            if not is_distributed(session):
+                raise
+            # Citus has no better code for a worker that went away in the middle of a statement.
+            raise DatabaseUnavailableError(f"the distributed database: {reason(error)}") from error
         except AMBIGUOUS_ERRORS as error:
             if await _is_lost(session, error):
                 raise SessionLostError(f"the session was lost: {reason(error)}") from error

@@ -16,7 +16,7 @@ from asyncpg.pool import PoolConnectionProxy
 from rater_service.database.addresses import one_by_one
 from rater_service.database.url_parameters import parse_url
 from rater_service.errors import OperatorError
-from rater_service.statements import bound
+from rater_service.statements import Bound, Statement, as_distributed, bound
 
 type Session = asyncpg.Connection[asyncpg.Record]
 type Lent = PoolConnectionProxy[asyncpg.Record]
@@ -56,6 +56,10 @@ FROM current_setting('synchronous_commit') AS setting;
 """  # noqa: S608 - of constants
 READ_ONLY_SETTINGS = f"{SETTINGS}SET default_transaction_read_only = on;\n"
 """Of sessions that are for reading only: a fault in Phoebe, or a way into it, changes nothing by them."""
+DISTRIBUTED_SETTINGS = "SET citus.max_adaptive_executor_pool_size = 1;\n"
+"""Of sessions with a distributed database: one connection with each node, so that all that a transaction
+reads of a node is of one snapshot. What belongs together, a producer's events and sums, is on one node.
+"""
 _SOCKET_OPTIONS = {
     "TCP_KEEPIDLE": KEEPALIVE_IDLE_S,
     "TCP_KEEPINTVL": KEEPALIVE_INTERVAL_S,
@@ -88,13 +92,17 @@ _SHARED = (
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """What a server says of itself and of a session; pid: of the process that serves it."""
+    """What a server says of itself and of a session; pid: of the process that serves it.
+
+    has_citus: the database could be distributed over several servers.
+    """
 
     pid: int
     in_recovery: bool
     read_only: bool
     fsync: bool
     full_page_writes: bool
+    has_citus: bool
 
     def refuse_read_only(self) -> None:
         """Raise TakesNoWritesError for a server that takes no writes."""
@@ -107,9 +115,14 @@ class ServerState:
 
 
 class ConfiguredSession(asyncpg.Connection):
-    """A session that has our settings for whoever gets it."""
+    """A session that has our settings for whoever gets it, and sends statements in the form that its
+    database takes.
+
+    distributed: whether that is the form for one whose events are distributed over several servers.
+    """
 
     settings = SETTINGS
+    distributed = False
     _is_as_it_was = False
     _reset_at_s = float("-inf")
 
@@ -124,7 +137,31 @@ class ConfiguredSession(asyncpg.Connection):
         if is_as_it_was and now_s - self._reset_at_s < RESET_PERIOD_S:
             return ""
         self._reset_at_s = now_s
-        return super().get_reset_query() + self.settings
+        more = DISTRIBUTED_SETTINGS if self.distributed else ""
+        return super().get_reset_query() + self.settings + more
+
+    def _form(self, query: str, arguments: tuple[object, ...]) -> Bound:
+        return as_distributed(query, arguments) if self.distributed else (query, *arguments)
+
+    @override
+    async def execute(self, query: str, *args: object, **options: Any) -> Any:
+        return await super().execute(*self._form(query, args), **options)
+
+    @override
+    async def fetch(self, query: str, *args: object, **options: Any) -> Any:
+        return await super().fetch(*self._form(query, args), **options)
+
+    @override
+    async def fetchrow(self, query: str, *args: object, **options: Any) -> Any:
+        return await super().fetchrow(*self._form(query, args), **options)
+
+    @override
+    async def fetchval(self, query: str, *args: object, **options: Any) -> Any:
+        return await super().fetchval(*self._form(query, args), **options)
+
+    @override
+    def cursor(self, query: str, *args: object, **options: Any) -> Any:
+        return super().cursor(*self._form(query, args), **options)
 
 
 class ReadOnlySession(ConfiguredSession):
@@ -176,11 +213,15 @@ async def connect(
 
 async def _connect(url: str, writes: bool, options: dict[str, Any]) -> Session:
     try:
-        session: Session = await asyncpg.connect(url, **options)
+        session: ConfiguredSession = await asyncpg.connect(url, **options)
         try:
             await session.execute(options["connection_class"].settings)
+            state = await read_state(session)
             if writes:
-                (await read_state(session)).refuse_read_only()
+                state.refuse_read_only()
+            if state.has_citus and await session.fetchval(*bound("database/is_distributed")):
+                session.distributed = True
+                await session.execute(DISTRIBUTED_SETTINGS)
         except BaseException:
             session.terminate()
             raise
@@ -193,6 +234,22 @@ async def _connect(url: str, writes: bool, options: dict[str, Any]) -> Session:
     except (asyncpg.PostgresError, *AMBIGUOUS_ERRORS) as error:
         raise DatabaseUnavailableError(reason(error)) from error
     return session
+
+
+def is_distributed(session: Connection) -> bool:
+    """Tell whether a session is with a database whose events are distributed over several servers."""
+    return bool(getattr(session, "distributed", False))
+
+
+async def execute_all(session: Connection, commands: Statement) -> None:
+    """Execute the commands of a file that has several, and no arguments."""
+    if not is_distributed(session):
+        await session.execute(commands.text)
+        return
+    # With one of several commands Citus sends its workers the text of all.
+    text, *_ = as_distributed(commands.text, ())
+    for command in filter(str.strip, text.split(";\n")):
+        await session.execute(command)
 
 
 def _keep_alive(session: Session, given: Mapping[str, int]) -> None:

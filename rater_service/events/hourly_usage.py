@@ -22,6 +22,11 @@ DIFFERENCES_MAX = 100
 # Any number, as long as every Phoebe takes the same and runs and migrations others.
 REBUILD_LOCK = 7_463_310_582_118
 
+# Elsewhere what all producers' sums come to is compared; each producer's have to be mended.
+_DIFFERENCES_TO_MEND = source("events/hourly_usage_differences").replace(
+    "/*of each producer:", "/*by producer:"
+)
+
 type OnProgress = Callable[[str], None]
 
 
@@ -191,7 +196,7 @@ async def _rebuild_hour(connection: Connection, hour: datetime) -> tuple[int, li
         # Keeps partitions from being dropped meanwhile. Hours that lost events since are left out.
         await connection.execute("LOCK TABLE stored_event IN ACCESS SHARE MODE", timeout=STATEMENT_TIMEOUT_S)
         await run(connection, "events/hourly_usage_changes")
-        find = statement("events/hourly_usage_find", differences=source("events/hourly_usage_differences"))
+        find = statement("events/hourly_usage_find", differences=_DIFFERENCES_TO_MEND)
         window = {"window_start": hour, "window_end": hour + HOUR, "archived": "[]", "archived_ranges": ()}
         rows = await connection.fetch(
             *find.bind({**window, "limit": None, "first": DIFFERENCES_MAX}), timeout=STATEMENT_TIMEOUT_S

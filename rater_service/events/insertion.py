@@ -52,6 +52,8 @@ async def insert_rows(writer: EventWriter, sent: Sequence[SentRow]) -> list[Resu
             return await _insert(writer, sent)
     except REFUSALS as error:
         if len(sent) == 1:
+            ((row, _),) = sent
+            await writer.require_routes(row.request_id.bytes)
             return [Result(Fate.REJECTED, f"the database refused the event: {type(error).__name__}")]
     by_id = sorted(range(len(sent)), key=lambda index: sent[index][0].request_id)
     middle = len(sent) // 2

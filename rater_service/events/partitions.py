@@ -13,7 +13,7 @@ import asyncpg
 import tenacity
 
 from rater_service.database.database import OPERATOR_ERRORS, Connection, Pool
-from rater_service.database.sessions import reason
+from rater_service.database.sessions import execute_all, reason
 from rater_service.errors import OperatorError
 from rater_service.statements import bound, statement
 
@@ -202,7 +202,7 @@ async def _make(connection: Connection, width: Width, since: datetime, until: da
                 lower_id=str(partition.lower_id),
                 upper_id=str(partition.upper_id),
             )
-            await connection.execute(make.text)
+            await execute_all(connection, make)
             made.append(partition.name)
     return MadePartitions(tuple(made), tuple(left))
 

@@ -61,6 +61,11 @@ class Routes:
         """Read them again at the next need."""
         self._default = None
 
+    async def holds(self, connection: Connection, request_id: bytes) -> bool:
+        """Read the partitions, and tell whether it was known which takes an event."""
+        known = self._route_of(request_id, self._default) if self._default else None
+        return self._route_of(request_id, await self._read(connection)) == known
+
     async def split(
         self, connection: Connection, ids: Sequence[bytes], places: Sequence[int]
     ) -> list[tuple[Route, Sequence[int]]]:
@@ -104,15 +109,18 @@ class Routes:
 
 
 @contextmanager
-def noticing_outdated_routes() -> Iterator[None]:
-    """Raise RoutesOutdated where the database says that a partition is gone, or does not take an event."""
+def noticing_outdated_routes(*, named: bool = True) -> Iterator[None]:
+    """Raise RoutesOutdated where the database says that a partition is gone, or does not take an event.
+
+    named: whether it names the rules that an event breaks.
+    """
     try:
         yield
     except asyncpg.UndefinedTableError as error:
         raise RoutesOutdated from error
     except asyncpg.CheckViolationError as error:
         # A partition's own bounds are a rule without a name.
-        if error.constraint_name is None:
+        if named and error.constraint_name is None:
             raise RoutesOutdated from error
         raise
 

@@ -9,6 +9,7 @@ import asyncpg
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database.database import Connection, Pool
+from rater_service.database.sessions import is_distributed
 from rater_service.events.columns import EventColumns, check
 from rater_service.events.event_writer import EventWriter
 from rater_service.events.fates import DUPLICATE, STORED, Fate, Result
@@ -119,7 +120,7 @@ async def _store_somehow(
     try:
         results = await _try_to_copy(connection, batch, ways, routes)
     except asyncpg.InternalServerError:
-        # Distributed databases and forks say this of an event that is there.
+        # Forks say this of an event that is there.
         if not await _are_some_stored(connection, batch):
             raise
         results = None
@@ -137,6 +138,10 @@ async def _try_to_copy(
             continue  # an event was stored before
         except REFUSALS:
             return None  # an event is one that the database can't take
+        except asyncpg.InternalServerError:
+            # Citus says this of a COPY whatever its workers said, and of what is inserted it says what it is.
+            if not is_distributed(connection):
+                raise
     return None
 
 

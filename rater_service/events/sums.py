@@ -67,6 +67,22 @@ class KeyedEvents:
         numbers = [keys.setdefault(key, len(keys)) for key in _keys(events, others)]
         return cls(events, keys, numbers)
 
+    def by_producer(self) -> "Mapping[str, KeyedEvents]":
+        """Take events apart by their producers."""
+        producers = self.events.texts("producer_id")
+        if len({*producers}) == 1:
+            return {producers[0]: self}
+        keys = list(self.keys)
+        parts: dict[str, list[int]] = {}
+        for place, producer in enumerate(producers):
+            parts.setdefault(producer, []).append(place)
+        apart: dict[str, KeyedEvents] = {}
+        for producer, places in parts.items():
+            own: dict[Key, int] = {}
+            numbers = [own.setdefault(keys[self.numbers[place]], len(own)) for place in places]
+            apart[producer] = KeyedEvents(self.events.at(places), own, numbers)
+        return apart
+
 
 def sum_up(keyed: KeyedEvents) -> BatchSums:
     """Add up events, of which there is one at least."""

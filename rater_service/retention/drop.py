@@ -8,6 +8,7 @@ import tenacity
 from rater_service.archive.files import ArchivedEvents, record_file
 from rater_service.database.database import Connection, Pool
 from rater_service.database.long_statements import fetch_value, run
+from rater_service.database.sessions import execute_all
 from rater_service.errors import OperatorError
 from rater_service.events.partitions import LOCK_ATTEMPTS, LOCK_TIMEOUT_MS
 from rater_service.retention.csv_export import ExportedEvents
@@ -88,7 +89,7 @@ async def _drop(
     await connection.execute(LOCK_ALL)
     if events.later_events:
         move = statement("retention/keep_later", partition=events.partition.name, before=str(events.before))
-        await connection.execute(move.text)
+        await execute_all(connection, move)
     await connection.execute(f"DROP TABLE {events.partition.name}")
 
 

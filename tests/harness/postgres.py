@@ -1,5 +1,6 @@
 """Real PostgreSQL servers for tests, and databases on them."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -8,10 +9,15 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
+import asyncpg
+
 from rater_service.database import embedded
+from rater_service.database.database import open_pool
 from rater_service.database.schema import migrate
+from rater_service.distributed.distribute import distribute
 from rig.postgres import Cluster, execute, system_version
 
 TEMPLATE = "phoebe_template"
@@ -26,12 +32,20 @@ class NoSystemPostgres(Exception):  # noqa: N818 - the name says it
 
 @dataclass(frozen=True, slots=True)
 class PostgresServer:
-    """A running server with a migrated template database."""
+    """A running server with a migrated template database.
+
+    others: the other servers of its cluster, over which its databases are distributed.
+    """
 
     url: str
+    others: tuple[str, ...] = ()
 
     def url_of(self, database: str) -> str:
         return self.url.replace("/postgres?", f"/{database}?")
+
+    async def execute_everywhere(self, command: str) -> None:
+        """Send a command to all servers of the cluster at once."""
+        await asyncio.gather(*(execute(url, command) for url in (self.url, *self.others)))
 
 
 async def prepare(server: PostgresServer, *, is_own: bool = True) -> None:
@@ -41,9 +55,51 @@ async def prepare(server: PostgresServer, *, is_own: bool = True) -> None:
         await execute(server.url, "ALTER SYSTEM SET fsync = off")
         await execute(server.url, "SELECT pg_reload_conf()")
     else:
-        await execute(server.url, DROP_TEMPLATE)  # of tests that were broken off
-    await execute(server.url, f"CREATE DATABASE {TEMPLATE}")
+        await server.execute_everywhere(DROP_TEMPLATE)  # of tests that were broken off
+    await server.execute_everywhere(f"CREATE DATABASE {TEMPLATE}")
     await migrate(server.url_of(TEMPLATE))
+    if server.others:
+        await make_cluster(server, TEMPLATE)
+        async with open_pool(server.url_of(TEMPLATE)) as pool:
+            await distribute(pool, lambda _: None)
+        # A process of Citus is connected with each of its databases, and nobody may be while one is copied.
+        await server.execute_everywhere(f"ALTER DATABASE {TEMPLATE} ALLOW_CONNECTIONS false")
+        await server.execute_everywhere(
+            f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{TEMPLATE}'"
+        )
+
+
+async def cluster_at(url: str) -> PostgresServer:
+    """The server at a URL, with the workers that its Citus knows of in the database postgres, if any."""
+    connection = await asyncpg.connect(url)
+    try:
+        has_citus = await connection.fetchval("SELECT to_regclass('pg_catalog.pg_dist_node') IS NOT NULL")
+        workers = await connection.fetch(_WORKERS) if has_citus else []
+    finally:
+        await connection.close()
+    return PostgresServer(url, tuple(_at(url, row["nodename"], row["nodeport"]) for row in workers))
+
+
+_WORKERS = "SELECT nodename, nodeport FROM pg_dist_node WHERE shouldhaveshards AND isactive ORDER BY nodeid"
+
+
+def _at(url: str, host: str, port: int) -> str:
+    parts = urlsplit(url)
+    user, _, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}@{host}:{port}" if user else f"{host}:{port}"))
+
+
+async def make_cluster(server: PostgresServer, database: str) -> None:
+    """Make a database that is there on all servers one of a Citus cluster."""
+    for url in (server.url, *server.others):
+        await execute(url.replace("/postgres?", f"/{database}?"), "CREATE EXTENSION citus")
+    coordinator = urlsplit(server.url)
+    nodes = [urlsplit(url) for url in server.others]
+    await execute(
+        server.url_of(database),
+        f"SELECT citus_set_coordinator_host('{coordinator.hostname}', {coordinator.port})",
+        *(f"SELECT citus_add_node('{node.hostname}', {node.port})" for node in nodes),
+    )
 
 
 def _memory() -> Path | None:
@@ -90,8 +146,8 @@ async def database(server: PostgresServer, template: str) -> AsyncIterator[str]:
     """A database of its own, made from a template, as long as the context lasts; gives its URL."""
     name = f"test_{uuid4().hex}"
     # By copying files: a template is small, and to log each of its pages takes longer.
-    await execute(server.url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    await server.execute_everywhere(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     try:
         yield server.url_of(name)
     finally:
-        await execute(server.url, f"DROP DATABASE {name} WITH (FORCE)")
+        await server.execute_everywhere(f"DROP DATABASE {name} WITH (FORCE)")

@@ -9,6 +9,12 @@ from rater_service.database.database import Connection, Pool
 WAIT_S = 30.0
 """How long something may take to come about, also on a busy machine."""
 _LOOK_EVERY_S = 0.01
+_HAS_WORKERS = "SELECT to_regclass('pg_catalog.pg_dist_node') IS NOT NULL"
+_WAITING_ON_WORKERS = """
+SELECT coalesce(sum(result::bigint), 0)::bigint
+FROM run_command_on_workers(format(
+    'SELECT count(*) FROM pg_locks WHERE NOT granted AND (%1$L IS NULL OR locktype = %1$L)', $1::text))
+"""
 _WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND ($1::text IS NULL OR locktype = $1)"
 
 
@@ -42,6 +48,8 @@ async def until_statements_wait(database: Pool | Connection, count: int = 1, kin
 
     async def is_so() -> bool:
         waiting: int = await database.fetchval(_WAITING, kind)
+        if await database.fetchval(_HAS_WORKERS):
+            waiting += await database.fetchval(_WAITING_ON_WORKERS, kind)
         return waiting == count
 
     await until_told(is_so)

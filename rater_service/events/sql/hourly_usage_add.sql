@@ -43,7 +43,7 @@ WITH held AS MATERIALIZED (
         (window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed,
          event_count, prompt_tokens, cached_tokens, completion_tokens, billable_prompt_tokens, excess_cached_events,
          excess_cached_tokens, partial_usage_events, unbilled_events, unbilled_bytes, echoed_events, echoed_tokens,
-         first_stored_at, last_stored_at, slot)
+         first_stored_at, last_stored_at, slot /*by producer:, producer_id */)
     SELECT
         window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed,
         event_count, prompt_tokens, cached_tokens, completion_tokens,
@@ -51,6 +51,7 @@ WITH held AS MATERIALIZED (
         excess_cached_events, excess_cached_tokens, partial_usage_events, unbilled_events, unbilled_bytes,
         echoed_events, echoed_tokens,
         :stored_at::timestamptz AS first_stored_at, :stored_at AS last_stored_at, (SELECT slot FROM held) AS slot
+        /*by producer:, :producer_id::text AS producer_id */
     FROM sent
     ORDER BY 1, 2, 3, 4, 5, 6, 7, 8
     ON CONFLICT ON CONSTRAINT hourly_usage_key DO UPDATE
@@ -69,11 +70,12 @@ WITH held AS MATERIALIZED (
         echoed_events = known.echoed_events + EXCLUDED.echoed_events,
         echoed_tokens = known.echoed_tokens + EXCLUDED.echoed_tokens
 ), touched AS (
-    INSERT INTO touched_hour (window_start, touched_in, slot)
+    INSERT INTO touched_hour (window_start, touched_in, slot /*by producer:, producer_id */)
     SELECT DISTINCT
         window_start,
         (SELECT date_trunc('hour', clock_timestamp(), 'UTC')) AS touched_in,
         (SELECT slot FROM held) AS slot
+        /*by producer:, :producer_id::text AS producer_id */
     FROM sent
     ORDER BY window_start
     ON CONFLICT DO NOTHING

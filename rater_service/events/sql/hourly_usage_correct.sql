@@ -26,3 +26,4 @@ WHERE known.window_start = change.window_start
     AND known.model_untrusted = change.model_untrusted
     AND known.completed = change.completed
     AND known.slot = 0
+    /*by producer: AND known.producer_id = change.producer_id */

@@ -3,6 +3,7 @@
 -- archived events add up to, as JSON of rows of hourly_usage; :archived_ranges: which of the pruned events that are.
 -- Hours of which other events were pruned are left out: the sums are all that is known of them.
 --
+-- What stands in /*of each producer: …*/ is for hourly_usage_find.sql in a distributed database.
 -- summed_…: what the sums of all slots say, metered_…: what the events make; 0 where there is no sum (has_sum), or no event.
 WITH counted AS (
     SELECT true AS is_sum, sums.*
@@ -17,6 +18,7 @@ WITH counted AS (
 ), compared AS (
     SELECT
         window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed,
+        /*of each producer: producer_id, */
         coalesce(sum(event_count) FILTER (WHERE is_sum), 0)::bigint AS summed_events,
         coalesce(sum(prompt_tokens) FILTER (WHERE is_sum), 0) AS summed_prompt_tokens,
         coalesce(sum(cached_tokens) FILTER (WHERE is_sum), 0) AS summed_cached_tokens,
@@ -51,6 +53,7 @@ WITH counted AS (
     FROM counted
     -- Unlike a join, this takes NULL for equal to NULL.
     GROUP BY window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed
+        /*of each producer:, producer_id */
 )
 SELECT
     compared.*,

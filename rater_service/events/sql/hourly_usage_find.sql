@@ -11,7 +11,7 @@ WITH difference AS MATERIALIZED (
         (window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed,
          event_count, prompt_tokens, cached_tokens, completion_tokens, billable_prompt_tokens, excess_cached_events,
          excess_cached_tokens, partial_usage_events, unbilled_events, unbilled_bytes, echoed_events, echoed_tokens,
-         first_stored_at, last_stored_at)
+         first_stored_at, last_stored_at /*by producer:, producer_id */)
     SELECT
         window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed,
         metered_events - summed_events AS event_count,
@@ -31,6 +31,7 @@ WITH difference AS MATERIALIZED (
         -- Sums without events keep their times until they are taken away.
         coalesce(metered_first_stored_at, 'infinity') AS first_stored_at,
         coalesce(metered_last_stored_at, '-infinity') AS last_stored_at
+        /*by producer:, producer_id */
     FROM difference
 )
 SELECT *

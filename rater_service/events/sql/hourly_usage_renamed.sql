@@ -5,7 +5,7 @@ INSERT INTO hourly_usage_change
     (window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed,
      event_count, prompt_tokens, cached_tokens, completion_tokens, billable_prompt_tokens, excess_cached_events,
      excess_cached_tokens, partial_usage_events, unbilled_events, unbilled_bytes, echoed_events, echoed_tokens,
-     first_stored_at, last_stored_at)
+     first_stored_at, last_stored_at /*by producer:, producer_id */)
 SELECT
     window_start, auth_id, resource_id, change.model_id, base_model, usage_found, model_untrusted, completed,
     sum(sign * event_count) AS event_count,
@@ -22,6 +22,8 @@ SELECT
     sum(sign * echoed_tokens) AS echoed_tokens,
     min(first_stored_at) AS first_stored_at,
     max(last_stored_at) AS last_stored_at
+    /*by producer:, producer_id */
 FROM hourly_usage_of_ids(:request_ids) AS renamed
 CROSS JOIN LATERAL (VALUES (renamed.model_id, 1), (:other_models::text, -1)) AS change (model_id, sign)
 GROUP BY window_start, auth_id, resource_id, change.model_id, base_model, usage_found, model_untrusted, completed
+    /*by producer:, producer_id */

@@ -2,7 +2,7 @@
 -- :lower_id: the first id, :upper_id: the first after them, :limit: how far to count.
 SELECT count(*)
 FROM (
-    SELECT
+    SELECT 1 AS one
     FROM billing_event_default
     WHERE request_id >= :lower_id AND request_id < :upper_id
     LIMIT :limit

@@ -10,5 +10,5 @@ FROM unnest({arrays}) AS sent ({columns})
 WHERE sent.event_time > coalesce((SELECT max(last_event_time) FROM pruned_event_range), '-infinity')
     OR NOT event_was_pruned(sent.request_id, sent.event_time)
 ORDER BY sent.request_id
-ON CONFLICT (request_id) DO NOTHING
+ON CONFLICT DO NOTHING
 RETURNING request_id

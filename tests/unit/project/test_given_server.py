@@ -5,7 +5,7 @@ import re
 import pytest
 
 from rig.programs import PROJECT
-from tests.harness.given_server import NOT_THERE, is_given, server_url
+from tests.harness.given_server import NOT_DISTRIBUTED, NOT_THERE, is_given, reason_to_skip, server_url
 
 INTEGRATION = PROJECT / "tests" / "integration"
 OWN = re.compile(r"\bown_postgres\b|\bown_server\b|\bembedded\.start\b")
@@ -31,3 +31,18 @@ def test_every_file_with_servers_of_its_own_is_skipped_there_and_says_why() -> N
 def test_databases_are_made_beside_the_one_that_is_named(given: str, url: str) -> None:
     assert is_given(given)
     assert server_url(given) == url
+
+
+def test_tests_that_are_skipped_where_databases_are_distributed_are_there() -> None:
+    for file, tests in NOT_DISTRIBUTED.items():
+        text = (INTEGRATION / file).read_text("utf-8")
+        assert [test for test in tests if f"def {test}(" not in text] == []
+
+
+def test_what_does_not_apply_to_a_distributed_database_applies_to_every_other() -> None:
+    (file, tests), *_ = NOT_DISTRIBUTED.items()
+    test, reason = next(iter(tests.items()))
+
+    assert reason_to_skip(file, test, distributed=True) == reason
+    assert reason_to_skip(file, test, distributed=False) is None
+    assert reason_to_skip(next(iter(NOT_THERE)), "any", distributed=False) == next(iter(NOT_THERE.values()))

@@ -11,9 +11,10 @@ import sqlglot
 from sqlglot import exp
 
 import rater_service
+from rater_service.distributed import FORMS
 from rater_service.prices.pricebook import FINE_TUNE_PREFIX
 from rater_service.rollup import KEY, VALUES
-from rater_service.statements import bound, source, statement
+from rater_service.statements import as_distributed, bound, by_producer, source, statement
 
 RATER = Path(rater_service.__file__).parent
 FILES = {f"{path.parents[1].name}/{path.stem}": path for path in sorted(RATER.glob("*/sql/*.sql"))}
@@ -39,6 +40,8 @@ PARTS = {
     "days": "rated_day",
     "order": "customer",
     "arrays": ":request_id::uuid[], :stored_at::timestamptz[]",
+    "of_events": "SELECT * FROM hourly_usage",
+    "of_ids": "SELECT * FROM hourly_usage",
 }
 _FILLED = re.compile(rf"\{{({'|'.join(PARTS)})\}}")
 CALL = re.compile(rf"({'|'.join({name.partition('/')[0] for name in FILES})})/[a-z_]+")
@@ -119,6 +122,45 @@ def test_comments_tell_of_the_arguments_but_of_those_that_have_the_name_of_their
 
 def test_what_python_says_of_fine_tunes_no_statement_says_again(name: str) -> None:
     assert f"'{FINE_TUNE_PREFIX}" not in FILES[name].read_text("utf-8")
+
+
+def plain_of(form: str) -> str:
+    """The statement that a distributed database has in another form."""
+    package, _, name = form.partition("/")[2].partition("_")
+    return f"{package}/{name}"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_form_for_a_distributed_database_takes_and_gives_the_same_as_the_plain_one(form: str) -> None:
+    plain, other = statement(plain_of(form), **PARTS), statement(form, **PARTS)
+
+    assert set(other.parameters) <= set(plain.parameters)
+    assert by_producer(plain) == other
+    selects = [
+        [one.named_selects for one in parsed(name) if isinstance(one, exp.Select)]
+        for name in (plain_of(form), form)
+    ]
+    assert form == "distributed/events_partition_make" or selects[0] == selects[1]
+
+
+def test_a_distributed_database_is_sent_its_form_with_the_arguments_in_their_order_there() -> None:
+    plain = bound("audit/lowest_number", producer_id="spool", moment="then")
+    text, *arguments = as_distributed(plain[0], plain[1:])
+
+    assert text == statement("distributed/audit_lowest_number").text
+    assert arguments == [
+        {"producer_id": "spool", "moment": "then"}[name]
+        for name in by_producer(statement("audit/lowest_number")).parameters
+    ]
+    assert as_distributed("SELECT $1", (1,)) == ("SELECT $1", 1)
+
+
+def test_what_only_a_distributed_database_needs_stands_in_its_form_alone() -> None:
+    plain = statement("events/hourly_usage_add", sum_type="bigint")
+
+    assert "producer" not in re.sub(r"--[^\n]*", "", plain.text)
+    assert "*/" not in by_producer(plain).text
+    assert {*by_producer(plain).parameters} - {*plain.parameters} == {"producer_id"}
 
 
 def inserts(name: str) -> list[exp.Insert]:

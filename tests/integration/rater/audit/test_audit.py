@@ -218,15 +218,15 @@ async def test_parts_are_here_with_the_event_of_their_exchange(ledger: Ledger) -
 @pytest.mark.parametrize(
     ("tampering", "kind", "detail"),
     [
-        ("UPDATE billing_event SET part_of = NULL WHERE producer_seq = 2", Finding.PARTS_DIFFER,
+        ("UPDATE stored_event SET part_of = NULL WHERE producer_seq = 2", Finding.PARTS_DIFFER,
          "it says that it has 2 parts, and 1 are here"),
-        ("UPDATE billing_event SET part_of = NULL WHERE part_of IS NOT NULL", Finding.PARTS_DIFFER,
+        ("UPDATE stored_event SET part_of = NULL WHERE part_of IS NOT NULL", Finding.PARTS_DIFFER,
          "it says that it has 2 parts, and 0 are here"),
-        ("UPDATE billing_event SET part_count = 1 WHERE producer_seq = 1", Finding.PARTS_DIFFER,
+        ("UPDATE stored_event SET part_count = 1 WHERE producer_seq = 1", Finding.PARTS_DIFFER,
          "it says that it has 1 parts, and 2 are here"),
-        ("UPDATE billing_event SET part_count = 0 WHERE producer_seq = 1", Finding.PART_WITHOUT_EVENT,
+        ("UPDATE stored_event SET part_count = 0 WHERE producer_seq = 1", Finding.PART_WITHOUT_EVENT,
          "2 parts of it are here, and it is not"),
-        ("UPDATE billing_event SET event_time = event_time + interval '1 second' WHERE producer_seq = 1",
+        ("UPDATE stored_event SET event_time = event_time + interval '1 second' WHERE producer_seq = 1",
          Finding.PART_WITHOUT_EVENT, "2 parts of it are here, and it is not"),
     ],
 )  # fmt: skip
@@ -336,9 +336,9 @@ async def test_of_many_producers_those_that_lost_most_are_kept(pool: Pool) -> No
          {Finding.ROLLUP_MISSING, Finding.RUN_DIFFERS_FROM_ROLLUPS}),
         ("UPDATE rated_usage SET auth_id = 'mallory' WHERE auth_id = 'bob'",
          {Finding.ROLLUP_WITHOUT_EVENTS, Finding.ROLLUP_MISSING}),
-        ("DELETE FROM billing_event WHERE auth_id = 'bob'",
+        ("DELETE FROM stored_event WHERE auth_id = 'bob'",
          {Finding.ROLLUP_WITHOUT_EVENTS, Finding.LOST_EVENTS, Finding.SUMS_DIFFER}),
-        ("UPDATE billing_event SET completion_tokens = 1 WHERE auth_id = 'bob'",
+        ("UPDATE stored_event SET completion_tokens = 1 WHERE auth_id = 'bob'",
          {Finding.ROLLUP_DIFFERS_FROM_EVENTS, Finding.SUMS_DIFFER}),
         ("UPDATE rating_run SET dry_run = true", {Finding.ROLLUP_WITHOUT_RUN}),
         ("UPDATE rating_run SET price_books = '{}'", {Finding.ROLLUP_WITHOUT_RUN}),
@@ -346,7 +346,7 @@ async def test_of_many_producers_those_that_lost_most_are_kept(pool: Pool) -> No
          {Finding.ROLLUP_WITHOUT_RUN, Finding.RUN_DIFFERS_FROM_ROLLUPS}),
         ("UPDATE rating_run SET unpriced_events = unpriced_events + 1",
          {Finding.RUN_DIFFERS_FROM_ROLLUPS}),
-        ("DELETE FROM billing_event WHERE NOT usage_found",
+        ("DELETE FROM stored_event WHERE NOT usage_found",
          {Finding.SUMS_DIFFER, Finding.LOST_EVENTS}),
     ],
 )  # fmt: skip
@@ -398,7 +398,7 @@ async def test_late_usage_without_tokens_is_told_in_the_hours_that_are_audited_t
 
 
 async def test_events_that_a_run_saw_and_that_are_gone_are_told_as_such(billed: Ledger) -> None:
-    await billed.correct("DELETE FROM billing_event WHERE producer_seq = 1")
+    await billed.correct("DELETE FROM stored_event WHERE producer_seq = 1")
 
     result = await check(billed.pool, HOUR, HOUR + ONE_HOUR, now=NEXT_DAY + 5 * ONE_HOUR)
 
@@ -550,7 +550,7 @@ async def test_events_and_runs_that_come_meanwhile_raise_no_alarm(ledger: Ledger
 async def test_all_is_read_in_one_snapshot(billed: Ledger, database_url: str) -> None:
     async def tamper() -> None:
         connection = await asyncpg.connect(database_url)
-        await connection.execute("DELETE FROM rated_usage; DELETE FROM billing_event")
+        await connection.execute("DELETE FROM rated_usage; DELETE FROM stored_event")
         await connection.close()
 
     parts: list[str] = []
@@ -577,7 +577,7 @@ async def test_the_command_line_says_proven_with_0_and_not_proven_with_2(
     assert "18 events (0 without a number)" in shown
     assert shown.endswith("proven: no differences\n")
 
-    await billed.correct("DELETE FROM billing_event WHERE producer_seq = 5")
+    await billed.correct("DELETE FROM stored_event WHERE producer_seq = 5")
     assert await phoebe(database_url, "audit", *window) == 2
     shown = capsys.readouterr().out
     assert "LOST_EVENTS: 1: look for the spool folder" in shown

@@ -57,7 +57,7 @@ def test_every_state_of_the_bills_can_be_had_again(
             *(make_event(HOUR + hours * ONE_HOUR, auth_id=customer) for hours, customer in step.comes)
         )
         if step.lost is not None:
-            await oracle_ledger.correct("DELETE FROM billing_event WHERE auth_id = $1", step.lost)
+            await oracle_ledger.correct("DELETE FROM stored_event WHERE auth_id = $1", step.lost)
         start = HOUR + step.first_hour * ONE_HOUR
         await oracle_ledger.rate(
             start, WINDOW.window_end, now=HOUR + 9 * ONE_HOUR, dry_run=step.dry_run, reprice=step.reprice

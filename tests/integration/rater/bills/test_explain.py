@@ -177,12 +177,12 @@ async def _change_row(ledger: Ledger) -> None:
 
 
 async def _lose_events(ledger: Ledger) -> None:
-    await ledger.correct("DELETE FROM billing_event")
+    await ledger.correct("DELETE FROM stored_event")
 
 
 async def _add_events_in_the_past(ledger: Ledger) -> None:
     await ledger.store(make_event())
-    await ledger.correct("UPDATE billing_event SET stored_at = stored_at - interval '30 days'")
+    await ledger.correct("UPDATE stored_event SET stored_at = stored_at - interval '30 days'")
 
 
 async def _forge_rates(ledger: Ledger) -> None:

@@ -135,7 +135,7 @@ async def test_what_came_late_of_others_is_no_hole_of_a_customers_bill(ledger: L
 async def test_what_was_billed_and_is_gone_since_is_no_hole(ledger: Ledger) -> None:
     await ledger.store(make_event(), make_event(auth_id="bob"))
     await ledger.rate()
-    await ledger.correct("DELETE FROM billing_event WHERE auth_id = 'bob'")
+    await ledger.correct("DELETE FROM stored_event WHERE auth_id = 'bob'")
 
     assert (await holes(ledger)).hours == ()
 

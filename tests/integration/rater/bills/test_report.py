@@ -196,7 +196,7 @@ async def test_a_rollup_is_divided_by_its_events_only_if_they_make_it(ledger: Le
     )
     await ledger.rate()
     await ledger.store(make_event(auth_id="late", user_id="cat"))
-    await ledger.correct("DELETE FROM billing_event WHERE auth_id = 'gone'")
+    await ledger.correct("DELETE FROM stored_event WHERE auth_id = 'gone'")
     found = await report(ledger.pool, *by_user)
     one = Decimal("0.000023000")
     assert [(*row.names.values(), row.events_known, row.sums.cost) for row in found.rows] == [

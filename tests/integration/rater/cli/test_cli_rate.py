@@ -165,7 +165,7 @@ async def test_a_database_that_gives_up_is_a_failure_that_says_to_try_again(
         ("MODEL_UNTRUSTED", {"model_untrusted": True}, None),
         ("AMBIGUOUS_BASE", {"model_id": "ft:z", "base_model": "meta/base-b"}, None),
         ("MISSING_USAGE", {"usage_found": False}, None),
-        ("BILLED_ROLLUP_DELETED", {}, "DELETE FROM billing_event WHERE auth_id = 'odd'"),
+        ("BILLED_ROLLUP_DELETED", {}, "DELETE FROM stored_event WHERE auth_id = 'odd'"),
         ("ROLLUP_TAMPERED", {}, "DELETE FROM rated_usage WHERE auth_id = 'odd'"),
     ],
 )

@@ -61,7 +61,7 @@ async def test_a_run_in_turkish_bills_what_it_bills_elsewhere(postgres: Postgres
                 assert result.rollups_written == 1
                 assert {anomaly.reason for anomaly in result.anomalies} >= {"UNPRICED", "MISSING_USAGE"}
                 assert [row["kind"] for row in await ledger.changes()] == ["INSERT"]
-                await ledger.correct("DELETE FROM billing_event")
+                await ledger.correct("DELETE FROM stored_event")
                 await ledger.rate()
                 assert (await ledger.changes())[-1]["kind"] == "DELETE"
     except asyncpg.FeatureNotSupportedError:

@@ -56,7 +56,7 @@ WITHOUT_USAGE = "usage_found = false, prompt_tokens = NULL, cached_tokens = NULL
 async def test_a_wrong_event_is_refused(ledger: Ledger, change: str, constraint: str) -> None:
     await ledger.store(make_event())
     with pytest.raises(asyncpg.CheckViolationError) as refused:
-        await ledger.pool.execute(f"UPDATE billing_event SET {change}")
+        await ledger.pool.execute(f"UPDATE stored_event SET {change}")
     assert refused.value.constraint_name == constraint
 
 

@@ -122,7 +122,7 @@ async def test_a_trace_that_an_earlier_rater_did_not_store_makes_no_other_event(
     other = make_event(request_id=event.request_id, trace_id="c91308c112be8448dd34dc6191567fa0")
     assert await fates(pool, event) == [Fate.STORED]
     assert await fates(pool, event, other) == [Fate.DUPLICATE, Fate.CONFLICT]
-    await pool.execute("UPDATE billing_event SET trace_id = NULL")
+    await pool.execute("UPDATE stored_event SET trace_id = NULL")
     assert await fates(pool, event) == [Fate.DUPLICATE]
 
 

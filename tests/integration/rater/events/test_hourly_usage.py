@@ -147,11 +147,11 @@ async def test_a_batch_that_is_not_committed_leaves_nothing_in_the_sums(pool: Po
     "correction",
     [
         "UPDATE hourly_usage SET event_count = 7 WHERE auth_id = 'bob'",
-        "UPDATE billing_event SET prompt_tokens = 7, cached_tokens = NULL WHERE auth_id = 'bob'",
-        "UPDATE billing_event SET auth_id = NULL WHERE auth_id = 'bob'",
-        "UPDATE billing_event SET event_time = event_time - interval '1 hour'",
-        "DELETE FROM billing_event WHERE auth_id = 'bob'",
-        "DELETE FROM billing_event",
+        "UPDATE stored_event SET prompt_tokens = 7, cached_tokens = NULL WHERE auth_id = 'bob'",
+        "UPDATE stored_event SET auth_id = NULL WHERE auth_id = 'bob'",
+        "UPDATE stored_event SET event_time = event_time - interval '1 hour'",
+        "DELETE FROM stored_event WHERE auth_id = 'bob'",
+        "DELETE FROM stored_event",
         "TRUNCATE stored_event",
         "INSERT INTO billing_event_default SELECT (jsonb_populate_record(e, jsonb_build_object('request_id',"
         " gen_random_uuid()))).* FROM billing_event e",

@@ -76,7 +76,7 @@ async def _told(ledger: Ledger, last: RateResult, now: datetime) -> int:
     )
     due_later = await ledger.pool.fetchval(
         "SELECT count(*) FROM billing_event AS event WHERE event_time >= $1 AND event_time <= $2"
-        " AND NOT EXISTS (SELECT FROM rated_hour WHERE window_start = date_trunc('hour', event_time, 'UTC'))",
+        " AND date_trunc('hour', event_time, 'UTC') NOT IN (SELECT window_start FROM rated_hour)",
         hour_of(now),
         now + ONE_HOUR,
     )

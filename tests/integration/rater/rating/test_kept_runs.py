@@ -37,7 +37,7 @@ async def test_every_count_of_a_run_is_kept_under_its_own_name(ledger: Ledger) -
     await ledger.store(*(make_event(auth_id=f"stays-{n}") for n in range(8)))
     await ledger.store(*(make_event(auth_id=f"goes-{n}") for n in range(9)))
     await ledger.rate()
-    await ledger.correct("DELETE FROM billing_event WHERE auth_id LIKE 'goes-%'")
+    await ledger.correct("DELETE FROM stored_event WHERE auth_id LIKE 'goes-%'")
     await ledger.store(
         *(make_event(auth_id=f"comes-{n % 7}") for n in range(17)),
         *(make_event(model_id="nobody/knows") for _ in range(2)),

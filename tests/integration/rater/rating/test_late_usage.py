@@ -112,7 +112,7 @@ async def test_what_is_older_than_a_routine_run_takes_along_is_named(rated: Ledg
 
 
 async def test_hours_of_which_events_are_gone_are_named_and_stay_on_the_bill(rated: Ledger) -> None:
-    await rated.correct("DELETE FROM billing_event WHERE auth_id = 'bob'")
+    await rated.correct("DELETE FROM stored_event WHERE auth_id = 'bob'")
     await rated.store(make_event(HOUR + ONE_HOUR))
 
     result = await rate_elsewhere(rated, Mode.ROUTINE)
@@ -173,10 +173,10 @@ async def test_marks_of_hours_that_no_run_rates_again_go_once_their_sums_are_rat
 @pytest.mark.parametrize(
     ("change", "events"),
     [
-        ("UPDATE billing_event SET completion_tokens = 11 WHERE auth_id = 'bob'", 0),
-        ("DELETE FROM billing_event WHERE auth_id = 'bob'", -1),
-        ("DELETE FROM billing_event", -2),
-        ("UPDATE billing_event SET event_time = event_time - interval '1 hour' WHERE auth_id = 'bob'", -1),
+        ("UPDATE stored_event SET completion_tokens = 11 WHERE auth_id = 'bob'", 0),
+        ("DELETE FROM stored_event WHERE auth_id = 'bob'", -1),
+        ("DELETE FROM stored_event", -2),
+        ("UPDATE stored_event SET event_time = event_time - interval '1 hour' WHERE auth_id = 'bob'", -1),
     ],
 )
 async def test_events_that_somebody_changed_by_hand_make_their_hour_late(

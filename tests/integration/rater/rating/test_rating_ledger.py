@@ -68,7 +68,7 @@ async def test_each_change_is_kept_with_what_was_there_before(ledger: Ledger) ->
     first = await ledger.rate()
     inserted = await ledger.rollups()
     await ledger.store(make_event())
-    await ledger.correct("DELETE FROM billing_event WHERE auth_id = 'bob'")
+    await ledger.correct("DELETE FROM stored_event WHERE auth_id = 'bob'")
     second = await ledger.rate()
     (updated,) = await ledger.rollups()
 
@@ -186,7 +186,7 @@ async def test_the_bills_that_change_are_listed_by_customer_with_the_whole_windo
         make_event(auth_id="grows", resource_id="other"),
     )
     await ledger.rate()
-    await ledger.correct("DELETE FROM billing_event WHERE auth_id = 'gone'")
+    await ledger.correct("DELETE FROM stored_event WHERE auth_id = 'gone'")
     await ledger.store(make_event(auth_id="grows"), make_event(auth_id="grows"), make_event(auth_id="new"))
     dry, wet, again = [await ledger.rate(dry_run=dry_run) for dry_run in (True, False, False)]
     assert dry.changes == wet.changes
@@ -269,7 +269,7 @@ class Story:
                 )
             case "lose", int(hour):
                 await self.ledger.correct(
-                    "DELETE FROM billing_event WHERE event_time = $1", HOUR + hour * ONE_HOUR
+                    "DELETE FROM stored_event WHERE event_time = $1", HOUR + hour * ONE_HOUR
                 )
             case "price", int(tenths):
                 more = f'base_models:\n  "late": {{ prompt: "0.{tenths}", cached: "0", completion: "0" }}\n'

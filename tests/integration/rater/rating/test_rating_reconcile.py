@@ -35,7 +35,7 @@ async def test_a_late_event_changes_only_its_own_rollup_which_keeps_its_id(ledge
 async def test_a_rollup_that_nothing_accounts_for_is_deleted_within_the_window_only(ledger: Ledger) -> None:
     await ledger.store(make_event(), make_event(HOUR - ONE_HOUR))
     await ledger.rate(start=HOUR - ONE_HOUR, end=HOUR + ONE_HOUR)
-    await ledger.correct("DELETE FROM billing_event")
+    await ledger.correct("DELETE FROM stored_event")
     result = await ledger.rate()
     assert [row["window_start"] for row in await ledger.rollups()] == [HOUR - ONE_HOUR]
     assert (result.reconciled_deletions, result.total_cost) == (1, Decimal(0))
@@ -50,11 +50,11 @@ async def test_a_rollup_that_nothing_accounts_for_is_deleted_within_the_window_o
 async def test_deleting_in_a_backfill_or_deleting_a_free_rollup_is_no_anomaly(ledger: Ledger) -> None:
     await ledger.store(make_event(model_id="free/free"))
     await ledger.rate()
-    await ledger.correct("DELETE FROM billing_event")
+    await ledger.correct("DELETE FROM stored_event")
     free = await ledger.rate()
     await ledger.store(make_event())
     await ledger.rate()
-    await ledger.correct("DELETE FROM billing_event")
+    await ledger.correct("DELETE FROM stored_event")
     backfill = await ledger.rate(mode=Mode.BACKFILL)
     assert (free.reconciled_deletions, backfill.reconciled_deletions) == (1, 1)
     assert free.anomalies == backfill.anomalies == ()
@@ -63,7 +63,7 @@ async def test_deleting_in_a_backfill_or_deleting_a_free_rollup_is_no_anomaly(le
 async def test_a_dry_run_says_what_would_be_and_changes_no_rollup(ledger: Ledger) -> None:
     await ledger.store(make_event(), make_event(auth_id="gone"))
     await ledger.rate()
-    await ledger.correct("DELETE FROM billing_event WHERE auth_id = 'gone'")
+    await ledger.correct("DELETE FROM stored_event WHERE auth_id = 'gone'")
     await ledger.store(make_event(), make_event(auth_id="new"))
     before = await ledger.rollups()
     dry = await ledger.rate(dry_run=True)

@@ -136,7 +136,7 @@ async def test_a_rollup_that_was_given_to_another_customer_comes_back(billed: Le
 
 async def test_a_deleted_rollup_that_has_no_events_any_more_is_told_once(billed: Ledger) -> None:
     await billed.pool.execute("DELETE FROM rated_usage WHERE auth_id = 'bob'")
-    await billed.correct("DELETE FROM billing_event WHERE auth_id = 'bob'")
+    await billed.correct("DELETE FROM stored_event WHERE auth_id = 'bob'")
     result = await billed.rate()
     assert {anomaly.reason for anomaly in result.anomalies} == {"ROLLUP_TAMPERED", "BILLED_ROLLUP_DELETED"}
     assert result.reconciled_deletions == 1

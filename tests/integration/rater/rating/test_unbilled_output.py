@@ -96,7 +96,7 @@ async def test_an_hour_that_is_rated_again_or_pruned_says_it_again(ledger: Ledge
     await store_what_was_given(ledger)
     first = await ledger.rate()
 
-    await ledger.correct("DELETE FROM billing_event WHERE auth_id = 'alice'")
+    await ledger.correct("DELETE FROM stored_event WHERE auth_id = 'alice'")
     second = await ledger.rate()
 
     assert first.unbilled_output_events - second.unbilled_output_events == 3

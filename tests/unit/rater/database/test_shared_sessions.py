@@ -19,7 +19,7 @@ class Line:
     lend: Lending
 
     async def fetchrow(self, *_: object) -> dict[str, object]:
-        return asdict(ServerState(self.lend(), False, False, True, True))
+        return asdict(ServerState(self.lend(), False, False, True, True, False))
 
 
 async def are_shared(first: Lending, second: Lending) -> bool:
