@@ -77,18 +77,21 @@ def _rates(asked: Sequence[Asked]) -> list[Pair[float]]:
 
 
 async def keep_books(url: str, now: datetime) -> None:
-    """Loads BOOKS price files, one in each of the hours before."""
-    content = PRICES.read_bytes()
+    """Loads BOOKS price files, one in each of the hours before, and the rater's own at last.
+
+    That one is in force by now and stays so: at a full hour the answers must not change.
+    """
+    own = PRICES.read_bytes()
+    contents = [*(own + f"# book {number}\n".encode() for number in range(BOOKS)), own]
     connection = await asyncpg.connect(url)
     try:
-        for number in range(BOOKS):
-            loaded_at = now - timedelta(hours=BOOKS - number + 1)
+        for number, content in enumerate(contents):
+            loaded_at = now - timedelta(hours=len(contents) - number + 1)
 
             async def clock(_connection: Connection, loaded_at: datetime = loaded_at) -> ClockReading:
                 return ClockReading(loaded_at, timedelta(0))
 
-            book = content + f"# book {number}\n".encode()
-            await load_price_file(connection, book, f"book-{number}.yaml", "bench", clock=clock)
+            await load_price_file(connection, content, f"book-{number}.yaml", "bench", clock=clock)
     finally:
         await connection.close()
 

@@ -1,9 +1,10 @@
 """The real parts of the benchmarks: raters, mitmdump with the addon and without, and what calls them."""
 
+import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,8 @@ from rig.programs import ADDON, LISTENING, PRICES, mitmdump, module, phoebe, ser
 LOG_LINES = 15
 # Of a collector of OpenTelemetry; its answer may be empty.
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+_TOLD_AGAIN_S = 1.0
+_TOLD_TO_END_MAX = 10
 WORKERS_SERVE = r"(\d+) of \d+ workers serve"
 # The same for both sides: no engine is connected to before it is asked, nothing is printed about flows.
 _COMMON_OPTIONS = {"connection_strategy": "lazy", "flow_detail": "0"}
@@ -317,9 +320,17 @@ class Stage:
     async def _end_reference(self, bare: Running) -> None:
         """Stops a bare mitmdump, which has been measured by now. One that does not stop is said, and killed.
 
-        It can miss a signal: Python tells of it by the pipe that wakes the loop, which can be full.
+        It can miss a signal: Python tells of it by the pipe that wakes the loop, which can be full. So it is
+        told again.
         """
-        problem = await bare.stop()
+        for _ in range(_TOLD_TO_END_MAX):
+            if bare.process.poll() is not None:
+                break
+            bare.process.terminate()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TOLD_AGAIN_S):
+                    await bare.ended()
+        problem = await bare.stop() if bare.process.poll() is None else None
         self._processes.running.remove(bare)
         if problem is not None:
             self.say(problem)

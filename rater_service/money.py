@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from functools import reduce
+from typing import NamedTuple
 
 NANO = Decimal("0.000000001")
 """The smallest part of a dollar a billed rate can have."""
 CENT = Decimal("0.01")
+_ZERO = Decimal(0)
 
 # 100 digits hold the product of two numbers of 40 digits each, and a sum of such products.
 _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
@@ -72,8 +74,7 @@ TOKENS_MAX = 2**53
 """The most tokens of a kind one exchange can have: so far, programs that read JSON numbers are exact."""
 
 
-@dataclass(frozen=True, slots=True)
-class TokenCounts:
+class TokenCounts(NamedTuple):
     """Tokens of one exchange as they were reported, 0 or more; `prompt` includes `cached`."""
 
     prompt: int = 0
@@ -93,7 +94,8 @@ class TokenCounts:
 
 def cost(counts: TokenCounts, rates: Rates) -> Decimal:
     """Return what the tokens of one exchange cost at these rates, USD, exactly."""
-    return cost_of_sums(counts.billable_prompt, counts.billable_cached, counts.completion, rates)
+    cached = counts.billable_cached
+    return cost_of_sums(counts.prompt - cached, cached, counts.completion, rates)
 
 
 def cost_of_sums(billable_prompt: int, cached: int, completion: int, rates: Rates) -> Decimal:
@@ -102,18 +104,14 @@ def cost_of_sums(billable_prompt: int, cached: int, completion: int, rates: Rate
     `billable_prompt` and `cached` are to be summed per exchange: what one has too many cached tokens must not
     shorten another's prompt.
     """
-    return exact_sum(
-        (
-            _EXACT.multiply(rates.prompt, billable_prompt),
-            _EXACT.multiply(rates.cached, cached),
-            _EXACT.multiply(rates.completion, completion),
-        )
-    )
+    of_completion = _EXACT.fma(rates.completion, completion, _ZERO)
+    of_cached_too = _EXACT.fma(rates.cached, cached, of_completion)
+    return _EXACT.fma(rates.prompt, billable_prompt, of_cached_too)
 
 
 def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
     """Add amounts of money up, exactly; of none the sum is 0."""
-    return reduce(_EXACT.add, amounts, Decimal(0))
+    return reduce(_EXACT.add, amounts, _ZERO)
 
 
 def decimal_text(value: Decimal) -> str:

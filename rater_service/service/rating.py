@@ -258,11 +258,11 @@ def _bound(wire: Timestamp, field: str) -> datetime:
 
 
 def _token_counts(request: pb.ResolvePriceRequest) -> TokenCounts | None:
-    counts = (request.prompt_tokens, request.cached_tokens, request.completion_tokens)
-    for field, count in zip(_COUNTS, counts, strict=True):
-        if not 0 <= count <= TOKENS_MAX:
-            raise invalid(field, "must be 0 to 2^53")
-    return TokenCounts(*counts) if any(counts) or any(map(request.HasField, _COUNTS)) else None
+    counts = TokenCounts(request.prompt_tokens, request.cached_tokens, request.completion_tokens)
+    if min(counts) < 0 or max(counts) > TOKENS_MAX:
+        wrong = next(field for field in _COUNTS if not 0 <= getattr(request, field) <= TOKENS_MAX)
+        raise invalid(wrong, "must be 0 to 2^53")
+    return counts if any(counts) or any(map(request.HasField, _COUNTS)) else None
 
 
 def _filter(request: pb.ListRatedUsageRequest) -> RatedUsageFilter:

@@ -1,7 +1,7 @@
 """The asker of the benchmark `resolve_price`, with a real rater: it counts only quotes."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
@@ -31,7 +31,11 @@ async def test_both_sides_answer_every_call_with_many_books_kept(
 ) -> None:
     monkeypatch.setattr(quotes, "BOOKS", 3)
     await quotes.keep_books(database_url, datetime.now(UTC))
-    assert await pool.fetchval("SELECT count(*) FROM price_loading WHERE replaced_by IS NULL") == 3
+    assert await pool.fetchval("SELECT count(*) FROM price_loading WHERE replaced_by IS NULL") == 4
+    # Whatever the next full hour is, the answers stay as they are: the rater's own file is the last.
+    last = await pool.fetchrow("SELECT * FROM price_loading ORDER BY number DESC LIMIT 1")
+    assert last is not None
+    assert last["in_force_from"] <= datetime.now(UTC) - timedelta(minutes=59)
     address = f"127.0.0.1:{rater.port}"
     # 600 + 400 + 500 tokens of a fine-tune, half dearer than its base.
     assert (await one_answer(address)).cost == "0.000660000"
