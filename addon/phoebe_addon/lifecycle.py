@@ -10,6 +10,9 @@ import asyncio
 import logging
 import os
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 from mitmproxy import addonmanager, ctx, exceptions
@@ -21,6 +24,7 @@ from phoebe_addon.proxy import flow_lines, guard, lean, log_output, modes, read_
 from phoebe_addon.proxy.guard_rules import GuardRules
 from phoebe_addon.proxy.open_files import ClientLimits, possible
 from phoebe_addon.proxy.retiring import until_left
+from phoebe_addon.proxy.served_certificates import served_certificates
 from phoebe_addon.proxy.stopping import Stopping, drain
 from phoebe_addon.settings.options import OPTIONS, add_options, left_over, take_given
 from phoebe_addon.settings.settings import (
@@ -122,6 +126,7 @@ class Lifecycle:
             )
         ctx.options.update(mode=modes.reversed_modes(ctx.options.mode))
         self._follow_files(self._meter)
+        self._watch_certificates(self._meter)
         self._stopping = Stopping(ctx.master, self._announce, self._drain)
         logger.info(
             "phoebe: metering as %s; spool %s, rater %s",
@@ -199,6 +204,17 @@ class Lifecycle:
         meter.follow("resource map", lambda: self._upstreams)
         meter.follow("edge secrets", lambda: (self._settings or settings).edge_secrets)
         meter.follow("routes", lambda: (self._settings or settings).routes, self._use_routes)
+
+    def _watch_certificates(self, meter: Meter) -> None:
+        """Measure when what clients are shown ends, and warn of what has ended or ends soon."""
+        ends: dict[str, float] = {}
+        now = datetime.now(UTC)
+        for served in served_certificates(ctx.options):
+            ends[served.use] = min(ends.get(served.use, inf), served.ends_at)
+            if warning := served.warning(now):
+                logger.warning("phoebe: what clients are shown: %s", warning)
+        for use, ends_at in ends.items():
+            meter.metrics.follow_expiry(use, partial(float, ends_at))
 
     def _use_routes(self) -> None:
         assert self._settings

@@ -31,6 +31,7 @@ EVENTS: Events = {
         "phoebe: metering as %s; spool %s, rater %s": "proxy.started",
         "phoebe: %s: it does nothing": "option.unknown",
         "phoebe: %s": "proxy.options",
+        "phoebe: what clients are shown: %s": "certificate.ends",
         (
             "phoebe: lean: addons are asked only for the hooks they have (phoebe_lean=false: for all)"
         ): "proxy.lean",

@@ -177,7 +177,9 @@ class Metrics:
             Gauge(name, text, registry=self.registry).set_function(read)
 
     def follow_expiry(self, use: str, ends_at: Callable[[], float]) -> None:
-        """Add a gauge of when a certificate ends, in seconds since 1970. use: `client` or `ca`."""
+        """Add a gauge of when a certificate ends, in seconds since 1970. use: `client`, `ca`,
+        `listener` or `listener_ca`.
+        """
         self._expiry.labels(use).set_function(ends_at)
 
     def note_task(self, name: str, up: bool) -> None:

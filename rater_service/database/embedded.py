@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from rater_service.database.embedded_data import DataFolder, listening_pid
 from rater_service.database.embedded_programs import Programs, find_programs, quoted
+from rater_service.database.interrupts import interrupts_put_off
 from rater_service.errors import OperatorError
 
 START_TIMEOUT_S = 60.0
@@ -55,27 +56,35 @@ class EmbeddedServer:
 @asynccontextmanager
 async def server(data_dir: Path) -> AsyncIterator[EmbeddedServer]:
     """Run the server as long as the context lasts; see `start` and `stop`."""
-    running = await _started(data_dir)
+    running = None
     try:
+        with interrupts_put_off():
+            running = await _started(data_dir)
         yield running
     finally:
-        await asyncio.to_thread(stop, running)
+        with interrupts_put_off():
+            if running:
+                await _stopped(running)
 
 
 async def _started(data_dir: Path) -> EmbeddedServer:
     """Start the server in a thread; if this task is cancelled meanwhile, the thread stops it once it runs.
 
-    Python waits for the threads of an executor before it ends, however often Ctrl-C is pressed.
+    The thread is waited for in any case: Python does not do so at its end if Ctrl-C is pressed once more.
     """
-    thread = ThreadPoolExecutor(1, "embedded PostgreSQL")
-    starting = thread.submit(start, data_dir)
-    try:
-        return await asyncio.wrap_future(starting)
-    except asyncio.CancelledError:
-        starting.add_done_callback(_stop_started)
-        raise
-    finally:
-        thread.shutdown(wait=False)
+    with ThreadPoolExecutor(1, "embedded PostgreSQL") as thread:
+        starting = thread.submit(start, data_dir)
+        try:
+            return await asyncio.wrap_future(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(_stop_started)
+            raise
+
+
+async def _stopped(running: EmbeddedServer) -> None:
+    """Stop the server in a thread, and wait for that even if this task is cancelled."""
+    with ThreadPoolExecutor(1, "embedded PostgreSQL") as thread:
+        await asyncio.wrap_future(thread.submit(stop, running))
 
 
 def _stop_started(starting: Future[EmbeddedServer]) -> None:
@@ -94,15 +103,28 @@ def start(data_dir: Path) -> EmbeddedServer:
     A server that already runs there, started by another process, is shared. Raises OperatorError when the
     wheel is not installed or the server does not start. Blocks for seconds.
     """
+    running = None
+    try:
+        with interrupts_put_off() as let_through:
+            running = _joined(data_dir, let_through)
+    except KeyboardInterrupt:
+        if running:
+            stop(running)
+        raise
+    return running
+
+
+def _joined(data_dir: Path, let_through: Callable[[], None]) -> EmbeddedServer:
+    """Become a user of the server, and start it if nobody is one."""
     programs = find_programs()
     try:
         data = DataFolder.make(data_dir, programs)
         with data.turn():
             membership = data.join()
             try:
-                process, sockets = None, _running(data)
+                process, sockets = None, _running(data, let_through)
                 if sockets is None:
-                    process, sockets = _start(data, programs)
+                    process, sockets = _start(data, programs, let_through)
             except BaseException:
                 os.close(membership)
                 raise
@@ -114,13 +136,14 @@ def start(data_dir: Path) -> EmbeddedServer:
 
 def stop(running: EmbeddedServer) -> None:
     """Leave the server; the last process to leave stops it."""
-    with running._data.turn():
-        os.close(running._membership)
-        stopped = _stop_unused(running._data)
-    if running._process and stopped:
-        running._process.wait()
-    elif running._process:
-        _LEFT_TO_OTHERS.append(running._process)
+    with interrupts_put_off():
+        with running._data.turn():
+            os.close(running._membership)
+            stopped = _stop_unused(running._data)
+        if running._process and stopped:
+            running._process.wait()
+        elif running._process:
+            _LEFT_TO_OTHERS.append(running._process)
 
 
 def stop_left_behind(data_dir: Path) -> bool:
@@ -132,7 +155,7 @@ def stop_left_behind(data_dir: Path) -> bool:
         return _stop_unused(data)
 
 
-def _running(data: DataFolder) -> Path | None:
+def _running(data: DataFolder, let_through: Callable[[], None]) -> Path | None:
     """Return the folder of the socket of a server that runs on the data; None: none does.
 
     Raises OperatorError for one that others started.
@@ -158,11 +181,14 @@ def _running(data: DataFolder) -> Path | None:
                 f"the process {noted.pid} works on {data.path} and does not answer: end it with "
                 f"`kill -INT {noted.pid}`"
             )
+        let_through()
         time.sleep(_POLL_S)  # it is starting or stopping
     return None
 
 
-def _start(data: DataFolder, programs: Programs) -> tuple[subprocess.Popen[bytes], Path]:
+def _start(
+    data: DataFolder, programs: Programs, let_through: Callable[[], None]
+) -> tuple[subprocess.Popen[bytes], Path]:
     data.fill(programs)
     again_until_s = time.monotonic() + _START_AGAIN_S
     while True:
@@ -170,7 +196,7 @@ def _start(data: DataFolder, programs: Programs) -> tuple[subprocess.Popen[bytes
         process = _launch(data, programs, sockets)
         is_ready = False
         try:
-            is_ready = _is_ready(data, process)
+            is_ready = _is_ready(data, process, let_through)
         finally:
             # Also when Ctrl-C ends the wait: nobody would ever stop it.
             if not is_ready:
@@ -231,12 +257,13 @@ def _launch(data: DataFolder, programs: Programs, sockets: Path) -> subprocess.P
         )
 
 
-def _is_ready(data: DataFolder, process: subprocess.Popen[bytes]) -> bool:
+def _is_ready(data: DataFolder, process: subprocess.Popen[bytes], let_through: Callable[[], None]) -> bool:
     deadline_s = time.monotonic() + START_TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline_s:
         noted = data.noted_server()
         if noted and noted.pid == process.pid and noted.is_ready:
             return True
+        let_through()
         time.sleep(_POLL_S)
     return False
 

@@ -11,6 +11,7 @@ import pytest
 
 from rig.ports import reserve_port
 from tests.e2e.conftest import IDENTITY
+from tests.harness.certificates import Authority
 from tests.harness.engine import Engine, document
 from tests.harness.events import EventRecorder
 from tests.harness.prometheus import Prometheus
@@ -82,6 +83,26 @@ def cut_off(
         for _ in range(3):
             assert ask(proxy) == 503
         yield instance
+    finally:
+        assert proxy.stop() == 0
+
+
+def test_a_certificate_for_clients_that_ends_today(
+    prometheus: Prometheus, engine: Engine, rater: EventRecorder, tmp_path: Path
+) -> None:
+    shown = tmp_path / "shown.pem"
+    issued = Authority().issue_for_loopback()  # for a day
+    shown.write_bytes(issued.key + issued.certificate)
+    proxy = Proxy(
+        tmp_path / "proxy",
+        *("--mode", f"reverse:{engine.url}", "--certs", str(shown)),
+        options={"phoebe_rater": f"127.0.0.1:{rater.port}"},
+    )
+    try:
+        instance = follow(prometheus, proxy)
+        prometheus.wait_until_fires("PhoebeCertificateExpires", instance=instance, use="listener")
+        prometheus.wait_until_fires("PhoebeCertificateEnds", instance=instance, use="listener")
+        assert f"what clients are shown: the certificate {shown} ends in 23 hours" in proxy.log()
     finally:
         assert proxy.stop() == 0
 

@@ -35,6 +35,30 @@ from rater_service.database.embedded import start
 print(start(pathlib.Path(sys.argv[1])).url, flush=True)
 time.sleep(600)
 """
+# Ctrl-C is pressed again and again from the moment the server is launched on.
+PRESSED = """
+import asyncio, os, pathlib, signal, sys, time
+from rater_service.database import embedded
+
+launch = embedded._launch
+
+def pressed_meanwhile(*given):
+    process = launch(*given)
+    for _ in range(100):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.005)
+    return process
+
+async def use(path):
+    async with embedded.server(path):
+        await asyncio.sleep(600)
+
+embedded._launch = pressed_meanwhile
+"""
+PRESSED_WHILE_IT_STARTS = {
+    "at once": PRESSED + "embedded.start(pathlib.Path(sys.argv[1]))",
+    "in a thread": PRESSED + "asyncio.run(use(pathlib.Path(sys.argv[1])))",
+}
 ANSWERS_SIGNALS = """
 import signal, sys, time
 signal.signal(signal.SIGINT, lambda *_: print("interrupted", flush=True))
@@ -298,6 +322,14 @@ def test_ctrl_c_while_it_starts_leaves_no_server_behind(data: Path, program: tup
             assert process.wait(60) != 0
         assert not noted.exists()
         assert not stop_left_behind(data)
+
+
+@pytest.mark.parametrize("how", PRESSED_WHILE_IT_STARTS)
+def test_ctrl_c_pressed_again_and_again_while_it_starts_leaves_no_server_behind(data: Path, how: str) -> None:
+    with in_a_terminal("-c", PRESSED_WHILE_IT_STARTS[how], data) as process:
+        assert process.wait(60) != 0
+    assert not (data / "postgresql" / "postmaster.pid").exists()
+    assert not stop_left_behind(data)
 
 
 def test_data_that_everybody_may_replace_is_refused(tmp_path: Path) -> None:
