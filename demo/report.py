@@ -39,7 +39,7 @@ def traffic_table(answers: Sequence[Seen]) -> FittingTable:
     """One line for each request, as its client saw the answer."""
     return FittingTable(
         "The traffic, as the clients saw it (tokens: prompt/cached/completion, - if not told)",
-        ("request", "tenant", "resource", "model", "HTTP", "chunks", "tokens"),
+        ("request", "customer", "resource", "model", "HTTP", "chunks", "tokens"),
         (
             (
                 seen.request.title,
@@ -60,7 +60,7 @@ def rollups_table(rows: Iterable[RatedUsage]) -> FittingTable:
     """One entry for each rollup of rated usage: tokens times rates is its cost."""
     return FittingTable(
         "Rated usage",
-        ("hour (UTC), tenant\nresource\nmodel", "events", "tokens x USD per token", "cost USD"),
+        ("hour (UTC), customer\nresource\nmodel", "events", "tokens x USD per token", "cost USD"),
         map(_rollup_cells, rows),
         frozenset({"events", "cost USD"}),
     )
@@ -105,7 +105,7 @@ def anomalies_table(anomalies: Iterable[Anomaly]) -> FittingTable:
     """One line for each combination of names behind an anomaly."""
     return FittingTable(
         "What needs a human",
-        ("anomaly", "tenant", "resource", "model", "why", "events", "tokens", "money at risk"),
+        ("anomaly", "customer", "resource", "model", "why", "events", "tokens", "money at risk"),
         (
             (
                 anomaly.reason,

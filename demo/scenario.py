@@ -32,8 +32,8 @@ TOY = Scenario(
         Request("streamed, refuses usage", "acme", "llama-blue", LLAMA, streamed=True, include_usage=False),
         Request("second deployment", "acme", "llama-green", LLAMA, max_tokens=40),
         Request("second deployment, streamed", "acme", "llama-green", LLAMA, streamed=True, max_tokens=40),
-        Request("other tenant", "globex", "llama-blue", LLAMA, max_tokens=12),
-        Request("other tenant, streamed", "globex", "llama-blue", LLAMA, streamed=True, max_tokens=12),
+        Request("other customer", "globex", "llama-blue", LLAMA, max_tokens=12),
+        Request("other customer, streamed", "globex", "llama-blue", LLAMA, streamed=True, max_tokens=12),
         Request("completion", "globex", "qwen", QWEN, api="completions"),
         Request("completion, streamed", "globex", "qwen", QWEN, api="completions", streamed=True),
         Request(
@@ -73,14 +73,14 @@ def real_scenario(engine: Upstream, model: ServedModel, folder: Path) -> Scenari
 
 
 def real_script(model: str) -> Sequence[Request]:
-    """Two tenants, two deployments, plain and streamed answers of one model."""
+    """Two customers, two deployments, plain and streamed answers of one model."""
     return (
         Request("plain", "acme", "blue", model),
         Request("plain, same prompt again", "acme", "blue", model),
         Request("streamed", "acme", "blue", model, streamed=True),
         Request("streamed, asks for usage", "acme", "blue", model, streamed=True, include_usage=True),
         Request("second deployment", "acme", "green", model),
-        Request("other tenant", "globex", "blue", model, streamed=True, include_usage=False),
+        Request("other customer", "globex", "blue", model, streamed=True, include_usage=False),
         Request("leaves mid-stream", "globex", "blue", model, streamed=True, max_tokens=2000, leave_after=4),
         Request("no resource id", "globex", None, model, expected_status=400),
     )
