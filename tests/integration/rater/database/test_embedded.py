@@ -278,8 +278,10 @@ def test_a_program_is_run_against_it(data: Path, capfd: pytest.CaptureFixture[st
 @contextmanager
 def in_a_terminal(*command: str | Path) -> Iterator[subprocess.Popen[str]]:
     """Run a program as a terminal does, which sends Ctrl-C to the program and to all that it has started."""
+    # What a shell runs in the background ignores Ctrl-C, and so would all that it starts.
+    heeding = ("env", "--default-signal=INT", sys.executable)
     with subprocess.Popen(
-        [sys.executable, *command], cwd=PROJECT, stdout=subprocess.PIPE, text=True, start_new_session=True
+        [*heeding, *command], cwd=PROJECT, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         try:
             yield process
