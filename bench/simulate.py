@@ -40,6 +40,8 @@ from bench.stored_bytes import (
     read_stored,
 )
 from demo.report import open_console
+from rater_service.database.database import open_pool
+from rater_service.events.slots import cool_hours
 from rig.errors import RigError
 from rig.programs import PROJECT, environment_of_parts
 
@@ -98,6 +100,8 @@ async def store(stage: Stage, name: str, rounds: int) -> Stored:
             after = cpu_time_s(rater_pid), server_cpu_time_s(server_pid)
             log = (await read_log(connection)).wal_bytes - log
             await rate_all(channel, start, end, rounds * ROUND_EVENTS)
+            async with open_pool(url) as pool:
+                await cool_hours(pool, end)
             # Rows that were changed leave free room, which those of later hours take.
             for name_of_table in (*SUMS, *BILLS, *LEDGER):
                 await connection.execute(f"VACUUM FULL {name_of_table}", timeout=TIMEOUT_S)

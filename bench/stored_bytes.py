@@ -2,6 +2,9 @@
 
 The rater stores events into the tables as they are now; plain COPY stores the same events into the tables as
 they were made by revision LAYOUT_BEFORE, where the database's triggers summed them.
+
+What is kept for ever of a key and hour is taken from more hours, so that what each table has once counts for
+little, and when they are cold. Until then hours are cooled while others are stored, as by a service.
 """
 
 import asyncio
@@ -23,8 +26,10 @@ from bench.stage import Stage
 from phoebe_proto.v1.metering_pb2 import EVENT_OUTCOME_STORED
 from phoebe_proto.v1.rating_pb2 import RATE_MODE_BACKFILL, RateWindowRequest
 from phoebe_proto.v1.rating_pb2_grpc import RatingServiceStub
+from rater_service.database.database import Pool, open_pool
 from rater_service.database.revisions import Revisions
 from rater_service.database.schema import known_revisions, migrate
+from rater_service.events.slots import COLD_AFTER, cool_hours
 
 NAMES = ("bytes_per_event", "wal_per_event", "bytes_per_key_hour")
 LAYOUT_BEFORE = "0030"
@@ -33,6 +38,11 @@ HOURS = 5
 # In each hour a sum is added to so often, as in service by the batches of some seconds.
 HOUR_BATCHES = 20
 HOUR = timedelta(hours=1)
+SECOND = timedelta(seconds=1)
+# Of the bytes that are kept: the hours before those, a week in all, with one event of each key in a batch.
+HOURS_BEFORE = 7 * 24 - HOURS
+BATCHES_BEFORE = 6
+KEYS = 140
 TIMEOUT_S = 600.0
 
 # What the events take, of partitions, as the table itself is empty; and what they have in common.
@@ -50,7 +60,7 @@ SELECT relname, pg_total_relation_size(oid) AS bytes
 FROM pg_class
 WHERE relname = ANY ($1::text[]) AND relnamespace = current_schema()::regnamespace
 """
-SUMS = ("hourly_usage",)
+SUMS = ("hourly_usage", "hourly_usage_cold")
 BILLS = ("rated_usage",)
 LEDGER = ("rated_usage_change",)
 COMMON_COLUMNS = """
@@ -107,27 +117,37 @@ async def run(stage: Stage, rounds: int) -> list[Result]:
                     Pair(*[await _written(connections.phoebe, store, batches) for store in stores])
                 )
             events = rounds * HOURS * HOUR_BATCHES * BATCH_EVENTS
-            await rate_all(channel, start, end, events)
+            sides = (connections.phoebe, connections.reference)
+            stored = Pair(*[await read_stored(one) for one in sides])
+            stage.say(f"bytes   {HOURS_BEFORE} hours before these")
+            all_events = events + HOURS_BEFORE * BATCHES_BEFORE * KEYS
+            async with open_pool(databases.phoebe) as pool:
+                await _store_before(stores, pool, start, rounds)
+                await rate_all(channel, start - HOURS_BEFORE * HOUR, end, all_events)
+                await _cool(pool, end)
             await _copy_bills(connections)
-            await _check(connections, events)
-            stored = Pair(*[await read_stored(one) for one in (connections.phoebe, connections.reference)])
+            await _check(connections, all_events)
+            kept = Pair(*[await read_stored(one) for one in sides])
             key_hours = await connections.phoebe.fetchval(KEY_HOURS)
         finally:
             await channel.close()
             for connection in (connections.phoebe, connections.reference):
                 await connection.close()
-    return results_of(written, stored, events, key_hours)
+    return results_of(written, stored, events, kept, key_hours)
 
 
 def results_of(
-    written: Sequence[Pair[Written]], stored: Pair[Stored], events: int, key_hours: int
+    written: Sequence[Pair[Written]], stored: Pair[Stored], events: int, at_end: Pair[Stored], key_hours: int
 ) -> list[Result]:
-    """The results: bytes and log of an event, and what is kept for ever of a key and hour."""
+    """The results: bytes and log of an event, and what is kept for ever of a key and hour.
+
+    stored: with the events alone that were counted. at_end: with all hours, rated.
+    """
     each = Pair(stored.phoebe.events / events, stored.reference.events / events)
     indexes = Pair(stored.phoebe.event_indexes / events, stored.reference.event_indexes / events)
-    kept = Pair(*((side.sums + side.bills) / key_hours for side in (stored.phoebe, stored.reference)))
-    sums = Pair(*(side.sums / key_hours for side in (stored.phoebe, stored.reference)))
-    ledger = Pair(*(side.ledger / key_hours for side in (stored.phoebe, stored.reference)))
+    kept = Pair(*((side.sums + side.bills) / key_hours for side in (at_end.phoebe, at_end.reference)))
+    sums = Pair(*(side.sums / key_hours for side in (at_end.phoebe, at_end.reference)))
+    ledger = Pair(*(side.ledger / key_hours for side in (at_end.phoebe, at_end.reference)))
     round_events = events / len(written)
     log = [
         Pair(pair.phoebe.wal_bytes / round_events, pair.reference.wal_bytes / round_events)
@@ -159,7 +179,7 @@ def results_of(
             ratio_of([kept]),
             REFERENCE,
             "bytes",
-            f"lower is better; {key_hours:,} keys and hours, each added to {HOUR_BATCHES * len(log)} times; "
+            f"lower is better; {key_hours:,} keys and cold hours, added to {BATCHES_BEFORE} times or more; "
             f"sums and bills with indexes, {sums.phoebe:.0f} and {sums.reference:.0f} bytes are of sums; "
             f"the ledger besides: {ledger.phoebe:.0f} and {ledger.reference:.0f} bytes; after VACUUM",
         ),
@@ -177,7 +197,7 @@ class ByRater:
         async with asyncio.timeout(BATCH_TIMEOUT_S):
             await self._stream.write(batch.request)
             answer = await self._stream.read()
-        if not isinstance(answer, bytes) or not are_all(answer, EVENT_OUTCOME_STORED):
+        if not isinstance(answer, bytes) or not are_all(answer, EVENT_OUTCOME_STORED, len(batch.rows)):
             raise BenchError("the rater did not store every event")
 
 
@@ -205,6 +225,38 @@ def batches_of(start: datetime, number: int, rounds: int) -> list[Batch]:
         first_seq = (number * HOURS * HOUR_BATCHES + place) * BATCH_EVENTS + 1
         batches.append(make_batch(first_seq, start + place * step + (number + 1) * spread, spread=spread))
     return batches
+
+
+def batches_before(start: datetime, hour: int, rounds: int) -> list[Batch]:
+    """One event of each key in each batch of an hour before those that are measured; 0 is the first."""
+    step = HOUR / BATCHES_BEFORE
+    began = start - (HOURS_BEFORE - hour) * HOUR
+    first_seq = rounds * HOURS * HOUR_BATCHES * BATCH_EVENTS + hour * BATCHES_BEFORE * KEYS + 1
+    return [
+        make_batch(
+            first_seq + place * KEYS,
+            began + (place + 1) * step - SECOND,
+            count=KEYS,
+            spread=step - 2 * SECOND,
+        )
+        for place in range(BATCHES_BEFORE)
+    ]
+
+
+async def _store_before(
+    stores: Sequence[Callable[[Batch], Awaitable[None]]], pool: Pool, start: datetime, rounds: int
+) -> None:
+    for hour in range(HOURS_BEFORE):
+        for batch in batches_before(start, hour, rounds):
+            for store in stores:
+                await store(batch)
+        await _cool(pool, start - (HOURS_BEFORE - hour) * HOUR - COLD_AFTER)
+
+
+async def _cool(pool: Pool, before: datetime) -> None:
+    """Does what the rater does with cold hours every ten minutes, and autovacuum every minute."""
+    await cool_hours(pool, before)
+    await pool.execute("VACUUM hourly_usage")
 
 
 async def _written(

@@ -68,7 +68,7 @@ EVENTS: Events = {
         ("event_pattern is full: what else events have in common is kept in each of them"): "patterns.full",
     },
     "events.slots": {
-        "the sums of hours before %s were not merged, which will be tried again: %s": "sums.not_merged",
+        "the sums of hours before %s were not moved, which will be tried again: %s": "sums.not_moved",
     },
     "prices.watch": {
         "THE PRICE FILE %s %s": "prices.not_latest",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from rater_service.database.database import Connection, Pool
 from rater_service.database.long_statements import STATEMENT_TIMEOUT_S
 from rater_service.errors import OperatorError
-from rater_service.events.slots import merge_hours
+from rater_service.events.slots import merge_hours, warm_all_hours
 from rater_service.statements import bound, source, statement
 
 WITHOUT_PRODUCER_MAX = 1_000
@@ -28,10 +28,11 @@ async def distribute(pool: Pool, tell: Tell) -> bool:
             return False
         await _refuse_events_without_producer(connection)
     tell("merging the sums of all hours")
-    await merge_hours(pool, None, None)
+    await merge_hours(pool, None)
     tell("copying events and sums to the workers; nothing can be stored meanwhile")
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("LOCK TABLE stored_event, hourly_usage IN ACCESS EXCLUSIVE MODE")
+        await warm_all_hours(connection)
         functions = {
             "of_events": await _by_producer(connection, "hourly_usage_of_events(timestamptz, timestamptz)"),
             "of_ids": await _by_producer(connection, "hourly_usage_of_ids(uuid[])"),

@@ -13,7 +13,7 @@ import asyncpg
 
 from rater_service.database.database import Connection, Pool
 from rater_service.database.long_statements import STATEMENT_TIMEOUT_S, fetch, run
-from rater_service.events.slots import SLOTS, hold_slots, merge_held_hour, merge_hour
+from rater_service.events.slots import SLOTS, cool_hour, hold_slots, merge_held_hour
 from rater_service.hours import HOUR, require_window, utc_text
 from rater_service.other_models import OTHER_MODELS
 from rater_service.statements import source, statement
@@ -156,8 +156,9 @@ async def rebuild(
     """Make the sums of [since, until) agree with the events; whole UTC hours, None: as far as there are any.
 
     Each hour is compared, and corrected in a transaction of its own if it differs. Batches go on meanwhile,
-    also those of the hour. Sums that stand in several slots are merged. Cut short, it leaves no hour half
-    done. dry_run: compare only. Raises InvalidWindow, and EventsPrunedError, before anything is changed.
+    also those of the hour. Sums that stand in several slots are merged, as those of cold hours. Cut short, it
+    leaves no hour half done. dry_run: compare only. Raises InvalidWindow, and EventsPrunedError, before
+    anything is changed.
     """
     require_window(since, until)
     hours = await _hours(pool, since, until)
@@ -169,10 +170,10 @@ async def rebuild(
         on_progress(f"comparing {utc_text(hour)}, {rebuilt.hours_differing} hours differ so far")
         async with pool.acquire() as connection:
             count, first = await compare_hour(connection, hour, DIFFERENCES_MAX)
-            if not dry_run:
-                await merge_hour(connection, hour)
             if count and not dry_run:
                 count, first = await _rebuild_hour(connection, hour)
+            if not dry_run:
+                await cool_hour(connection, hour)
         rebuilt.hours_differing += count > 0
         rebuilt.difference_count += count
         rebuilt.differences += first[: DIFFERENCES_MAX - len(rebuilt.differences)]

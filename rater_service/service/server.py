@@ -34,7 +34,7 @@ from rater_service.distribution import installed_version
 from rater_service.errors import OperatorError
 from rater_service.events.model_names import MODEL_NAMES_MAX
 from rater_service.events.partitions import keep_making_partitions, try_to_make_partitions
-from rater_service.events.slots import keep_merging
+from rater_service.events.slots import keep_cooling
 from rater_service.hours import LATE_MAX
 from rater_service.limits import CALLS_MAX, CHANNEL_OPTIONS
 from rater_service.prices.pricebook import NOTHING_ALLOWED, Allowed
@@ -222,7 +222,7 @@ async def _serve(  # noqa: PLR0913, PLR0917 - one parameter per part
         async with pool.acquire() as connection:
             await load_history(connection, datetime.now(UTC))
         await _make_partitions(pool, background)
-        background.start("sums", lambda: keep_merging(pool), "sums of cold hours are not merged")
+        background.start("sums", lambda: keep_cooling(pool), "sums of cold hours are not moved")
         read_url = settings.read_database_url
         note = metrics.follow_standby(place_of(read_url)) if read_url else None
         async with (

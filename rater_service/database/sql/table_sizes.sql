@@ -5,7 +5,7 @@ SELECT
     sum(CASE WHEN own.reltuples < 0 THEN pg_relation_size(own.oid) / 200 ELSE own.reltuples END)::bigint AS rows,
     sum(pg_total_relation_size(own.oid))::bigint AS bytes
 FROM pg_class AS own
-LEFT JOIN pg_inherits ON inhrelid = own.oid
+LEFT JOIN pg_inherits ON inhrelid = own.oid AND own.relispartition
 LEFT JOIN pg_class AS parent ON parent.oid = inhparent
 WHERE own.relnamespace = current_schema()::regnamespace AND own.relkind IN ('r', 'p')
 GROUP BY 1

@@ -1,14 +1,7 @@
--- Moves sums of an hour from some slots, which are held, to slot 0, which is held as well. What the sums of a key add up to
--- stays as it is. Returns how many rows were moved.
--- :hour: the hour; :slots: from which slots; :limit: how many rows at most (NULL: all).
+-- Moves sums of an hour to slot 0, which is held. What the sums of a key add up to stays as it is. Returns how many rows were
+-- moved. {taken}: takes them away from where they stand, slots_taken.sql, hour_taken.sql or cold_taken.sql.
 WITH moved AS (
-    DELETE FROM hourly_usage
-    WHERE ctid = ANY (ARRAY(
-            SELECT ctid
-            FROM hourly_usage
-            WHERE window_start = :hour AND slot > 0 AND slot = ANY (:slots::integer[])
-            LIMIT :limit))
-    RETURNING *
+{taken}
 ), added AS (
     INSERT INTO hourly_usage AS known
         (window_start, auth_id, resource_id, model_id, base_model, usage_found, model_untrusted, completed,

@@ -27,6 +27,7 @@ PARTS = {
     "rollups": source("bills/rollups"),
     "rated": source("rating/rollups"),
     "differences": source("events/hourly_usage_differences"),
+    "taken": source("events/slots_taken"),
     "sum_type": "bigint",
     "numbered": "rating_run",
     "number": "id",
@@ -111,7 +112,7 @@ def test_comments_tell_of_the_arguments_but_of_those_that_have_the_name_of_their
     comments = "\n".join(re.findall(r"--[^\n]*", FILES[name].read_text("utf-8")))
     told = set(re.findall(r"(?<!:):([a-z][a-z0-9_]*)", comments))
     arguments = set(statement(name, **PARTS).parameters)
-    for part in ("bills/rollups", "rating/categories"):
+    for part in ("bills/rollups", "rating/categories", "events/slots_taken"):
         if f"{part.rpartition('/')[2]}.sql" in comments:
             arguments -= set(statement(part).parameters)
     inserted = {column for insert in inserts(name) for column in columns_of(insert) or []}

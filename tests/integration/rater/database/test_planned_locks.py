@@ -23,7 +23,7 @@ HELD = """
     SELECT DISTINCT coalesce(parent.oid, own.oid)::text, mode
     FROM pg_locks
     JOIN pg_class AS own ON own.oid = relation
-    LEFT JOIN pg_inherits ON inhrelid = own.oid
+    LEFT JOIN pg_inherits ON inhrelid = own.oid AND own.relispartition
     LEFT JOIN pg_class AS parent ON parent.oid = inhparent
     WHERE pid = pg_backend_pid() AND granted AND own.relkind IN ('r', 'p')
         AND own.relnamespace = current_schema()::regnamespace

@@ -273,9 +273,11 @@ async def test_a_wrong_value_in_any_column_of_the_sums_is_found_and_made_again(l
     await ledger.rate()
     # By hand anything can be written.
     for check_name in await pool.fetch(
-        "SELECT conname FROM pg_constraint WHERE conrelid = 'hourly_usage'::regclass AND contype = 'c'"
+        "SELECT conrelid::regclass::text AS table, conname AS name FROM pg_constraint"
+        " WHERE conrelid IN ('hourly_usage'::regclass, to_regclass('hourly_usage_cold')) AND contype = 'c'"
+        " ORDER BY conislocal AND coninhcount = 0 DESC, conrelid"
     ):
-        await pool.execute(f"ALTER TABLE hourly_usage DROP CONSTRAINT {check_name['conname']}")
+        await pool.execute(f"ALTER TABLE {check_name['table']} DROP CONSTRAINT {check_name['name']}")
     columns = await pool.fetch(
         "SELECT column_name AS name, data_type AS type FROM information_schema.columns"
         " WHERE table_schema = current_schema() AND table_name = 'hourly_usage' ORDER BY ordinal_position"
