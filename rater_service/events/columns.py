@@ -136,11 +136,16 @@ def columns_of(rows: Sequence[EventRow]) -> EventColumns:
     return EventColumns(by_name, len(rows))
 
 
+def micros(moment: datetime) -> int:
+    """Give a moment (UTC-aware) as microseconds since 1970."""
+    return (moment - EPOCH) // _MICROSECOND
+
+
 def _value_of(name: str, value: object) -> Value:
     if name in TEXTS:
         return cast("str | None", value) or ""
     if isinstance(value, datetime):
-        return (value - EPOCH) // _MICROSECOND
+        return micros(value)
     return value.bytes if isinstance(value, UUID) else cast("int | None", value)
 
 

@@ -4,18 +4,26 @@ from collections.abc import AsyncIterator, Container, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from rater_service.database.database import Connection
+from rater_service.database.database import Connection, DatabaseUnavailableError
 from rater_service.database.sessions import is_distributed
-from rater_service.events.columns import EventColumns
+from rater_service.events.columns import EventColumns, micros
 from rater_service.events.copy_format import COLUMNS, COPIED, TYPES, pieces
 from rater_service.events.patterned import Patterned
 from rater_service.events.patterns import PatternsLost
 from rater_service.events.routes import Routes, RoutesOutdated, noticing_outdated_routes
 from rater_service.events.sums import KeyedEvents, sum_up
 from rater_service.events.validation import EventRow
-from rater_service.statements import Statement, by_producer, statement
+from rater_service.statements import Statement, bound, by_producer, statement
 
 _ARRAYS = ", ".join(f":{name}::{TYPES[name]}[]" for name in COLUMNS)
+
+
+class PrunedEvents(DatabaseUnavailableError):  # noqa: N818 - nothing failed
+    """Events were written that had been pruned. What looks at each of them leaves those out."""
+
+    def __init__(self) -> None:
+        super().__init__("events were pruned while they were stored")
+
 
 type SentRow = tuple[EventRow, bool]
 """A row, and whether it is summed as an event of other models."""
@@ -58,6 +66,8 @@ class EventWriter:
                 await self.connection.copy_to_table(
                     route.name, schema_name=route.schema, source=source, columns=COPIED, format="binary"
                 )
+            if self._is_distributed and route.is_default:
+                await self._refuse_pruned([(events.ids[place], events.times[place]) for place in some])
 
     async def insert(self, sent: Sequence[SentRow]) -> set[UUID]:
         """Write the events that are new, of several with one id the first; return their ids.
@@ -74,11 +84,28 @@ class EventWriter:
                 *((*row, self.stored_at, is_other) for row, is_other in map(rows.__getitem__, places)),
                 strict=True,
             )
-            bound = _insert_into(route.quoted).bind(dict(zip(COLUMNS, values, strict=True)))
+            insert = _insert_into(route.quoted).bind(dict(zip(COLUMNS, values, strict=True)))
             with noticing_outdated_routes(named=not self._is_distributed):
-                records = await self.connection.fetch(*bound)
-            inserted.update(record["request_id"] for record in records)
+                records = await self.connection.fetch(*insert)
+            new = {record["request_id"] for record in records}
+            if self._is_distributed and route.is_default:
+                written = (row for row, _ in map(rows.__getitem__, places) if row.request_id in new)
+                await self._refuse_pruned([(row.request_id.bytes, micros(row.event_time)) for row in written])
+            inserted |= new
         return inserted
+
+    async def _refuse_pruned(self, written: Sequence[tuple[bytes, int]]) -> None:
+        """Raise PrunedEvents if some of the default partition's events, by id and time, were there once.
+
+        A distributed table has no trigger that would. To be called when they are written: from then on nobody
+        prunes that partition.
+        """
+        arguments = {
+            "request_ids": [UUID(bytes=request_id) for request_id, _ in written],
+            "event_times": [ended for _, ended in written],
+        }
+        if await self.connection.fetchval(*bound("events/some_were_pruned", **arguments)):
+            raise PrunedEvents
 
     async def require_routes(self, request_id: bytes) -> None:
         """Raise RoutesOutdated if the partition that an event was refused by is not its own.

@@ -11,7 +11,7 @@ from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database.database import Connection, Pool
 from rater_service.database.sessions import is_distributed
 from rater_service.events.columns import EventColumns, check
-from rater_service.events.event_writer import EventWriter
+from rater_service.events.event_writer import EventWriter, PrunedEvents
 from rater_service.events.fates import DUPLICATE, STORED, Fate, Result
 from rater_service.events.insertion import FIRST_STORED, REFUSALS, insert_rows, look_up, store_rows
 from rater_service.events.model_names import ModelNames
@@ -136,7 +136,7 @@ async def _try_to_copy(
             return await _store(connection, batch, copy, routes)
         except asyncpg.UniqueViolationError:
             continue  # an event was stored before
-        except REFUSALS:
+        except (*REFUSALS, PrunedEvents):
             return None  # an event is one that the database can't take
         except asyncpg.InternalServerError:
             # Citus says this of a COPY whatever its workers said, and of what is inserted it says what it is.

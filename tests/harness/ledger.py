@@ -162,8 +162,10 @@ class Ledger:
 
     async def forget(self) -> None:
         """Take away all events, bills and runs; prices stay."""
+        # By the triggers of Citus, where the database is distributed.
+        await self.pool.execute("TRUNCATE stored_event, hourly_usage, touched_hour")
         await self.force(
-            "TRUNCATE stored_event, hourly_usage, touched_hour, rated_hour, rated_usage, rated_usage_change,"
+            "TRUNCATE rated_hour, rated_usage, rated_usage_change,"
             " rated_day, rated_month, rated_model_day, rating_run"
         )
 

@@ -64,7 +64,9 @@ async def judge(
 
 async def partition_of(pool: Pool, request_id: str) -> str | None:
     """Return the name of the partition that an event is in; None: there is no such event."""
-    query = "SELECT tableoid::regclass::text FROM stored_event WHERE request_id = $1"
+    # Where the database is distributed, a node calls its part of it by the same name with six digits behind.
+    name_of = r"regexp_replace(tableoid::regclass::text, '_\d{6}$', '')"
+    query = f"SELECT {name_of} FROM stored_event WHERE request_id = $1"
     name: str | None = await pool.fetchval(query, UUID(request_id))
     return name
 

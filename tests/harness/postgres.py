@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
+import tenacity
 
 from rater_service.database import embedded
 from rater_service.database.database import open_pool
@@ -141,6 +142,17 @@ def system_server() -> Iterator[str]:
             server.process.wait()
 
 
+async def _drop(server: PostgresServer, name: str) -> None:
+    # A process of Citus may come back to the database just then.
+    async for attempt in tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception_type(asyncpg.ObjectInUseError),
+        stop=tenacity.stop_after_attempt(5),
+        reraise=True,
+    ):
+        with attempt:
+            await server.execute_everywhere(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
 @asynccontextmanager
 async def database(server: PostgresServer, template: str) -> AsyncIterator[str]:
     """A database of its own, made from a template, as long as the context lasts; gives its URL."""
@@ -150,4 +162,4 @@ async def database(server: PostgresServer, template: str) -> AsyncIterator[str]:
     try:
         yield server.url_of(name)
     finally:
-        await server.execute_everywhere(f"DROP DATABASE {name} WITH (FORCE)")
+        await _drop(server, name)

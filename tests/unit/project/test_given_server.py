@@ -5,7 +5,14 @@ import re
 import pytest
 
 from rig.programs import PROJECT
-from tests.harness.given_server import NOT_DISTRIBUTED, NOT_THERE, is_given, reason_to_skip, server_url
+from tests.harness.given_server import (
+    NOT_DISTRIBUTED,
+    NOT_DISTRIBUTED_FILES,
+    NOT_THERE,
+    is_given,
+    reason_to_skip,
+    server_url,
+)
 
 INTEGRATION = PROJECT / "tests" / "integration"
 OWN = re.compile(r"\bown_postgres\b|\bown_server\b|\bembedded\.start\b")
@@ -34,6 +41,7 @@ def test_databases_are_made_beside_the_one_that_is_named(given: str, url: str) -
 
 
 def test_tests_that_are_skipped_where_databases_are_distributed_are_there() -> None:
+    assert all((INTEGRATION / name).exists() for name in NOT_DISTRIBUTED_FILES)
     for file, tests in NOT_DISTRIBUTED.items():
         text = (INTEGRATION / file).read_text("utf-8")
         assert [test for test in tests if f"def {test}(" not in text] == []

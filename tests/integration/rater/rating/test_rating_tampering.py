@@ -147,7 +147,7 @@ async def test_a_deleted_rollup_that_has_no_events_any_more_is_told_once(billed:
 
 async def test_a_customer_who_was_renamed_by_hand_everywhere_is_billed_by_one_run(billed: Ledger) -> None:
     """The row has the number under which the ledger knows the old name: it must not go with that."""
-    for table in ("billing_event", "rated_usage"):
+    for table in ("stored_event", "rated_usage"):
         await billed.correct(f"UPDATE {table} SET auth_id = 'robert' WHERE auth_id = 'bob'")
     result = await billed.rate(mode=Mode.BACKFILL)
     rollups = await billed.rollups()
