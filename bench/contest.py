@@ -6,8 +6,9 @@ from bench.conservation import check_metrics, read_metrics_when_spool_is_empty
 from bench.cpu import cpu_time_s
 from bench.errors import BenchError
 from bench.load import Seen, Work
+from bench.proxy_stage import Side
 from bench.ratio import Pair
-from bench.stage import Side, Stage
+from bench.stage import Stage
 
 # Python specializes code as it runs, and mitmproxy loads parts of itself at the first request.
 WARM_UP_SECONDS = 0.5

@@ -12,9 +12,10 @@ from bench.cpu import cpu_time_s
 from bench.errors import BenchError
 from bench.holder import TOKENS
 from bench.load import Work
+from bench.proxy_stage import Side
 from bench.ratio import Pair, ratio_of
 from bench.result import Result
-from bench.stage import Side, Stage
+from bench.stage import Stage
 from phoebe_addon.proxy.open_files import allow_open_files
 
 NAMES = ("proxy_memory",)

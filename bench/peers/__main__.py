@@ -21,7 +21,8 @@ from bench.cpu import available_cpus, cpu_time_s, pinned_to, split_cpus
 from bench.errors import BenchError
 from bench.load import Work
 from bench.peers.gateways import BARE, PHOEBE, Gateway, headers_for, litellm, portkey
-from bench.stage import Side, Stage
+from bench.proxy_stage import Side
+from bench.stage import Stage
 from demo.report import open_console
 from rig.errors import RigError
 from rig.ports import reserve_port

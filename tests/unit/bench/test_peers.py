@@ -6,7 +6,7 @@ from rich.console import Console
 
 from bench.peers.__main__ import Contestant, table_of
 from bench.peers.gateways import headers_for
-from bench.stage import Side
+from bench.proxy_stage import Side
 
 
 def test_the_table_has_a_line_for_each_with_the_medians_and_what_it_does() -> None:
