@@ -1,13 +1,16 @@
-"""The official `anthropic` client: what it gets through the proxy is what it gets from the engine."""
+"""The official `anthropic` client: what it gets through the proxy is what it gets from the engine.
+
+It takes seconds to import, so only those who run these tests do so, and not all who collect them.
+"""
+
+from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anthropic
 import pytest
-from anthropic.types import Message, RawMessageStreamEvent
 
 from tests.harness import engine as engines
 from tests.harness.both_ways import NO_TLS, BothWays, Metered, fails
@@ -24,6 +27,10 @@ from .anthropic_streams import (
     named,
     stream_metered,
 )
+
+if TYPE_CHECKING:
+    import anthropic
+    from anthropic.types import Message, RawMessageStreamEvent
 
 MESSAGES: Any = [{"role": "user", "content": "Say hello in German"}]
 CACHING_USAGE = {
@@ -59,6 +66,8 @@ HELLO_METERED = Metered(
 
 
 def retrying(url: str, headers: Mapping[str, str]) -> anthropic.Anthropic:
+    import anthropic
+
     return anthropic.Anthropic(
         base_url=url,
         api_key="unused",
@@ -72,6 +81,8 @@ def client(url: str, headers: Mapping[str, str]) -> anthropic.Anthropic:
 
 
 def async_client(url: str, headers: Mapping[str, str]) -> anthropic.AsyncAnthropic:
+    import anthropic
+
     return anthropic.AsyncAnthropic(
         base_url=url,
         api_key="unused",
@@ -79,6 +90,14 @@ def async_client(url: str, headers: Mapping[str, str]) -> anthropic.AsyncAnthrop
         max_retries=0,
         http_client=anthropic.DefaultAsyncHttpxClient(verify=NO_TLS),
     )
+
+
+def error_called(name: str) -> type[anthropic.APIStatusError]:
+    """Give one of the client's errors."""
+    import anthropic
+
+    found: type[anthropic.APIStatusError] = getattr(anthropic, name)
+    return found
 
 
 def create(client: anthropic.Anthropic, **more: Any) -> Any:
@@ -252,7 +271,7 @@ def batching(client: anthropic.Anthropic) -> object:
 @pytest.mark.parametrize("call", [create, create_stream, final_message, counting, batching])
 def test_a_client_without_identity_is_told_what_is_missing(ways: BothWays, call: Any) -> None:
     with client(ways.proxy.url, {}) as opened:
-        error = fails(anthropic.BadRequestError, call)(opened)
+        error = fails(error_called("BadRequestError"), call)(opened)
     assert error.type == "invalid_request_error"
     assert "X-Saturn-Auth-Id is missing" in str(error.api_message)
     ways.no_event()
@@ -261,14 +280,14 @@ def test_a_client_without_identity_is_told_what_is_missing(ways: BothWays, call:
 @pytest.mark.parametrize(
     ("resource", "call", "error_type", "kind"),
     [
-        ("particular", create, anthropic.NotFoundError, "not_found_error"),
-        ("nowhere", create, anthropic.NotFoundError, "not_found_error"),
-        ("nowhere", counting, anthropic.NotFoundError, "not_found_error"),
-        ("undeclared", batching, anthropic.NotFoundError, "not_found_error"),
+        ("particular", create, "NotFoundError", "not_found_error"),
+        ("nowhere", create, "NotFoundError", "not_found_error"),
+        ("nowhere", counting, "NotFoundError", "not_found_error"),
+        ("undeclared", batching, "NotFoundError", "not_found_error"),
         (
             "undeclared",
             lambda client: create(client, system="x" * 200_000),
-            anthropic.APIStatusError,
+            "APIStatusError",
             "request_too_large",
         ),
     ],
@@ -277,11 +296,11 @@ def test_a_refusal_is_the_clients_own_error(
     ways: BothWays,
     resource: str,
     call: Callable[[anthropic.Anthropic], object],
-    error_type: type[anthropic.APIStatusError],
+    error_type: str,
     kind: str,
 ) -> None:
     ways.resource = resource
-    error = ways.call_proxy(client, fails(error_type, call))
+    error = ways.call_proxy(client, fails(error_called(error_type), call))
     assert error.status_code == (413 if kind == "request_too_large" else 404)
     assert str(error.type) == kind
     assert error.api_message
@@ -304,17 +323,15 @@ def refusing(status: str, kind: str, headers: str = "") -> Script:
 @pytest.mark.parametrize(
     ("status", "kind", "error_type"),
     [
-        ("400 Bad Request", "invalid_request_error", anthropic.BadRequestError),
-        ("403 Forbidden", "permission_error", anthropic.PermissionDeniedError),
-        ("429 Too Many Requests", "rate_limit_error", anthropic.RateLimitError),
-        ("529 Overloaded", "overloaded_error", anthropic.InternalServerError),
+        ("400 Bad Request", "invalid_request_error", "BadRequestError"),
+        ("403 Forbidden", "permission_error", "PermissionDeniedError"),
+        ("429 Too Many Requests", "rate_limit_error", "RateLimitError"),
+        ("529 Overloaded", "overloaded_error", "InternalServerError"),
     ],
 )
-def test_an_engines_error_is_the_same_error(
-    ways: BothWays, status: str, kind: str, error_type: type[anthropic.APIStatusError]
-) -> None:
+def test_an_engines_error_is_the_same_error(ways: BothWays, status: str, kind: str, error_type: str) -> None:
     ways.engine.script = refusing(status, kind)
-    error = ways.call(client, fails(error_type, create_stream))
+    error = ways.call(client, fails(error_called(error_type), create_stream))
     assert (error.type, error.request_id) == (kind, "req_1")
     assert ways.event() == Metered(api=API, outcome="upstream_error", status=error.status_code)
 
@@ -323,14 +340,14 @@ def test_an_error_inside_a_stream_is_the_same_error(ways: BothWays) -> None:
     broken = named('{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}')
     start = message_start('{"input_tokens":50,"output_tokens":1}')
     ways.engine.script = engines.stream([start, *TEXT[:3], broken])
-    error = ways.call(client, fails(anthropic.APIStatusError, final_message))
+    error = ways.call(client, fails(error_called("APIStatusError"), final_message))
     assert error.type == "overloaded_error"
     assert ways.event() == stream_metered(50, 1, finish_reason="", outcome="upstream_error")
 
 
 def test_an_engine_that_says_nothing_is_an_error_in_the_apis_own_shape(ways: BothWays) -> None:
     ways.engine.script = lambda _request, line: line.connection.close()
-    error = ways.call_proxy(client, fails(anthropic.InternalServerError, create))
+    error = ways.call_proxy(client, fails(error_called("InternalServerError"), create))
     assert (error.status_code, error.type) == (502, "api_error")
     assert ways.event() == Metered(api=API, outcome="upstream_error", status=None)
 
