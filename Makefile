@@ -10,6 +10,8 @@ DOCS := .venv-docs
 DOCS_STAMP := $(DOCS)/.installed
 WITNESSES := .venv-witnesses
 DEPLOY := .venv-deploy
+ARCHIVE := .venv-archive
+ARCHIVE_STAMP := $(ARCHIVE)/.installed
 EARLIER := .venv-earlier
 SBOM := .venv-sbom
 SBOM_STAMP := $(SBOM)/.installed
@@ -24,7 +26,7 @@ NODE_PEERS := .node-peers
 # Python keeps what it compiles, whatever the environment says: else every program that tests start compiles it all.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo check check-tests test test-clients test-console test-docs test-engine test-focus test-long test-scale test-upgrade test-watch test-witnesses test-deploy manifests dashboards \
+.PHONY: help demo check check-tests test test-archive test-clients test-console test-docs test-engine test-focus test-long test-scale test-upgrade test-watch test-witnesses test-deploy manifests dashboards \
 	images pin-base release check-workflows docs example-settings bench bench-growth bench-peers bench-quick simulate test-database chaos insides insides-diff lint format proto lock clean
 
 help: ## list the targets
@@ -67,6 +69,16 @@ $(WITNESSES_STAMP): requirements/witnesses.txt | $(STAMP)
 
 test-witnesses: $(STAMP) $(WITNESSES_STAMP) ## test what reaches engines on other HTTP servers: httptools, aiohttp, Node, cpp-httplib
 	@WITNESSES=$(CURDIR)/$(WITNESSES) exec $(BIN)/python -m pytest tests/e2e/test_witnesses.py $(ARGS)
+
+$(ARCHIVE_STAMP): tests/archive/requirements.txt | $(STAMP)
+	@echo "Installing tests/archive/requirements.txt into $(ARCHIVE)" >&2
+	@$(BIN)/python -m venv --clear --without-pip $(ARCHIVE)
+	@$(BIN)/python -m pip --python $(ARCHIVE)/bin/python --disable-pip-version-check install --quiet \
+		--no-deps --require-hashes -r $<
+	@touch $@
+
+test-archive: $(STAMP) $(ARCHIVE_STAMP) ## test the archive in a bucket, on moto's server, and DuckDB's queries over it
+	@exec $(BIN)/python -m pytest -m archive tests/archive $(ARGS)
 
 $(DEPLOY_STAMP): requirements/deploy.txt | $(STAMP)
 	@echo "Installing requirements/deploy.txt into $(DEPLOY)" >&2
@@ -215,5 +227,5 @@ lock: $(STAMP) ## pin the newest allowed versions (LOCK_ARGS=--upgrade) in requi
 	@sh scripts/lock $(LOCK_ARGS)
 
 clean: ## remove everything that was made in this folder
-	rm -rf .venv $(ENGINE) $(FOCUS) $(WITNESSES) $(DEPLOY) $(DOCS) $(EARLIER) $(SBOM) $(WORKFLOWS) $(PEERS) $(NODE_PEERS) .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist *.egg-info
+	rm -rf .venv $(ARCHIVE) $(ENGINE) $(FOCUS) $(WITNESSES) $(DEPLOY) $(DOCS) $(EARLIER) $(SBOM) $(WORKFLOWS) $(PEERS) $(NODE_PEERS) .phoebe .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +

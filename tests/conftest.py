@@ -45,7 +45,19 @@ settings.load_profile("phoebe")
 
 # Tests that are run only where they are asked for, by `-m` and the name: each has a target of its own.
 LANES = frozenset(
-    {"browser", "clients", "deploy", "docs", "engine", "focus", "long", "scale", "upgrade", "watch"}
+    {
+        "archive",
+        "browser",
+        "clients",
+        "deploy",
+        "docs",
+        "engine",
+        "focus",
+        "long",
+        "scale",
+        "upgrade",
+        "watch",
+    }
 )
 
 

@@ -67,11 +67,21 @@ _LEVEL = 9
 _FORMAT_KEY, _INSTALLATION_KEY = b"phoebe.format", b"phoebe.installation"
 
 
+def footer(installation: str) -> dict[bytes, bytes]:
+    """Give what stands in the footer of a file: its format, and whose it is."""
+    return {_FORMAT_KEY: str(FORMAT).encode(), _INSTALLATION_KEY: installation.encode()}
+
+
+def installation_of(metadata: Mapping[bytes, bytes]) -> str:
+    """Say whose a file is, by its footer."""
+    return metadata.get(_INSTALLATION_KEY, b"").decode()
+
+
 class EventFileWriter:
     """Writes events to a local file, in groups. The same events give the same file."""
 
     def __init__(self, path: str, installation: str) -> None:
-        self._metadata = {_FORMAT_KEY: str(FORMAT).encode(), _INSTALLATION_KEY: installation.encode()}
+        self._metadata = footer(installation)
         self._writer = parquet.ParquetWriter(
             path,
             SCHEMA.with_metadata(self._metadata),
@@ -121,7 +131,7 @@ class EventFile:
             )
         if made < 1 or not set(COLUMNS) <= set(self._file.schema_arrow.names):
             raise OperatorError(f"{self._name} is no file of Phoebe's events")
-        self.installation = metadata.get(_INSTALLATION_KEY, b"").decode()
+        self.installation = installation_of(metadata)
         self.events: int = self._file.metadata.num_rows
 
     def __enter__(self) -> "EventFile":

@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from rater_service.archive.files import FileState
-from rater_service.archive.place import Place, place_of, state_of
 from rater_service.database.database import Pool
 from rater_service.errors import OperatorError
 from rater_service.statements import bound
+
+if TYPE_CHECKING:
+    from rater_service.archive.place import Place
 
 type OnProgress = Callable[[str], None]
 
@@ -55,6 +58,8 @@ async def move_archive(pool: Pool, old: str, new: str, on_progress: OnProgress) 
     Returns the files. Raises OperatorError if there is no such archive, or a file is not there as it should
     be; then nothing is changed.
     """
+    from rater_service.archive.place import place_of  # noqa: PLC0415 - an optional extra
+
     place = await asyncio.to_thread(place_of, new)
     url = old if old.startswith("s3:") else (await asyncio.to_thread(place_of, old)).url
     files = [file for file in await list_archived(pool) if file.archive in {old, url.rstrip("/")}]
@@ -69,7 +74,9 @@ async def move_archive(pool: Pool, old: str, new: str, on_progress: OnProgress) 
     return files
 
 
-def _require(place: Place, file: ListedFile) -> None:
+def _require(place: "Place", file: ListedFile) -> None:
+    from rater_service.archive.place import state_of  # noqa: PLC0415 - an optional extra
+
     if not file.may_be(state_of(place, file.name)):
         raise OperatorError(
             f"{file.name} of {place.url} is not the file that was archived: copy it again; nothing was "

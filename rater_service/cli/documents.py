@@ -31,6 +31,7 @@ from rater_service.views.token import TOKEN
 type AnyKind = Kind[Any]
 
 DOCUMENTS: Mapping[str, tuple[AnyKind, ...]] = {
+    "archive books": (ARCHIVE,),
     "archive list": (ARCHIVE,),
     "archive move": (ARCHIVE,),
     "audit": (AUDIT,),

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from rater_service.doctor.access import Access, Need
+from rater_service.doctor.archive_checks import check_archive
 from rater_service.doctor.canary import check_canary
 from rater_service.doctor.clock_checks import check_clocks
 from rater_service.doctor.database_checks import (
@@ -96,6 +97,7 @@ CHECKS = (
         Need.STANDBY,
         check_standby,
     ),
+    Check("database.archive", "whether the archive can be read from here", Need.SCHEMA, check_archive),
     Check("database.role", "rights that the role lacks, or has too many", Need.SCHEMA, check_role),
     Check("rater.calls", "whether the gRPC port answers, and its services work", Need.RATER, check_calls),
     Check("rater.encryption", "TLS of the gRPC port, its certificate", Need.RATER, check_rater_encryption),

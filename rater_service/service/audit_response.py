@@ -56,6 +56,7 @@ def audit_response(result: AuditResult) -> pb.AuditResponse:
         late_events=found.late_events,
         unrated_hours=found.unrated_hours,
         pruned_events=found.pruned_events,
+        archived_events=found.archived_events,
         producers=[_producer(producer) for producer in found.producers],
         producer_count=found.producer_count,
         differences=[

@@ -9,6 +9,7 @@ import asyncpg
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.database.database import Pool
 from rater_service.events.partitions import first_id, make_partitions
+from rater_service.events.producer_status import StatusRow
 from rater_service.events.store import Fate, store_events
 from rater_service.retention.drop import drop_events
 from rater_service.retention.retention import Verdict, judge_old_events
@@ -91,6 +92,14 @@ def two_weeks_of_events() -> list[MeteringEvent]:
 async def rate_everything(ledger: Ledger) -> None:
     """Rate the three weeks."""
     await ledger.rate(OLDEST_WEEK, OLDEST_WEEK + 3 * WEEK, now=RATED_AT)
+
+
+async def store_two_weeks(ledger: Ledger) -> None:
+    """Store two weeks of events that may be dropped, and one event of the week after; rate them."""
+    await make_weeks(ledger.pool)
+    status = StatusRow("spool-1", 10, 0, 0, NOW + WEEK, stopped=True, lost_rows=0)
+    await store_events(ledger.pool, two_weeks_of_events(), STORED_AT, status)
+    await rate_everything(ledger)
 
 
 async def events_of(pool: Pool) -> list[asyncpg.Record]:

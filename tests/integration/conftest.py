@@ -7,10 +7,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from rater_service.database.database import open_pool
-from rater_service.events.producer_status import StatusRow
-from rater_service.events.store import store_events
 from tests.harness.ledger import Ledger
-from tests.harness.old_events import NOW, STORED_AT, WEEK, make_weeks, rate_everything, two_weeks_of_events
+from tests.harness.old_events import store_two_weeks
 from tests.harness.postgres import TEMPLATE, PostgresServer, database
 
 
@@ -37,12 +35,5 @@ def oracle_ledger(postgres: PostgresServer, oracle_runner: asyncio.Runner) -> It
 @pytest.fixture
 async def old(ledger: Ledger) -> Ledger:
     """Two weeks of events that may be dropped, and one event of the week after."""
-    await make_weeks(ledger.pool)
-    await store_events(
-        ledger.pool,
-        two_weeks_of_events(),
-        STORED_AT,
-        StatusRow("spool-1", 10, 0, 0, NOW + WEEK, stopped=True, lost_rows=0),
-    )
-    await rate_everything(ledger)
+    await store_two_weeks(ledger)
     return ledger

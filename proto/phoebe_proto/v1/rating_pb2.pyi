@@ -978,6 +978,7 @@ class AuditResponse(_message.Message):
     DIFFERENCE_COUNTS_FIELD_NUMBER: _builtins.int
     PRUNED_EVENTS_FIELD_NUMBER: _builtins.int
     PART_EVENTS_FIELD_NUMBER: _builtins.int
+    ARCHIVED_EVENTS_FIELD_NUMBER: _builtins.int
     proven: _builtins.bool
     """Nothing that was checked was found wrong: differences is empty."""
     events: _builtins.int
@@ -1004,6 +1005,8 @@ class AuditResponse(_message.Message):
     """
     part_events: _builtins.int
     """Of the events, how many are parts of exchanges. The others are one for each exchange."""
+    archived_events: _builtins.int
+    """Events that were dropped from the database and read in the archive, together with events of the window."""
     @_builtins.property
     def audited_at(self) -> _timestamp_pb2.Timestamp:
         """When the snapshot was taken, by the database's clock."""
@@ -1049,10 +1052,11 @@ class AuditResponse(_message.Message):
         difference_counts: _abc.Iterable[Global___AuditDifferenceCount] | None = ...,
         pruned_events: _builtins.int = ...,
         part_events: _builtins.int = ...,
+        archived_events: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audited_at", b"audited_at", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audited_at", b"audited_at", "billed_events", b"billed_events", "difference_counts", b"difference_counts", "differences", b"differences", "events", b"events", "late_events", b"late_events", "part_events", b"part_events", "producer_count", b"producer_count", "producers", b"producers", "proven", b"proven", "pruned_events", b"pruned_events", "rollups", b"rollups", "runs", b"runs", "total_cost", b"total_cost", "unnumbered_events", b"unnumbered_events", "unrated_hours", b"unrated_hours", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archived_events", b"archived_events", "audited_at", b"audited_at", "billed_events", b"billed_events", "difference_counts", b"difference_counts", "differences", b"differences", "events", b"events", "late_events", b"late_events", "part_events", b"part_events", "producer_count", b"producer_count", "producers", b"producers", "proven", b"proven", "pruned_events", b"pruned_events", "rollups", b"rollups", "runs", b"runs", "total_cost", b"total_cost", "unnumbered_events", b"unnumbered_events", "unrated_hours", b"unrated_hours", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1167,7 +1171,8 @@ class AuditDifference(_message.Message):
     kind: _builtins.str
     """What it is, in capitals: "LOST_EVENTS", "UNEXPLAINED_GAP", "REPEATED_NUMBERS", "LOST_SPOOL_ROWS",
     "INCOMPLETE_PRODUCER", "COST_NOT_EXPLAINED", "ROLLUP_WITHOUT_EVENTS", "ROLLUP_DIFFERS_FROM_EVENTS",
-    "ROLLUP_WITHOUT_RUN", "ROLLUP_MISSING", "DAY_SUMS_DIFFER" or "RUN_DIFFERS_FROM_ROLLUPS". Others may be added.
+    "ROLLUP_WITHOUT_RUN", "ROLLUP_MISSING", "DAY_SUMS_DIFFER", "RUN_DIFFERS_FROM_ROLLUPS"
+    or "ARCHIVE_DIFFERS". Others may be added.
     """
     subject: _builtins.str
     """Which one: a producer and its numbers, the key of a rollup, a run."""

@@ -12,9 +12,10 @@ import asyncpg
 import pytest
 from pyarrow import parquet
 
-from rater_service.archive.files import list_files
+from rater_service.archive import storing
+from rater_service.archive.files import FileState, list_files
 from rater_service.archive.layout import COLUMNS, SCHEMA, EventFile, EventFileWriter, rows_of
-from rater_service.archive.place import place_of
+from rater_service.archive.place import local_state, place_of
 from rater_service.archive.sums import READ, sum_archived, sum_groups
 from rater_service.errors import OperatorError
 from rater_service.events.store import Fate
@@ -261,6 +262,39 @@ async def test_what_was_written_must_be_what_was_judged(odd: Ledger, tmp_path: P
     with pytest.raises(OperatorError, match=r"has 12 events .* expected were 11"):
         await archive_events(odd.pool, verdict.events, str(tmp_path), NOW)
     assert names(tmp_path) == set()
+
+
+async def test_events_that_are_another_customers_in_the_file_are_noticed_although_all_adds_up(
+    odd: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = EventFileWriter.write_rows
+
+    def swap(writer: EventFileWriter, rows: list[dict[str, Any]]) -> None:
+        names = {"alice": "bob", "bob": "alice"}
+        write(writer, [{**row, "auth_id": names.get(row["auth_id"], row["auth_id"])} for row in rows])
+
+    monkeypatch.setattr(EventFileWriter, "write_rows", swap)
+    verdict, *_ = await judge(odd.pool, BEFORE)
+    with pytest.raises(OperatorError, match="events came meanwhile, or the disk is damaged"):
+        await archive_events(odd.pool, verdict.events, str(tmp_path), NOW)
+    assert names(tmp_path) == set()
+
+
+async def test_a_file_that_is_not_read_back_as_it_was_written_drops_nothing(
+    odd: Ledger, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    damage = local_state
+
+    def other(path: Path) -> FileState:
+        state = damage(path)
+        return FileState(state.sha256[::-1], state.size)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(storing, "local_state", other)
+        assert await phoebe(database_url, *PRUNE, "--archive", str(tmp_path)) == 1
+    assert "was read back with" in capsys.readouterr().err
+    assert len(await events_of(odd.pool)) == 14
+    assert await phoebe(database_url, *PRUNE, "--archive", str(tmp_path)) == 0
 
 
 @pytest.mark.parametrize(

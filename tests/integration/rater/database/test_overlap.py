@@ -56,6 +56,10 @@ PARTS = {
     "names": "auth_id AS customer",
     "groups": "auth_id",
     "differences": source("events/hourly_usage_differences"),
+    "table": "rated_usage",
+    "sorted": "window_start",
+    "customer": "auth_id",
+    "sums": "sum(cost) AS cost",
     "sum_type": "bigint",
     "days": "rated_day",
     "order": "customer",
@@ -68,7 +72,7 @@ PARTS = {
 # These are several statements each, which can't be prepared; the tests below execute them.
 SEVERAL = {"events/partition_make", "rating/tables", "retention/keep_later"}
 # An archive has all that there is to know of its events.
-WHOLE = {"retention/export"}
+WHOLE = {"archive/rows_of_year", "retention/export"}
 STATEMENTS = {f"{file.parents[1].name}/{file.stem}" for file in RATER.glob("*/sql/*.sql")} - SEVERAL - WHOLE
 
 
