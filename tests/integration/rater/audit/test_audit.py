@@ -226,7 +226,8 @@ async def test_parts_are_here_with_the_event_of_their_exchange(ledger: Ledger) -
          "it says that it has 1 parts, and 2 are here"),
         ("UPDATE stored_event SET part_count = 0 WHERE producer_seq = 1", Finding.PART_WITHOUT_EVENT,
          "2 parts of it are here, and it is not"),
-        ("UPDATE stored_event SET event_time = event_time + interval '1 second' WHERE producer_seq = 1",
+        ("UPDATE stored_event SET event_time = to_timestamp(extract(epoch FROM event_time) + 1)"
+         " WHERE producer_seq = 1",
          Finding.PART_WITHOUT_EVENT, "2 parts of it are here, and it is not"),
     ],
 )  # fmt: skip
