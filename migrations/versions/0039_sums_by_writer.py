@@ -6,7 +6,7 @@ from rater_service.migrations.sql_files import execute, read
 from rater_service.database.database import Connection
 
 revision = "0039"
-down_revision = "0036"
+down_revision = "0038"
 # An earlier rater leaves the sums to the triggers. It must not store a single event from here on.
 phase = "contract"
 locks = {

@@ -90,7 +90,7 @@ async def cool_hour(connection: Connection, hour: datetime) -> int:
 
 
 async def _are_cold_apart(connection: Connection) -> bool:
-    """Tell whether there is a table of cold sums: since revision 0048, but where sums are distributed."""
+    """Tell whether there is a table of cold sums: since revision 0041, but where sums are distributed."""
     return bool(await connection.fetchval("SELECT to_regclass('hourly_usage_cold') IS NOT NULL"))
 
 

@@ -16,7 +16,9 @@ BEGIN
         SELECT relname
         FROM pg_class
         WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
-            AND NOT relispartition AND relname <> 'alembic_version'
+            AND relname <> 'alembic_version'
+            -- What inherits, as a partition does, gets the same with the table that it inherits from.
+            AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = pg_class.oid)
     LOOP
         EXECUTE format('ALTER TABLE %I ADD COLUMN later text NOT NULL DEFAULT %L', name, 'as before');
         EXECUTE format('ALTER TABLE %I ADD CONSTRAINT %I CHECK (later <> %L)', name, name || '_later', '');

@@ -51,6 +51,7 @@ TABLES = {
     "rated_model_day",
     "rated_month",
     "hourly_usage",
+    "hourly_usage_cold",
     "rated_hour",
     "forgotten_event",
     "erasure",

@@ -67,13 +67,30 @@ PARTS = {
     "numbered": "rating_run",
     "number": "id",
     "sequence": "rating_run_id_seq",
+    "taken": source("events/cold_taken"),
     "arrays": ":request_id::uuid[], :event_time::timestamptz[]",
 }
 # These are several statements each, which can't be prepared; the tests below execute them.
 SEVERAL = {"events/partition_make", "rating/tables", "retention/keep_later"}
 # An archive has all that there is to know of its events.
 WHOLE = {"archive/rows_of_year", "retention/export"}
-STATEMENTS = {f"{file.parents[1].name}/{file.stem}" for file in RATER.glob("*/sql/*.sql")} - SEVERAL - WHOLE
+PACKAGES = {file.parents[1].name for file in RATER.glob("*/sql/*.sql")}
+# What takes sums away is a part of events/merge_slots alone, which names the columns.
+TAKEN = {"events/cold_taken", "events/hour_taken", "events/slots_taken"}
+# What is for a database that Citus distributes, which this one is not.
+ELSEWHERE = "distributed"
+ASKS_CITUS = {"database/is_distributed"}
+STATEMENTS = (
+    {
+        f"{package}/{file.stem}"
+        for package in PACKAGES - {ELSEWHERE}
+        for file in RATER.glob(f"{package}/sql/*.sql")
+    }
+    - SEVERAL
+    - WHOLE
+    - TAKEN
+    - ASKS_CITUS
+)
 
 
 @pytest.fixture

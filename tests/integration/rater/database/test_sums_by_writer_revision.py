@@ -20,7 +20,7 @@ from tests.harness.sums import counted_sums, kept_sums
 type StoreAsBefore = Callable[[Connection], Awaitable[None]]
 
 LAST_OF_BEFORE = "0030"
-BY_TRIGGERS = "0036"
+BY_TRIGGERS = "0038"
 BY_WRITER = "0039"
 # Of the columns that the version before writes those that have no default, and some that are summed.
 COLUMNS = (

@@ -3,8 +3,8 @@
 from alembic import op
 from rater_service.migrations.sql_files import execute, read
 
-revision = "0048"
-down_revision = "0047"
+revision = "0041"
+down_revision = "0040"
 # An earlier `sums rebuild` would correct a sum once in each of the two tables.
 phase = "contract"
 

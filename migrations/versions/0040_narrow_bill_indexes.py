@@ -5,8 +5,8 @@ from rater_service.migrations.sql_files import execute, read
 
 from rater_service.database.database import Connection
 
-revision = "0046"
-down_revision = "0045"
+revision = "0040"
+down_revision = "0039"
 # What is taken away only makes earlier versions slower.
 phase = "contract"
 locks = {"rated_usage": "ACCESS EXCLUSIVE"}

@@ -2,8 +2,8 @@
 
 from rater_service.migrations.sql_files import execute, read
 
-revision = "0047"
-down_revision = "0046"
+revision = "0038"
+down_revision = "0037"
 phase = "expand"
 # By the reference to it.
 locks = {"pruned_event_range": "SHARE ROW EXCLUSIVE"}

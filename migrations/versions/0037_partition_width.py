@@ -2,8 +2,8 @@
 
 from rater_service.migrations.sql_files import execute, read
 
-revision = "0045"
-down_revision = "0039"
+revision = "0037"
+down_revision = "0036"
 phase = "expand"
 
 
