@@ -255,3 +255,4 @@ class Audit:
     difference_counts: tuple[AuditDifferenceCount, ...]
     pruned_events: int
     part_events: int
+    archived_events: int

@@ -71,8 +71,10 @@ class Routes:
     ) -> list[tuple[Route, Sequence[int]]]:
         """Split events, given by places among `ids`, by the partitions that take them.
 
-        The order of the partitions is the same in every batch, and within one the places keep theirs. Raises
-        asyncpg's errors, and OperatorError where a partition is missing that must always be there.
+        The partitions are in the order in which PostgreSQL locks those of a table, by their numbers in the
+        catalog: so batches and whoever locks the table do not wait for each other in a circle. Within one
+        the places keep their order. Raises asyncpg's errors, and OperatorError where a partition is missing
+        that must always be there.
         """
         if not places:
             return []
@@ -85,7 +87,7 @@ class Routes:
         parts: dict[Route, list[int]] = {}
         for place in places:
             parts.setdefault(self._route_of(ids[place], default), []).append(place)
-        return sorted(parts.items(), key=lambda part: (part[0].is_default, part[0].lower))
+        return sorted(parts.items(), key=lambda part: part[0].id)
 
     def _route_of(self, request_id: bytes, default: Route) -> Route:
         number = bisect_right(self._lowers, request_id) - 1

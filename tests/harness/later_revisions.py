@@ -19,6 +19,11 @@ BEGIN
             AND relname <> 'alembic_version'
             -- What inherits, as a partition does, gets the same with the table that it inherits from.
             AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = pg_class.oid)
+        -- As a batch takes them: it would wait in a circle with who holds all of them.
+        ORDER BY array_position(
+            ARRAY['stored_event', 'event_pattern', 'hourly_usage', 'touched_hour', 'rejected_event',
+                  'producer'],
+            relname::text), relname
     LOOP
         EXECUTE format('ALTER TABLE %I ADD COLUMN later text NOT NULL DEFAULT %L', name, 'as before');
         EXECUTE format('ALTER TABLE %I ADD CONSTRAINT %I CHECK (later <> %L)', name, name || '_later', '');

@@ -1171,8 +1171,8 @@ class AuditDifference(_message.Message):
     kind: _builtins.str
     """What it is, in capitals: "LOST_EVENTS", "UNEXPLAINED_GAP", "REPEATED_NUMBERS", "LOST_SPOOL_ROWS",
     "INCOMPLETE_PRODUCER", "COST_NOT_EXPLAINED", "ROLLUP_WITHOUT_EVENTS", "ROLLUP_DIFFERS_FROM_EVENTS",
-    "ROLLUP_WITHOUT_RUN", "ROLLUP_MISSING", "DAY_SUMS_DIFFER", "RUN_DIFFERS_FROM_ROLLUPS"
-    or "ARCHIVE_DIFFERS". Others may be added.
+    "ROLLUP_WITHOUT_RUN", "ROLLUP_MISSING", "DAY_SUMS_DIFFER", "RUN_DIFFERS_FROM_ROLLUPS",
+    "ARCHIVE_DIFFERS" or "REPEATED_ID". Others may be added.
     """
     subject: _builtins.str
     """Which one: a producer and its numbers, the key of a rollup, a run."""

@@ -10,9 +10,11 @@ import pytest
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from rater_service.cli import main
 from rater_service.database.database import Pool
+from rater_service.database.revisions import load_revisions
 from rater_service.database.schema import known_revisions
 from rater_service.events.store import store_events
 from tests.harness import json_documents
+from tests.harness.later_revisions import write_revision
 
 pytestmark = pytest.mark.one_postgres
 
@@ -160,9 +162,14 @@ async def test_migrating_says_what_it_did(empty_database_url: str, capsys: Captu
 
 
 async def test_how_far_a_migration_goes_decides_whether_services_of_this_version_can_start(
-    empty_database_url: str, capsys: Capture
+    empty_database_url: str, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = known_revisions().known
+    """Here one more revision expands, behind those that contract, as where a release was skipped."""
+    last = int(known_revisions().known[-1].id)
+    write_revision(tmp_path, last + 1, "CREATE TABLE later (id bigint PRIMARY KEY)")
+    revisions = load_revisions(tmp_path)
+    monkeypatch.setattr("rater_service.database.schema.known_revisions", lambda: revisions)
+    known = revisions.known
     first_contracting = next(n for n, one in enumerate(known) if one.phase == "contract")
     assert {one.phase for one in known[first_contracting:]} == {"contract", "expand"}
 

@@ -27,6 +27,10 @@ WINDOW = "2026-11-20T10:00Z/2026-11-20T11:00Z"
 BOUNDS = ("--since", "2026-11-20T10:00Z", "--until", "2026-11-20T11:00Z")
 ARGUMENTS: Mapping[str, Callable[[Told], tuple[str, ...]]] = {
     "audit": lambda _: (),
+    "archive books": lambda told: ("2025", "--archive", f"{told['folder']}/archive"),
+    "archive list": lambda _: (),
+    # To where it is already: nothing was copied meanwhile.
+    "archive move": lambda told: (f"{told['folder']}/archive", f"{told['folder']}/archive"),
     "doctor": lambda _: ("--only", "database,prices,producers,rating"),
     "config": lambda _: ("serve",),
     "event": lambda told: (told["event"],),
