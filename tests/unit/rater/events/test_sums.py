@@ -67,3 +67,18 @@ def test_a_sum_that_no_bigint_holds_is_told() -> None:
 
     assert summed(*[largest] * 1023).fit_in_bigint
     assert not summed(*[largest] * 1024).fit_in_bigint
+
+
+def test_events_are_taken_apart_by_their_producers() -> None:
+    events = [make_event(producer_id=producer, auth_id=who) for producer, who in ("pa", "qb", "pb")]
+    columns = read_columns(events)
+    assert columns is not None
+
+    apart = KeyedEvents.of(columns).by_producer()
+
+    assert {producer: sum_up(keyed).keys["auth_ids"] for producer, keyed in apart.items()} == {
+        "p": ("a", "b"),
+        "q": ("b",),
+    }
+    alone = apart["q"]
+    assert alone.by_producer() == {"q": alone}
