@@ -51,10 +51,9 @@ def forget(  # noqa: PLR0913 - one parameter per option
     """Erase a person from events: user ids, ids that clients gave, the engine's usage objects.
 
     Of stored events, of those in the archive, whose files are written again, and of those that were kept
-    aside. Token counts, who pays and what it cost stay: no bill
-    changes, and the audit proves the same. An event that its spool sends once more is known all the same and
-    brings nothing back. It can't be undone. Cut short, it can be run again. That it was done is kept, without
-    the person's name.
+    aside. Token counts, who pays and what it cost stay: no bill changes, and the audit proves the same. An
+    event that its spool sends once more is known all the same and brings nothing back. It can't be undone.
+    Cut short, it can be run again. That it was done is kept, without the person's name.
 
     Exit codes: 0 done, or counted; 1 failure.
     """

@@ -41,7 +41,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Migrated:
-    """What was done, how wide new partitions are, and which installation the database is."""
+    """What was done, how wide new partitions are, and which installation the database is.
+
+    distributed: whether events and sums were distributed just now.
+    """
 
     schema: "MigrationResult"
     partitions_made: tuple[str, ...]
@@ -153,6 +156,10 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
 
     extent = Extent(phase.value)
     if plan:
+        if citus or partitions is not None:
+            raise OperatorError(
+                "--plan tells of revisions only: leave out --citus and --partitions, of which it says nothing"
+            )
         found = asyncio.run(_plan(database_url or None, data, extent))
         if as_json:
             write_json(MIGRATION_PLAN, plan_json(*found))
@@ -179,12 +186,20 @@ def migrate(  # noqa: PLR0913, PLR0917 - one parameter per option
     if as_json:
         write_json(
             MIGRATION,
-            migration_json(done.schema, done.partitions_made, done.partition_width, done.installation),
+            migration_json(
+                done.schema,
+                done.partitions_made,
+                done.partition_width,
+                done.installation,
+                distributed=done.distributed,
+            ),
         )
         return
     show_migration(done.schema, done.partitions_made, done.partition_width, done.installation)
     if done.distributed:
         write("events and sums are distributed over the workers; start the services now")
+    elif citus:
+        write("events and sums were distributed before; nothing was done")
 
 
 async def _plan(

@@ -29,7 +29,7 @@ class MigrationJson(TypedDict):
 
     left: revisions that wait until no earlier version runs. partition_width: `week` or `day`, of partitions
     that are made from now on; null: this version can't make any before the rest is migrated. installation:
-    the id of the database's.
+    the id of the database's. distributed: whether events and sums were distributed over a cluster just now.
     """
 
     before: str | None
@@ -38,6 +38,7 @@ class MigrationJson(TypedDict):
     partitions_made: Sequence[str]
     partition_width: str | None
     installation: UUID
+    distributed: bool
 
 
 MIGRATION = Kind("migration", MigrationJson)
@@ -123,7 +124,12 @@ def show_plan(schema: "Schema", coming: "Sequence[PlannedRevision]") -> None:
 
 
 def migration_json(
-    result: "MigrationResult", made: tuple[str, ...], width: str | None, installation: "Installation"
+    result: "MigrationResult",
+    made: tuple[str, ...],
+    width: str | None,
+    installation: "Installation",
+    *,
+    distributed: bool,
 ) -> MigrationJson:
     """Return what is written of a migration as JSON."""
     return {
@@ -133,6 +139,7 @@ def migration_json(
         "partitions_made": made,
         "partition_width": width,
         "installation": installation.id,
+        "distributed": distributed,
     }
 
 

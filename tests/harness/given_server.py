@@ -85,7 +85,12 @@ NOT_DISTRIBUTED: Mapping[str, Mapping[str, str]] = MappingProxyType(
 )
 """Tests, by their files, that are skipped where a given server distributes its databases; the reasons."""
 
-NOT_DISTRIBUTED_FILES: Mapping[str, str] = MappingProxyType({"rater/events/test_slots.py": _SLOTS})
+NOT_DISTRIBUTED_FILES: Mapping[str, str] = MappingProxyType(
+    {
+        "rater/distributed/test_forms.py": "it compares with the forms that only plain PostgreSQL plans",
+        "rater/events/test_slots.py": _SLOTS,
+    }
+)
 """Whole files of such tests."""
 
 

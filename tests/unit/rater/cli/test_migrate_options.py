@@ -6,12 +6,13 @@ from datetime import timedelta
 import pytest
 import typer
 
-from rater_service.cli import main
+from rater_service.cli import main, migrate
 from rater_service.cli.options import duration
 from rater_service.database import schema
 from rater_service.database.revisions import Extent
 from rater_service.database.schema import MigrationSettings
 from rater_service.errors import OperatorError
+from rater_service.events.partitions import Width
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,14 @@ def test_a_migration_is_made_as_the_options_and_the_environment_say(
         statement_timeout=timedelta(hours=2),
     )
     assert f"postgresql:///x {expected}" in capsys.readouterr().err
+
+
+def test_what_a_migration_can_be_asked_for_is_what_there_is() -> None:
+    """The options name it once more, as the modules that have it are slow to import."""
+    assert [phase.value for phase in migrate._Phases] == [extent.value for extent in Extent]
+    assert [width.value for width in migrate._Widths] == [width.value for width in Width]
+
+
+def test_a_plan_of_what_it_does_not_tell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["migrate", "--plan", "--citus", "--database-url", "postgresql://nowhere.invalid/x"]) == 1
+    assert "--plan tells of revisions only" in capsys.readouterr().err
