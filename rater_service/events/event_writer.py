@@ -77,6 +77,9 @@ class EventWriter:
         first = {row.request_id: (row, is_other) for row, is_other in reversed(sent)}
         rows = list(first.values())
         ids = [row.request_id.bytes for row, _ in rows]
+        # Whoever inserts looks in the whole table for the events that were there. Taken only then, after the
+        # partitions, it would be waited for in a circle with those who lock the table to drop a partition.
+        await self.connection.execute(*bound("events/take_table"))
         inserted: set[UUID] = set()
         for route, places in await self._routes.split(self.connection, ids, range(len(rows))):
             self._partitions.add(route.id)

@@ -7,12 +7,17 @@ import asyncpg
 import pytest
 
 from rater_service.audit.findings import AuditResult
-from rater_service.database.database import Pool
+from rater_service.database.database import Connection, Pool
+from rater_service.events.event_writer import EventWriter
+from rater_service.events.fates import DUPLICATE
+from rater_service.events.insertion import look_up
 from rater_service.events.partitions import try_to_make_partitions
 from rater_service.events.rejected import retry_rejected
+from rater_service.events.routes import Routes
 from rater_service.events.store import Fate
+from rater_service.events.validation import EventRow, validate
 from rater_service.hours import hour_of
-from rater_service.retention.drop import drop_events
+from rater_service.retention.drop import LOCK_ALL, drop_events
 from tests.harness.ledger import ONE_HOUR, Ledger, nonzero
 from tests.harness.old_events import (
     BEFORE,
@@ -31,6 +36,7 @@ from tests.harness.old_events import (
     timed_event,
     two_weeks_of_events,
 )
+from tests.harness.waiting import until_statements_wait
 from tests.integration.rater.audit.test_audit import check
 
 
@@ -183,6 +189,28 @@ async def test_a_late_event_of_a_week_that_is_there_is_stored_although_others_of
         await drop_events(old.pool, verdict, None, "ops", NOW)
     late = timed_event(BEFORE + 2 * ONE_HOUR, 12)
     assert await store(old.pool, late, odd, at=NOW) == [Fate.STORED, Fate.DUPLICATE]
+
+
+async def test_who_inserts_and_then_looks_events_up_does_not_wait_for_who_drops_a_partition(
+    old: Ledger,
+) -> None:
+    known = timed_event(NOW, 11)
+    row = validate(known)
+    assert isinstance(row, EventRow)
+    await store(old.pool, known, at=NOW)
+    async with old.pool.acquire() as inserting, old.pool.acquire() as dropping:
+        async with inserting.transaction():
+            assert await EventWriter(inserting, Routes(), NOW).insert([(row, False)]) == set()
+            dropped = asyncio.create_task(lock_all(dropping))
+            await until_statements_wait(old.pool)
+            await inserting.execute("SET LOCAL lock_timeout = '2s'")
+            assert await look_up(inserting, [row]) == [DUPLICATE]
+        await dropped
+
+
+async def lock_all(connection: Connection) -> None:
+    async with connection.transaction():
+        await connection.execute(LOCK_ALL)
 
 
 async def test_while_events_are_pruned_others_are_stored_and_old_ones_are_known(old: Ledger) -> None:
