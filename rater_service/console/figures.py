@@ -1,5 +1,6 @@
-"""How figures and names stand in pages."""
+"""How figures, names and sentences stand in pages."""
 
+import re
 from decimal import ROUND_HALF_UP, Decimal
 
 from markupsafe import Markup, escape
@@ -8,6 +9,7 @@ from rater_service.money import decimal_text
 from rater_service.views.terminal import printable
 
 _CENT = Decimal("0.01")
+_COMMAND = re.compile(r"`(phoebe [^`]*)`")
 
 
 def grouped(number: int | Decimal | str) -> Markup:
@@ -42,3 +44,16 @@ def about(amount: Decimal) -> str:
 def name(text: object) -> Markup:
     """Write a name: whatever steers a reader or a screen is written out, and its direction is its own."""
     return Markup("<bdi>{}</bdi>").format(printable(str(text)))
+
+
+def sentence(text: str) -> Markup:
+    """Write a sentence that stands on terminals, too: it begins with a capital, and its commands are code.
+
+    Names in it are written as by `name`.
+    """
+    parts = _COMMAND.split(text[:1].upper() + text[1:])
+    written = (
+        Markup("<code>{}</code>").format(printable(part)) if place % 2 else escape(printable(part))
+        for place, part in enumerate(parts)
+    )
+    return Markup("<bdi>{}</bdi>").format(Markup("").join(written))

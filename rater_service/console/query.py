@@ -72,12 +72,15 @@ class Query:
         told |= {"from" if name == "since" else name: value for name, value in changes.items()}
         return link(path, told)
 
-    def months(self) -> tuple[tuple[str, str], tuple[str, str]]:
-        """Name the months before and after the one that the window begins in, for links."""
-        first = self.start.replace(day=1)
+    def months(self, now: datetime) -> list[tuple[str, str]]:
+        """Name the months around the one that the window begins in, with how a link is to say which it is.
+
+        No next one that begins after now.
+        """
+        first = self.start.replace(day=1, hour=0)
         before = (first - HOUR).replace(day=1)
         after = (first + timedelta(days=31)).replace(day=1)
-        return (_month(before), "month before"), (_month(after), "month after")
+        return [(_month(before), "prev"), *([(_month(after), "next")] if after <= now else [])]
 
 
 def link(path: str, parameters: Mapping[str, str | int | None]) -> str:

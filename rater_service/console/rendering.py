@@ -34,6 +34,7 @@ class Renderer:
             "grouped": figures.grouped,
             "about": figures.about,
             "name": figures.name,
+            "sentence": figures.sentence,
             "printable": printable,
             "utc": utc_text,
             "text": value_text,

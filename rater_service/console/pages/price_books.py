@@ -40,7 +40,7 @@ async def prices(view: View) -> Page:
             Column("file", "file", Kind.NAME),
         ),
         rows=[_loading_row(view, timeline, one) for one in reversed(timeline.loadings)],
-        empty="No price file was ever loaded: phoebe serve --prices FILE",
+        empty="No price file was ever loaded: `phoebe serve --prices FILE`",
         note="No time under in force from: from the beginning; under until: further notice, or never.",
     )
     return Page("Prices", (table,), "prices.html", {"outlook": timeline.outlook(view.now)})

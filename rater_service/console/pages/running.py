@@ -174,7 +174,7 @@ def _last_run(run: KeptRun | None) -> Table:
             Column("most", "most of all", Kind.WORDS),
         ),
         rows=rows,
-        empty="Rate first: phoebe rate" if run is None else "Nothing needs a human.",
+        empty="Rate first: `phoebe rate`" if run is None else "Nothing needs a human.",
         note="Empty: nobody knows how much it is." if rows else None,
     )
 
@@ -299,7 +299,7 @@ async def runs(view: View) -> Page:
         rows=[_run_row(one) for one in page.runs],
         more=link("/runs", {"before": page.runs[-1].id}) if page.has_more else None,
         is_cut=page.has_more,
-        empty="No run yet: phoebe rate",
+        empty="No run yet: `phoebe rate`",
         source=all_rows,
     )
     return Page("Runs", (table,))

@@ -266,6 +266,9 @@ async def test_an_empty_installation_says_what_to_do(
     page = await client.get("/")
     assert page.status_code == 200
     assert "Nothing here yet" in page.text
+    assert 'rel="next"' not in page.text
+    for path in ("/runs", "/problems"):
+        assert "<code>phoebe rate</code>" in (await client.get(path)).text
     for path in PAGES:
         if path not in {"/bill", "/rollup", "/rollup-events", "/event", "/run", "/price-book"}:
             assert (await client.get(path)).status_code == 200, path
