@@ -37,6 +37,8 @@ from rig.programs import PROJECT, environment_of_parts
 
 EVENTS = (12_000, 120_000, 1_200_000)
 ROUNDS = 7
+# It reads every event there is.
+AUDIT_TIMEOUT_S = 3600.0
 FED_BATCHES = 20
 BYTES = """
 SELECT sum(pg_total_relation_size(inhrelid))::bigint
@@ -151,7 +153,7 @@ class Grown:
         request = AuditRequest()
         request.window_start.FromDatetime(self.rated.day.start)
         request.window_end.FromDatetime(self.rated.day.end)
-        answer = await self._stub.Audit(request, timeout=RPC_TIMEOUT_S)
+        answer = await self._stub.Audit(request, timeout=AUDIT_TIMEOUT_S)
         if answer.events != self.rated.day.events:
             raise BenchError(f"the audit has seen {answer.events} events instead of {self.rated.day.events}")
 
