@@ -128,7 +128,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=_postgres,
         default="all",
         help="test on the PostgreSQL from the Python wheel, on the machine's own (15 or newer), on both, or "
-        "what needs a database on a server at a URL, as a superuser and without -n",
+        "what needs a database on a server at a URL, as a superuser",
     )
 
 

@@ -56,9 +56,14 @@ FROM current_setting('synchronous_commit') AS setting;
 """  # noqa: S608 - of constants
 READ_ONLY_SETTINGS = f"{SETTINGS}SET default_transaction_read_only = on;\n"
 """Of sessions that are for reading only: a fault in Phoebe, or a way into it, changes nothing by them."""
-DISTRIBUTED_SETTINGS = "SET citus.max_adaptive_executor_pool_size = 1;\n"
-"""Of sessions with a distributed database: one connection with each node, so that all that a transaction
-reads of a node is of one snapshot. What belongs together, a producer's events and sums, is on one node.
+DISTRIBUTED_SETTINGS = """
+SET citus.max_adaptive_executor_pool_size = 1;
+SET citus.override_table_visibility = off;
+"""
+"""Of sessions with a distributed database. The first: one connection with each node, so that all that a
+transaction reads of a node is of one snapshot. What belongs together, a producer's events and sums, is on one
+node. The second: else Citus looks up for each row of pg_class that is read whether it is a shard, and what
+asyncpg asks of the types of arrays, of which each session meets some, takes seconds instead of milliseconds.
 """
 _SOCKET_OPTIONS = {
     "TCP_KEEPIDLE": KEEPALIVE_IDLE_S,

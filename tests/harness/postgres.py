@@ -21,7 +21,8 @@ from rater_service.database.schema import migrate
 from rater_service.distributed.distribute import distribute
 from rig.postgres import Cluster, execute, system_version
 
-TEMPLATE = "phoebe_template"
+# Several processes of pytest may be on one server that was given.
+TEMPLATE = f"phoebe_template_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 DROP_TEMPLATE = f"DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)"
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES_MIN = 2 * 1024**3

@@ -63,3 +63,12 @@ async def test_sums_of_one_producer_that_differ_are_made_again(pool: Pool) -> No
 
 async def test_to_distribute_again_changes_nothing(pool: Pool) -> None:
     assert await distribute(pool, lambda _: None) is False
+
+
+async def test_sessions_do_not_ask_of_each_table_whether_it_is_a_shard(pool: Pool) -> None:
+    # What asyncpg asks of a type that it meets for the first time reads pg_class several times over.
+    for _ in range(2):  # as it was opened, and set anew
+        async with pool.acquire() as connection:
+            plan = await connection.fetch("EXPLAIN SELECT count(*) FROM pg_class")
+            await connection.execute("SET citus.override_table_visibility = on")
+        assert "is_a_known_shard" not in str(plan)
