@@ -14,6 +14,7 @@ from rater_service.database.database import Connection
 from rater_service.database.long_statements import fetch, fetch_one
 from rater_service.database.sessions import is_distributed
 from rater_service.events.hourly_usage import ArchivedHour, SumsDifference, compare_hour
+from rater_service.events.partitions import first_id
 from rater_service.hours import HOUR, TRAILING, hour_of, utc_text
 from rater_service.money import decimal_text
 from rater_service.prices.history import PriceHistory, Quote
@@ -67,8 +68,11 @@ class BillAudit:
             return
         await self._audit_parts(start, end)
         hours = {row["window_start"]: row for row in rows}
+        distributed = is_distributed(self.connection)
         hour = start
         while hour < end:
+            if distributed:
+                await self._audit_ids(hour, start, end)
             await self._audit_hour(hour, hours.get(hour), self._archived_of(hour, archived))
             hour += HOUR
 
@@ -97,8 +101,6 @@ class BillAudit:
         started_at = None if rated is None else rated["started_at"]
         late_from = None if started_at is None else started_at - RUN_OVERLAP
         is_routine = hour >= self.clock.routine_from
-        if rated is not None and is_distributed(self.connection):
-            await self._audit_ids(hour)
         sums_hold = rated is None or await self._audit_sums(hour, archived)
         # Where they hold, they stand for all events, and nothing has to be sent.
         sums = None if sums_hold else archived.sums
@@ -108,9 +110,22 @@ class BillAudit:
         elif rated is not None:
             await self._audit_unbilled(hour, late_from, is_routine, sums)
 
-    async def _audit_ids(self, hour: datetime) -> None:
-        """Look for ids under which several producers sent an event, which a distributed database takes."""
-        rows = await fetch(self.connection, "audit/same_ids", hour=hour, limit=DIFFERENCES_MAX)
+    async def _audit_ids(self, hour: datetime, start: datetime, end: datetime) -> None:
+        """Look for ids under which several producers sent an event, which a distributed database takes.
+
+        hour: of the part [start, end). An id is of the hour in which it was made; where that is in no part
+        that is audited, it is found if both events are of one hour.
+        """
+        rows = await fetch(
+            self.connection,
+            "audit/same_ids",
+            hour=hour,
+            first_id=first_id(hour),
+            end_id=first_id(hour + HOUR),
+            day_first_id=first_id(start),
+            day_end_id=first_id(end),
+            limit=DIFFERENCES_MAX,
+        )
         examples = [(f"event {row['request_id']}", f"it is there from {row['producers']}") for row in rows]
         if rows:
             self.findings.differ(Finding.REPEATED_ID, examples, rows[0]["ids"])

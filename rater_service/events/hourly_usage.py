@@ -12,7 +12,8 @@ from uuid import UUID
 import asyncpg
 
 from rater_service.database.database import Connection, Pool
-from rater_service.database.long_statements import STATEMENT_TIMEOUT_S, fetch, run
+from rater_service.database.long_statements import STATEMENT_TIMEOUT_S, fetch, fetch_value, run
+from rater_service.database.sessions import is_distributed
 from rater_service.events.slots import SLOTS, cool_hour, hold_slots, merge_held_hour
 from rater_service.hours import HOUR, require_window, utc_text
 from rater_service.other_models import OTHER_MODELS
@@ -156,9 +157,10 @@ async def rebuild(
     """Make the sums of [since, until) agree with the events; whole UTC hours, None: as far as there are any.
 
     Each hour is compared, and corrected in a transaction of its own if it differs. Batches go on meanwhile,
-    also those of the hour. Sums that stand in several slots are merged, as those of cold hours. Cut short, it
-    leaves no hour half done. dry_run: compare only. Raises InvalidWindow, and EventsPrunedError, before
-    anything is changed.
+    also those of the hour. Sums that stand in several slots are merged, as those of cold hours, and those of
+    all producers, from before a database was distributed, become each producer's. Cut short, it leaves no
+    hour half done. dry_run: compare only. Raises InvalidWindow, and EventsPrunedError, before anything is
+    changed.
     """
     require_window(since, until)
     hours = await _hours(pool, since, until)
@@ -170,7 +172,10 @@ async def rebuild(
         on_progress(f"comparing {utc_text(hour)}, {rebuilt.hours_differing} hours differ so far")
         async with pool.acquire() as connection:
             count, first = await compare_hour(connection, hour, DIFFERENCES_MAX)
-            if count and not dry_run:
+            undivided = not dry_run and await _are_undivided(connection, hour)
+            if undivided:
+                await _rebuild_hour(connection, hour)
+            elif count and not dry_run:
                 count, first = await _rebuild_hour(connection, hour)
             if not dry_run:
                 await cool_hour(connection, hour)
@@ -178,6 +183,13 @@ async def rebuild(
         rebuilt.difference_count += count
         rebuilt.differences += first[: DIFFERENCES_MAX - len(rebuilt.differences)]
     return rebuilt
+
+
+async def _are_undivided(connection: Connection, hour: datetime) -> bool:
+    """Tell whether an hour has sums of all producers, from before the database was distributed."""
+    if not is_distributed(connection):
+        return False
+    return bool(await fetch_value(connection, "events/has_sums_of_all", hour=hour))
 
 
 async def _hours(pool: Pool, since: datetime | None, until: datetime | None) -> list[asyncpg.Record]:
@@ -197,13 +209,18 @@ async def _rebuild_hour(connection: Connection, hour: datetime) -> tuple[int, li
         # Keeps partitions from being dropped meanwhile. Hours that lost events since are left out.
         await connection.execute("LOCK TABLE stored_event IN ACCESS SHARE MODE", timeout=STATEMENT_TIMEOUT_S)
         await run(connection, "events/hourly_usage_changes")
-        find = statement("events/hourly_usage_find", differences=_DIFFERENCES_TO_MEND)
-        window = {"window_start": hour, "window_end": hour + HOUR, "archived": "[]", "archived_ranges": ()}
-        rows = await connection.fetch(
-            *find.bind({**window, "limit": None, "first": DIFFERENCES_MAX}), timeout=STATEMENT_TIMEOUT_S
-        )
+        rows = await _find_changes(connection, hour)
         await _apply_changes(connection, hour)
     return (rows[0]["differences"] if rows else 0), [_difference(row) for row in rows]
+
+
+async def _find_changes(connection: Connection, hour: datetime) -> list[asyncpg.Record]:
+    """Find what makes the sums of an hour agree with its events; give the first of it."""
+    find = statement("events/hourly_usage_find", differences=_DIFFERENCES_TO_MEND)
+    window = {"window_start": hour, "window_end": hour + HOUR, "archived": "[]", "archived_ranges": ()}
+    return await connection.fetch(
+        *find.bind({**window, "limit": None, "first": DIFFERENCES_MAX}), timeout=STATEMENT_TIMEOUT_S
+    )
 
 
 async def sum_under_own_names(connection: Connection, hour: datetime, request_ids: Sequence[UUID]) -> None:
@@ -212,7 +229,13 @@ async def sum_under_own_names(connection: Connection, hour: datetime, request_id
     To be called in the transaction that has marked the events so.
     """
     await run(connection, "events/hourly_usage_changes")
-    await run(connection, "events/hourly_usage_renamed", request_ids=request_ids, other_models=OTHER_MODELS)
+    if await _are_undivided(connection, hour):
+        # What a producer has of them can't be taken from sums that it does not have.
+        await _find_changes(connection, hour)
+    else:
+        await run(
+            connection, "events/hourly_usage_renamed", request_ids=request_ids, other_models=OTHER_MODELS
+        )
     await _apply_changes(connection, hour)
 
 

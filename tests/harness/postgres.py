@@ -97,11 +97,17 @@ async def make_cluster(server: PostgresServer, database: str) -> None:
         await execute(url.replace("/postgres?", f"/{database}?"), "CREATE EXTENSION citus")
     coordinator = urlsplit(server.url)
     nodes = [urlsplit(url) for url in server.others]
-    await execute(
-        server.url_of(database),
-        f"SELECT citus_set_coordinator_host('{coordinator.hostname}', {coordinator.port})",
-        *(f"SELECT citus_add_node('{node.hostname}', {node.port})" for node in nodes),
-    )
+    # To add a node alters the role there, which is that of all databases: of two at once one fails.
+    connection = await asyncpg.connect(server.url)
+    try:
+        await connection.execute("SELECT pg_advisory_lock(hashtext('citus_add_node'))")
+        await execute(
+            server.url_of(database),
+            f"SELECT citus_set_coordinator_host('{coordinator.hostname}', {coordinator.port})",
+            *(f"SELECT citus_add_node('{node.hostname}', {node.port})" for node in nodes),
+        )
+    finally:
+        await connection.close()
 
 
 def _memory() -> Path | None:

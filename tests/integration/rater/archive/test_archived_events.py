@@ -119,7 +119,11 @@ async def test_a_file_has_all_there_is_to_know_and_its_manifest_says_what_is_in_
 
 async def test_the_sums_of_the_archive_are_those_of_the_database(odd: Ledger, tmp_path: Path) -> None:
     end = OLDEST_WEEK + 2 * WEEK
-    expected = await odd.pool.fetch("SELECT * FROM hourly_usage_of_events($1, $2)", OLDEST_WEEK, end)
+    # Where events are distributed, the database makes sums of each producer, of whom there is one.
+    expected = [
+        {name: value for name, value in row.items() if name != "producer_id"}
+        for row in await odd.pool.fetch("SELECT * FROM hourly_usage_of_events($1, $2)", OLDEST_WEEK, end)
+    ]
     unnumbered = timed_event(OLDEST_WEEK, 99, producer_id=None, producer_seq=None)
     for verdict in await judge(odd.pool, BEFORE):
         kept = await archive_events(odd.pool, verdict.events, str(tmp_path), NOW)

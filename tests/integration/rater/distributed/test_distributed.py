@@ -1,5 +1,8 @@
 """What only a database has whose events are distributed over several servers; on others these are skipped."""
 
+from datetime import timedelta
+from uuid import UUID
+
 import pytest
 
 from rater_service.audit.audit import AuditRequest, audit
@@ -8,9 +11,12 @@ from rater_service.database.database import Pool
 from rater_service.database.sessions import is_distributed
 from rater_service.distributed.distribute import distribute
 from rater_service.events.hourly_usage import rebuild
+from rater_service.events.model_names import ModelNames
+from rater_service.events.partitions import first_id
 from rater_service.events.store import Fate, store_events
-from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
-from tests.harness.sums import counted_sums, kept_sums
+from rater_service.prices.store import priced_among
+from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
+from tests.harness.sums import KEY, NUMBERS, counted_sums, kept_sums
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +58,18 @@ async def test_an_id_from_two_producers_is_found_by_the_audit(ledger: Ledger) ->
     assert "spool-1, spool-2" in difference.detail
 
 
+@pytest.mark.parametrize("apart", [timedelta(0), ONE_HOUR, 30 * ONE_HOUR], ids=str)
+async def test_an_id_that_tells_its_time_is_found_however_far_apart_its_events_are(
+    ledger: Ledger, apart: timedelta
+) -> None:
+    id_ = str(UUID(int=first_id(HOUR).int + 7 * 2**76 + 1))
+    await ledger.store(make_event(request_id=id_, producer_id="spool-1", producer_seq=1))
+    await ledger.store(make_event(HOUR + apart, request_id=id_, producer_id="spool-2", producer_seq=1))
+
+    found = await audit(ledger.pool, AuditRequest(), HOUR + 40 * ONE_HOUR)
+    assert found.findings.difference_counts[Finding.REPEATED_ID] == 1
+
+
 async def test_sums_of_one_producer_that_differ_are_made_again(pool: Pool) -> None:
     await store_events(pool, [make_event(producer_id=f"spool-{number}") for number in range(3)], HOUR)
     await pool.execute("UPDATE hourly_usage SET event_count = 7 WHERE producer_id = 'spool-1'")
@@ -59,6 +77,52 @@ async def test_sums_of_one_producer_that_differ_are_made_again(pool: Pool) -> No
     assert (await rebuild(pool, None, None)).hours_differing == 1
     assert (await rebuild(pool, None, None, dry_run=True)).hours_differing == 0
     assert await kept_sums(pool) == await counted_sums(pool)
+
+
+async def as_before_it_was_distributed(pool: Pool) -> None:
+    """Put the sums of all producers together, as those stand that were made before."""
+    numbers = ", ".join(f"sum({name}) AS {name}" for name in NUMBERS.split(","))
+    await pool.execute(
+        f"CREATE TABLE before AS SELECT {KEY}, {numbers}, min(first_stored_at), max(last_stored_at)"
+        f" FROM hourly_usage GROUP BY {KEY}"
+    )
+    await pool.execute("DELETE FROM hourly_usage")
+    await pool.execute(
+        f"INSERT INTO hourly_usage ({KEY}, {NUMBERS}, first_stored_at, last_stored_at, producer_id)"
+        " SELECT *, '(all)' FROM before"
+    )
+
+
+async def producers_of_sums(pool: Pool) -> set[str]:
+    return {row["producer_id"] for row in await pool.fetch("SELECT producer_id FROM hourly_usage")}
+
+
+async def test_sums_from_before_it_was_distributed_become_each_producers(pool: Pool) -> None:
+    producers = {f"spool-{number}" for number in range(3)}
+    await store_events(pool, [make_event(producer_id=producer) for producer in producers], HOUR)
+    await as_before_it_was_distributed(pool)
+    await store_events(pool, [make_event(producer_id="spool-0")], HOUR)
+    assert (await rebuild(pool, None, None, dry_run=True)).hours_differing == 0
+    assert await producers_of_sums(pool) == {"(all)", "spool-0"}
+
+    assert (await rebuild(pool, None, None)).hours_differing == 0
+    assert await producers_of_sums(pool) == producers
+    assert await kept_sums(pool) == await counted_sums(pool)
+
+
+async def test_events_in_sums_from_before_get_their_models_names_once_these_have_prices(
+    ledger: Ledger,
+) -> None:
+    events = [make_event(producer_id=f"spool-{number}", model_id=f"invented-{number}") for number in range(4)]
+    await store_events(ledger.pool, events, HOUR, names=ModelNames(priced_among, 1))
+    await as_before_it_was_distributed(ledger.pool)
+
+    price = b'  "invented-2": { prompt: "0.000000200", cached: "0.000000050", completion: "0.000000600" }\n'
+    await ledger.load(PRICES.replace(b"base_models:\n", b"base_models:\n" + price), HOUR + ONE_HOUR)
+    await ledger.rate()
+    assert [row["model_id"] for row in await ledger.rollups()] == ["invented-2"]
+    assert await producers_of_sums(ledger.pool) == {f"spool-{number}" for number in range(4)}
+    assert await kept_sums(ledger.pool) == await counted_sums(ledger.pool)
 
 
 async def test_to_distribute_again_changes_nothing(pool: Pool) -> None:
