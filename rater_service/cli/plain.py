@@ -9,7 +9,8 @@ installed, so this module needs none of the rater's libraries.
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import cast
 
 from rater_service.distribution import how_to_install, installed_version
@@ -19,14 +20,20 @@ type PlainCommand = Callable[[Sequence[str]], int]
 GROUP = "phoebe.plain_commands"
 
 
+# What is installed does not change while a process runs, and to look for it reads a file of each package.
+@cache
+def _entries() -> EntryPoints:
+    return entry_points(group=GROUP)
+
+
 def names() -> list[str]:
     """Give the names of all of them."""
-    return sorted(entry_points(group=GROUP).names)
+    return sorted(_entries().names)
 
 
 def find(name: str) -> PlainCommand | None:
     """Give the function behind a name; None: it is none of them."""
-    entry: EntryPoint | None = next(iter(entry_points(group=GROUP, name=name)), None)
+    entry: EntryPoint | None = next(iter(_entries().select(name=name)), None)
     return None if entry is None else cast(PlainCommand, entry.load())
 
 
@@ -35,7 +42,7 @@ def call(name: str, command: PlainCommand, arguments: Sequence[str]) -> int:
     try:
         return command(arguments)
     except ModuleNotFoundError as missing:
-        (entry,) = entry_points(group=GROUP, name=name)
+        (entry,) = _entries().select(name=name)
         if missing.name is None or not entry.extras:
             raise
         install = how_to_install(entry.extras)

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from enum import StrEnum
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -352,8 +353,15 @@ def _config_first(words: list[str]) -> list[str]:
     return words
 
 
+# It takes longer than most commands do, and one process may run many: tests do.
+@cache
+def _command() -> Any:
+    """Make all commands of what their functions declare."""
+    return typer.main.get_command(app)
+
+
 def _run(words: Sequence[str]) -> int:
-    command = typer.main.get_command(app)
+    command = _command()
     try:
         # Help is given all the same: it says which variables there are.
         if not begin_completing() and not {"-h", "--help"}.intersection(words):

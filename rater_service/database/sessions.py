@@ -6,8 +6,9 @@ those; `database` tells the two apart, where the session is at hand.
 
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, override
 
 import asyncpg
@@ -39,6 +40,9 @@ IDLE_IN_TRANSACTION_MAX_S = 600
 # A session whose uses change nothing of it is set anew no more often. To do it takes as long as some
 # statements; never to do it would keep from the session what an operator sets meanwhile.
 RESET_PERIOD_S = 1.0
+
+# PostgreSQL's own types have the same numbers below this one in all versions; above it even databases differ.
+OWN_TYPES_END = 10_000
 
 # Set by statements: poolers refuse to start a session with parameters that they do not know.
 SETTINGS = f"""
@@ -119,6 +123,12 @@ class ServerState:
             )
 
 
+# By the numbers of types that were asked about: what the server said.
+_own_types: dict[frozenset[int], Any] = {}
+# Stands for the statement of a question. One with a name left alone what was prepared without one.
+_NOT_ASKED = SimpleNamespace(name="not asked")
+
+
 class ConfiguredSession(asyncpg.Connection):
     """A session that has our settings for whoever gets it, and sends statements in the form that its
     database takes.
@@ -147,6 +157,21 @@ class ConfiguredSession(asyncpg.Connection):
 
     def _form(self, query: str, arguments: tuple[object, ...]) -> Bound:
         return as_distributed(query, arguments) if self.distributed else (query, *arguments)
+
+    # No public name of asyncpg's: should it be called otherwise, every session asks again, as it did before.
+    async def _introspect_types(self, typeoids: Collection[int], *options: Any) -> Any:
+        """Ask about types that asyncpg does not know, as arrays; about PostgreSQL's own once in a process.
+
+        Each session asks before it sends its first statement with one of them, and the server takes longer
+        to plan that question than it does for most statements.
+        """
+        asked = frozenset(typeoids)
+        if asked in _own_types:
+            return _own_types[asked], _NOT_ASKED
+        told, question = await super()._introspect_types(typeoids, *options)  # type: ignore[misc]
+        if max(asked) < OWN_TYPES_END:
+            _own_types[asked] = told
+        return told, question
 
     @override
     async def execute(self, query: str, *args: object, **options: Any) -> Any:

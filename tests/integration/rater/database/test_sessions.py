@@ -4,6 +4,8 @@ import asyncio
 import math
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import asyncpg
@@ -21,7 +23,7 @@ from rater_service.database.sessions import (
 from rater_service.rating.turn import CHECK_INTERVAL_S, rating_turn
 from rig.ports import reserve_port
 from tests.harness.own_postgres import OwnPostgres, binaries_of, own_postgres
-from tests.harness.postgres import PostgresServer
+from tests.harness.postgres import PostgresServer, database
 
 TCP = Path("/proc/net/tcp")
 # As the kernel writes it: a connection that is established, and the timer of its next question.
@@ -97,12 +99,42 @@ async def test_nothing_is_said_at_the_start_that_poolers_refuse(over_tcp: Pool) 
     assert {row["name"] for row in changed} <= known
 
 
+async def test_what_the_servers_own_types_are_is_asked_once_and_not_by_every_session(
+    database_url: str,
+) -> None:
+    arrays = "SELECT $1::numeric[], $2::timestamptz[], $3::bytea[]"
+    values = [Decimal("0.1"), None], [datetime(2026, 11, 20, 10, tzinfo=UTC)], [b"", b"\0"]
+    for first in (True, False):
+        async with open_pool(database_url) as pool, pool.acquire() as session:
+            asked: list[str] = []
+            with session.query_logger(lambda logged, asked=asked: asked.append(logged.query)):
+                assert tuple(await session.fetchrow(arrays, *values) or ()) == values
+                await asyncio.sleep(0)  # it is told of a query in a later turn of the loop
+            assert first or asked == [arrays]
+
+
+async def test_a_type_of_one_database_is_not_taken_for_that_of_another(postgres: PostgresServer) -> None:
+    async def number(url: str, kind: str) -> int:
+        async with open_pool(url) as pool:
+            await pool.execute(f"CREATE TYPE made AS {kind}")
+            return int(await pool.fetchval("SELECT 'made'::regtype::oid::int"))
+
+    async with database(postgres, "template0") as one, database(postgres, "template0") as other:
+        # Types get the same numbers where the same was made before.
+        assert await number(one, "ENUM ('a')") > sessions.OWN_TYPES_END
+        assert await number(other, "(n int)") > sessions.OWN_TYPES_END
+        for url, asked, expected in ((one, "'a'::made", "a"), (other, "row(1)::made", (1,))):
+            async with open_pool(url) as pool:
+                assert await pool.fetchval(f"SELECT {asked}") == expected
+
+
 async def test_who_has_the_turn_or_waits_for_it_is_looked_after(pool: Pool) -> None:
     async with rating_turn(pool) as session:
         assert await session.fetchval("SHOW client_connection_check_interval") == f"{CHECK_INTERVAL_S}s"
     assert await pool.fetchval("SHOW client_connection_check_interval") == "0"
 
 
+@pytest.mark.every_postgres
 @pytest.mark.parametrize(
     ("configured", "found"), [("off", "on"), ("on", "on"), ("remote_write", "remote_write")]
 )
