@@ -159,7 +159,7 @@ test-upgrade: $(STAMP) $(SBOM_STAMP) ## test the last release, or FROM=COMMIT, a
 test-watch: $(STAMP) ## test rules, dashboards and alerts with a real Prometheus: Debian: apt-get install prometheus
 	@exec $(BIN)/python -m pytest -m watch tests/watch $(ARGS)
 
-test-long: $(STAMP) ## test what takes long and seldom changes: moves and restores of databases, failovers, benchmarks, the doctor
+test-long: $(STAMP) ## test what takes long and seldom changes: moves and restores of databases, failovers, benchmarks, the doctor, chaos, the demo
 	@exec $(BIN)/python -m pytest -m long --dist worksteal --numprocesses auto --maxprocesses 4 $(ARGS)
 
 test-scale: $(STAMP) ## test what many events do to a database: a migration of a million of them while more are stored

@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -67,11 +67,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out the tests of lanes that are not asked for."""
     not_asked_for = {lane for lane in LANES if lane not in config.getoption("markexpr")}
     on_given_server = is_given(config.getoption("--postgres"))
+    on_both = config.getoption("--postgres") == "all"
+    again = set(tests_again(items)) if on_both else set()
     left_out = [
         item
         for item in items
         if not_asked_for.intersection(mark.name for mark in item.iter_markers())
         or (on_given_server and "postgres" not in getattr(item, "fixturenames", ()))
+        or item in again
     ]
     if left_out:
         items[:] = [item for item in items if item not in left_out]
@@ -87,6 +90,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             )
             if reason:
                 item.add_marker(pytest.mark.skip(reason=f"not on a server that was given: {reason}"))
+
+
+def tests_again(items: Iterable[pytest.Item]) -> Iterator[pytest.Item]:
+    """Give the cases of tests that the second PostgreSQL need not see, as it has had the test's first one.
+
+    What differs between the cases of a test is what is stored or asked, and not the statements that do it.
+    Where that is not so, a test is marked `every_postgres`. With --postgres=system none is left out.
+    """
+    seen = set[tuple[Path, str]]()
+    for item in items:
+        case = getattr(item, "callspec", None)
+        if case is None or case.params.get("postgres") != "system":
+            continue
+        test = item.path, getattr(item, "originalname", item.name)
+        if test in seen and not item.get_closest_marker("every_postgres"):
+            yield item
+        seen.add(test)
 
 
 # The kinds of tests that stay within their process.

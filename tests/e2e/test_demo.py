@@ -96,8 +96,9 @@ def test_the_demo_leaves_no_process_and_no_folder(finished: RunModule) -> None:
     ("number", "moment"),
     [
         (signal.SIGINT, "rater   starting"),
-        (signal.SIGTERM, "proxy   starting"),
-        (signal.SIGINT, "client  sending"),
+        pytest.param(signal.SIGTERM, "proxy   starting", marks=pytest.mark.long),
+        pytest.param(signal.SIGINT, "client  sending", marks=pytest.mark.long),
+        (signal.SIGTERM, "client  sending"),
     ],
 )
 def test_an_interrupted_demo_leaves_nothing(number: signal.Signals, moment: str, tmp_path: Path) -> None:
@@ -128,6 +129,7 @@ def test_a_rater_that_dies_fails_the_demo_and_its_database_is_stopped(tmp_path: 
     assert not demo.folder.exists()
 
 
+@pytest.mark.long
 def test_a_demo_whose_output_nobody_reads_any_more_leaves_nothing() -> None:
     # A pipe instead of the log file that other runs have: it is its reader who goes away.
     with subprocess.Popen(

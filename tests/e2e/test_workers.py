@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import psutil
 import pytest
@@ -110,7 +111,10 @@ class Stand:
 
 
 class Load:
-    """Clients that keep their connections and ask all the time, until `end`; what they got is counted."""
+    """Clients that keep their connections and ask all the time; what they got is counted.
+
+    They end with the context, so that those of a test that failed do not ask on.
+    """
 
     def __init__(self, proxy: Proxy, tag: str, clients: int = 6) -> None:
         self._proxy = proxy
@@ -139,16 +143,18 @@ class Load:
         if client:
             client.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
     def until_more(self, count: int = 50) -> None:
         """Wait until so many more requests were answered."""
         before = self.seen["200"]
         wait_until(lambda: self.seen["200"] >= before + count)
-
-    def end(self) -> Counter[str]:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-        return self.seen
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +176,9 @@ def test_all_workers_serve_and_their_metrics_add_up(stand: Stand) -> None:
     seen: Counter[str] = Counter()
 
     def have_both_served() -> bool:
-        load = Load(proxy, "adding up", clients=12)
-        load.until_more()
-        seen.update(load.end())
+        with Load(proxy, "adding up", clients=12) as load:
+            load.until_more()
+        seen.update(load.seen)
         events = stand.rater.wait_for_all(
             lambda event: event.client_request_id.startswith("adding up"), seen["200"]
         )
@@ -189,8 +195,7 @@ def test_all_workers_serve_and_their_metrics_add_up(stand: Stand) -> None:
 def test_a_worker_that_is_killed_under_load_is_replaced_and_its_exchanges_are_settled(stand: Stand) -> None:
     proxy = stand.proxy
     died = proxy.metric("phoebe_workers_died_total")
-    load = Load(proxy, "around a kill")
-    with RawClient(proxy) as client:
+    with Load(proxy, "around a kill") as load, RawClient(proxy) as client:
         stand.begin_stream(client, "killed")
         killed = stand.worker_of(client)
         load.until_more()
@@ -201,7 +206,7 @@ def test_a_worker_that_is_killed_under_load_is_replaced_and_its_exchanges_are_se
         load.until_more()
         with pytest.raises(CutOffError):
             client.read_chunk()
-    seen = load.end()
+    seen = load.seen
 
     event = stand.rater.tagged("killed")
     assert event.outcome == "proxy_error"
@@ -219,8 +224,12 @@ def test_a_reload_under_load_refuses_nothing_and_streams_go_on(stand: Stand) -> 
     proxy = stand.proxy
     before = set(stand.workers())
     stand.go_on.clear()
-    load = Load(proxy, "around a reload")
-    with RawClient(proxy) as client, RawClient(proxy) as idle, Http2Client(proxy) as http2:
+    with (
+        Load(proxy, "around a reload") as load,
+        RawClient(proxy) as client,
+        RawClient(proxy) as idle,
+        Http2Client(proxy) as http2,
+    ):
         received = stand.begin_stream(client, "over a reload")
         idle.send(post(CHAT, IDENTITY))
         idle.read_answer()
@@ -240,7 +249,7 @@ def test_a_reload_under_load_refuses_nothing_and_streams_go_on(stand: Stand) -> 
         received += b"".join(iter(client.read_chunk, b""))
         http2.read_until(lambda: streamed.ended and http2.is_told_to_go)
 
-    assert load.end().keys() == {"200"}
+    assert load.seen.keys() == {"200"}
     assert received == streamed.body == VLLM + VLLM_USAGE + DONE
     assert (last.status, last.headers["connection"]) == (200, "close")
     assert beside.status == 200

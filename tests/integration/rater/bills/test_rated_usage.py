@@ -80,23 +80,22 @@ async def test_a_listed_rollup_has_all_its_columns(rater: Rater, ledger: Ledger)
     assert row == expected
 
 
-@pytest.mark.parametrize(
-    ("request_", "reason", "field"),
-    [
-        (pb.ListRatedUsageRequest(page_size=1001), "INVALID_REQUEST", "page_size"),
-        (pb.ListRatedUsageRequest(page_size=-1), "INVALID_REQUEST", "page_size"),
-        (pb.ListRatedUsageRequest(window_end=Timestamp(seconds=2**60)), "INVALID_REQUEST", "window_end"),
-        (pb.ListRatedUsageRequest(auth_id="a\0"), "INVALID_REQUEST", "auth_id"),
-        (pb.ListRatedUsageRequest(page_token="junk"), "INVALID_PAGE_TOKEN", "page_token"),
-        (pb.ListRatedUsageRequest(page_token="é"), "INVALID_PAGE_TOKEN", "page_token"),
-        (pb.ListRatedUsageRequest(page_token="W1tbW1tb"), "INVALID_PAGE_TOKEN", "page_token"),
-    ],
-)
-async def test_an_invalid_page_request_is_named(
-    rater: Rater, request_: pb.ListRatedUsageRequest, reason: str, field: str
-) -> None:
-    refused = await failure(rater.rating.ListRatedUsage(request_))
-    assert refused == (grpc.StatusCode.INVALID_ARGUMENT, reason, field)
+INVALID_REQUESTS = [
+    (pb.ListRatedUsageRequest(page_size=1001), "INVALID_REQUEST", "page_size"),
+    (pb.ListRatedUsageRequest(page_size=-1), "INVALID_REQUEST", "page_size"),
+    (pb.ListRatedUsageRequest(window_end=Timestamp(seconds=2**60)), "INVALID_REQUEST", "window_end"),
+    (pb.ListRatedUsageRequest(auth_id="a\0"), "INVALID_REQUEST", "auth_id"),
+    (pb.ListRatedUsageRequest(page_token="junk"), "INVALID_PAGE_TOKEN", "page_token"),
+    (pb.ListRatedUsageRequest(page_token="é"), "INVALID_PAGE_TOKEN", "page_token"),
+    (pb.ListRatedUsageRequest(page_token="W1tbW1tb"), "INVALID_PAGE_TOKEN", "page_token"),
+]
+
+
+async def test_an_invalid_page_request_is_named(rater: Rater, subtests: pytest.Subtests) -> None:
+    for request, reason, field in INVALID_REQUESTS:
+        with subtests.test(f"{field}: {request}"):
+            refused = await failure(rater.rating.ListRatedUsage(request))
+            assert refused == (grpc.StatusCode.INVALID_ARGUMENT, reason, field)
 
 
 async def test_a_page_token_is_refused_with_other_filters(rater: Rater, ledger: Ledger) -> None:

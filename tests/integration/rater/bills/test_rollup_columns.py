@@ -20,6 +20,7 @@ async def columns(connection: Connection, table: str) -> list[str]:
     return [row["attname"] for row in rows]
 
 
+@pytest.mark.every_postgres
 @pytest.mark.parametrize(
     ("table", "expected"),
     [

@@ -35,6 +35,7 @@ async def made_database(postgres: PostgresServer, options: str) -> AsyncIterator
         await execute(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.mark.every_postgres
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
 async def test_a_database_that_can_not_keep_all_text_is_refused_with_what_to_do(
     postgres: PostgresServer, encoding: str

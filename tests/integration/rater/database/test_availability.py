@@ -44,6 +44,7 @@ async def lose_before_the_commit(pool: Pool) -> None:
         await kill(pool, session.get_server_pid())
 
 
+@pytest.mark.every_postgres
 @pytest.mark.parametrize(
     "lose", [lose_between_statements, lose_before_the_commit], ids=lambda each: each.__name__
 )
@@ -153,6 +154,7 @@ async def copy(session: Lent) -> None:
     await session.copy_records_to_table("copied", records=[(1,)])
 
 
+@pytest.mark.every_postgres
 @pytest.mark.parametrize("go_on", [commit, copy], ids=lambda each: each.__name__)
 async def test_a_session_that_was_ended_and_is_not_closed_yet_is_unavailable(
     late_pool: Pool, pool: Pool, late_end: LateEnd, go_on: Callable[[Lent], Awaitable[None]]
@@ -277,6 +279,7 @@ async def no_reader(_: Connection) -> None:
         os.close(writing)
 
 
+@pytest.mark.every_postgres
 @pytest.mark.parametrize(
     ("bug", "error"),
     [

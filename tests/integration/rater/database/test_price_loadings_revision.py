@@ -97,41 +97,40 @@ async def test_books_of_0_1_0_price_the_same_hours_as_before(empty_database_url:
         assert await priced_by(pool, 100) == "first"
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
+async def test_a_loading_is_append_only(ledger: Ledger, subtests: pytest.Subtests) -> None:
+    await ledger.pool.execute(
+        "UPDATE price_loading SET withdrawn_at = now(), withdrawn_by = 'ops', withdrawn_role = 'ops'"
+    )
+    for statement in (
         "DELETE FROM price_loading",
         "TRUNCATE price_loading",
         "UPDATE price_loading SET in_force_from = NULL",
         "UPDATE price_loading SET content_hash = content_hash",
         "UPDATE price_loading SET withdrawn_at = NULL, withdrawn_by = NULL, withdrawn_role = NULL",
-    ],
-)
-async def test_a_loading_is_append_only(ledger: Ledger, statement: str) -> None:
-    await ledger.pool.execute(
-        "UPDATE price_loading SET withdrawn_at = now(), withdrawn_by = 'ops', withdrawn_role = 'ops'"
-    )
-    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="price_loading is append-only"):
-        await ledger.pool.execute(statement)
+    ):
+        with (
+            subtests.test(statement),
+            pytest.raises(asyncpg.IntegrityConstraintViolationError, match="price_loading is append-only"),
+        ):
+            await ledger.pool.execute(statement)
 
 
-@pytest.mark.parametrize(
-    ("columns", "constraint"),
-    [
-        ("source = ''", "price_loading_no_empty_text"),
-        ("loaded_by = ''", "price_loading_no_empty_text"),
-        ("in_force_from = '2026-11-20 10:30:00Z'", "price_loading_whole_hour"),
-        ("replaced_by = number", "price_loading_replaced_by_later"),
-        ("withdrawn_at = now()", "price_loading_withdrawn"),
-        (
-            "replaced_by = 2, withdrawn_at = now(), withdrawn_by = 'x', withdrawn_role = 'x'",
-            "price_loading_one_end",
-        ),
-    ],
-)
-async def test_a_loading_that_makes_no_sense_is_refused(
-    ledger: Ledger, columns: str, constraint: str
-) -> None:
-    with pytest.raises(asyncpg.CheckViolationError) as refused:
-        await ledger.force(f"UPDATE price_loading SET {columns} WHERE number = 1")
-    assert refused.value.constraint_name == constraint
+SENSELESS = [
+    ("source = ''", "price_loading_no_empty_text"),
+    ("loaded_by = ''", "price_loading_no_empty_text"),
+    ("in_force_from = '2026-11-20 10:30:00Z'", "price_loading_whole_hour"),
+    ("replaced_by = number", "price_loading_replaced_by_later"),
+    ("withdrawn_at = now()", "price_loading_withdrawn"),
+    (
+        "replaced_by = 2, withdrawn_at = now(), withdrawn_by = 'x', withdrawn_role = 'x'",
+        "price_loading_one_end",
+    ),
+]
+
+
+async def test_a_loading_that_makes_no_sense_is_refused(ledger: Ledger, subtests: pytest.Subtests) -> None:
+    for columns, constraint in SENSELESS:
+        with subtests.test(columns):
+            with pytest.raises(asyncpg.CheckViolationError) as refused:
+                await ledger.force(f"UPDATE price_loading SET {columns} WHERE number = 1")
+            assert refused.value.constraint_name == constraint

@@ -17,47 +17,48 @@ from tests.harness.sums import sum_again
 WITHOUT_USAGE = "usage_found = false, prompt_tokens = NULL, cached_tokens = NULL, completion_tokens = NULL"
 
 
-@pytest.mark.parametrize(
-    ("change", "constraint"),
-    [
-        *((f"{column} = ''", "billing_event_no_empty_text") for column in (
-            "client_request_id", "producer_id", "auth_id", "user_id", "group_id", "resource_id",
-            "resource_type", "base_model", "model_id", "requested_model", "api", "usage_raw", "finish_reason",
-        )),
-        ("producer_seq = 0", "billing_event_producer_seq"),
-        *((f"{column} = -1", "billing_event_counts") for column in (
-            "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens",
-        )),
-        ("prompt_tokens = 9007199254740993", "billing_event_counts"),
-        *((f"{column} = {count}", "billing_event_part_counts") for count in (-1, 2**53 + 1) for column in (
-            "cache_write_tokens", "prompt_audio_tokens", "completion_audio_tokens",
-        )),
-        *((f"{WITHOUT_USAGE}, {column} = 0", "billing_event_part_usage") for column in (
-            "cache_write_tokens", "prompt_audio_tokens", "completion_audio_tokens",
-        )),
-        ("usage_found = false", "billing_event_usage"),
-        ("prompt_tokens = NULL, completion_tokens = NULL", "billing_event_usage"),
-        ("usage_found = false, prompt_tokens = NULL, completion_tokens = NULL", "billing_event_usage"),
-        ("outcome = 'lost'", "billing_event_outcome"),
-        ("status_code = 99", "billing_event_status_code"),
-        ("status_code = 600", "billing_event_status_code"),
-        ("part_count = -1", "billing_event_part"),
-        ("part_count = 33", "billing_event_part"),
-        ("part_of = request_id", "billing_event_part"),
-        ("part_of = gen_random_uuid(), part_count = 1", "billing_event_part"),
-        (f"{WITHOUT_USAGE}, usage_partial = true", "billing_event_partial"),
-        ("answer_bytes = -1", "billing_event_answer_bytes"),
-        ("answer_bytes = 9007199254740993", "billing_event_answer_bytes"),
-        (r"trace_id = '\x00'", "billing_event_trace_id"),
-        ("event_time = '1999-12-31 23:59:59+00'", "billing_event_times"),
-        ("event_time = '2100-01-01 00:00:00+00'", "billing_event_times"),
-    ],
-)  # fmt: skip
-async def test_a_wrong_event_is_refused(ledger: Ledger, change: str, constraint: str) -> None:
+WRONG_EVENTS = [
+    *((f"{column} = ''", "billing_event_no_empty_text") for column in (
+        "client_request_id", "producer_id", "auth_id", "user_id", "group_id", "resource_id",
+        "resource_type", "base_model", "model_id", "requested_model", "api", "usage_raw", "finish_reason",
+    )),
+    ("producer_seq = 0", "billing_event_producer_seq"),
+    *((f"{column} = -1", "billing_event_counts") for column in (
+        "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens",
+    )),
+    ("prompt_tokens = 9007199254740993", "billing_event_counts"),
+    *((f"{column} = {count}", "billing_event_part_counts") for count in (-1, 2**53 + 1) for column in (
+        "cache_write_tokens", "prompt_audio_tokens", "completion_audio_tokens",
+    )),
+    *((f"{WITHOUT_USAGE}, {column} = 0", "billing_event_part_usage") for column in (
+        "cache_write_tokens", "prompt_audio_tokens", "completion_audio_tokens",
+    )),
+    ("usage_found = false", "billing_event_usage"),
+    ("prompt_tokens = NULL, completion_tokens = NULL", "billing_event_usage"),
+    ("usage_found = false, prompt_tokens = NULL, completion_tokens = NULL", "billing_event_usage"),
+    ("outcome = 'lost'", "billing_event_outcome"),
+    ("status_code = 99", "billing_event_status_code"),
+    ("status_code = 600", "billing_event_status_code"),
+    ("part_count = -1", "billing_event_part"),
+    ("part_count = 33", "billing_event_part"),
+    ("part_of = request_id", "billing_event_part"),
+    ("part_of = gen_random_uuid(), part_count = 1", "billing_event_part"),
+    (f"{WITHOUT_USAGE}, usage_partial = true", "billing_event_partial"),
+    ("answer_bytes = -1", "billing_event_answer_bytes"),
+    ("answer_bytes = 9007199254740993", "billing_event_answer_bytes"),
+    (r"trace_id = '\x00'", "billing_event_trace_id"),
+    ("event_time = '1999-12-31 23:59:59+00'", "billing_event_times"),
+    ("event_time = '2100-01-01 00:00:00+00'", "billing_event_times"),
+]  # fmt: skip
+
+
+async def test_a_wrong_event_is_refused(ledger: Ledger, subtests: pytest.Subtests) -> None:
     await ledger.store(make_event())
-    with pytest.raises(asyncpg.CheckViolationError) as refused:
-        await ledger.pool.execute(f"UPDATE stored_event SET {change}")
-    assert refused.value.constraint_name == constraint
+    for change, constraint in WRONG_EVENTS:
+        with subtests.test(change):
+            with pytest.raises(asyncpg.CheckViolationError) as refused:
+                await ledger.pool.execute(f"UPDATE stored_event SET {change}")
+            assert refused.value.constraint_name == constraint
 
 
 async def test_the_same_request_id_is_refused(ledger: Ledger) -> None:
@@ -66,33 +67,34 @@ async def test_the_same_request_id_is_refused(ledger: Ledger) -> None:
         await ledger.pool.execute("INSERT INTO billing_event_default SELECT * FROM billing_event")
 
 
-@pytest.mark.parametrize(
-    ("change", "constraint"),
-    [
-        *((f"{column} = ''", "rated_usage_no_empty_text") for column in (
-            "auth_id", "resource_id", "model_id", "base_model",
-        )),
-        ("window_start = window_start + interval '1 minute', window_end = window_end + interval '1 minute'",
-         "rated_usage_whole_hour"),
-        ("window_end = window_end + interval '1 hour'", "rated_usage_whole_hour"),
-        ("event_count = 0", "rated_usage_counts"),
-        ("billable_prompt_tokens = prompt_tokens + 1,"
-         " cost = cost + (prompt_tokens + 1 - billable_prompt_tokens) * applied_prompt_rate",
-         "rated_usage_counts"),
-        ("applied_prompt_rate = -applied_prompt_rate,"
-         " cost = cost - 2 * billable_prompt_tokens * applied_prompt_rate",
-         "rated_usage_rates"),
-        ("cost = cost + 0.000000001", "rated_usage_cost_explained"),
-        ("completion_tokens = completion_tokens + 1", "rated_usage_cost_explained"),
-        ("applied_cached_rate = 0", "rated_usage_cost_explained"),
-    ],
-)  # fmt: skip
-async def test_a_wrong_rollup_is_refused(ledger: Ledger, change: str, constraint: str) -> None:
+WRONG_ROLLUPS = [
+    *((f"{column} = ''", "rated_usage_no_empty_text") for column in (
+        "auth_id", "resource_id", "model_id", "base_model",
+    )),
+    ("window_start = window_start + interval '1 minute', window_end = window_end + interval '1 minute'",
+     "rated_usage_whole_hour"),
+    ("window_end = window_end + interval '1 hour'", "rated_usage_whole_hour"),
+    ("event_count = 0", "rated_usage_counts"),
+    ("billable_prompt_tokens = prompt_tokens + 1,"
+     " cost = cost + (prompt_tokens + 1 - billable_prompt_tokens) * applied_prompt_rate",
+     "rated_usage_counts"),
+    ("applied_prompt_rate = -applied_prompt_rate,"
+     " cost = cost - 2 * billable_prompt_tokens * applied_prompt_rate",
+     "rated_usage_rates"),
+    ("cost = cost + 0.000000001", "rated_usage_cost_explained"),
+    ("completion_tokens = completion_tokens + 1", "rated_usage_cost_explained"),
+    ("applied_cached_rate = 0", "rated_usage_cost_explained"),
+]  # fmt: skip
+
+
+async def test_a_wrong_rollup_is_refused(ledger: Ledger, subtests: pytest.Subtests) -> None:
     await ledger.store(make_event())
     await ledger.rate()
-    with pytest.raises(asyncpg.CheckViolationError) as refused:
-        await ledger.pool.execute(f"UPDATE rated_usage SET {change}")
-    assert refused.value.constraint_name == constraint
+    for change, constraint in WRONG_ROLLUPS:
+        with subtests.test(change):
+            with pytest.raises(asyncpg.CheckViolationError) as refused:
+                await ledger.pool.execute(f"UPDATE rated_usage SET {change}")
+            assert refused.value.constraint_name == constraint
 
 
 @pytest.mark.parametrize(
@@ -109,21 +111,22 @@ async def test_a_rollup_without_its_run_or_book_is_refused(
     assert refused.value.constraint_name == constraint
 
 
-@pytest.mark.parametrize(
-    ("change", "constraint"),
-    [
-        ("events_rated = events_rated + 1", "rating_run_every_event_once"),
-        ("events_in_window = events_in_window - 1", "rating_run_every_event_once"),
-        ("mode = 'OTHER'", "rating_run_mode"),
-        ("window_end = window_start", "rating_run_window"),
-    ],
-)
-async def test_a_wrong_run_is_refused(ledger: Ledger, change: str, constraint: str) -> None:
+WRONG_RUNS = [
+    ("events_rated = events_rated + 1", "rating_run_every_event_once"),
+    ("events_in_window = events_in_window - 1", "rating_run_every_event_once"),
+    ("mode = 'OTHER'", "rating_run_mode"),
+    ("window_end = window_start", "rating_run_window"),
+]
+
+
+async def test_a_wrong_run_is_refused(ledger: Ledger, subtests: pytest.Subtests) -> None:
     await ledger.store(make_event())
     await ledger.rate()
-    with pytest.raises(asyncpg.CheckViolationError) as refused:
-        await ledger.force(f"UPDATE rating_run SET {change}")
-    assert refused.value.constraint_name == constraint
+    for change, constraint in WRONG_RUNS:
+        with subtests.test(change):
+            with pytest.raises(asyncpg.CheckViolationError) as refused:
+                await ledger.force(f"UPDATE rating_run SET {change}")
+            assert refused.value.constraint_name == constraint
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,7 @@ def test_every_form_is_compared() -> None:
     assert compared == {*FORMS} - ONLY_THERE
 
 
+@pytest.mark.every_postgres
 @pytest.mark.parametrize("name", ARGUMENTS)
 async def test_both_forms_give_the_same_rows(ledger: Ledger, name: str) -> None:
     await fill(ledger)

@@ -263,6 +263,7 @@ MOVES = {
 }
 
 
+@pytest.mark.every_postgres
 @pytest.mark.parametrize("refused", [(), ("odd",)], ids=["copied", "inserted"])
 @pytest.mark.parametrize("move", MOVES)
 async def test_events_find_their_partition_although_it_came_or_went_since_it_was_looked_up(

@@ -171,6 +171,7 @@ async def test_marks_of_hours_that_no_run_rates_again_go_once_their_sums_are_rat
     assert await late(rated.pool) == [(HOUR - 2 * ONE_HOUR, 1)]
 
 
+@pytest.mark.every_postgres
 @pytest.mark.parametrize(
     ("change", "events"),
     [

@@ -12,28 +12,28 @@ from rater_service.rating.rating import rate_window
 from rater_service.rating.run import RateRequest
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 
+INVALID_WINDOWS = [
+    (timedelta(minutes=1), ONE_HOUR, "window_start"),
+    (timedelta(0), timedelta(minutes=59, seconds=59), "window_end"),
+    (timedelta(0), timedelta(0), "window_end"),
+    (ONE_HOUR, timedelta(0), "window_end"),
+    (timedelta(days=-31), ONE_HOUR, "window_end"),
+    (timedelta(0), 3 * ONE_HOUR, "window_end"),
+]
 
-@pytest.mark.parametrize(
-    ("start", "end", "field"),
-    [
-        (timedelta(minutes=1), ONE_HOUR, "window_start"),
-        (timedelta(0), timedelta(minutes=59, seconds=59), "window_end"),
-        (timedelta(0), timedelta(0), "window_end"),
-        (ONE_HOUR, timedelta(0), "window_end"),
-        (timedelta(days=-31), ONE_HOUR, "window_end"),
-        (timedelta(0), 3 * ONE_HOUR, "window_end"),
-    ],
-)
+
 async def test_an_invalid_window_is_refused_and_nothing_is_touched(
-    ledger: Ledger, start: timedelta, end: timedelta, field: str
+    ledger: Ledger, subtests: pytest.Subtests
 ) -> None:
     await ledger.store(make_event())
     now = HOUR + ONE_HOUR + timedelta(minutes=59)
-    with pytest.raises(InvalidWindow) as refused:
-        await ledger.rate(start=HOUR + start, end=HOUR + end, now=now)
-    assert refused.value.field == field
-    assert await ledger.rollups() == []
-    assert await ledger.pool.fetchval("SELECT count(*) FROM rating_run") == 0
+    for start, end, field in INVALID_WINDOWS:
+        with subtests.test(f"{start} to {end}"):
+            with pytest.raises(InvalidWindow) as refused:
+                await ledger.rate(start=HOUR + start, end=HOUR + end, now=now)
+            assert refused.value.field == field
+            assert await ledger.rollups() == []
+            assert await ledger.pool.fetchval("SELECT count(*) FROM rating_run") == 0
 
 
 @pytest.mark.parametrize("minutes", [0, 1, 59])
