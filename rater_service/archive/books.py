@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
+from phoebe_runtime.counts import counted
 from rater_service.archive.files import FileState
 from rater_service.archive.layout import FORMAT, GROUP_EVENTS, footer, installation_of
 from rater_service.archive.place import Place, explained, place_of
@@ -166,7 +167,7 @@ class _Book:
         while rows := await cursor.fetch(GROUP_EVENTS, timeout=STATEMENT_TIMEOUT_S):
             await asyncio.to_thread(writer.write_table, _table([dict(row) for row in rows], schema))
             written += len(rows)
-            self.on_progress(f"writing {self.table}, {written} rows")
+            self.on_progress(f"writing {self.table}, {counted(written, 'row')}")
         await asyncio.to_thread(writer.close)
         return written
 
@@ -185,8 +186,8 @@ class _Book:
         found = await asyncio.to_thread(_sums, draft, summed, customer)
         if found != {_month(row): _numbers(row, summed) for row in map(dict, expected)}:
             raise OperatorError(
-                f"what was written of {self.table}, {rows} rows, does not add up to what the database has: "
-                "the disk is damaged"
+                f"what was written of {self.table}, {counted(rows, 'row')}, does not add up to what the "
+                "database has: the disk is damaged"
             )
 
     async def _schema(self) -> pa.Schema:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from phoebe_runtime.counts import counted
 from rater_service.archive.files import ArchivedFile, list_files
 from rater_service.database.database import Connection
 from rater_service.distribution import how_to_install
@@ -97,8 +98,8 @@ def open_file(file: ArchivedFile) -> "EventFile":
     if opened.events != file.event_count:
         opened.close()
         raise OperatorError(
-            f"{file.place_text} has {opened.events} events and should have {file.event_count}: it is another "
-            "file; put the right one back"
+            f"{file.place_text} has {counted(opened.events, 'event')} and should have {file.event_count}: "
+            "it is another file; put the right one back"
         )
     return opened
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from phoebe_runtime.counts import counted
 from rater_service.archive.files import FileState
 from rater_service.archive.place import Place, local_state, state_of
 from rater_service.errors import OperatorError
@@ -28,9 +29,9 @@ def prove_file(place: Place, name: str, expected: FileState) -> None:
     found = state_of(place, name)
     if found != expected:
         raise OperatorError(
-            f"{name} of the archive {place.url} was read back with {found.size} bytes and the SHA-256 "
-            f"{found.sha256}; {expected.size} bytes with {expected.sha256} were written: the disk is "
-            "damaged, or somebody else writes there"
+            f"{name} of the archive {place.url} was read back with {counted(found.size, 'byte')} and the "
+            f"SHA-256 {found.sha256} instead of {counted(expected.size, 'byte')} with "
+            f"{expected.sha256}: the disk is damaged, or somebody else writes there"
         )
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
+from phoebe_runtime.counts import counted
 from rater_service.archive.files import ArchivedFile, FileState, list_files
 from rater_service.archive.reading import require_parquet
 from rater_service.audit.findings import Finding, Findings
@@ -34,10 +35,10 @@ async def audit_archive(
             sound.append(file)
             continue
         detail = (
-            f"it is not there; it should have {file.event_count} events"
+            f"it is not there; it should have {counted(file.event_count, 'event')}"
             if found is None
-            else f"it has {found.size} bytes with the SHA-256 {found.sha256}, and should have {file.size} "
-            f"bytes with {file.sha256}"
+            else f"it has {counted(found.size, 'byte')} with the SHA-256 {found.sha256}, and should have "
+            f"{counted(file.size, 'byte')} with {file.sha256}"
         )
         findings.differ(Finding.ARCHIVE_DIFFERS, [(f"file {file.place_text}", detail)])
     return tuple(sound)

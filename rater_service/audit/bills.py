@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import asyncpg
 
+from phoebe_runtime.counts import counted
 from rater_service.archive.files import ArchivedFile
 from rater_service.archive.sums import ArchivedSums, sum_archived
 from rater_service.audit.findings import DIFFERENCES_MAX, Finding, Findings
@@ -183,8 +184,8 @@ class BillAudit:
                 self.findings.late_events += row["events"]
                 continue
             detail = (
-                f"{row['events']} events under {row['rollups']} keys have a price, by book "
-                f"{quote.book.content_hash[:12]}, and no rollup"
+                f"{counted(row['events'], 'event')} under {counted(row['rollups'], 'key')} with a price, by "
+                f"book {quote.book.content_hash[:12]}, and no rollup"
             )
             self.findings.differ(Finding.ROLLUP_MISSING, [(_rollup(hour, row), detail)], row["rollups"])
 
@@ -214,8 +215,8 @@ def _day_sum(one: DaySumDifference) -> tuple[str, str]:
     names = ", ".join(name for name in (one.auth_id, one.resource_id, one.model_id) if name)
     return (
         f"sum by the {one.sum}: {names}, {utc_text(one.day)}",
-        f"the sum has {one.summed_rollups or 0} rollups, {_usd(one.summed_cost)} USD; there are "
-        f"{one.rollups or 0}, {_usd(one.cost)} USD",
+        f"the sum has {counted(one.summed_rollups or 0, 'rollup')}, {_usd(one.summed_cost)} USD; the ledger "
+        f"has {one.rollups or 0}, {_usd(one.cost)} USD",
     )
 
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from phoebe_runtime.counts import counted
 from rater_service.audit.findings import Finding, Findings
 from rater_service.database.database import Connection
 from rater_service.events.proxy_names import proxy_in_words
@@ -22,7 +23,7 @@ async def audit_late_usage(
         examples = [
             (
                 proxy_in_words(stray.producer_id or "unknown", stray.name),
-                f"{stray.events} events in the hour {utc_text(stray.hour)}, "
+                f"{counted(stray.events, 'event')} in the hour {utc_text(stray.hour)}, "
                 + ("which has not come" if stray.is_ahead else "long before it was first heard of"),
             )
             for stray in outside.strays
@@ -33,10 +34,11 @@ async def audit_late_usage(
 def _detail(late: LateHour) -> str:
     command = f"phoebe rate --since {utc_text(late.hour)} --until {utc_text(late.hour + HOUR)}"
     if late.run is None:
-        return f"{late.events} events that no run has rated: {command}"
+        return f"{counted(late.events, 'event')} that no run has rated: {command}"
     by_run = f"run {late.run}, the last over it,"
     if late.events_gone:
         return (
-            f"{late.events_gone} events that {by_run} saw are gone; this takes them off the bill: {command}"
+            f"gone: {counted(late.events_gone, 'event')} that {by_run} saw; this takes what is gone "
+            f"off the bill: {command}"
         )
-    return f"{late.events} events that {by_run} did not see: {command}"
+    return f"{counted(late.events, 'event')} that {by_run} did not see: {command}"

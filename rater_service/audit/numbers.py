@@ -6,6 +6,7 @@ from datetime import datetime
 
 import asyncpg
 
+from phoebe_runtime.counts import counted
 from rater_service.audit.findings import DIFFERENCES_MAX, AuditedProducer, Finding, Findings
 from rater_service.database.database import Connection
 from rater_service.database.long_statements import fetch, fetch_one, fetch_value
@@ -191,7 +192,7 @@ def _note_what_it_said(
 ) -> None:
     subject = producer.subject
     if producer.lost_rows:
-        detail = f"its spool can't read {producer.lost_rows} events any more"
+        detail = f"its spool can't read {counted(producer.lost_rows, 'event')} any more"
         findings.differ(Finding.LOST_SPOOL_ROWS, [(subject, detail)], producer.lost_rows)
     if complete_until is None or producer.last_seen is None or producer.stopped or producer.retired:
         return

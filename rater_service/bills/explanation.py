@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
+from phoebe_runtime.counts import counted
 from rater_service.money import Rates, decimal_text
 from rater_service.prices.history import Quote
 from rater_service.prices.lines import PriceLine
@@ -157,6 +158,6 @@ def _events_disagree(key: RollupKey, now: Version, events: EventSums) -> Iterato
 
 def _counted(events: int, prompt: int, cached: int, completion: int, billable: int) -> str:
     return (
-        f"{events} events, {prompt} prompt, {cached} cached, {completion} completion, "
+        f"{counted(events, 'event')}, {prompt} prompt, {cached} cached, {completion} completion, "
         f"{billable} billable prompt tokens"
     )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
+from phoebe_runtime.counts import counted
 from rater_service.bills.rollups import AsOf, Selection
 from rater_service.database.database import Connection
 from rater_service.database.long_statements import fetch
@@ -49,9 +50,9 @@ class Holes:
         """Say which hours are missing, and how to rate them; only for a bill that lacks some."""
         first, end = self.hours[0], self.hours[-1] + HOUR
         return (
-            f"not on this bill: {self.unrated_events} events in {len(self.hours)} hours, "
-            f"{utc_text(first)} to {utc_text(end)}, that no run has rated, or that came since; "
-            f"next: phoebe rate --since {utc_text(first)} --until {utc_text(end)}"
+            f"not on this bill: {counted(self.unrated_events, 'event')} in "
+            f"{counted(len(self.hours), 'hour')}, {utc_text(first)} to {utc_text(end)}, that no run has "
+            f"rated, or that came since; next: phoebe rate --since {utc_text(first)} --until {utc_text(end)}"
         )
 
 
@@ -59,8 +60,8 @@ def running_hour_in_words(hour: datetime, events: int) -> str:
     """Say that the running hour is left out, and how to include it."""
     start, end = utc_text(hour), utc_text(hour + HOUR)
     return (
-        f"the running hour, {start} to {end}, is left out until it ends; it has {events} events so far. "
-        f"To include them now: phoebe rate --since {start} --until {end}"
+        f"the running hour, {start} to {end}, is left out until it ends; it has "
+        f"{counted(events, 'event')} so far. To include it now: phoebe rate --since {start} --until {end}"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from phoebe_runtime.counts import counted
 from rater_service.archive.listing import ListedFile, list_archived
 from rater_service.archive.reading import require_parquet
 from rater_service.audit.bills import AuditTimes
@@ -123,7 +124,7 @@ def move(
     if as_json:
         write_json(ARCHIVE, archive_json(files))
     else:
-        write(f"{len(files)} files of {old} are read in {new} from now on")
+        write(f"{counted(len(files), 'file')} of {old}: read in {new} from now on")
 
 
 async def _on_database(

@@ -10,6 +10,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
+from phoebe_runtime.counts import counted
 from rater_service.bills.export import Exported, Writer, export_rollups
 from rater_service.bills.export_csv import CsvWriter
 from rater_service.bills.export_file import standard_output, whole_file
@@ -126,9 +127,10 @@ def export(  # noqa: PLR0913 - one parameter per option
     else:
         if freshness:
             complain(freshness.in_words())
+        written = "" if output == _STANDARD_OUTPUT else f" written to {output}"
         complain(
             f"{window_text(selection)}{as_of_text(exported.as_of)}: "
-            f"{exported.rollups} rollups{'' if output == _STANDARD_OUTPUT else f' written to {output}'}"
+            f"{counted(exported.rollups, 'rollup')}{written}"
         )
     if exported.holes.hours:
         complain(exported.holes.in_words())
@@ -179,7 +181,7 @@ async def _export(
                 _writer(wanted.form, file, wanted.layout),
                 now=source.now,
                 strict=wanted.strict,
-                on_count=lambda count: on_part(f"exporting, {count} rollups done"),
+                on_count=lambda count: on_part(f"exporting, {counted(count, 'rollup')} done"),
             )
 
     # What went to standard output can't be taken back.

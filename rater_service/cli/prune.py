@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from phoebe_runtime.counts import counted
 from rater_service.archive.reading import require_parquet
 from rater_service.cli.options import (
     DATA_DIR_DEFAULT,
@@ -145,7 +146,7 @@ async def _prune(work: _Prune, database_url: str | None, data_dir: Path) -> list
                 return [Outcome(one.events, one.reasons, one.accepted) for one in verdicts]
             if work.asks:
                 events = sum(verdict.events.event_count for verdict in free)
-                typer.confirm(f"Drop {events} events for good?", abort=True, err=True)
+                typer.confirm(f"Drop {counted(events, 'event')} for good?", abort=True, err=True)
             outcomes = await _drop_all(pool, verdicts, work)
         except InvalidWindow as error:
             raise OperatorError(f"--{error}") from error
@@ -192,7 +193,9 @@ async def _keep(pool: Pool, events: OldEvents, work: _Prune, on_progress: OnPart
         from rater_service.retention.archiving import archive_events  # noqa: PLC0415 - an optional extra
 
         def tell(written: int) -> None:
-            on_progress(f"archiving {events.partition.name}, {written} of {events.event_count} events")
+            on_progress(
+                f"archiving {events.partition.name}, {written} of {counted(events.event_count, 'event')}"
+            )
 
         return await archive_events(pool, events, work.archive, work.now, tell)
     return None if work.folder is None else await export_events(pool, events, work.folder, work.now)

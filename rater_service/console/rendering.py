@@ -4,6 +4,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
 
+from phoebe_runtime.counts import counted, noun
 from rater_service.console import figures
 from rater_service.console.access import EVERYONE
 from rater_service.console.downloads import download_links
@@ -32,6 +33,8 @@ class Renderer:
         )
         self._templates.filters |= {
             "grouped": figures.grouped,
+            "counted": counted,
+            "noun": noun,
             "about": figures.about,
             "name": figures.name,
             "sentence": figures.sentence,

@@ -67,8 +67,8 @@ async def _refuse_events_without_producer(connection: Connection) -> None:
     if events:
         count = f"{events} or more" if events == WITHOUT_PRODUCER_MAX else str(events)
         raise OperatorError(
-            f"{count} events have no producer_id, by which events are distributed; nothing was changed. Give "
-            "them one, of your choice, in stored_event, or prune them"
+            f"events without a producer_id, by which events are distributed: {count}; nothing was changed. "
+            "Give them one, of your choice, in stored_event, or prune them"
         )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from phoebe_runtime.counts import counted
 from rater_service.archive.listing import ListedFile, list_archived
 from rater_service.archive.reading import require_parquet
 from rater_service.doctor.access import Access
@@ -35,7 +36,7 @@ def _look_for(file: ListedFile) -> Finding:
         )
     if size is not None and size in {file.size, file.next_size}:
         return ok(f"the archive {file.archive} can be read from here")
-    found = "is not there" if size is None else f"has {size} bytes instead of {file.size}"
+    found = "is not there" if size is None else f"has {counted(size, 'byte')} instead of {file.size}"
     return failed(
         f"{file.name} of the archive {file.archive} {found}",
         "put it back from a copy; if the archive stands elsewhere now: `phoebe archive move`",

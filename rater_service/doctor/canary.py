@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
+from phoebe_runtime.counts import counted
 from rater_service.bills.event import EventAccount, NoSuchEventError, Standing, account_for
 from rater_service.doctor.access import Access, Answered
 from rater_service.doctor.findings import Finding, failed, ok, unchecked
@@ -142,6 +143,6 @@ async def _rated(access: Access, account: EventAccount) -> Finding:
             "a dry run over its hour needs the rights of a service", "give the DATABASE_URL of the rater"
         )
     return ok(
-        f"a dry run over its hour, run {run.run_id}, rates {run.events_rated} of {run.events_in_window} "
-        "events; no bill was changed"
+        f"a dry run over its hour, run {run.run_id}, rates {run.events_rated} of "
+        f"{counted(run.events_in_window, 'event')}; no bill was changed"
     )

@@ -140,7 +140,7 @@ async def check_schema(access: Access) -> Sequence[Finding]:
     if pending:
         findings.append(
             warning(
-                f"the schema is {schema.current}, and {len(pending)} migrations are to be made",
+                f"the schema is {schema.current}, and migrations are to be made: {len(pending)}",
                 "run `phoebe migrate`",
             )
         )

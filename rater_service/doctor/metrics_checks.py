@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
+from phoebe_runtime.counts import counted
 from phoebe_runtime.durations import in_words
 from rater_service.doctor.access import Access, http_trouble, no_answer
 from rater_service.doctor.certificates import judge_expiry
@@ -147,7 +148,9 @@ def judge_spool(samples: Samples) -> Iterator[Finding]:
             )
     lost = samples.value("phoebe_spool_events_lost")
     if lost:
-        yield failed(f"{lost:.0f} events of its spool can't be read", "docs/runbooks.md#phoebeeventslost")
+        yield failed(
+            f"{counted(round(lost), 'event')} of its spool can't be read", "docs/runbooks.md#phoebeeventslost"
+        )
     free = samples.value("phoebe_spool_free_disk_bytes")
     if free is not None and free < _FREE_BYTES_MIN:
         yield warning(f"the disk of its spool has {free / 1024**2:,.0f} MiB free", "make room on it")

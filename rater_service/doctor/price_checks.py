@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from phoebe_runtime.counts import counted
 from phoebe_runtime.near_names import nearest
 from rater_service.doctor.access import Access
 from rater_service.doctor.findings import Finding, failed, ok, warning
@@ -36,8 +37,8 @@ class UsedModel:
         """Say how much it was used, and where."""
         more = f" and {self.resources - 1} more" if self.resources > 1 else ""
         return (
-            f"{self.model_id!a}: {self.events} events from the resource {self.resource_id!a}{more}, "
-            f"last in the hour {utc_text(self.last_hour)}"
+            f"{self.model_id!a}: {counted(self.events, 'event')} from the resource {self.resource_id!a}{more}"
+            f", last in the hour {utc_text(self.last_hour)}"
         )
 
 
@@ -110,8 +111,12 @@ async def check_used_models(access: Access) -> Sequence[Finding]:
     ]
     left = len(unpriced) - _NAMED_MAX
     if left > 0:
-        findings.append(failed(f"{left} more models have no price", "`phoebe rate` names them all"))
-    return findings or [ok(f"whatever was used in {days} days has a price; models: {len(prices.used)}")]
+        findings.append(
+            failed(f"{counted(left, 'more model')} without a price", "`phoebe rate` names them all")
+        )
+    return findings or [
+        ok(f"whatever was used in {counted(days, 'day')} has a price; models: {len(prices.used)}")
+    ]
 
 
 def _advice(model: UsedModel, quote: NoPrice, listed: Sequence[str]) -> str:
@@ -130,7 +135,8 @@ async def check_unused(access: Access) -> Sequence[Finding]:
     unpriced = [model.model_id for model, _ in prices.unpriced()]
     findings = [
         warning(
-            f"the price of {name!a} was not used in {access.targets.days} days, and {close!a} has none",
+            f"the price of {name!a} was not used in {counted(access.targets.days, 'day')}, and "
+            f"{close!a} has none",
             "if they are the same, correct the name in the price file",
         )
         for name in unused
@@ -140,7 +146,10 @@ async def check_unused(access: Access) -> Sequence[Finding]:
     said = f": {named}" if unused else ""
     return [
         *findings,
-        ok(f"not used in {access.targets.days} days: {len(unused)} of {len(listed)} listed models{said}"),
+        ok(
+            f"not used in {counted(access.targets.days, 'day')}: {len(unused)} of "
+            f"{counted(len(listed), 'listed model')}{said}"
+        ),
     ]
 
 

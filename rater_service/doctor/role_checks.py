@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from phoebe_runtime.counts import counted
 from rater_service.doctor.access import Access
 from rater_service.doctor.findings import Finding, failed, ok, warning
 from rater_service.doctor.targets import Purpose
@@ -94,8 +95,8 @@ def _too_few(role: asyncpg.Record, tables: Sequence[TableRights], purpose: Purpo
         yield failed(f"the role {role['name']} may not make tables, which migrations do", _GRANTS)
     if purpose is Purpose.SERVICE and 0 <= role["sessions_max"] < _SERVICE_SESSIONS_MIN:
         yield failed(
-            f"the role {role['name']} may have {role['sessions_max']} sessions, and a service needs "
-            f"{_SERVICE_SESSIONS_MIN}",
+            f"the role {role['name']} may have {counted(role['sessions_max'], 'session')}, and a service "
+            f"needs {_SERVICE_SESSIONS_MIN}",
             "ALTER ROLE … CONNECTION LIMIT 40: docs/roles.md",
         )
 

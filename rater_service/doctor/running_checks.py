@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
+from phoebe_runtime.counts import counted
 from phoebe_runtime.durations import in_words
 from rater_service.bills.runs import read_run
 from rater_service.doctor.access import Access
@@ -33,7 +34,10 @@ def _of_producer(producer: Producer, now: datetime) -> Iterator[Finding]:
     who = proxy_in_words(producer.producer_id, producer.name)
     if producer.retired:
         return
-    has = f"{producer.spooled_events} events in its spool, {producer.open_exchanges} exchanges under way"
+    has = (
+        f"{counted(producer.spooled_events, 'event')} in its spool, "
+        f"{counted(producer.open_exchanges, 'exchange')} under way"
+    )
     silent = producer.silent_for(now)
     if silent is not None:
         # How much it has now, its last word need not tell.
@@ -49,7 +53,8 @@ def _of_producer(producer: Producer, now: datetime) -> Iterator[Finding]:
             yield warning(f"{who} is {in_words(behind)} behind: {has}", "docs/runbooks.md#phoebespoolold")
     if producer.lost_rows:
         yield failed(
-            f"{who} can't read {producer.lost_rows} events of its spool", "docs/runbooks.md#phoebeeventslost"
+            f"{who} can't read {counted(producer.lost_rows, 'event')} of its spool",
+            "docs/runbooks.md#phoebeeventslost",
         )
 
 
@@ -62,10 +67,11 @@ async def check_runs(access: Access) -> Sequence[Finding]:
         late = await find_late_hours(connection, before=late_before(now))
     findings = []
     if late:
+        unseen = sum(each.events_unseen for each in late)
         findings.append(
             warning(
-                f"{sum(each.events_unseen for each in late)} events in {len(late)} hours since "
-                f"{utc_text(late[0].hour)} are on no bill: no run has seen them",
+                f"on no bill, for no run has seen them: {counted(unseen, 'event')} in "
+                f"{counted(len(late), 'hour')} since {utc_text(late[0].hour)}",
                 "`phoebe rate` takes those of the last 35 days along: docs/runbooks.md#late_usage",
             )
         )
@@ -105,7 +111,7 @@ async def check_rejected(access: Access) -> Sequence[Finding]:
         return [ok("no event is kept aside")]
     return [
         warning(
-            f"{row['events']} events are kept aside and not billed, the oldest since "
+            f"kept aside and not billed: {counted(row['events'], 'event')}, the oldest since "
             f"{utc_text(row['oldest'])}",
             "`phoebe rejected list` says why: docs/runbooks.md#phoeberejectedevents",
         )

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
+from phoebe_runtime.counts import counted
 from rater_service.database.database import Connection, Pool
 from rater_service.database.long_statements import STATEMENT_TIMEOUT_S, fetch, fetch_value, run
 from rater_service.database.sessions import is_distributed
@@ -35,7 +36,9 @@ class EventsPrunedError(Exception):
     """Some hours can't be rebuilt, as events of theirs were pruned. hours: UTC-aware."""
 
     def __init__(self, hours: list[datetime]) -> None:
-        super().__init__(f"the events of {len(hours)} hours were pruned, first {utc_text(hours[0])}")
+        super().__init__(
+            f"the events of {counted(len(hours), 'hour')} were pruned, first {utc_text(hours[0])}"
+        )
         self.hours = hours
 
 
@@ -65,23 +68,30 @@ class TokenSums:
     def __str__(self) -> str:
         """Write them out for a human."""
         excess = (
-            f", {self.excess_cached_tokens} cached beyond the prompts of {self.excess_cached_events} events"
+            f", {self.excess_cached_tokens} cached beyond the prompts of "
+            f"{counted(self.excess_cached_events, 'event')}"
             if self.excess_cached_events or self.excess_cached_tokens
             else ""
         )
-        partial = f", {self.partial_usage_events} events without a count" if self.partial_usage_events else ""
+        partial = (
+            f", {counted(self.partial_usage_events, 'event')} without a count"
+            if self.partial_usage_events
+            else ""
+        )
         unbilled = (
-            f", {self.unbilled_bytes} bytes of {self.unbilled_events} answers without usage"
+            f", {counted(self.unbilled_bytes, 'byte')} of {counted(self.unbilled_events, 'answer')} "
+            "without usage"
             if self.unbilled_events or self.unbilled_bytes
             else ""
         )
         echoed = (
-            f", {self.echoed_tokens} tokens of {self.echoed_events} events under names that were asked for"
+            f", {counted(self.echoed_tokens, 'token')} of {counted(self.echoed_events, 'event')} under names "
+            "that were asked for"
             if self.echoed_events or self.echoed_tokens
             else ""
         )
         return (
-            f"{self.events} events, {self.prompt_tokens} prompt, {self.cached_tokens} cached, "
+            f"{counted(self.events, 'event')}, {self.prompt_tokens} prompt, {self.cached_tokens} cached, "
             f"{self.completion_tokens} completion, {self.billable_prompt_tokens} billable prompt tokens"
             f"{excess}{partial}{unbilled}{echoed}"
         )
@@ -169,7 +179,7 @@ async def rebuild(
     rebuilt = Rebuilt(hours=len(hours))
     for row in hours:
         hour: datetime = row["window_start"]
-        on_progress(f"comparing {utc_text(hour)}, {rebuilt.hours_differing} hours differ so far")
+        on_progress(f"comparing {utc_text(hour)}, hours that differ so far: {rebuilt.hours_differing}")
         async with pool.acquire() as connection:
             count, first = await compare_hour(connection, hour, DIFFERENCES_MAX)
             undivided = not dry_run and await _are_undivided(connection, hour)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import asyncpg
 
+from phoebe_runtime.counts import counted
 from rater_service.database.database import Connection, DatabaseUnavailableError
 from rater_service.events.columns import EventColumns
 from rater_service.events.patterned import SHARED, Patterned
@@ -45,7 +46,7 @@ class PatternsLost(DatabaseUnavailableError):  # noqa: N818 - nothing failed
     """
 
     def __init__(self, count: int) -> None:
-        super().__init__(f"the database lacks {count} patterns of events")
+        super().__init__(f"the database lacks {counted(count, 'pattern')} of events")
         self.count = count
 
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
+from phoebe_runtime.counts import counted
 from phoebe_runtime.durations import in_words
 from rater_service.database.database import Connection, Pool
 from rater_service.events.producer_status import StatusRow
@@ -69,7 +70,10 @@ class IncompleteProducer:
         """Say who it is, since when it has been silent, and what it still has."""
         silent = now - self.last_seen
         heard = f"silent for {in_words(silent)}" if silent >= SILENT_AFTER else "heard of just now"
-        has = f"{self.spooled_events} events in its spool, {self.open_exchanges} exchanges under way"
+        has = (
+            f"{counted(self.spooled_events, 'event')} in its spool, "
+            f"{counted(self.open_exchanges, 'exchange')} under way"
+        )
         return f"{proxy_in_words(self.producer_id, self.name)}: {heard}; {has}"
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from phoebe_runtime.counts import counted
+
 _SHOWN_CHARS = 80  # a fault is read on a terminal; a name can be as long as the file
 
 # Some hundred kilobytes. One mistake can be on every line of a large file.
@@ -42,8 +44,10 @@ class PriceFileError(ValueError):
 
     def __str__(self) -> str:
         """Write the source and the faults, one per line, up to what anybody would read."""
-        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
-        lines = [f"{self.source}: {count}", *(f"  {fault}" for fault in self.faults[:_WRITTEN_MAX])]
+        lines = [
+            f"{self.source}: {counted(len(self.faults), 'fault')}",
+            *(f"  {fault}" for fault in self.faults[:_WRITTEN_MAX]),
+        ]
         if len(self.faults) > _WRITTEN_MAX:
             lines.append(f"  and {len(self.faults) - _WRITTEN_MAX} more")
         return "\n".join(lines)

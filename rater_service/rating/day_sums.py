@@ -122,7 +122,7 @@ async def rebuild_days(
             return rebuilt
         day = max(day_of(since or extent["first_day"]), extent["first_day"])
         while day <= extent["last_day"] and (until is None or day < until):
-            on_progress(f"comparing {utc_text(day)}, {rebuilt.days_differing} days differ so far")
+            on_progress(f"comparing {utc_text(day)}, days that differ so far: {rebuilt.days_differing}")
             count, first = await compare_days(connection, day, day + DAY, DIFFERENCES_MAX)
             if count and not dry_run:
                 count, first = await _rebuild_day(pool, day)

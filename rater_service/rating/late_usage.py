@@ -7,6 +7,7 @@ from itertools import groupby
 
 import asyncpg
 
+from phoebe_runtime.counts import counted
 from rater_service.database.database import Connection
 from rater_service.database.long_statements import fetch
 from rater_service.hours import HOUR, TRAILING, hour_of, utc_text
@@ -116,9 +117,9 @@ async def late_usage(connection: Connection, hours: Sequence[LateHour]) -> Anoma
 def _advice_on_gone(gone: Sequence[LateHour]) -> str:
     events = sum(late.events_gone for late in gone)
     return (
-        f"{events} events that were rated are gone from {len(gone)} of the hours, first "
-        f"{utc_text(gone[0].hour)}: find out who took them away, and put them back if they are owed, because "
-        "rating those hours takes them off the bill; then: "
+        f"rated, and gone since: {counted(events, 'event')} from {len(gone)} of the hours, first "
+        f"{utc_text(gone[0].hour)}: find out who took that usage away, and put it back if it is owed, "
+        "because rating those hours takes it off the bill; then: "
     )
 
 
@@ -131,7 +132,7 @@ def _gone(late: LateHour) -> Offender:
         events=0,
         tokens=0,
         money_at_risk=None,
-        detail=f"{utc_text(late.hour)}: {late.events_gone} events that run {late.run} rated are gone",
+        detail=f"{utc_text(late.hour)}: gone since run {late.run}: {counted(late.events_gone, 'event')}",
     )
 
 

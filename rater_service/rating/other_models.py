@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
+from phoebe_runtime.counts import counted
 from rater_service.database.database import Connection
 from rater_service.database.long_statements import STATEMENT_TIMEOUT_S, fetch
 from rater_service.events.hourly_usage import sum_under_own_names
@@ -92,4 +93,4 @@ async def with_names_counted(
 
 def _counted(row: asyncpg.Record) -> str:
     at_least = "at least " if row["is_part"] else ""
-    return f"{at_least}{row['names']} further models, such as {row['example']!r}"
+    return f"{at_least}{counted(row['names'], 'further model')}, such as {row['example']!r}"

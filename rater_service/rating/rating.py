@@ -233,7 +233,7 @@ async def _require_standing(connection: Connection, part: Window) -> None:
     """Raise RuntimeError, which undoes the run, if the table says something else than the answer would."""
     wrong = await fetch_value(connection, "rating/standing", window_start=part[0], window_end=part[1])
     if wrong:
-        raise RuntimeError(f"{wrong} rollups would not stand in the table as the run answers them")
+        raise RuntimeError(f"rollups that would not stand in the table as the run answers them: {wrong}")
 
 
 async def _apply(connection: Connection, run_id: int, now: datetime) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from phoebe_runtime.counts import counted
 from rater_service.events.producers import IncompleteProducer
 from rater_service.hours import HOUR, LATE_MAX, InvalidWindow, require_window, utc_text
 from rater_service.money import decimal_text
@@ -85,7 +86,7 @@ class Offender:
         }
         said = ", ".join(f"{name} {value!r}" for name, value in names.items() if value is not None)
         detail = "" if self.detail is None else f" ({self.detail})"
-        return f"{said or 'nameless'}{detail}: {self.events} events"
+        return f"{said or 'nameless'}{detail}: {counted(self.events, 'event')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +112,8 @@ class Anomaly:
         money = "" if self.money_at_risk is None else f", {decimal_text(self.money_at_risk)} USD at risk"
         most = f"; most of all {self.offenders[0].in_words()}" if self.offenders else ""
         return (
-            f"{self.reason}: {self.events} events, {self.tokens} tokens{money}{most}; {self.when()}; "
-            f"next: {self.advice}"
+            f"{self.reason}: {counted(self.events, 'event')}, {counted(self.tokens, 'token')}{money}{most}; "
+            f"{self.when()}; next: {self.advice}"
         )
 
     def when(self) -> str:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import asyncpg
 
+from phoebe_runtime.counts import counted
 from rater_service.database.clock import Clock, read_clock
 from rater_service.database.database import Connection, Pool
 from rater_service.database.long_statements import fetch_one
@@ -98,9 +99,8 @@ async def _refuse_priced(connection: Connection, timeline: Timeline, loading: Lo
 
 
 def _priced_text(loading: Loading, priced: asyncpg.Record) -> str:
-    hours = "1 hour was" if priced["hours"] == 1 else f"{priced['hours']} hours were"
     return (
-        f"loading {loading.number} can't be withdrawn: {hours} priced by it, from "
+        f"loading {loading.number} can't be withdrawn: it priced {counted(priced['hours'], 'hour')}, from "
         f"{utc_text(priced['first_hour'])} to {utc_text(priced['last_hour'])}, first by run "
         f"{priced['first_run']}. Load the file that shall hold instead: it is in force from the next hour, "
         "or from its effective_from. What is billed keeps its rates until `phoebe rate --reprice`"

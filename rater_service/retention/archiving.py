@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from phoebe_runtime.counts import counted
 from rater_service.archive.files import ArchivedEvents, FileState, is_name_taken
 from rater_service.archive.layout import FORMAT, GROUP_EVENTS, EventFile, EventFileWriter
 from rater_service.archive.place import Place, place_of, state_of
@@ -103,8 +104,9 @@ def _prove(draft: Path, events: OldEvents, expected: Sequence[Mapping[str, Any]]
     judged = {name: int(getattr(events, name)) for name in tokens}
     if in_file != in_database or (count, tokens) != (events.event_count, judged):
         raise OperatorError(
-            f"{events.partition.name} stays: what was written of it has {count} events with {tokens}, "
-            f"expected were {events.event_count} with {judged}; events came meanwhile, or the disk is damaged"
+            f"{events.partition.name} stays: what was written of it has {counted(count, 'event')} with "
+            f"{tokens}, and should have {events.event_count} with {judged}; events came meanwhile, or "
+            "the disk is damaged"
         )
 
 

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from phoebe_runtime.counts import counted
 from rater_service.database.database import Connection, Pool
 from rater_service.database.long_statements import STATEMENT_TIMEOUT_S
 from rater_service.errors import OperatorError
@@ -118,8 +119,8 @@ def _verified(draft: Path, path: Path, events: OldEvents) -> ExportedEvents:
     expected = {name: int(getattr(events, name)) for name in TOKENS}
     if (count, tokens) != (events.event_count, expected):
         raise OperatorError(
-            f"{events.partition.name} stays: its export has {count} events with {tokens}, expected were "
-            f"{events.event_count} with {expected}; events came meanwhile, or the disk is damaged"
+            f"{events.partition.name} stays: its export has {counted(count, 'event')} with {tokens}, and "
+            f"should have {events.event_count} with {expected}; events came meanwhile, or the disk is damaged"
         )
     return ExportedEvents(path, count, _sha256(draft))
 

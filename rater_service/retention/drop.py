@@ -32,7 +32,7 @@ class EventsCame(Exception):  # noqa: N818 - nothing failed
     """Events were stored after the others were judged, which therefore stay as they are."""
 
     def __init__(self, judged: int, found: int) -> None:
-        super().__init__(f"{judged} events were judged, {found} are there now")
+        super().__init__(f"events when they were judged: {judged}, now: {found}")
 
 
 async def drop_events(pool: Pool, verdict: Verdict, kept: Kept, pruned_by: str, now: datetime) -> None:

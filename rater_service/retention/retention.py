@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from phoebe_runtime.counts import counted
 from rater_service.audit.audit import AuditRequest, audit
 from rater_service.audit.bills import AuditTimes
 from rater_service.audit.findings import ADVICE, Finding
@@ -89,7 +90,7 @@ async def judge_old_events(
     rejected = await list_open(pool)
     is_blocked = False
     for events in await read_old_events(pool, before, on_progress):
-        on_progress(f"checking {events.partition.name}: {events.event_count} events")
+        on_progress(f"checking {events.partition.name}: {counted(events.event_count, 'event')}")
         if not events.event_count:
             yield Verdict(events, ())
             continue
@@ -123,7 +124,7 @@ async def _unrated(pool: Pool, events: OldEvents) -> list[Reason]:
         else f"{utc_text(row['window_start'])} (never)"
         for row in rows[:EXAMPLES_MAX]
     ]
-    return [obstacle(Obstacle.UNRATED_HOURS, _listed(f"{len(rows)} hours", examples, len(rows)))]
+    return [obstacle(Obstacle.UNRATED_HOURS, _listed(counted(len(rows), "hour"), examples, len(rows)))]
 
 
 async def _differences(pool: Pool, events: OldEvents, now: datetime, on_progress: OnProgress) -> list[Reason]:
@@ -154,7 +155,7 @@ def _rejected_within(rejected: Sequence[OpenEvent], events: OldEvents) -> list[R
     ids = [str(event.id) for event in rejected if start <= event.ended_at < end]
     if not ids:
         return []
-    detail = _listed(f"{len(ids)} are not settled", ids[:EXAMPLES_MAX], len(ids))
+    detail = _listed(f"{len(ids)} not settled", ids[:EXAMPLES_MAX], len(ids))
     return [obstacle(Obstacle.OPEN_REJECTED_EVENTS, detail)]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TypedDict
 
+from phoebe_runtime.counts import counted
 from rater_service.archive.listing import ListedFile
 from rater_service.hours import utc_text
 from rater_service.views.documents import Kind
@@ -62,7 +63,7 @@ def show_archive(files: Sequence[ListedFile]) -> None:
         write("nothing was archived; see `phoebe prune --archive` and `phoebe archive books`")
         return
     write_table(
-        f"{len(files)} files",
+        counted(len(files), "file"),
         ("archive", "file", "rows", "bytes", "bytes a row", "first", "last"),
         (
             (

@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TypedDict
 
+from phoebe_runtime.counts import counted
 from rater_service.audit.findings import AuditedProducer, AuditResult, Difference, Finding
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text
@@ -80,8 +81,8 @@ def show_findings(result: AuditResult) -> None:
     """Show what each producer numbered, what was counted, and every difference with what to do about it."""
     found = result.findings
     write_table(
-        f"{found.producer_count} producers: admitted = stored + rejected + spooled + lost, by number; "
-        "and what is still running",
+        f"{counted(found.producer_count, 'producer')}: admitted = stored + rejected + spooled + lost, by "
+        "number; and what is still running",
         (
             *(
                 "proxy",
@@ -159,13 +160,17 @@ def _summary(result: AuditResult) -> str:
     window = f"{utc_text(result.window_start)} to {utc_text(result.window_end)}"
     return (
         f"{window}, as of {utc_text(result.audited_at)}: "
-        f"{found.events} events ({found.unnumbered_events} without a number"
-        + (f", {found.part_events} parts of exchanges" if found.part_events else "")
+        f"{counted(found.events, 'event')} ({found.unnumbered_events} without a number"
+        + (f", {counted(found.part_events, 'part')} of exchanges" if found.part_events else "")
         + "); "
-        f"{found.rollups} rollups bill {found.billed_events} events, "
-        f"total {decimal_text(found.total_cost)} USD; {found.runs} runs checked; "
-        f"{found.late_events} events came after the last run and will be rated by the next one; "
-        f"{found.unrated_hours} complete hours not rated yet"
-        + (f"; {found.pruned_events} events were pruned" if found.pruned_events else "")
-        + (f"; {found.archived_events} events were read in the archive" if found.archived_events else "")
+        f"billed: {counted(found.rollups, 'rollup')} of {counted(found.billed_events, 'event')}, "
+        f"total {decimal_text(found.total_cost)} USD; {counted(found.runs, 'run')} checked; "
+        f"{counted(found.late_events, 'event')} came after the last run and will be rated by the next one; "
+        f"{counted(found.unrated_hours, 'complete hour')} not rated yet"
+        + (f"; pruned: {counted(found.pruned_events, 'event')}" if found.pruned_events else "")
+        + (
+            f"; read in the archive: {counted(found.archived_events, 'event')}"
+            if found.archived_events
+            else ""
+        )
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TypedDict
 
+from phoebe_runtime.counts import counted
 from rater_service.distribution import installed_version
 from rater_service.doctor.findings import Finding, Report, Result
 from rater_service.views.documents import Kind
@@ -76,7 +77,7 @@ def _unchecked(report: Report) -> dict[Finding, list[str]]:
 
 def _summary(report: Report) -> str:
     return (
-        f"{report.count(Result.FAILED)} failed, {report.count(Result.WARNING)} warnings, "
+        f"{report.count(Result.FAILED)} failed, {counted(report.count(Result.WARNING), 'warning')}, "
         f"{report.count(Result.UNCHECKED)} not checked, {report.count(Result.OK)} ok"
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
+from phoebe_runtime.counts import counted
 from rater_service.archive.files import ErasedFiles
 from rater_service.events.forget import Erased
 from rater_service.views.documents import Kind
@@ -53,9 +54,8 @@ def erasure_json(found: ErasedEverywhere, *, done: bool) -> ErasureJson:
 def erasure_text(found: ErasedEverywhere, *, done: bool) -> list[str]:
     """Say it in some lines."""
     stored, archived = found.stored, found.archived
-    what = f"{stored.events} stored events and {stored.rejected} that were kept aside"
-    if archived.events:
-        what = what.replace(" and", f", {archived.events} archived and")
+    also = f", {archived.events} archived" if archived.events else ""
+    what = f"{counted(stored.events, 'stored event')}{also} and {stored.rejected} kept aside"
     lines = [f"{'written again' if done else 'to be written again'}: {file}" for file in archived.files]
     if found.exports:
         lines.append(

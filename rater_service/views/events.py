@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import TypedDict
 from uuid import UUID
 
+from phoebe_runtime.counts import counted
 from rater_service.bills.event import EventAccount, PriceOfEvent, Standing, StoredEvent
 from rater_service.bills.events import FoundEvents
 from rater_service.bills.explanation import RunStamp
@@ -188,7 +189,7 @@ def show_account(account: EventAccount) -> None:
     if account.rollup is not None:
         of_it = "it is a part of" if account.standing is Standing.BILLED else "of its key and hour there is"
         write(
-            f"{of_it} rollup {account.rollup.id}: {account.rollup.now.event_count} events, "
+            f"{of_it} rollup {account.rollup.id}: {counted(account.rollup.now.event_count, 'event')}, "
             f"{decimal_text(account.rollup.now.cost)} USD, written by {_run_text(account.rollup.run)}"
         )
         write(f"next: phoebe explain {account.rollup.id} --events")

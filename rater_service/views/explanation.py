@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
+from phoebe_runtime.counts import counted
 from rater_service.bills.explain import EventPage
 from rater_service.bills.explanation import (
     EventSums,
@@ -128,7 +129,7 @@ def show_explanation(told: Explanation) -> None:
 def show_events(page: EventPage) -> None:
     """Write the events, and how to see those that follow."""
     write_table(
-        f"{len(page.events)} events",
+        counted(len(page.events), "event"),
         (
             "request_id",
             "client_request_id",
@@ -188,8 +189,9 @@ def _show_arithmetic(now: Version) -> None:
         [*charges, ("cost", None, None, now.explained_cost())],
     )
     write(
-        f"of {now.prompt_tokens} prompt tokens in {now.event_count} events {now.billable_prompt_tokens} are "
-        "charged at the prompt rate: event by event, those that did not come from the cache"
+        f"charged at the prompt rate: {now.billable_prompt_tokens} of "
+        f"{counted(now.prompt_tokens, 'prompt token')} in {counted(now.event_count, 'event')}: event by "
+        "event, those that did not come from the cache"
     )
 
 
@@ -323,7 +325,7 @@ def _counts(event: asyncpg.Record) -> str:
 
 
 def _answer(event: asyncpg.Record) -> str | None:
-    return None if event["answer_bytes"] is None else f"{event['answer_bytes']} bytes"
+    return None if event["answer_bytes"] is None else counted(event["answer_bytes"], "byte")
 
 
 def _event_json(event: asyncpg.Record) -> BehindJson:

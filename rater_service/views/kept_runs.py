@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
+from phoebe_runtime.counts import counted
 from rater_service.bills.runs import KeptRun, RunPage
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text
@@ -91,9 +92,10 @@ def how_text(run: KeptRun) -> str:
 def conservation_text(run: KeptRun) -> str:
     """Say into which counts the events of its window went: together they are all of them."""
     return (
-        f"{run.events_in_window} events = {run.events_rated} rated + {run.unpriced_events} unpriced "
-        f"+ {run.unattributable_events} unattributable + {run.ambiguous_base_events} ambiguous base "
-        f"+ {run.missing_usage_events} missing usage + {run.zero_charge_events} zero charge"
+        f"{counted(run.events_in_window, 'event')} = {run.events_rated} rated + "
+        f"{run.unpriced_events} unpriced + {run.unattributable_events} unattributable "
+        f"+ {run.ambiguous_base_events} ambiguous base + {run.missing_usage_events} missing usage "
+        f"+ {run.zero_charge_events} zero charge"
     )
 
 

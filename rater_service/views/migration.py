@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypedDict
 from uuid import UUID
 
+from phoebe_runtime.counts import noun
 from rater_service.views.documents import Kind
 from rater_service.views.terminal import write
 
@@ -118,7 +119,8 @@ def show_plan(schema: "Schema", coming: "Sequence[PlannedRevision]") -> None:
         write(f"{each.revision.id} ({each.revision.phase}): {each.revision.title}")
         write(f"    {each.describe()}")
         for lock in each.locks:
-            size = f"about {lock.rows:,} rows, {lock.size_bytes / MEBIBYTE:,.1f} MiB with its indexes"
+            rows = f"about {lock.rows:,} {noun(lock.rows, 'row')}"
+            size = f"{rows}, {lock.size_bytes / MEBIBYTE:,.1f} MiB with its indexes"
             write(f"    {lock.table} has {size}")
     write("A lock that can't be had within --lock-timeout is given up, and asked for again after a pause.")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, TypedDict
 
+from phoebe_runtime.counts import counted
 from rater_service.prices.history import Quote
 from rater_service.prices.resolution import NoPrice, NoPriceReason, PriceSource
 from rater_service.views.documents import Kind
@@ -60,7 +61,7 @@ def show_coverage(url: str, covered: Sequence[Coverage]) -> None:
         ("model", *RATE_COLUMNS, "from"),
         (_row(each) for each in covered),
     )
-    write(f"{len(covered)} models served, {len(unpriced)} without a price")
+    write(f"{counted(len(covered), 'model')} served, {len(unpriced)} without a price")
 
 
 def coverage_json(each: Coverage) -> PricedJson | UnpricedJson:

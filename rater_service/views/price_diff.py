@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal, localcontext
 from typing import NotRequired, TypedDict
 
+from phoebe_runtime.counts import counted
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text, exact_sum, per_million
 from rater_service.prices.comparison import CustomerImpact, ModelChange, PriceChange
@@ -219,13 +220,14 @@ def _show_impact(found: Impact) -> None:
         ),
     )
     if len(shown) < len(found.customers):
-        write(f"and {len(found.customers) - len(shown)} customers more; --json has all")
+        write(f"and {counted(len(found.customers) - len(shown), 'customer')} more; --json has all")
     write(
         f"total: {decimal_text(found.before)} -> {decimal_text(found.after)} USD, "
         f"difference {decimal_text(found.difference)}{_percent(found.before, found.after)}"
     )
     if found.unbillable_events:
-        write(f"{found.unbillable_events} events of the window can't be billed at any price: see phoebe rate")
+        unbillable = counted(found.unbillable_events, "event")
+        write(f"{unbillable} of the window can't be billed at any price: see phoebe rate")
 
 
 def as_document(

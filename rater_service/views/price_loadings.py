@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypedDict
 
+from phoebe_runtime.counts import counted
 from rater_service.hours import utc_text
 from rater_service.prices.loadings import SHORT_HASH_CHARS, Loading, State, Timeline
 from rater_service.prices.pricebook import PriceBook
@@ -84,7 +85,7 @@ def show_loadings(listed: ListedLoadings) -> None:
         write("no price file was ever loaded; start `phoebe serve` with --prices FILE")
         return
     write_table(
-        f"{len(loadings)} loadings of {len(listed.books)} price books",
+        f"{counted(len(loadings), 'loading')} of {counted(len(listed.books), 'price book')}",
         _COLUMNS,
         (_row(loading, listed) for loading in loadings),
     )

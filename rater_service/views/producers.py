@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal, TypedDict
 
+from phoebe_runtime.counts import counted
 from phoebe_runtime.durations import in_words
 from rater_service.events.producers import Producer
 from rater_service.hours import utc_text
@@ -56,7 +57,7 @@ RETIRED = Kind("retired", RetiredJson)
 def show_producers(found: Sequence[Producer]) -> None:
     """Show them as a table."""
     write_table(
-        f"{len(found)} producers",
+        counted(len(found), "producer"),
         (
             "proxy",
             "producer_id",

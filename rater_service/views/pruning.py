@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypedDict
 
+from phoebe_runtime.counts import counted
 from rater_service.archive.files import ArchivedEvents
 from rater_service.hours import utc_text
 from rater_service.retention.drop import Kept
@@ -68,7 +69,7 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
         write("there are no events to drop")
         return
     write_table(
-        f"{len(verdicts)} partitions",
+        counted(len(verdicts), "partition"),
         ("partition", "events", "first", "last", "verdict"),
         (
             (
@@ -91,12 +92,15 @@ def show_dropped(outcomes: Sequence[Outcome]) -> None:
     for outcome in dropped:
         if outcome.kept:
             did = "archived" if isinstance(outcome.kept, ArchivedEvents) else "exported"
-            write(f"{did} {outcome.kept.event_count} events to {outcome.kept.path}")
+            write(f"{did} {counted(outcome.kept.event_count, 'event')} to {outcome.kept.path}")
     for outcome in outcomes:
         if any(reason.kind == Obstacle.EVENTS_CAME for reason in outcome.reasons):
             _show_reasons(outcome.events, outcome.reasons)
     events = sum(outcome.events.event_count for outcome in dropped)
-    write(f"dropped {events} events of {len(dropped)} partitions; bills and sums stay as they are")
+    write(
+        f"dropped {counted(events, 'event')} of {counted(len(dropped), 'partition')}; "
+        "bills and sums stay as they are"
+    )
 
 
 def outcome_json(outcome: Outcome) -> PartitionJson:

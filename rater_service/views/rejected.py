@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TypedDict
 
+from phoebe_runtime.counts import counted
 from rater_service.events.rejected import RejectedEvent, Retried
 from rater_service.events.store import Fate
 from rater_service.hours import HOUR, hour_of, utc_text
@@ -32,7 +33,7 @@ RETRIED = Kind("retried", RetriedJson)
 def show_rejected(found: Sequence[RejectedEvent]) -> None:
     """Show them as a table."""
     write_table(
-        f"{len(found)} events",
+        counted(len(found), "event"),
         ("id", "kind", "request_id", "producer_id", "number", "received", "reason"),
         (_row(event) for event in found),
     )

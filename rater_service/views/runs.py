@@ -5,6 +5,7 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import TypedDict
 
+from phoebe_runtime.counts import counted
 from rater_service.events.producers import IncompleteProducer
 from rater_service.hours import utc_text
 from rater_service.money import decimal_text, exact_sum
@@ -55,7 +56,7 @@ def summary(results: Sequence[RateResult], *, dry_run: bool) -> str:
 
     return (
         f"{runs}{', dry run, nothing changed' if dry_run else ''}: {window}{still_open}: "
-        f"{count('events_in_window')} events = {count('events_rated')} rated "
+        f"{counted(count('events_in_window'), 'event')} = {count('events_rated')} rated "
         f"+ {count('unpriced_events')} unpriced + {count('unattributable_events')} unattributable "
         f"+ {count('ambiguous_base_events')} ambiguous base + {count('missing_usage_events')} missing usage "
         f"+ {count('zero_charge_events')} zero charge; rollups: {count('rollups_written')} written, "
@@ -100,8 +101,8 @@ def _offender_row(offender: Offender) -> tuple[str | int | Decimal | None, ...]:
 def _show_unbilled_output(result: RateResult) -> None:
     by_auth = result.unbilled_output_by_auth
     write_table(
-        f"answers without usage: the first {len(by_auth)} of {result.unbilled_output_auth_count} customers, "
-        "most bytes first",
+        f"answers without usage: the first {len(by_auth)} of "
+        f"{counted(result.unbilled_output_auth_count, 'customer')}, most bytes first",
         ("auth_id", "answers", "bytes", "most of them from"),
         (tuple(asdict(customer).values()) for customer in by_auth),
     )
@@ -139,7 +140,7 @@ def _change_row(name: str | None, change: BillChange) -> tuple[str | int | Decim
 def _show_incomplete(result: RateResult) -> None:
     write_table(
         f"{INCOMPLETE_HOURS}: the first {len(result.incomplete_producers)} of "
-        f"{result.incomplete_producer_count} producers, furthest behind first",
+        f"{counted(result.incomplete_producer_count, 'producer')}, furthest behind first",
         ("proxy", "producer_id", "complete until", "spooled", "open", "last seen"),
         (_incomplete_row(producer) for producer in result.incomplete_producers),
     )

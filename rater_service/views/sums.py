@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import TypedDict
 
+from phoebe_runtime.counts import counted
 from rater_service.events.hourly_usage import Rebuilt, SumsDifference
 from rater_service.hours import utc_text
 from rater_service.rating.day_sums import DaySumDifference, RebuiltDays
@@ -61,12 +62,12 @@ def day_sums_json(rebuilt: RebuiltDays, *, dry_run: bool) -> DaySumsJson:
 def show_rebuilt(rebuilt: Rebuilt, *, dry_run: bool) -> None:
     """Show which sums differed, and by what."""
     if not rebuilt.difference_count:
-        write(f"{rebuilt.hours} hours: all sums are those of the events")
+        write(f"{counted(rebuilt.hours, 'hour')}: all sums are those of the events")
         return
     fate = "dry run, nothing changed" if dry_run else "made again; rate these hours again"
     write_table(
-        f"{rebuilt.difference_count} sums in {rebuilt.hours_differing} of {rebuilt.hours} hours differed: "
-        f"{fate}",
+        f"{counted(rebuilt.difference_count, 'sum')} in {rebuilt.hours_differing} of "
+        f"{counted(rebuilt.hours, 'hour')} differed: {fate}",
         ("hour", "auth_id", "resource_id", "model_id", "base_model", "kind", "was", "events make"),
         map(_row, rebuilt.differences),
     )
@@ -75,11 +76,12 @@ def show_rebuilt(rebuilt: Rebuilt, *, dry_run: bool) -> None:
 def show_rebuilt_days(rebuilt: RebuiltDays, *, dry_run: bool) -> None:
     """Show which sums by the day differed, and by what."""
     if not rebuilt.difference_count:
-        write(f"{rebuilt.days} days: all sums are those of the rollups")
+        write(f"{counted(rebuilt.days, 'day')}: all sums are those of the rollups")
         return
     fate = "dry run, nothing changed" if dry_run else "made again"
     write_table(
-        f"{rebuilt.difference_count} sums, of {rebuilt.days_differing} of {rebuilt.days} days: {fate}",
+        f"{counted(rebuilt.difference_count, 'sum')}, of {rebuilt.days_differing} of "
+        f"{counted(rebuilt.days, 'day')}: {fate}",
         ("sum", "from", "auth_id", "resource_id", "model_id", "rollups were", "USD was", "rollups", "USD"),
         (tuple(_cells(difference)) for difference in rebuilt.differences),
     )

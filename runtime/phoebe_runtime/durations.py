@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+from phoebe_runtime.counts import counted
+
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60))
 
 
@@ -11,4 +13,4 @@ def in_words(span: timedelta) -> str:
     for unit, length in _UNITS:
         if seconds >= 2 * length:
             return f"{seconds // length} {unit}s"
-    return f"{seconds} second{'' if seconds == 1 else 's'}"
+    return counted(seconds, "second")

@@ -171,7 +171,7 @@ def test_a_model_without_a_price_is_named_with_the_price_that_was_meant(
 
     (finding,) = found.of("prices.used-models", "failed")
     assert finding.message.startswith(
-        "no price for 'Qwen/Qwen3-32B-Instruct': 1 events from the resource 'blue'"
+        "no price for 'Qwen/Qwen3-32B-Instruct': 1 event from the resource 'blue'"
     )
     assert finding.advice
     assert finding.advice.endswith("the price file has 'Qwen/Qwen3-32B': is that it?")
@@ -246,7 +246,7 @@ def test_events_kept_aside_are_counted(there: Installation, capsys: Capture) -> 
     found = doctor(there, capsys, "--only", "rejected")
     there.execute("DELETE FROM rejected_event")
 
-    assert found.says("rejected", "warning", "1 events are kept aside and not billed")
+    assert found.says("rejected", "warning", "kept aside and not billed: 1 event")
 
 
 def test_a_spool_that_others_may_change_is_told_of(there: Installation, capsys: Capture) -> None:

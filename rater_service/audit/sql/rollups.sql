@@ -33,11 +33,13 @@ WITH summed AS (
 ), compared AS (
     SELECT
         auth_id, resource_id, model_id, rated.run,
-        format('%s events, %s prompt, %s cached, %s completion, %s billable prompt tokens',
-            rated.event_count, rated.prompt_tokens, rated.cached_tokens, rated.completion_tokens,
+        format('%s %s, %s prompt, %s cached, %s completion, %s billable prompt tokens',
+            rated.event_count, CASE rated.event_count WHEN 1 THEN 'event' ELSE 'events' END,
+            rated.prompt_tokens, rated.cached_tokens, rated.completion_tokens,
             rated.billable_prompt_tokens) AS billed,
-        format('%s events, %s prompt, %s cached, %s completion, %s billable prompt tokens',
-            event.event_count, event.prompt_tokens, event.cached_tokens, event.completion_tokens,
+        format('%s %s, %s prompt, %s cached, %s completion, %s billable prompt tokens',
+            event.event_count, CASE event.event_count WHEN 1 THEN 'event' ELSE 'events' END,
+            event.prompt_tokens, event.cached_tokens, event.completion_tokens,
             event.billable_prompt_tokens) AS metered,
         rated.cost,
         rated.billable_prompt_tokens * rated.applied_prompt_rate + rated.cached_tokens * rated.applied_cached_rate

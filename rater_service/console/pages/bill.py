@@ -1,5 +1,6 @@
 """The bill of one customer: what does it owe, and what for?"""
 
+from phoebe_runtime.counts import counted
 from rater_service.bills.estimate import estimate
 from rater_service.bills.report import Grouping, ReportRow
 from rater_service.bills.rollups import reading
@@ -27,7 +28,7 @@ async def bill(view: View) -> Page:
     columns = (*map(name_column, _BY), *SUMS)
     rows = [_line(query, one) for one in lines.rows]
     if lines.left_out:
-        rows.append(row(f"{lines.left_out} others", None, *sum_cells(lines.others)))
+        rows.append(row(counted(lines.left_out, "other"), None, *sum_cells(lines.others)))
     table = Table(
         name="lines",
         caption="Lines of the bill, by resource and model",

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import asyncpg
 
+from phoebe_runtime.counts import counted
 from rater_service.bills.report import BillSums, Grouping, ReportRow
 from rater_service.bills.sums import AddedUp, Order, add_up, over_sums, row_of
 from rater_service.console.query import Query
@@ -72,7 +73,7 @@ def rows_of(query: Query, by: Sequence[Grouping], added: AddedUp) -> list[Row]:
     rows = [_sum_row(query, one, whole) for one in added.rows]
     if added.left_out:
         others = added.others
-        names = [Cell(f"{added.left_out} others"), *(Cell(None) for _ in by[1:])]
+        names = [Cell(counted(added.left_out, "other")), *(Cell(None) for _ in by[1:])]
         rows.append((*names, *sum_cells(others), Cell(_share(others.cost, whole))))
     return rows
 

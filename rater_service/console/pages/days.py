@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from phoebe_runtime.counts import counted
 from rater_service.bills.estimate import Estimate
 from rater_service.bills.report import BillSums, Grouping
 from rater_service.bills.rollups import Selection
@@ -77,7 +78,7 @@ def _state(day: datetime, unrated: Estimate, now: datetime, *, rated: bool) -> s
         return "running day so far"
     missing = sum(day <= hour < day + DAY for hour in hours)
     if missing:
-        return f"{missing} hours to be rated" if rated else "not rated"
+        return f"{counted(missing, 'hour')} to be rated" if rated else "not rated"
     return "rated" if rated else "no usage billed"
 
 

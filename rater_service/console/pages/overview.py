@@ -1,5 +1,6 @@
 """The overview: how much is it, is it normal, is anything wrong?"""
 
+from phoebe_runtime.counts import counted
 from rater_service.bills.estimate import HOURS_MAX, estimate
 from rater_service.bills.report import Grouping
 from rater_service.bills.rollups import reading
@@ -78,6 +79,5 @@ def _run_words(run: KeptRun) -> str:
     if not run.anomalies:
         return "nothing needs a human"
     return ", ".join(
-        f"{reason_text(anomaly.reason)}: {anomaly.events} {'event' if anomaly.events == 1 else 'events'}"
-        for anomaly in run.anomalies
+        f"{reason_text(anomaly.reason)}: {counted(anomaly.events, 'event')}" for anomaly in run.anomalies
     )

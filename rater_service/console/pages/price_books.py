@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from phoebe_runtime.counts import counted
 from rater_service.bills.rollups import reading
 from rater_service.console.query import BadParameterError, link, read_moment, read_name, read_number
 from rater_service.console.tables import Cell, Column, Kind, Table, row
@@ -130,11 +131,11 @@ def _models(view: View, file: LoadedPriceFile, listed: list[tuple[str, Price]]) 
     left_out = len(listed) - len(rows)
     return Table(
         name="models",
-        caption=f"{len(listed)} models, USD per million tokens and per token, as billed",
+        caption=f"{counted(len(listed), 'model')}, USD per million tokens and per token, as billed",
         columns=(_MODEL, Column("source", "source"), *_rate_columns(), Column("line", "line", Kind.ID)),
         rows=rows,
         empty="No model of this name.",
-        note=f"{left_out} more are in the download." if left_out else None,
+        note=f"The download has {left_out} more." if left_out else None,
         is_cut=bool(left_out),
     )
 

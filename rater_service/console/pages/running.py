@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from phoebe_runtime.counts import counted
 from rater_service.bills.estimate import EstimatedPart, estimate, estimate_by_key
 from rater_service.bills.rollups import Selection, reading
 from rater_service.bills.runs import (
@@ -66,7 +67,7 @@ async def now(view: View) -> Page:
             sum(one.completion_tokens for one in parts),
         ),
         empty="No usage so far that could be billed.",
-        note=f"{left_out} more rows are in the download."
+        note=f"The download has {counted(left_out, 'more row')}."
         if left_out
         else "An empty estimate: there is no price.",
         is_cut=bool(left_out),
@@ -207,8 +208,9 @@ def _offender_cell(offender: Offender) -> Cell:
     }
     said = ", ".join(f"{name} {value}" for name, value in names.items() if value is not None)
     detail = "" if offender.detail is None else f" ({offender.detail})"
-    events = "1 event" if offender.events == 1 else f"{offender.events} events"
-    return Cell(offender.in_words(), shown=f"{said or 'without a name'}{detail}: {events}")
+    return Cell(
+        offender.in_words(), shown=f"{said or 'without a name'}{detail}: {counted(offender.events, 'event')}"
+    )
 
 
 async def producers(view: View) -> Page:
@@ -255,7 +257,7 @@ async def producers(view: View) -> Page:
         rows=rows,
         empty="No proxy has reported yet: set phoebe_rater of a proxy to this rater.",
         note="Complete until: all events before this are here, by the producer's own clock."
-        + (f" {left_out} more producers are in the download." if left_out else ""),
+        + (f" The download has {counted(left_out, 'more producer')}." if left_out else ""),
         is_cut=bool(left_out),
     )
     return Page(
@@ -376,7 +378,7 @@ async def run(view: View) -> Page:
             total.difference,
         ),
         empty="It changed no bill.",
-        note=f"{left_out} more customers are in the download." if left_out else None,
+        note=f"The download has {counted(left_out, 'more customer')}." if left_out else None,
         is_cut=bool(left_out),
     )
     return Page(

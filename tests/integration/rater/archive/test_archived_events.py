@@ -263,7 +263,7 @@ async def test_a_file_with_other_events_is_never_overwritten(
 async def test_what_was_written_must_be_what_was_judged(odd: Ledger, tmp_path: Path) -> None:
     verdict, *_ = await judge(odd.pool, BEFORE)
     await store(odd.pool, timed_event(OLDEST_WEEK, 20), at=NOW)
-    with pytest.raises(OperatorError, match=r"has 12 events .* expected were 11"):
+    with pytest.raises(OperatorError, match=r"has 12 events .* should have 11"):
         await archive_events(odd.pool, verdict.events, str(tmp_path), NOW)
     assert names(tmp_path) == set()
 

@@ -88,7 +88,7 @@ async def test_books_that_do_not_add_up_are_not_stored(
     closed: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(books, "_table", _with_another_cost)
-    with pytest.raises(OperatorError, match="rated_usage, 1 rows, does not add up"):
+    with pytest.raises(OperatorError, match="rated_usage, 1 row, does not add up"):
         await archive_books(closed.pool, 2025, str(tmp_path), "ops", NOW, lambda _: None)
     assert not (tmp_path / "books").exists()
 

@@ -62,7 +62,7 @@ async def test_files_with_a_person_are_written_again_without_it_and_nothing_else
     assert await phoebe(database_url, *words, "--yes") == 0
     shown = capsys.readouterr().out
     assert f"written again: {tmp_path}/{WEEK_45}" in shown
-    assert "0 stored events, 2 archived and 0 that were kept aside" in shown
+    assert "0 stored events, 2 archived and 0 kept aside" in shown
 
     content = b"".join(read(path) for path in (tmp_path / "events").iterdir())
     rows = parquet.read_table(tmp_path / WEEK_45).to_pylist()
@@ -159,7 +159,7 @@ async def test_an_archive_is_listed_and_moves_once_each_file_is_there(
 
     assert await phoebe(database_url, "archive", "move", str(tmp_path), str(there)) == 0
 
-    assert f"2 files of {tmp_path} are read in {there} from now on" in capsys.readouterr().out
+    assert f"2 files of {tmp_path}: read in {there} from now on" in capsys.readouterr().out
     shutil.rmtree(tmp_path / "events")
     assert await answers(database_url, capsys, asked) == before
     assert await phoebe(database_url, "archive", "list") == 0

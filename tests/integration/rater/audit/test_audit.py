@@ -394,7 +394,7 @@ async def test_late_usage_without_tokens_is_told_in_the_hours_that_are_audited_t
 
     found = {one.kind: one.detail for one in result.findings.differences}
     assert found[Finding.LATE_USAGE].startswith(
-        "1 events that run 1, the last over it, did not see: phoebe rate"
+        "1 event that run 1, the last over it, did not see: phoebe rate"
     )
 
 
@@ -405,7 +405,7 @@ async def test_events_that_a_run_saw_and_that_are_gone_are_told_as_such(billed: 
 
     found = {one.kind: one.detail for one in result.findings.differences}
     assert found[Finding.LATE_USAGE].startswith(
-        "1 events that run 1, the last over it, saw are gone; this takes them off the bill: phoebe rate"
+        "gone: 1 event that run 1, the last over it, saw; this takes what is gone off the bill: phoebe rate"
     )
 
 

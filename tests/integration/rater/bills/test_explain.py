@@ -197,7 +197,7 @@ async def _forge_run(ledger: Ledger) -> None:
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        (_change_row, ["left something else: it was changed since", "it sums 1 events"]),
+        (_change_row, ["left something else: it was changed since", "it sums 1 event,"]),
         (_lose_events, ["its events make 0 events"]),
         (_add_events_in_the_past, ["its events make 2 events"]),
         (_forge_rates, ["left something else", "its rates are not those of its price book"]),

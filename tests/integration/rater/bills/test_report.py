@@ -258,15 +258,16 @@ async def test_the_command_says_that_the_running_hour_is_left_out_and_how_to_inc
     assert capsys.readouterr().err == ""
     hour = hour_of(datetime.now(UTC))
     await ledger.store(make_event(hour, auth_id="alice"), make_event(hour, auth_id="bob"))
-    for command, events in ((("rate",), 2), (("report",), 2), (("report", "--auth", "bob"), 1)):
+    for command, events in (
+        (("rate",), "2 events"),
+        (("report",), "2 events"),
+        (("report", "--auth", "bob"), "1 event"),
+    ):
         assert await phoebe(database_url, *command) == 0
         start, end = utc_text(hour), utc_text(hour + ONE_HOUR)
-        said = (
-            f"the running hour, {start} to {end}, is left out until it ends; it has {events} events so far. "
-        )
+        said = f"the running hour, {start} to {end}, is left out until it ends; it has {events} so far. "
         assert (
-            f"{said}To include them now: phoebe rate --since {start} --until {end}\n"
-            in capsys.readouterr().err
+            f"{said}To include it now: phoebe rate --since {start} --until {end}\n" in capsys.readouterr().err
         )
     assert await phoebe(database_url, "report", "--auth", "nobody") == 0
     assert "running hour" not in capsys.readouterr().err

@@ -93,7 +93,7 @@ async def test_the_command_lists_and_shows(ledger: Ledger, database_url: str, ca
     assert await phoebe(database_url, "runs", "show", "1") == 0
     said = capsys.readouterr().out
     assert "2 events = 1 rated + 1 unpriced" in said
-    assert "UNPRICED: 1 events" in said
+    assert "UNPRICED: 1 event," in said
     assert await phoebe(database_url, "runs", "show", "1", "--json") == 0
     shown = json_documents.read(capsys.readouterr().out)
     assert (shown["run"]["id"], shown["changes"]["auth_ids"], shown["run"]["total_cost"]) == (

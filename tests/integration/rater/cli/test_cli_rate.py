@@ -51,10 +51,10 @@ async def test_late_usage_is_rated_by_a_routine_run_and_named_beyond_its_bound(
     first, late, title, *_ = capsys.readouterr().out.splitlines()
     assert first.startswith("run 1: ")
     assert late.startswith("late usage was rated, too: run 2: ")
-    assert "1 events = 1 rated" in late
+    assert "1 event = 1 rated" in late
     assert title.strip() == "LATE_USAGE: whose events, most first"
     (line,) = (record.message for record in caplog.records if record.levelname == "ERROR")
-    assert "LATE_USAGE: 1 events, 110 tokens; most of all auth_id 'alice'" in line
+    assert "LATE_USAGE: 1 event, 110 tokens; most of all auth_id 'alice'" in line
     command = line.rpartition("next: phoebe rate ")[2].split()
     assert await rate(database_url, *command) == 0
     assert await rate(database_url) == 0
@@ -218,9 +218,9 @@ async def test_what_needs_a_human_is_said_once_in_the_log_and_its_names_in_a_tab
     assert levels == ["ERROR", "ERROR", "WARNING"]
     assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", line) for line in logged)
     for said in (
-        "UNPRICED: 1 events",
+        "UNPRICED: 1 event,",
         "add the price",
-        "LATE_USAGE: 1 events",
+        "LATE_USAGE: 1 event,",
         "phoebe_abort=drain",
     ):
         assert (done.stdout + done.stderr).count(said) == 1, said

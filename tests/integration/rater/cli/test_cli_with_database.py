@@ -50,7 +50,7 @@ async def test_a_clean_window_is_rated_with_exit_code_0(
     assert await phoebe(database_url, "rate", *WINDOW, "--prices", prices) == 0
 
     line, *table = capsys.readouterr().out.splitlines()
-    assert "1 events = 1 rated + 0 unpriced" in line
+    assert "1 event = 1 rated + 0 unpriced" in line
     assert line.endswith("rollups: 1 written, 0 unchanged, 0 deleted; total 0.000000310 USD")
     assert ["alice", "1", "0", "0", "0", "0.000000310", "0.000000310"] in [
         row.replace("│", "").split() for row in table
@@ -70,7 +70,7 @@ async def test_an_anomaly_is_listed_by_name_with_exit_code_2(
     assert await phoebe(database_url, "rate", *WINDOW, "--prices", prices) == 2
 
     shown = capsys.readouterr().out
-    assert "UNPRICED: 1 events, 110 tokens" in caplog.text
+    assert "UNPRICED: 1 event, 110 tokens" in caplog.text
     assert "forgotten[/b]\\x1b" in shown
     assert "NO_PRICE" in shown
 

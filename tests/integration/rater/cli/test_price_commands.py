@@ -132,7 +132,7 @@ async def test_a_loading_to_come_is_withdrawn_by_the_command(
     await ledger.rate()
 
     assert await phoebe(database_url, "withdraw", "1") == 1
-    assert "loading 1 can't be withdrawn: 1 hour was priced by it" in capsys.readouterr().err
+    assert "loading 1 can't be withdrawn: it priced 1 hour" in capsys.readouterr().err
     assert await phoebe(database_url, "withdraw", "--by", "ops") == 0
     shown = capsys.readouterr().out
     for part in (

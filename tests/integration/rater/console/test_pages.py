@@ -212,7 +212,7 @@ async def test_estimates_are_marked_and_in_no_total(busy: Ledger, client: httpx.
         ("2026-11-21", "running day so far", "0.000237000"),
     ]
     page = (await client.get(f"/?{WINDOW}")).text
-    assert "2 hours of this window have usage and no run" in page
+    assert "2 hours of this window with usage and no run" in page
     assert "phoebe rate --since 2026-11-21T11:00:00Z --until 2026-11-21T17:00:00Z" in page
 
 

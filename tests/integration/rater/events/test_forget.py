@@ -163,8 +163,7 @@ async def test_the_command_counts_and_erases_only_when_told_to(
 
     assert await run("--user-id", NAME) == 0
     assert capsys.readouterr().out == (
-        "would erase the person from 3 stored events and 0 that were kept aside; nothing was changed; "
-        "--yes does it\n"
+        "would erase the person from 3 stored events and 0 kept aside; nothing was changed; --yes does it\n"
     )
     assert NAME in await everything(known)
     assert await run("--user-id", NAME, "--yes", "--by", "dpo", "--json") == 0

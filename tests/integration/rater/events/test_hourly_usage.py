@@ -298,8 +298,8 @@ async def test_the_audit_holds_bills_against_the_events_where_the_sums_are_wrong
     result = await check(ledger.pool)
     assert counts(result) == {Finding.SUMS_DIFFER: 1, Finding.ROLLUP_DIFFERS_FROM_EVENTS: 1}
     assert details(result)[0] == (
-        "the sum has 1 events, 100 prompt, 20 cached, 11 completion, 80 billable prompt tokens; "
-        "its events make 1 events, 100 prompt, 20 cached, 10 completion, 80 billable prompt tokens"
+        "the sum has 1 event, 100 prompt, 20 cached, 11 completion, 80 billable prompt tokens; "
+        "its events make 1 event, 100 prompt, 20 cached, 10 completion, 80 billable prompt tokens"
     )
 
 
@@ -410,7 +410,7 @@ async def test_the_command_line_says_what_differed_and_how_to_go_on(
 ) -> None:
     await ledger.store(make_event())
     assert await phoebe(database_url, "sums", "rebuild") == 0
-    assert "1 hours: all sums are those of the events" in capsys.readouterr().out
+    assert "1 hour: all sums are those of the events" in capsys.readouterr().out
 
     await damage(ledger.pool, "UPDATE hourly_usage SET event_count = 5")
     window = ["--since", "2026-11-20T10:00Z", "--until", "2026-11-20T11:00Z"]

@@ -299,7 +299,7 @@ async def test_rating_incomplete_hours_exits_with_2_and_names_the_producer(
     assert datetime.now(UTC) > HOUR + ONE_HOUR
     assert await phoebe(database_url, "rate", *window) == 2
     shown = capsys.readouterr().out
-    assert "INCOMPLETE_HOURS: the first 1 of 1 producers" in shown
+    assert "INCOMPLETE_HOURS: the first 1 of 1 producer," in shown
     assert "silent-one" in shown
 
 

@@ -122,11 +122,9 @@ async def test_hours_of_which_events_are_gone_are_named_and_stay_on_the_bill(rat
     assert [row["auth_id"] for row in await rated.rollups()] == ["alice", "bob", "alice"]
     (anomaly,) = result.anomalies
     assert (anomaly.reason, anomaly.events, anomaly.hours) == ("LATE_USAGE", 0, 1)
-    assert [one.detail for one in anomaly.offenders] == [
-        "2026-11-20T10:00:00Z: 1 events that run 1 rated are gone"
-    ]
+    assert [one.detail for one in anomaly.offenders] == ["2026-11-20T10:00:00Z: gone since run 1: 1 event"]
     assert anomaly.advice.startswith(
-        "1 events that were rated are gone from 1 of the hours, first 2026-11-20T10"
+        "rated, and gone since: 1 event from 1 of the hours, first 2026-11-20T10"
     )
     assert anomaly.advice.endswith("phoebe rate --since 2026-11-20T10:00:00Z --until 2026-11-20T11:00:00Z")
 

@@ -155,7 +155,7 @@ async def test_the_audit_of_any_day_names_what_no_run_has_seen(ledger: Ledger) -
     assert result.findings.difference_counts == {Finding.LATE_USAGE: 1, Finding.OUT_OF_TIME: 2}
     assert found[Finding.LATE_USAGE] == (
         "hour 2026-11-17T10:00:00Z",
-        "1 events that no run has rated: "
+        "1 event that no run has rated: "
         "phoebe rate --since 2026-11-17T10:00:00Z --until 2026-11-17T11:00:00Z",
     )
     assert "2099-11-20T10:00:00Z" in str(result.findings.differences)

@@ -87,7 +87,7 @@ async def test_a_loading_by_which_an_hour_was_priced_stays_also_when_the_bill_is
         await withdraw_loading(ledger.pool, 2, "ops")
 
     assert (
-        "2 hours were priced by it, from 2026-11-20T10:00:00Z to 2026-11-20T11:00:00Z, first by run "
+        "it priced 2 hours, from 2026-11-20T10:00:00Z to 2026-11-20T11:00:00Z, first by run "
         f"{first.run_id}" in str(refused.value)
     )
 
@@ -97,7 +97,7 @@ async def test_a_loading_to_come_that_mended_an_earlier_hour_stays(ledger: Ledge
     await ledger.store(make_event(model_id="late/model"))
     assert nonzero(await ledger.rate()) == {"rated": 1}
 
-    with pytest.raises(OperatorError, match="1 hour was priced by it"):
+    with pytest.raises(OperatorError, match="it priced 1 hour"):
         await withdraw_loading(ledger.pool, None, "ops", clock_at(HOUR + ONE_HOUR + 5 * MINUTE))
 
 
@@ -110,7 +110,7 @@ async def test_an_earlier_hour_that_was_mended_counts_also_when_the_same_file_is
     await ledger.load(TENFOLD, HOUR + 2 * ONE_HOUR + MINUTE)
     await ledger.load(FORGOTTEN, HOUR + 3 * ONE_HOUR + MINUTE)
 
-    with pytest.raises(OperatorError, match="1 hour was priced by it"):
+    with pytest.raises(OperatorError, match="it priced 1 hour"):
         await withdraw_loading(ledger.pool, 2, "ops", clock_at(HOUR + 4 * ONE_HOUR))
 
 
@@ -122,7 +122,7 @@ async def test_hours_that_an_earlier_loading_of_the_same_file_priced_do_not_coun
     await ledger.rate(reprice=True)
 
     assert (await withdraw_loading(ledger.pool, 3, "ops", clock_at(HOUR + 80 * MINUTE))).loading.number == 3
-    with pytest.raises(OperatorError, match="loading 1 can't be withdrawn: 1 hour was priced"):
+    with pytest.raises(OperatorError, match="loading 1 can't be withdrawn: it priced 1 hour"):
         await withdraw_loading(ledger.pool, 1, "ops")
 
 
@@ -135,7 +135,7 @@ async def test_a_withdrawal_waits_for_the_run_that_may_price_by_it(ledger: Ledge
         withdrawing = asyncio.create_task(withdraw_loading(ledger.pool, 2, "ops"))
         await until_statements_wait(ledger.pool, 2, "advisory")
     await running
-    with pytest.raises(OperatorError, match="1 hour was priced by it"):
+    with pytest.raises(OperatorError, match="it priced 1 hour"):
         await withdrawing
 
 

@@ -91,7 +91,7 @@ async def test_old_events_are_dropped_and_then_there_are_none(
     assert await prune(database_url, "--yes") == 0
     assert "there are no events to drop" in capsys.readouterr().out
     assert await phoebe(database_url, "audit") == 0
-    assert "9 events were pruned" in capsys.readouterr().out
+    assert "pruned: 9 events" in capsys.readouterr().out
 
 
 async def test_what_stays_is_exit_code_2_and_every_reason_says_what_to_do(
@@ -102,7 +102,7 @@ async def test_what_stays_is_exit_code_2_and_every_reason_says_what_to_do(
     assert await prune(database_url, "--yes") == 2
     shown = capsys.readouterr().out
     for words in (
-        "OPEN_REJECTED_EVENTS: 1 are not settled",
+        "OPEN_REJECTED_EVENTS: 1 not settled",
         "phoebe rejected list",
         "ROLLUP_DIFFERS_FROM_EVENTS",
     ):
@@ -199,7 +199,7 @@ async def test_an_export_that_does_not_hold_exactly_the_judged_events_is_no_expo
 ) -> None:
     verdict, _ = await judge(old.pool, STORED_AT - MINUTE)
     await store(old.pool, timed_event(OLDEST_WEEK, 11), at=NOW)
-    with pytest.raises(OperatorError, match=r"has 8 events .* expected were 7"):
+    with pytest.raises(OperatorError, match=r"has 8 events .* should have 7"):
         await export_events(old.pool, verdict.events, tmp_path, NOW)
     assert names(tmp_path) == set()
 
