@@ -20,7 +20,7 @@ from rig.programs import ADDON, LISTENING, PRICES, mitmdump, module, phoebe, ser
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _TOLD_AGAIN_S = 1.0
 _TOLD_TO_END_MAX = 10
-WORKERS_SERVE = r"(\d+) of \d+ workers serve"
+WORKERS_SERVE = r"workers that serve: (\d+) of"
 # The same for both sides: no engine is connected to before it is asked, nothing is printed about flows.
 _COMMON_OPTIONS = {"connection_strategy": "lazy", "flow_detail": "0"}
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
+from phoebe_runtime.counts import counted
+
 HOUR_S = 3600
 
 
@@ -79,11 +81,13 @@ NATURES = {
     Kind.STALL: Nature("network passes nothing for {lasting} ms, then (0: all of it, 1: cut): {amount}",
                        (100, 1200), (0, 1)),
     Kind.DELAY: Nature("network delays every piece by {amount} ms for {lasting} ms", (200, 1500), (5, 120)),
-    Kind.TRUNCATE: Nature("network passes {amount} more bytes towards the rater, then is cut",
+    Kind.TRUNCATE: Nature("bytes that the network still passes towards the rater until it is cut: {amount}",
                           amount=(0, 4000)),
-    Kind.DUPLICATE: Nature("the next {amount} batches reach the rater twice", amount=(1, 3)),
-    Kind.REORDER: Nature("the next batch reaches the rater after {amount} later ones", amount=(1, 3)),
-    Kind.WITHHOLD: Nature("answers to the next {amount} batches are lost after the commit", amount=(1, 3)),
+    Kind.DUPLICATE: Nature("batches that reach the rater twice: the next {amount}", amount=(1, 3)),
+    Kind.REORDER: Nature("batches that overtake the next one on its way to the rater: {amount}",
+                         amount=(1, 3)),
+    Kind.WITHHOLD: Nature("batches whose answers are lost after the commit: the next {amount}",
+                          amount=(1, 3)),
 }  # fmt: skip
 
 OF_THE_DISK = frozenset({Kind.KILL_ADDON_AT_DISK, Kind.DISK_FULL, Kind.DISK_ERROR})
@@ -104,7 +108,7 @@ class Fault:
     def __str__(self) -> str:
         """The fault in words."""
         says = NATURES[self.kind].says.format(addon=self.addon, lasting=self.lasting_ms, amount=self.amount)
-        return f"after {self.after_exchanges} exchanges + {self.wait_ms} ms: {self.kind}: {says}"
+        return f"after {counted(self.after_exchanges, 'exchange')} + {self.wait_ms} ms: {self.kind}: {says}"
 
 
 def draw_faults(random: Random, count: int, exchanges: int, addons: int) -> tuple[Fault, ...]:

@@ -15,6 +15,7 @@ from chaos.plan import Plan
 from chaos.rating import HOUR, DrawnWindow, rate, unaccounted, whole_window
 from chaos.relay import Relay
 from phoebe_proto.v1.rating_pb2 import RateWindowResponse
+from phoebe_runtime.counts import counted
 
 # A connection that broke with the last fault may be found out only now.
 ATTEMPTS_MAX = 5
@@ -62,7 +63,7 @@ class Inquiry:
         again = await self._rate(self._window)
         if again.rollups_written or again.reconciled_deletions:
             self.problems.append(
-                f"RateWindow again wrote {again.rollups_written} rollups and deleted "
+                f"RateWindow again wrote {counted(again.rollups_written, 'rollup')} and deleted "
                 f"{again.reconciled_deletions}"
             )
         if await read_ledger(self._url) != ledger:

@@ -10,6 +10,7 @@ from random import Random
 
 from chaos.faults import HOUR_S, Fault, Kind, draw_faults
 from chaos.script import Conduct, Exchange, draw_script
+from phoebe_runtime.counts import counted
 
 ISOLATIONS = ("read committed", "repeatable read", "serializable")
 # Behind the rater's clock by up to this much, so that every event is of an hour that can be rated.
@@ -49,9 +50,10 @@ class Plan:
     def summary(self) -> Iterator[str]:
         """The settings and the faults, for a reader."""
         yield (
-            f"seed {self.seed}: {self.addons} addons with clocks at {self.clock_s} s, {self.workers} "
-            f"clients, {len(self.exchanges)} exchanges, spool limit {self.spool_limit}, PostgreSQL number "
-            f"{self.postgres}, {self.isolation}, lock_timeout {self.lock_timeout_ms} ms"
+            f"seed {self.seed}: {counted(self.addons, 'addon')} with clocks at {self.clock_s} s, "
+            f"{counted(self.workers, 'client')}, {counted(len(self.exchanges), 'exchange')}, "
+            f"spool limit {self.spool_limit}, PostgreSQL number {self.postgres}, {self.isolation}, "
+            f"lock_timeout {self.lock_timeout_ms} ms"
         )
         yield from (f"  {fault}" for fault in self.faults)
 

@@ -13,6 +13,7 @@ from chaos.plan import CLOCK_BEHIND_MAX_S
 from chaos.relay import OPTIONS
 from phoebe_proto.v1.rating_pb2 import RATE_MODE_ROUTINE, RateWindowRequest, RateWindowResponse
 from phoebe_proto.v1.rating_pb2_grpc import RatingServiceStub
+from phoebe_runtime.counts import counted
 
 HOUR = timedelta(hours=1)
 PAUSE_S = 0.4
@@ -85,7 +86,7 @@ class Rating:
                 self.problems += unaccounted(answer)
                 if answer.events_in_window < known:
                     self.problems.append(
-                        f"RateWindow found {answer.events_in_window} events where there were {known} before"
+                        f"RateWindow found {counted(answer.events_in_window, 'event')}, and {known} before"
                     )
 
 
@@ -101,7 +102,7 @@ def unaccounted(run: RateWindowResponse) -> list[str]:
     )
     if parts == run.events_in_window:
         return []
-    return [f"RateWindow: {run.events_in_window} events in the window, but {parts} accounted for"]
+    return [f"RateWindow: {counted(run.events_in_window, 'event')} in the window, but {parts} accounted for"]
 
 
 def _timestamp(moment: datetime) -> Timestamp:

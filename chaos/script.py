@@ -8,6 +8,8 @@ from decimal import Decimal
 from enum import StrEnum
 from random import Random
 
+from phoebe_runtime.counts import counted
+
 
 @dataclass(frozen=True, slots=True)
 class Rates:
@@ -105,7 +107,7 @@ class Exchange:
 
     def __str__(self) -> str:
         """The exchange in words."""
-        form = f"{self.chunks} chunks" if self.chunks else "document"
+        form = counted(self.chunks, "chunk") if self.chunks else "document"
         advice = f", advised by {self.advice.model.id} for {self.advice.usage}" if self.advice else ""
         ends = (
             []
@@ -113,7 +115,7 @@ class Exchange:
             else [f"engine {self.conduct} ({self.status}, at {self.cut_at})"]
         )
         if self.leaves_after is not None:
-            ends.append(f"client leaves after {self.leaves_after} bytes")
+            ends.append(f"client leaves after {counted(self.leaves_after, 'byte')}")
         return (
             f"{self.tag}: {self.pause_ms} ms, addon {self.addon}, {self.auth_id}/{self.resource_id}, "
             f"{self.model.id}, {self.usage}{advice}, {form} at {self.think_ms} ms; "

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from chaos.ledger import Rollup, StoredEvent
 from chaos.load import Received
 from chaos.script import Exchange, Usage
+from phoebe_runtime.counts import counted
 
 # What may become of an exchange that reached no engine: its client left, or its proxy was killed or stopped.
 _OUTCOMES_WITHOUT_ENGINE = {"aborted", "proxy_error"}
@@ -102,7 +103,7 @@ def _stored_twice(evidence: Evidence) -> Iterator[str]:
 def _billed_twice(billed: Mapping[_Key, _Sum], expected: Mapping[_Key, _Sum]) -> Iterator[str]:
     for key, found in billed.items():
         if found.events > expected[key].events:
-            yield f"{key} is billed for {found.events} events, and there are {expected[key].events}"
+            yield f"{key} is billed for {counted(found.events, 'event')} instead of {expected[key].events}"
 
 
 def _wrong_answers(evidence: Evidence, events: Mapping[str, StoredEvent]) -> Iterator[str]:

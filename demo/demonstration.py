@@ -12,6 +12,7 @@ from demo.errors import DemoError
 from demo.parts import Parts, Proxy
 from demo.running import read_running
 from demo.scenario import TOY, Scenario, real_scenario
+from phoebe_runtime.counts import counted
 from rig.orphans import stop_orphaned_database
 from rig.processes import Processes
 from rig.programs import environment_of_parts
@@ -86,7 +87,7 @@ class Demo:
         return real_scenario(real, model, self._folder)
 
     async def _send(self, proxy: Proxy, scenario: Scenario) -> list[traffic.Seen]:
-        self._say(f"client  sending {len(scenario.script)} requests with the openai client")
+        self._say(f"client  sending {counted(len(scenario.script), 'request')} with the openai client")
         async with traffic.open_client(f"{proxy.url}/v1", scenario.api_key, by_key=proxy.is_edge) as client:
             answers = await traffic.send_all(client, scenario.script)
         self._console.print("", report.traffic_table(answers))
@@ -103,7 +104,8 @@ class Demo:
     ) -> bill.Bill:
         admitted = await bill.count_admitted(proxy.metrics)
         await rater.until_stored(admitted)
-        self._say(f"\nrater   {admitted} events stored; calling RateWindow, ListRatedUsage and ResolvePrice")
+        stored = counted(admitted, "event")
+        self._say(f"\nrater   {stored} stored; calling RateWindow, ListRatedUsage and ResolvePrice")
         run = await rater.rate(dry_run=False)
         result = bill.Bill(admitted, run, await rater.rows())
         counts = bill.QuoteCounts()

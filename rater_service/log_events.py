@@ -62,7 +62,7 @@ EVENTS: Events = {
     },
     "events.patterns": {
         (
-            "the database lacks %d patterns of events that it had: it is in an earlier state, perhaps on "
+            "the database lacks %s of events that it had: it is in an earlier state, perhaps on "
             "a standby that took over; the events are stored without them"
         ): "patterns.lost",
         ("event_pattern is full: what else events have in common is kept in each of them"): "patterns.full",
@@ -80,14 +80,13 @@ EVENTS: Events = {
         "%s: set it right, by NTP": "clock.skewed",
     },
     "rating.other_models": {
-        "usage of %d events is summed under models that have got a price since": "run.models_priced",
+        "summed under models that have got a price since: usage of %s": "run.models_priced",
     },
     "rating.rating": {
-        "run %d took late usage along, %s to %s: %d events in all, bills changed by %s USD": "run.late_usage",
+        "run %d took late usage along, %s to %s: %s in all, bills changed by %s USD": "run.late_usage",
         "run %d, %s to %s: %s": "run.anomaly",
         (
-            "run %d, %s to %s: %d customers were given %d bytes of %d answers without usage, which "
-            "are not billed; most of it: %s, %d bytes. %s"
+            "run %d, %s to %s: not billed: %s of %s without usage, given to %s; most of it: %s, %s. %s"
         ): "run.unbilled_output",
         "someone else changed what a run was about to change: it starts over": "run.repeated",
     },
@@ -110,7 +109,7 @@ EVENTS: Events = {
         ): "delivery.turned_away",
     },
     "service.metering": {
-        "kept %d events aside, the first with request_id %r: %s": "event.kept_aside",
+        "kept %s aside, the first with request_id %r: %s": "event.kept_aside",
         "the status of a producer is left out: %s": "status.refused",
     },
     "service.metrics": {
@@ -132,7 +131,7 @@ EVENTS: Events = {
         "a call failed in an unexpected way": "call.failed",
     },
     "service.scheduled_rating": {
-        "run %d rated %s to %s: %d events, %d rollups written, total %s USD": "run.scheduled",
+        "run %d rated %s to %s: %s, %s written, total %s USD": "run.scheduled",
         "the scheduled run of %s is done: run %d": "run.done_already",
         "the scheduled run of %s failed and will be tried again: %s": "run.failed",
     },

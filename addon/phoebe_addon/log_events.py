@@ -13,9 +13,7 @@ EVENTS: Events = {
         "phoebe: the admission failed; the request is refused": "request.failed",
     },
     "delivery.adoption": {
-        (
-            "phoebe: adopted the spool of a process that is gone: producer %s, %d events, %d cut off"
-        ): "spool.adopted",
+        "phoebe: adopted the spool of a process that is gone: producer %s, %s, %d cut off": "spool.adopted",
         "phoebe: the spool %s is left as it is: %s": "spool.left",
         "phoebe: no spool can be adopted now: %s": "spool.not_adopted",
     },
@@ -39,23 +37,21 @@ EVENTS: Events = {
         "phoebe: HTTP/3 is turned off: no UDP is listened on": "proxy.without_http3",
     },
     "meter": {
-        "phoebe: %d exchanges were cut off by the last stop": "spool.recovered",
+        "phoebe: cut off by the last stop: %s": "spool.recovered",
         "phoebe: the resource %a: %s": "resource.suspect",
         (
             "phoebe: the resource %a answers without usage, which is on no bill; "
             "`phoebe conformance URL` says what its engine lacks"
         ): "usage.missing",
-        (
-            "phoebe: event %s: %s, and its engine has said nothing of usage: %d bytes are not billed"
-        ): "usage.not_told",
+        "phoebe: event %s: %s, and its engine has said nothing of usage; not billed: %s": "usage.not_told",
         "phoebe: event %s: the engine's usage has a bad count": "usage.malformed",
         (
-            "phoebe: event %s: of %d further models the engine's usage has no name or a bad count; "
+            "phoebe: event %s: of %s the engine's usage has no name or a bad count; "
             "it is recorded and not billed"
         ): "usage.malformed",
         "phoebe: event %s: the engine's answer can't be read": "answer.unreadable",
         "phoebe: event %s is not in the spool": "event.not_spooled",
-        "phoebe: %d events stay in the spool for the next start": "spool.not_empty",
+        "phoebe: left in the spool for the next start: %s": "spool.not_empty",
         "phoebe: event %s: details of the engine's usage can't be read: %s": "usage.malformed",
     },
     "proxy.leaving": {
@@ -82,9 +78,7 @@ EVENTS: Events = {
     },
     "spool.opening": {
         "phoebe: the spool file %s is damaged: %s": "spool.damaged",
-        (
-            "phoebe: the damaged spool file is kept as %s; %d events were read from it, %d are lost"
-        ): "spool.set_aside",
+        "phoebe: the damaged spool file is kept as %s; read from it: %s, lost: %d": "spool.set_aside",
         "phoebe: to which installation those events belong can't be read from it": "spool.damaged",
         "phoebe: an admission in the spool file %s is damaged": "spool.damaged",
     },
@@ -94,8 +88,8 @@ EVENTS: Events = {
     },
     "spool.spools": {
         (
-            "phoebe: %d events of the producer %s and the installation %s are moved to the "
-            "installation %s; tell the former with `phoebe producers retire`"
+            "phoebe: moved from the installation %s to the installation %s: %s of the producer %s; tell the "
+            "former with `phoebe producers retire`"
         ): "spool.moved",
         "phoebe: %s": "spool.left",
         "phoebe: the spool %s can't be adopted now: %s": "spool.not_adopted",
@@ -116,11 +110,11 @@ EVENTS: Events = {
         "%s": "workers.given_up",
     },
     "workers.supervisor": {
-        "reloading %d workers, one after the other": "workers.reloading",
+        "reloading %s, one after the other": "workers.reloading",
         "reloaded: old workers end as soon as their clients have gone over": "workers.reloaded",
-        "stopping: %d workers are told to": "workers.stopping",
+        "stopping: telling %s to": "workers.stopping",
         "told again to stop: what is under way is cut off": "workers.cut_off",
-        "%d of %d workers serve on %s": "workers.serving",
+        "workers that serve: %d of %d, on %s": "workers.serving",
         "worker %d (process %s) %s; it is started again in %g s": "worker.died",
         "worker %d can't be started: %s": "worker.not_started",
         "worker %d (process %s) %s": "worker.left",

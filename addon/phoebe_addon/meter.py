@@ -32,6 +32,7 @@ from phoebe_addon.spool.spools import open_own
 from phoebe_addon.spool.wakes import Doing
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
 from phoebe_runtime.background import Background
+from phoebe_runtime.counts import counted
 from phoebe_runtime.expiry import first_expiry
 from phoebe_runtime.followed_files import Followed, follow_current
 from phoebe_runtime.log_lines import told
@@ -82,7 +83,7 @@ class Meter:
         self._readiness = Readiness(self._spool, disk, self._delivery, lambda: self.background.down)
         self._operator_port = self._open_operator_port()
         if self._spool.recovered:
-            logger.warning("phoebe: %d exchanges were cut off by the last stop", self._spool.recovered)
+            logger.warning("phoebe: cut off by the last stop: %s", counted(self._spool.recovered, "exchange"))
         self._measure(disk)
         self._spool.measure(self.metrics.spool_commit_seconds.observe)
         self.metrics.follow_misdirected(lambda: self._delivery.misdirected + self._adoption.misdirected)
@@ -176,7 +177,8 @@ class Meter:
             now_s = asyncio.get_running_loop().time()
             hopeless = self._delivery.troubled or "delivery" in self.background.down
             if now_s >= max(deadline_s, patience_s) or (hopeless and now_s >= patience_s):
-                logger.warning("phoebe: %d events stay in the spool for the next start", self._spool.depth())
+                left = counted(self._spool.depth(), "event")
+                logger.warning("phoebe: left in the spool for the next start: %s", left)
                 return
             await asyncio.wait([self._delivering], timeout=0.05)
 
@@ -275,8 +277,8 @@ class Meter:
             self.metrics.unbilled_output.inc()
             self.metrics.unbilled_output_bytes.inc(event.answer_bytes)
             logger.info(
-                "phoebe: event %s: %s, and its engine has said nothing of usage: %d bytes are not billed",
-                *(event.request_id, event.outcome, event.answer_bytes),
+                "phoebe: event %s: %s, and its engine has said nothing of usage; not billed: %s",
+                *(event.request_id, event.outcome, counted(event.answer_bytes, "byte")),
             )
 
     def _count_unread(self, metering: Metering) -> None:
@@ -294,9 +296,9 @@ class Meter:
         if metering.unnamed_or_unread:
             self.metrics.malformed.inc()
             logger.error(
-                "phoebe: event %s: of %d further models the engine's usage has no name or a bad count; it is "
+                "phoebe: event %s: of %s the engine's usage has no name or a bad count; it is "
                 "recorded and not billed",
-                *(metering.admission.request_id, metering.unnamed_or_unread),
+                *(metering.admission.request_id, counted(metering.unnamed_or_unread, "further model")),
             )
         if metering.answer_unreadable:
             self.metrics.unreadable.inc()

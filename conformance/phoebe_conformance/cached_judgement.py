@@ -1,6 +1,7 @@
 """Whether an engine reports which part of a prompt came from its cache."""
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from phoebe_runtime.counts import counted
 
 from . import advice
 from .case import Case, count_of, counts
@@ -53,6 +54,6 @@ def _judge_reported(case: Case, second: MeteringEvent, stream: MeteringEvent) ->
         )
     return case.ok(
         "cached",
-        f"When a prompt of {second.prompt_tokens} tokens came again, {plainly} were reported as cached; "
-        f"in a stream {streamed}.",
+        f"A prompt of {counted(second.prompt_tokens, 'token')} came again; reported as cached: {plainly}, in "
+        f"a stream: {streamed}.",
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from phoebe_addon.apis.family import TakeOut, UsageSwitch
 from phoebe_addon.formats.sse import SseParser
 from phoebe_addon.gate.request_body import Asking
+from phoebe_runtime.counts import counted
 
 from . import advice
 from .case import Case, counts
@@ -106,7 +107,7 @@ def _differs(case: Case, metered: Metered, plain: Metered) -> Finding | None:
         return None
     return case.failed(
         "streamed",
-        f"The same prompt has {plain.event.prompt_tokens} tokens in a plain answer and "
+        f"The same prompt has {counted(plain.event.prompt_tokens, 'token')} in a plain answer and "
         f"{metered.event.prompt_tokens} in a stream: one of them would be billed wrongly.",
         advice.ENGINE_FAULT,
     )

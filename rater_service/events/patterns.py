@@ -88,9 +88,9 @@ class Patterns:
         """Know of none any more: the database lacks some."""
         self._known.clear()
         logger.warning(
-            "the database lacks %d patterns of events that it had: it is in an earlier state, perhaps on a "
+            "the database lacks %s of events that it had: it is in an earlier state, perhaps on a "
             "standby that took over; the events are stored without them",
-            lost.count,
+            counted(lost.count, "pattern"),
         )
 
     def _count(self, missing: Mapping[_Pattern, int]) -> dict[bytes, _Pattern]:

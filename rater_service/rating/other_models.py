@@ -45,7 +45,7 @@ async def sum_priced_by_name(connection: Connection, window_start: datetime, win
     for use in sorted(priced, key=lambda use: use[2]):
         by_hour.setdefault(use[2], []).append(use)
     events = sum([await _sum_hour_by_name(connection, hour, used) for hour, used in by_hour.items()])
-    logger.info("usage of %d events is summed under models that have got a price since", events)
+    logger.info("summed under models that have got a price since: usage of %s", counted(events, "event"))
 
 
 async def _sum_hour_by_name(connection: Connection, hour: datetime, uses: Sequence[ModelUse]) -> int:

@@ -10,6 +10,7 @@ from typing import cast
 
 import asyncpg
 
+from phoebe_runtime.counts import counted
 from rater_service.database.clock import skew_between
 from rater_service.database.database import Connection, Pool
 from rater_service.database.long_statements import fetch_one, fetch_value, run
@@ -68,10 +69,10 @@ async def _rate_late(
     part = replace(request, window_start=window[0], window_end=window[1], reprice=False, names_outside=False)
     result, _ = await _rate_with_patience(connection, part, now)
     logger.info(
-        "run %d took late usage along, %s to %s: %d events in all, bills changed by %s USD",
+        "run %d took late usage along, %s to %s: %s in all, bills changed by %s USD",
         result.run_id,
         *map(utc_text, window),
-        result.events_in_window,
+        counted(result.events_in_window, "event"),
         decimal_text(result.changes.total.difference),
     )
     _log(result)
@@ -90,16 +91,15 @@ def _log(result: RateResult) -> None:
     if result.unbilled_output_by_auth:
         worst = result.unbilled_output_by_auth[0]
         logger.warning(
-            "run %d, %s to %s: %d customers were given %d bytes of %d answers without usage, which are not "
-            "billed; most of it: %s, %d bytes. %s",
+            "run %d, %s to %s: not billed: %s of %s without usage, given to %s; most of it: %s, %s. %s",
             result.run_id,
             utc_text(result.window_start),
             utc_text(result.window_end),
-            result.unbilled_output_auth_count,
-            result.unbilled_output_bytes,
-            result.unbilled_output_events,
+            counted(result.unbilled_output_bytes, "byte"),
+            counted(result.unbilled_output_events, "answer"),
+            counted(result.unbilled_output_auth_count, "customer"),
             worst.auth_id,
-            worst.answer_bytes,
+            counted(worst.answer_bytes, "byte"),
             WHAT_TO_DO_ABOUT_UNBILLED_OUTPUT,
         )
 

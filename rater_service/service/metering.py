@@ -18,6 +18,7 @@ from phoebe_proto.v1.metering_pb2 import (
     StreamEventsResponse,
 )
 from phoebe_proto.v1.metering_pb2_grpc import MeteringServiceServicer
+from phoebe_runtime.counts import counted
 from rater_service.database.database import Pool
 from rater_service.database.installation import read_installation
 from rater_service.events.model_names import MODEL_NAMES_MAX, ModelNames
@@ -198,8 +199,8 @@ def _log_refused(request: StreamEventsRequest, results: Sequence[Result]) -> Non
             refused.setdefault(f"{result.fate}: {result.reason}", []).append(event.request_id)
     for reason, request_ids in refused.items():
         logger.error(
-            "kept %d events aside, the first with request_id %r: %s",
-            len(request_ids),
+            "kept %s aside, the first with request_id %r: %s",
+            counted(len(request_ids), "event"),
             request_ids[0][:_LOGGED_ID_LENGTH],
             reason,
         )

@@ -5,6 +5,7 @@ import logging
 from datetime import datetime
 from typing import NoReturn
 
+from phoebe_runtime.counts import counted
 from rater_service.database.database import OPERATOR_ERRORS, Pool
 from rater_service.database.sessions import reason
 from rater_service.errors import OperatorError
@@ -71,11 +72,11 @@ class ScheduledRating:
             RateRequest(start, end, f"serve --rate-every {self._schedule.words}", Mode.ROUTINE)
         )
         logger.info(
-            "run %d rated %s to %s: %d events, %d rollups written, total %s USD",
+            "run %d rated %s to %s: %s, %s written, total %s USD",
             result.run_id,
             utc_text(start),
             utc_text(end),
-            result.events_in_window,
-            result.rollups_written,
+            counted(result.events_in_window, "event"),
+            counted(result.rollups_written, "rollup"),
             result.total_cost,
         )

@@ -20,7 +20,7 @@ from rig.ports import accepts
 
 READY = {
     "mitmdump": r"phoebe: metering",
-    "proxy": r"workers serve on",
+    "proxy": r"workers that serve: ",
     "serve": r"listening on \S+:\d+",
 }
 """What programs say once they serve; `proxy` and `serve` are commands of phoebe."""

@@ -186,7 +186,7 @@ def test_a_rater_that_is_away_does_not_hold_up_the_end(folder: Path, engine: Eng
     proxy.process.send_signal(signal.SIGTERM)
 
     assert proxy.process.wait(timeout=10) == 0
-    assert "1 events stay in the spool" in proxy.log()
+    assert "left in the spool for the next start: 1 event" in proxy.log()
     assert depth_of(folder / "spool") == 1
 
 

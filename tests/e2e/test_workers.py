@@ -264,7 +264,9 @@ def test_told_to_stop_it_ends_once_what_is_under_way_has_and_all_is_delivered(st
     with RawClient(proxy) as client:
         received = stand.begin_stream(client, "over the end")
         proxy.process.send_signal(signal.SIGTERM)
-        proxy.wait_for_log("phoebe: stopping: what is under way", proxy.log().count("serve on") * 2)
+        proxy.wait_for_log(
+            "phoebe: stopping: what is under way", proxy.log().count("workers that serve: ") * 2
+        )
         assert proxy.process.poll() is None
 
         stand.go_on.set()

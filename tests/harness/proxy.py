@@ -14,7 +14,7 @@ from rig.processes import READY_TIMEOUT_S, start
 from rig.programs import ADDON, PROJECT, mitmdump, phoebe
 
 READY = "phoebe: metering"
-WORKERS_READY = "workers serve on"
+WORKERS_READY = "workers that serve: "
 
 
 class Proxy:

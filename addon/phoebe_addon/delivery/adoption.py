@@ -19,6 +19,7 @@ from phoebe_addon.spool.folder import is_left
 from phoebe_addon.spool.seat import Seat
 from phoebe_addon.spool.spool import Spool, SpoolError
 from phoebe_addon.spool.spools import ANY_INSTALLATION, Belonging, adopt
+from phoebe_runtime.counts import counted
 
 logger = logging.getLogger(__name__)
 
@@ -112,8 +113,8 @@ class Adoption:
             raise
         if self._spool and self._spool.path not in self._misdirected:
             logger.warning(
-                "phoebe: adopted the spool of a process that is gone: producer %s, %d events, %d cut off",
-                *(self._spool.producer_id, self._spool.depth(), self._spool.recovered),
+                "phoebe: adopted the spool of a process that is gone: producer %s, %s, %d cut off",
+                *(self._spool.producer_id, counted(self._spool.depth(), "event"), self._spool.recovered),
             )
         return self._spool
 

@@ -17,6 +17,7 @@ from phoebe_addon.spool.folder import PATTERN, Claim, free
 from phoebe_addon.spool.spool import Spool, SpoolError
 from phoebe_addon.spool.spools import Belonging
 from phoebe_runtime.background import spawn
+from phoebe_runtime.counts import counted
 from phoebe_runtime.durations import in_words
 
 # As often as a person likes to be told.
@@ -60,16 +61,16 @@ class Emptied:
     def in_words(self, folder: Path) -> str:
         """Say it in a line, and in one more for each spool of which something is left."""
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()))
-        events = f"{self.outcomes.total()} events" + (f" ({outcomes})" if outcomes else "")
-        said = f"delivered {events} from {self.spools} spools in {folder}; "
+        events = counted(self.outcomes.total(), "event") + (f" ({outcomes})" if outcomes else "")
+        said = f"delivered {events} from {counted(self.spools, 'spool')} in {folder}; "
         if self.unreadable:
-            said += f"{self.unreadable} can't be read, and are set aside; "
-        said += f"{len(self.left)} spools are left" if self.left else "nothing is left"
+            said += f"{self.unreadable} set aside that can't be read; "
+        said += f"{counted(len(self.left), 'spool')} left" if self.left else "nothing is left"
         return "\n".join([said, *map(_left_in_words, self.left)])
 
 
 def _left_in_words(left: Left) -> str:
-    events = "" if left.events is None else f" ({left.events} events)"
+    events = "" if left.events is None else f" ({counted(left.events, 'event')})"
     return f"left: {left.path.name}{events}: {left.why}"
 
 
@@ -125,7 +126,7 @@ class Emptying:
 
     async def _deliver(self, spool: Spool, done: Emptied) -> None:
         before = spool.depth()
-        self.tell(f"{spool.path.name}: {before} events, of which {spool.recovered} were cut off")
+        self.tell(f"{spool.path.name}: {counted(before, 'event')}, {spool.recovered} cut off")
         delivery = self.deliver(spool, done.outcomes.update)
         delivering = spawn(delivery.run_to_the_end(), "deliver")
         try:
@@ -146,11 +147,13 @@ class Emptying:
             if delivery.silence > self.patience:
                 raise NoAnswerError(
                     f"the rater at {delivery.target} has taken nothing for {in_words(delivery.silence)}: "
-                    f"{spool.depth()} of {before} events of {spool.path.name} are left"
+                    f"left in {spool.path.name}: {spool.depth()} of {counted(before, 'event')}"
                 )
             if loop.time() >= tell_at_s:
                 tell_at_s = loop.time() + TELL_EVERY_S
-                self.tell(f"{spool.path.name}: {before - spool.depth()} of {before} events delivered")
+                self.tell(
+                    f"{spool.path.name}: {before - spool.depth()} of {counted(before, 'event')} delivered"
+                )
 
 
 def needs_human(done: Emptied) -> bool:

@@ -27,6 +27,7 @@ from phoebe_addon.formats.multipart_body import Form, FormError, read_form, with
 from phoebe_addon.formats.steps import Steps
 from phoebe_addon.gate.routes import BodyKind, Match
 from phoebe_addon.gate.unbillable import ValuesAt, chosen_adapters, find_unbillable
+from phoebe_runtime.counts import counted
 
 SHORT_BYTES_MAX = 64 * 1024
 """Bodies up to here are parsed in one go, by a C function: it takes a millisecond or two at most."""
@@ -140,7 +141,9 @@ def check_body_kind(content: bytes, content_type: str, kind: BodyKind) -> Steps[
     elif kind is BodyKind.FORM:
         yield from _parse_form(content, content_type)
     elif content:
-        raise BadBodyError(f"A request of this kind has no body, but this one has {len(content)} bytes.")
+        raise BadBodyError(
+            f"A request of this kind has no body, but this one has {counted(len(content), 'byte')}."
+        )
 
 
 def _parse_form(content: bytes, content_type: str) -> Steps[Form]:

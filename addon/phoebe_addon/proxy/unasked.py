@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands
 
+from phoebe_runtime.counts import counted
+
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r\n]")
 
 
@@ -27,11 +29,11 @@ class Unasked:
 
     def __str__(self) -> str:
         """Say what happened, for the log."""
-        looks = f" (they look like an answer with the status {self.status})" if self.status else ""
+        looks = f" (like an answer with the status {self.status})" if self.status else ""
         return (
-            f"the engine {self.engine} sent {self.byte_count} bytes that nobody asked for{looks}: they were "
-            "given to no client, and its connection was closed. Such an engine takes one request for two, or "
-            "is broken"
+            f"the engine {self.engine} sent {counted(self.byte_count, 'byte')} that nobody asked for{looks}: "
+            "no client was given any of it, and the connection was closed. Such an engine takes one request "
+            "for two, or is broken"
         )
 
 

@@ -29,6 +29,7 @@ from phoebe_addon.spool.replacement import beside, fill_replacement, log_of
 from phoebe_addon.spool.safety import make_file
 from phoebe_addon.spool.salvage import FILE_START, PAGE_SIZE, log_is_damaged
 from phoebe_addon.spool.sealed_record import DamagedRecordError, unseal
+from phoebe_runtime.counts import counted
 
 logger = logging.getLogger(__name__)
 
@@ -82,8 +83,8 @@ def replace_file(
             raise SpoolError(f"the spool file {path} was damaged again at once: {error}") from error
     opened.damage, opened.recovered = damage, recovered
     logger.critical(
-        "phoebe: the damaged spool file is kept as %s; %d events were read from it, %d are lost",
-        *(aside, opened.waiting_count, opened.lost_before),
+        "phoebe: the damaged spool file is kept as %s; read from it: %s, lost: %d",
+        *(aside, counted(opened.waiting_count, "event"), opened.lost_before),
     )
     if opened.waiting_count and opened.installation is None:
         logger.critical("phoebe: to which installation those events belong can't be read from it")

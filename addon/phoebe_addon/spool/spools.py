@@ -10,6 +10,7 @@ from phoebe_addon.spool.file import SpoolBusyError, SpoolError, UnknownFormatErr
 from phoebe_addon.spool.folder import Claim, free, take
 from phoebe_addon.spool.seat import Seat
 from phoebe_addon.spool.spool import Spool
+from phoebe_runtime.counts import counted
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +34,9 @@ class Belonging:
             spool.bind_now(self.installation)
         elif spool.installation in self.moved_from:
             logger.warning(
-                "phoebe: %d events of the producer %s and the installation %s are moved to the installation "
-                "%s; tell the former with `phoebe producers retire`",
-                *(spool.depth(), spool.producer_id, spool.installation, self.installation),
+                "phoebe: moved from the installation %s to the installation %s: %s of the producer %s; tell "
+                "the former with `phoebe producers retire`",
+                *(spool.installation, self.installation, counted(spool.depth(), "event"), spool.producer_id),
             )
             spool.move_now(self.installation)
         else:

@@ -20,6 +20,7 @@ from phoebe_addon.workers.addresses import Addresses
 from phoebe_addon.workers.merged_metrics import Snapshot, counts_of, merged
 from phoebe_addon.workers.worker_process import PROGRAM, Stage, WorkerProcess
 from phoebe_runtime.background import spawn
+from phoebe_runtime.counts import counted
 from phoebe_runtime.probes import Condition
 
 logger = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ class Supervisor:
         """Let all workers stop: in order, sooner when told again, and at the third time at once."""
         self._told_to_stop += 1
         if self._told_to_stop == 1:
-            logger.info("stopping: %d workers are told to", len(self._living))
+            logger.info("stopping: telling %s to", counted(len(self._living), "worker"))
         else:
             logger.warning("told again to stop: what is under way is cut off")
         self._end_all(signal.SIGTERM if self._told_to_stop < 3 else signal.SIGKILL)
@@ -129,7 +130,7 @@ class Supervisor:
 
     def conditions(self) -> list[Condition]:
         """Return what was last known of how everything stands: of one that serves, whatever counts counts."""
-        words = f"{self.serving} of {self.count} workers serve"
+        words = f"workers that serve: {self.serving} of {self.count}"
         found = [Condition(self.serving == self.count, words, counts=self.serving == 0)]
         if self._told_to_stop:
             found.append(Condition(False, "the proxy is stopping: it takes no requests any more"))
@@ -159,7 +160,9 @@ class Supervisor:
             self._addresses.listen()
         await self._share_out()
         if not self.is_ending:
-            logger.info("%d of %d workers serve on %s", self.serving, self.count, self._addresses.shown())
+            logger.info(
+                "workers that serve: %d of %d, on %s", self.serving, self.count, self._addresses.shown()
+            )
         await asyncio.gather(*(self._keep(place) for place in self._places))
 
     async def _keep(self, place: _Place) -> None:
@@ -263,7 +266,7 @@ class Supervisor:
             await self._reload()
 
     async def _reload(self) -> None:
-        logger.info("reloading %d workers, one after the other", self.count)
+        logger.info("reloading %s, one after the other", counted(self.count, "worker"))
         for place in self._places:
             async with place.lock:
                 if self.is_ending:

@@ -17,7 +17,7 @@ WITH event AS (
     SELECT
         'PART_WITHOUT_EVENT' AS kind,
         part.part_of AS request_id,
-        format('%s parts of it are here, and it is not', part.parts) AS detail,
+        format('it is not here, and parts of it are: %s', part.parts) AS detail,
         part.producer_id,
         part.first_seq - 1 AS first_absent,
         part.first_seq - 1 AS last_absent
@@ -30,7 +30,7 @@ WITH event AS (
     SELECT
         'PARTS_DIFFER' AS kind,
         own.request_id,
-        format('it says that it has %s parts, and %s are here', own.part_count, coalesce(part.parts, 0)) AS detail,
+        format('parts that it says it has: %s, here: %s', own.part_count, coalesce(part.parts, 0)) AS detail,
         own.producer_id,
         own.producer_seq + 1 AS first_absent,
         own.producer_seq + own.part_count AS last_absent

@@ -156,7 +156,7 @@ async def test_a_further_models_usage_is_recorded_with_its_exchange_and_shouted_
     assert await meter.end(exchange, Ending.ANSWER_COMPLETE)
 
     assert counted(meter)["phoebe_usage_malformed_total"] == 1
-    assert f"event {own_id}: of 1 further models the engine's usage has no name" in caplog.text
+    assert f"event {own_id}: of 1 further model the engine's usage has no name" in caplog.text
     meter.close()
     assert outcomes(settings) == {own_id: "completed", part_id(own_id, 1): "completed"}
 

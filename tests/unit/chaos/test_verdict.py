@@ -185,7 +185,7 @@ def again(event: StoredEvent) -> StoredEvent:
         (replace(CLEAN, events=[*CLEAN.events, CLEAN.events[0]]), "is stored 2 times"),
         (replace(CLEAN, events=[*CLEAN.events, again(CLEAN.events[0])]), "has 2 events"),
         (replace(CLEAN, arrivals={request_id(ASKED[0]): 2}), "came to the engine 2 times"),
-        (replace(CLEAN, rollups=[*CLEAN.rollups, rollup(ASKED[0])]), "billed for 4 events, and there are 3"),
+        (replace(CLEAN, rollups=[*CLEAN.rollups, rollup(ASKED[0])]), "billed for 4 events instead of 3"),
     ],
     ids=["stored", "recorded", "served", "billed"],
 )

@@ -96,7 +96,7 @@ def test_what_a_living_process_has_is_left_to_it(
     assert asyncio.run(beside_a_living_one()) == 2
     assert rater.events == []
     said = capsys.readouterr().out
-    assert "1 spools are left\nleft: spool-" in said
+    assert "1 spool left\nleft: spool-" in said
     assert "a living process has it" in said
     assert deliver(tmp_path, rater.port) == 0
     assert [event.request_id for event in rater.events] == ["x"]
@@ -109,7 +109,7 @@ def test_what_belongs_to_another_installation_is_named_and_left(
 
     assert deliver(tmp_path, rater.port) == 2
     said = capsys.readouterr().out
-    assert f"(1 events): the events belong to the installation {OTHER}, and this is {MINE}" in said
+    assert f"(1 event): the events belong to the installation {OTHER}, and this is {MINE}" in said
     assert rater.events == []
 
     moved = (f"--set=phoebe_installation={MINE}", f"--set=phoebe_spool_moved_from={OTHER}")
@@ -126,7 +126,7 @@ def test_without_a_rater_it_gives_up_and_loses_nothing(
     said = capsys.readouterr()
     assert said.out == ""
     assert "has taken nothing for" in said.err
-    assert "1 of 1 events of spool-" in said.err
+    assert ": 1 of 1 event" in said.err
     assert "run this again" in said.err
     assert deliver(tmp_path, rater.port) == 0
     assert [event.request_id for event in rater.events] == ["a"]
@@ -138,7 +138,7 @@ def test_a_signal_ends_it_with_all_that_is_left_in_place(tmp_path: Path, rater: 
     leave(folder, "a")
     words = ("deliver", "--spool", str(folder), "--rater", f"127.0.0.1:{reserve_port()}")
     running = start("deliver", phoebe(*words), tmp_path / "deliver.log", folder=PROJECT)
-    running.wait_until_says("(1 events, of which 0 were cut off)")
+    running.wait_until_says("(1 event, 0 cut off)")
     running.process.send_signal(signal.SIGTERM)
 
     assert running.process.wait(timeout=30) == 1

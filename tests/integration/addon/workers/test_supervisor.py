@@ -231,7 +231,7 @@ async def test_it_is_ready_while_workers_serve_and_nothing_keeps_one_from_record
         os.kill(stand.pids(2)[-1], signal.SIGKILL)
         await until(lambda: stand.supervisor.serving == 1)
         assert (await ready(stand)).status == 200
-        assert b"does not count: 1 of 2 workers serve" in (await ready(stand)).content
+        assert b"does not count: workers that serve: 1 of 2" in (await ready(stand)).content
 
         stand.supervisor.stop()
         assert (await ready(stand)).status == 503

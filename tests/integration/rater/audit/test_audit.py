@@ -219,16 +219,16 @@ async def test_parts_are_here_with_the_event_of_their_exchange(ledger: Ledger) -
     ("tampering", "kind", "detail"),
     [
         ("UPDATE stored_event SET part_of = NULL WHERE producer_seq = 2", Finding.PARTS_DIFFER,
-         "it says that it has 2 parts, and 1 are here"),
+         "parts that it says it has: 2, here: 1"),
         ("UPDATE stored_event SET part_of = NULL WHERE part_of IS NOT NULL", Finding.PARTS_DIFFER,
-         "it says that it has 2 parts, and 0 are here"),
+         "parts that it says it has: 2, here: 0"),
         ("UPDATE stored_event SET part_count = 1 WHERE producer_seq = 1", Finding.PARTS_DIFFER,
-         "it says that it has 1 parts, and 2 are here"),
+         "parts that it says it has: 1, here: 2"),
         ("UPDATE stored_event SET part_count = 0 WHERE producer_seq = 1", Finding.PART_WITHOUT_EVENT,
-         "2 parts of it are here, and it is not"),
+         "it is not here, and parts of it are: 2"),
         ("UPDATE stored_event SET event_time = to_timestamp(extract(epoch FROM event_time) + 1)"
          " WHERE producer_seq = 1",
-         Finding.PART_WITHOUT_EVENT, "2 parts of it are here, and it is not"),
+         Finding.PART_WITHOUT_EVENT, "it is not here, and parts of it are: 2"),
     ],
 )  # fmt: skip
 async def test_parts_that_do_not_fit_their_exchange_are_found(

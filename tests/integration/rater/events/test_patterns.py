@@ -111,7 +111,7 @@ async def test_a_pattern_that_the_database_lost_is_never_relied_on(
     await store(ledger.pool, Patterns(events_min=1), make_event(auth_id="bob", producer_seq=1))
 
     await store(ledger.pool, patterns, make_event(auth_id="alice", producer_seq=2))
-    assert "lacks 1 patterns of events" in caplog.text
+    assert "lacks 1 pattern of events" in caplog.text
     await store(ledger.pool, patterns, make_event(auth_id="alice", producer_seq=3))
     assert [event["auth_id"] for event in await whole(ledger.pool)] == ["bob", "alice", "alice"]
     assert await patterned(ledger.pool) == [True, False, True]

@@ -112,7 +112,7 @@ async def test_the_command_shows_it_and_what_to_do(
     await asyncio.to_thread(main, ["rate", *window, "--database-url", database_url])
 
     shown = capsys.readouterr().out
-    assert "4 customers were given 2074490 bytes of 8 answers without usage" in caplog.text
+    assert "not billed: 2074490 bytes of 8 answers without usage, given to 4 customers" in caplog.text
     assert "declare the model server" in caplog.text
     assert "answers without usage: the first 4 of 4 customers, most bytes first" in " ".join(shown.split())
     assert shown.index("bob") < shown.index("alice", shown.index("bob"))

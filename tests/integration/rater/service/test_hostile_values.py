@@ -56,7 +56,7 @@ async def test_a_refused_id_as_long_as_a_message_is_cut_in_the_log(
     rater: Rater, caplog: pytest.LogCaptureFixture
 ) -> None:
     await store(rater, pb.StreamEventsRequest(events=[make_event(request_id="x" * 1_000_000)]))
-    assert "kept 1 events aside" in caplog.text
+    assert "kept 1 event aside" in caplog.text
     assert len(caplog.text) < 1000
 
 

@@ -155,7 +155,7 @@ async def test_hours_between_runs_that_no_run_rated_are_made_up_for(
     await ledger.store(make_event(HOUR + 2 * ONE_HOUR))
     async with rating(ledger.pool, Clock(HOUR + 49 * ONE_HOUR)):
         await runs(ledger.pool, 3)
-    assert "late usage along, 2026-11-20T12:00:00Z to 2026-11-20T13:00:00Z: 1 events" in caplog.text
+    assert "late usage along, 2026-11-20T12:00:00Z to 2026-11-20T13:00:00Z: 1 event in all" in caplog.text
 
 
 async def test_a_service_rates_by_itself_only_if_told_to(ledger: Ledger) -> None:

@@ -23,7 +23,7 @@ def test_what_is_left_is_named_one_line_each() -> None:
     left = [Left(FOLDER / "spool-a.sqlite3", 3, "because"), Left(FOLDER / "spool-b.sqlite3", None, "so")]
 
     assert Emptied(left=left).in_words(FOLDER) == (
-        "delivered 0 events from 0 spools in /spool; 2 spools are left\n"
+        "delivered 0 events from 0 spools in /spool; 2 spools left\n"
         "left: spool-a.sqlite3 (3 events): because\n"
         "left: spool-b.sqlite3: so"
     )
