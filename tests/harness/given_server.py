@@ -33,7 +33,6 @@ _NO_PRODUCER = "it stores events without a producer, by which a distributed data
 _ROLES = "it makes a role on one server"
 _SLOW = "it makes partitions from several sides at once, which takes longer there than others wait for locks"
 _PLAN = "it reads the plan of a statement, which Citus has made of others"
-_STABLE = "it moves times by an interval in an UPDATE, which Citus refuses"
 NOT_DISTRIBUTED: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "rater/events/test_event_store.py": {
@@ -44,11 +43,8 @@ NOT_DISTRIBUTED: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "test_numbers_are_read_from_their_index": _PLAN,
             "test_where_an_hours_numbers_begin_costs_the_same_whatever_came_before_and_after": _PLAN,
         },
-        "rater/bills/test_explain.py": {"test_what_does_not_agree_is_named": _STABLE},
         "rater/events/test_hourly_usage.py": {
-            "test_a_correction_by_hand_is_found_and_said_and_sums_are_made_again": _STABLE,
             "test_a_wrong_sum_is_refused": _NAMES,
-            "test_a_wrong_value_in_any_column_of_the_sums_is_found_and_made_again": _STABLE,
             "test_an_insert_by_hand_is_refused_with_what_to_do_where_it_would_be_in_no_sum": _NO_TRIGGERS,
             "test_batches_go_on_while_the_sums_of_their_keys_are_made_again": _SLOTS,
             "test_hours_are_those_of_utc_whatever_the_session_thinks": _OLD_SESSION,
@@ -76,9 +72,6 @@ NOT_DISTRIBUTED: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "test_each_kind_of_bad_event_is_kept_whole": _NO_TRIGGERS,
         },
         "rater/rating/test_late_usage.py": {
-            "test_marks_are_forgotten_once_every_batch_of_their_time_has_ended": _STABLE,
-            "test_marks_of_hours_that_no_run_rates_again_go_once_their_sums_are_rated": _STABLE,
-            "test_events_that_somebody_changed_by_hand_make_their_hour_late": _STABLE,
             "test_late_hours_are_found_by_their_marks_and_the_sums_of_these_hours_alone": _PLAN,
         },
     }

@@ -67,3 +67,10 @@ async def counted_sums(pool: Pool) -> dict[Key, list[object]]:
             max(so_far[13], stored_at),
         ]
     return sums
+
+
+def moved(column: str, by: str) -> str:
+    """What moves a time by an interval, in an UPDATE that a distributed database takes: what it says
+    depends on no setting of the session.
+    """
+    return f"{column} = ({column} AT TIME ZONE 'UTC' + interval '{by}') AT TIME ZONE 'UTC'"

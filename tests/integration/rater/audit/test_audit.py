@@ -27,6 +27,7 @@ from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 from tests.harness.plans import pages_read, plan
 from tests.harness.rater import Rater
 from tests.harness.rpc import failure
+from tests.harness.sums import moved
 from tests.integration.rater.cli.test_cli_with_database import phoebe
 from tests.integration.rater.events import test_producers
 from tests.integration.rater.events.test_producers import report
@@ -226,7 +227,7 @@ async def test_parts_are_here_with_the_event_of_their_exchange(ledger: Ledger) -
          "parts that it says it has: 1, here: 2"),
         ("UPDATE stored_event SET part_count = 0 WHERE producer_seq = 1", Finding.PART_WITHOUT_EVENT,
          "it is not here, and parts of it are: 2"),
-        ("UPDATE stored_event SET event_time = to_timestamp(extract(epoch FROM event_time) + 1)"
+        (f"UPDATE stored_event SET {moved('event_time', '1 s')}"
          " WHERE producer_seq = 1",
          Finding.PART_WITHOUT_EVENT, "it is not here, and parts of it are: 2"),
     ],

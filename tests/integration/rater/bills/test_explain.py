@@ -14,6 +14,7 @@ from rater_service.money import Rates
 from rater_service.rollup import RollupKey
 from tests.harness import json_documents
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
+from tests.harness.sums import moved
 
 pytestmark = pytest.mark.one_postgres
 
@@ -182,7 +183,7 @@ async def _lose_events(ledger: Ledger) -> None:
 
 async def _add_events_in_the_past(ledger: Ledger) -> None:
     await ledger.store(make_event())
-    await ledger.correct("UPDATE stored_event SET stored_at = stored_at - interval '30 days'")
+    await ledger.correct(f"UPDATE stored_event SET {moved('stored_at', '-30 days')}")
 
 
 async def _forge_rates(ledger: Ledger) -> None:

@@ -106,7 +106,7 @@ async def test_a_download_that_breaks_off_is_no_whole_answer(
                 # It has begun, and more of it than sockets hold is still to be read.
                 answer = await reader.readexactly(2_000)
                 (session,) = await many.pool.fetch(READING)
-                await many.pool.execute("SELECT pg_terminate_backend($1)", session["pid"])
+                await many.pool.execute("SELECT pg_terminate_backend($1::int)", session["pid"])
                 answer += await reader.read(-1)
             head, *_ = answer.partition(b"\r\n\r\n")
             assert b" 200 OK" in head

@@ -14,6 +14,7 @@ from rater_service.rating.run import Mode, RateRequest, RateResult
 from rater_service.statements import bound
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event, store_within
 from tests.harness.plans import plan
+from tests.harness.sums import moved
 
 DAY = timedelta(days=1)
 NOW = HOUR + 3 * DAY
@@ -150,7 +151,7 @@ async def test_a_batch_that_commits_after_a_run_took_its_snapshot_is_late(rated:
 async def test_marks_are_forgotten_once_every_batch_of_their_time_has_ended(rated: Ledger) -> None:
     """And not before: however often an hour is rated, a mark stays for half a day."""
     assert await rated.pool.fetchval("SELECT count(*) FROM touched_hour") == 1
-    await rated.pool.execute("UPDATE touched_hour SET touched_in = touched_in - interval '14 hours'")
+    await rated.pool.execute(f"UPDATE touched_hour SET {moved('touched_in', '-14 hours')}")
     await rated.rate()
     assert await rated.pool.fetchval("SELECT count(*) FROM touched_hour") == 0
     await rated.store(make_event())
@@ -160,7 +161,7 @@ async def test_marks_are_forgotten_once_every_batch_of_their_time_has_ended(rate
 async def test_marks_of_hours_that_no_run_rates_again_go_once_their_sums_are_rated(rated: Ledger) -> None:
     await rated.store(make_event(HOUR - ONE_HOUR), make_event(HOUR - 2 * ONE_HOUR))
     await rated.rate(HOUR - ONE_HOUR)
-    await rated.pool.execute("UPDATE touched_hour SET touched_in = touched_in - interval '14 hours'")
+    await rated.pool.execute(f"UPDATE touched_hour SET {moved('touched_in', '-14 hours')}")
 
     await rated.rate(HOUR + 5 * ONE_HOUR, now=NOW, mode=Mode.BACKFILL)
 
@@ -176,7 +177,10 @@ async def test_marks_of_hours_that_no_run_rates_again_go_once_their_sums_are_rat
         ("UPDATE stored_event SET completion_tokens = 11 WHERE auth_id = 'bob'", 0),
         ("DELETE FROM stored_event WHERE auth_id = 'bob'", -1),
         ("DELETE FROM stored_event", -2),
-        ("UPDATE stored_event SET event_time = event_time - interval '1 hour' WHERE auth_id = 'bob'", -1),
+        (
+            f"UPDATE stored_event SET {moved('event_time', '-1 hour')} WHERE auth_id = 'bob'",
+            -1,
+        ),
     ],
 )
 async def test_events_that_somebody_changed_by_hand_make_their_hour_late(

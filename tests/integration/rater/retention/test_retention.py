@@ -39,6 +39,7 @@ from tests.harness.old_events import (
     timed_event,
     two_weeks_of_events,
 )
+from tests.harness.sums import moved
 
 
 async def test_what_is_billed_and_proved_is_dropped_and_no_bill_changes(old: Ledger) -> None:
@@ -75,7 +76,7 @@ async def test_what_is_dropped_stays_known(old: Ledger) -> None:
     [
         ("DELETE FROM rated_usage; DELETE FROM rated_usage_change; DELETE FROM rating_run", "UNRATED_HOURS"),
         ("UPDATE rating_run SET dry_run = true", "UNRATED_HOURS"),
-        ("UPDATE stored_event SET stored_at = stored_at + interval '30 days' WHERE producer_seq = 2",
+        (f"UPDATE stored_event SET {moved('stored_at', '30 days')} WHERE producer_seq = 2",
          "UNRATED_HOURS"),
         ("UPDATE rated_usage SET prompt_tokens = prompt_tokens + 1 WHERE auth_id = 'bob'",
          "ROLLUP_DIFFERS_FROM_EVENTS"),
