@@ -44,6 +44,7 @@ def proxy(
         tmp_path_factory.mktemp("proxy"),
         *("--mode", f"reverse:{shared_engine.url}"),
         options={"phoebe_rater": f"127.0.0.1:{rater.port}", "phoebe_body_limit": "100k"},
+        from_nothing=True,
     )
     yield started
     assert started.stop() == 0

@@ -107,7 +107,7 @@ def proxy(player: Player, rater: EventRecorder, tmp_path_factory: pytest.TempPat
         # Cases say where running usage is asked for: a resource's own `usage`.
         "phoebe_usage": "final",
     }
-    started = Proxy(folder, options=options)
+    started = Proxy(folder, options=options, from_nothing=True)
     yield started
     assert started.stop() == 0
     assert "Traceback" not in started.log()

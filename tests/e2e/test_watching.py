@@ -27,6 +27,8 @@ CHAT = "/v1/chat/completions"
 ASKED = '{"model":"m"}'
 ANSWER = {"model": "m", "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
 ANSWERED = json.dumps(ANSWER)
+# Of requests. Where a process has tests of other modules in between, there are several proxies and one rater.
+NUMBERS = iter(range(10**6))
 
 
 class Watched:
@@ -42,7 +44,6 @@ class Watched:
             environment={"WATCHING_PORT": str(port)},
         )
         self._rater = rater
-        self._numbers = iter(range(10**6))
         self._control = socket.create_connection(("127.0.0.1", port), timeout=20)
         self._answers = self._control.makefile("r")
 
@@ -64,7 +65,7 @@ class Watched:
 
     def asked_raw(self) -> tuple[object, ...]:
         """Ask in one write. Returns the answer but for the id of its request, and what its event says."""
-        tag = f"watching-{next(self._numbers)}"
+        tag = f"watching-{next(NUMBERS)}"
         with RawClient(self.proxy) as client:
             client.send(post(CHAT, {**IDENTITY, "X-Request-Id": tag}, ASKED.encode()))
             status, headers = client.read_head()

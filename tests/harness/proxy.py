@@ -5,23 +5,32 @@ import signal
 import subprocess
 import urllib.request
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from rig.ports import accepts, reserve_port
-from rig.processes import READY_TIMEOUT_S, start
+from rig.processes import READY_TIMEOUT_S, Running, start
 from rig.programs import ADDON, PROJECT, mitmdump, phoebe
+from tests.harness.preloaded import Job, Preloaded
 
 READY = "phoebe: metering"
 WORKERS_READY = "workers that serve: "
+
+
+@cache
+def preloaded() -> Preloaded:
+    """The process that the proxies of these tests are forked from."""
+    return Preloaded(PROJECT)
 
 
 class Proxy:
     """mitmdump -s SCRIPT, listening on a free port of 127.0.0.1.
 
     options: values for --set. ready: what the log says once the proxy serves; None: don't wait. workers: run
-    so many by `phoebe proxy`; None: none of that.
+    so many by `phoebe proxy`; None: none of that. from_nothing: it is started as users start it, as
+    those are that many tests share; else it is the fork of a process that has imported all it needs.
     """
 
     def __init__(
@@ -33,6 +42,7 @@ class Proxy:
         environment: Mapping[str, str] | None = None,
         ready: str | None = READY,
         workers: int | None = None,
+        from_nothing: bool = False,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = reserve_port()
@@ -50,14 +60,14 @@ class Proxy:
         else:
             behind = mitmdump(self.port, settings, *arguments)[1:]
             command = phoebe("proxy", "--workers", str(workers), "--metrics", metrics, "--", *behind)
-        self._running = start(
-            "mitmdump",
-            command,
-            folder / "mitmdump.log",
-            folder=PROJECT,
-            environment={**os.environ, **(environment or {})},
-            keep_log=True,
-        )
+        log, whole_environment = folder / "mitmdump.log", {**os.environ, **(environment or {})}
+        if ready is None or workers is not None or environment or from_nothing:
+            self._running = start(
+                "mitmdump", command, log, folder=PROJECT, environment=whole_environment, keep_log=True
+            )
+        else:
+            job = Job(command, whole_environment, str(PROJECT))
+            self._running = Running("mitmdump", preloaded().start(job, log), log)
         if ready and workers is not None:
             self.wait_for_log(WORKERS_READY)
         elif ready:

@@ -37,6 +37,7 @@ def mapped_proxy(
             "phoebe_rater": f"127.0.0.1:{rater.port}",
             "phoebe_body_limit": "100k",
         },
+        from_nothing=True,
     )
     yield started
     assert started.stop() == 0
