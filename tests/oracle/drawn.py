@@ -131,6 +131,8 @@ def events(draw: st.DrawFn, about: Names) -> DrawnEvent:
         "cached_tokens": cached,
         "completion_tokens": completion,
         "event_time": to_timestamp(FIRST_HOUR + timedelta(hours=hour, seconds=second)),
+        # By whom a distributed database keeps them; no bill depends on it.
+        "producer_id": draw(st.sampled_from(["spool-1", "spool-2"])),
     }
     given = {name: value for name, value in sent.items() if value is not None}
     return DrawnEvent(MeteringEvent(**given), event)  # type: ignore[arg-type] # the names are the fields'
