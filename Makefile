@@ -27,7 +27,7 @@ NODE_PEERS := .node-peers
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo check check-tests test test-archive test-clients test-console test-docs test-engine test-focus test-long test-scale test-upgrade test-watch test-witnesses test-deploy manifests dashboards \
-	images pin-base release check-workflows docs example-settings bench bench-growth bench-peers bench-quick simulate test-database chaos insides insides-diff lint format proto lock clean
+	images pin-base release check-workflows docs example-settings bench bench-citus bench-growth bench-peers bench-quick simulate test-database chaos insides insides-diff lint format proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -194,6 +194,9 @@ bench-peers: $(STAMP) $(PEERS_STAMP) ## measure LiteLLM, Portkey's gateway and b
 
 bench-growth: $(STAMP) ## how the rater's work grows with the events there are; ARGS="--events 12000 12000000"
 	@exec $(BIN)/python -m bench.growth $(ARGS)
+
+bench-citus: $(STAMP) ## storing on a Citus cluster beside plain PostgreSQL; ARGS="--cluster URL --plain URL"
+	@exec $(BIN)/python -m bench.distributed $(ARGS)
 
 simulate: $(STAMP) ## what a day of any rate takes; ARGS="--events-per-s 1000", --measure, "--check 1000000", --json
 	@exec $(BIN)/python -m bench.simulate $(ARGS)

@@ -60,9 +60,11 @@ class Stage(ProxyStage):
         async with embedded.server(self._folder / "data") as server:
             yield server.url
 
-    async def migrate(self, database_url: str, *, phase: str = "all") -> None:
-        """Makes the tables in a database. phase: as `phoebe migrate` takes it. RigError if it fails."""
-        command = phoebe("migrate", "--phase", phase)
+    async def migrate(self, database_url: str, *, phase: str = "all", distributed: bool = False) -> None:
+        """Makes the tables in a database. phase, distributed: as `phoebe migrate` takes it, the second as
+        `--citus`. RigError if it fails.
+        """
+        command = phoebe("migrate", *(["--citus"] if distributed else ["--phase", phase]))
         await self._processes.run("migration", command, {"DATABASE_URL": database_url})
 
     async def start_rater(self, name: str, database_url: str) -> str:

@@ -83,6 +83,12 @@ def bound(name: str, /, **arguments: object) -> Bound:
 
 
 @cache
+def part(name: str, **parts: str) -> str:
+    """Read what goes in the place of a `{name}` in a statement and has parts itself."""
+    return _filled(source(name), parts)
+
+
+@cache
 def source(name: str) -> str:
     """Return the text of a statement with the columns of rollups filled in."""
     text = _file(name).read_text(encoding="utf-8")

@@ -17,4 +17,7 @@ FORMS = (
     "distributed/rating_late_hours",
     "distributed/rating_late_offenders",
 )
-"""The statements of other packages that are here once more, whole."""
+"""The statements of other packages that are here once more, whole; they take and give the same."""
+
+OTHER_FORMS = ("distributed/events_hourly_usage_add",)
+"""Those that take and give something else. Who sends them knows which database it is."""

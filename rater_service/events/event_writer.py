@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Container, Iterable, Sequence
 from datetime import datetime
+from functools import cache
 from uuid import UUID
 
 from rater_service.database.database import Connection, DatabaseUnavailableError
@@ -13,8 +14,11 @@ from rater_service.events.patterns import PatternsLost
 from rater_service.events.routes import Routes, RoutesOutdated, noticing_outdated_routes
 from rater_service.events.sums import KeyedEvents, sum_up
 from rater_service.events.validation import EventRow
-from rater_service.statements import Statement, bound, by_producer, statement
+from rater_service.hours import HOUR
+from rater_service.statements import Statement, bound, by_producer, part, source, statement
+from rater_service.wire_time import EPOCH
 
+_TOUCH = statement("events/touch_hours")
 _ARRAYS = ", ".join(f":{name}::{TYPES[name]}[]" for name in COLUMNS)
 
 
@@ -125,34 +129,67 @@ class EventWriter:
         event was written into what is no partition any more, and PatternsLost if it relies on a pattern that
         the database lacks.
         """
-        if not self._is_distributed:
-            await self._add_sums(keyed)
-            return
-        for producer_id, some in keyed.by_producer().items():
-            await self._add_sums(some, producer_id)
-
-    async def _add_sums(self, keyed: KeyedEvents, producer_id: str | None = None) -> None:
         if not keyed.keys:
             return
-        sums = sum_up(keyed)
-        add = statement("events/hourly_usage_add", sum_type="bigint" if sums.fit_in_bigint else "numeric")
-        arguments: dict[str, object] = {
-            **sums.keys,
-            **sums.numbers,
-            "stored_at": self.stored_at,
-            "partitions": [*self._partitions],
-            "numbers": [*self._patterns],
-            "digests": [*self._patterns.values()],
-        }
-        if producer_id is not None:
-            add = by_producer(add)
-            arguments["producer_id"] = producer_id
-        found = await self.connection.fetchrow(*add.bind(arguments))
-        assert found is not None
-        if found["partitions"] != len(self._partitions):
+        add = self._add_by_producer if self._is_distributed else self._add
+        partitions, patterns = await add(keyed)
+        if partitions != len(self._partitions):
             raise RoutesOutdated
-        if found["patterns"] != len(self._patterns):
-            raise PatternsLost(len(self._patterns) - found["patterns"])
+        if patterns != len(self._patterns):
+            raise PatternsLost(len(self._patterns) - patterns)
+
+    async def _add(self, keyed: KeyedEvents) -> tuple[int, int]:
+        """Add sums; return how many of the partitions and of the patterns that were used are there."""
+        sums = sum_up(keyed)
+        arguments = {**sums.keys, **sums.numbers, "stored_at": self.stored_at, **self._used_patterns()}
+        add = _add_statement(fit_in_bigint=sums.fit_in_bigint)
+        found = await self.connection.fetchrow(*add.bind({**arguments, "partitions": [*self._partitions]}))
+        assert found is not None
+        return found["partitions"], found["patterns"]
+
+    async def _add_by_producer(self, keyed: KeyedEvents) -> tuple[int, int]:
+        """Do the same in a distributed database, by statements that it sends to a single node as they are."""
+        for producer_id, some in keyed.by_producer().items():
+            sums = sum_up(some)
+            # First: batches of a producer wait for each other at an hour, and then at none of its sums.
+            hours = [EPOCH + hour * HOUR for hour in sorted({hour for hour, *_ in some.keys})]
+            await self.connection.executemany(
+                _TOUCH.text,
+                [_TOUCH.bind({"window_start": hour, "producer_id": producer_id})[1:] for hour in hours],
+            )
+            add = by_producer(_add_statement(fit_in_bigint=sums.fit_in_bigint))
+            arguments = {
+                **sums.keys,
+                **sums.numbers,
+                "stored_at": self.stored_at,
+                "producer_id": producer_id,
+                "request_id": UUID(bytes=some.events.ids[0]),
+            }
+            added = await self.connection.execute(*add.bind(arguments))
+            assert added == f"INSERT 0 {len(some.keys)}", "sums go where their events are"
+        partitions = await self.connection.fetchval(
+            *bound("events/partitions_there", partitions=[*self._partitions])
+        )
+        used = self._used_patterns()
+        patterns = (
+            await self.connection.fetchval(*bound("events/patterns_there", **used)) if self._patterns else 0
+        )
+        return partitions, patterns
+
+    def _used_patterns(self) -> dict[str, object]:
+        return {"numbers": [*self._patterns], "digests": [*self._patterns.values()]}
+
+
+@cache
+def _add_statement(*, fit_in_bigint: bool) -> Statement:
+    sent = part("events/sums_sent", sum_type="bigint" if fit_in_bigint else "numeric")
+    return statement(
+        "events/hourly_usage_add",
+        sent=sent,
+        added=source("events/sums_added"),
+        partitions=source("events/partitions_there"),
+        patterns=source("events/patterns_there"),
+    )
 
 
 def _insert_into(partition: str) -> Statement:

@@ -11,10 +11,10 @@ import sqlglot
 from sqlglot import exp
 
 import rater_service
-from rater_service.distributed import FORMS
+from rater_service.distributed import FORMS, OTHER_FORMS
 from rater_service.prices.pricebook import FINE_TUNE_PREFIX
 from rater_service.rollup import KEY, VALUES
-from rater_service.statements import as_distributed, bound, by_producer, source, statement
+from rater_service.statements import as_distributed, bound, by_producer, part, source, statement
 
 RATER = Path(rater_service.__file__).parent
 FILES = {f"{path.parents[1].name}/{path.stem}": path for path in sorted(RATER.glob("*/sql/*.sql"))}
@@ -47,7 +47,23 @@ PARTS = {
     "arrays": ":request_id::uuid[], :stored_at::timestamptz[]",
     "of_events": "SELECT * FROM hourly_usage",
     "of_ids": "SELECT * FROM hourly_usage",
+    "sent": part("events/sums_sent", sum_type="bigint"),
+    "added": source("events/sums_added"),
+    "partitions": source("events/partitions_there"),
+    "patterns": source("events/patterns_there"),
 }
+# Parts that tell of their arguments themselves.
+TOLD = (
+    "bills/rollups",
+    "rating/categories",
+    "events/slots_taken",
+    "events/sums_sent",
+    "events/sums_added",
+    "events/partitions_there",
+    "events/patterns_there",
+)
+# What is inserted and has no name, as it stands in none of the arguments.
+NAMED = {"TIMESTAMP_TRUNC(CLOCK_TIMESTAMP(), HOUR, 'UTC')": "touched_in"}
 _FILLED = re.compile(rf"\{{({'|'.join(PARTS)})\}}")
 CALL = re.compile(rf"({'|'.join({name.partition('/')[0] for name in FILES})})/[a-z_]+")
 # Their first argument is the name of a statement, or their second one after a connection.
@@ -116,9 +132,9 @@ def test_comments_tell_of_the_arguments_but_of_those_that_have_the_name_of_their
     comments = "\n".join(re.findall(r"--[^\n]*", FILES[name].read_text("utf-8")))
     told = set(re.findall(r"(?<!:):([a-z][a-z0-9_]*)", comments))
     arguments = set(statement(name, **PARTS).parameters)
-    for part in ("bills/rollups", "rating/categories", "events/slots_taken"):
-        if f"{part.rpartition('/')[2]}.sql" in comments:
-            arguments -= set(statement(part).parameters)
+    for told_part in TOLD:
+        if f"{told_part.rpartition('/')[2]}.sql" in comments and name != told_part:
+            arguments -= set(statement(told_part, **PARTS).parameters)
     inserted = {column for insert in inserts(name) for column in columns_of(insert) or []}
 
     assert told <= arguments
@@ -161,11 +177,19 @@ def test_a_distributed_database_is_sent_its_form_with_the_arguments_in_their_ord
 
 
 def test_what_only_a_distributed_database_needs_stands_in_its_form_alone() -> None:
-    plain = statement("events/hourly_usage_add", sum_type="bigint")
+    plain = statement("events/hourly_usage_add", **PARTS)
 
     assert "producer" not in re.sub(r"--[^\n]*", "", plain.text)
     assert "*/" not in by_producer(plain).text
-    assert {*by_producer(plain).parameters} - {*plain.parameters} == {"producer_id"}
+    assert {*by_producer(plain).parameters} - {*plain.parameters} == {"producer_id", "request_id"}
+
+
+def test_forms_that_take_and_give_something_else_are_those_of_other_statements() -> None:
+    for form in OTHER_FORMS:
+        assert (
+            by_producer(statement(plain_of(form), **PARTS)).parameters
+            == by_producer(statement(form, **PARTS)).parameters
+        )
 
 
 def inserts(name: str) -> list[exp.Insert]:
@@ -184,7 +208,10 @@ def values_of(insert: exp.Insert) -> list[str]:
     if not isinstance(query, exp.Values):
         return list(query.named_selects)
     (row,) = query.expressions
-    return [value.name if isinstance(value, exp.Column) else value.sql() for value in row.expressions]
+    return [
+        value.name if isinstance(value, exp.Column) else NAMED.get(value.sql(), value.sql())
+        for value in row.expressions
+    ]
 
 
 def fits(column: str, value: str) -> bool:

@@ -10,10 +10,14 @@ from rater_service.audit.findings import Finding
 from rater_service.database.database import Pool
 from rater_service.database.sessions import is_distributed
 from rater_service.distributed.distribute import distribute
+from rater_service.events.columns import check
+from rater_service.events.event_writer import EventWriter
 from rater_service.events.hourly_usage import rebuild
 from rater_service.events.model_names import ModelNames
 from rater_service.events.partitions import first_id
+from rater_service.events.routes import Routes
 from rater_service.events.store import Fate, store_events
+from rater_service.events.sums import KeyedEvents
 from rater_service.prices.store import priced_among
 from tests.harness.ledger import HOUR, ONE_HOUR, PRICES, Ledger, make_event
 from tests.harness.sums import KEY, NUMBERS, counted_sums, kept_sums
@@ -34,6 +38,31 @@ async def test_a_batch_of_several_producers_has_sums_of_each_beside_its_events(p
         "SELECT producer_id, sum(event_count)::int FROM hourly_usage GROUP BY 1 ORDER BY 1"
     )
     assert [tuple(row) for row in rows] == [(f"spool-{number}", 4) for number in range(5)]
+    assert await kept_sums(pool) == await counted_sums(pool)
+
+
+async def test_what_a_batch_of_one_producer_writes_is_on_one_worker(pool: Pool) -> None:
+    columns, _ = check([make_event(producer_id="spool-1", completion_tokens=number) for number in range(20)])
+    async with pool.acquire() as connection, connection.transaction():
+        writer = EventWriter(connection, Routes(), HOUR)
+        await writer.copy(columns, range(20), (), None)
+        await writer.add_sums(KeyedEvents.of(columns))
+        backend = await connection.fetchval("SELECT citus_backend_gpid()")
+        in_transaction = await pool.fetch(
+            "SELECT DISTINCT nodeid FROM citus_stat_activity "
+            "WHERE global_pid = $1 AND is_worker_query AND state = 'idle in transaction'",
+            backend,
+        )
+    assert len(in_transaction) == 1
+    assert await kept_sums(pool) == await counted_sums(pool)
+
+
+async def test_a_batch_of_many_hours_touches_each(pool: Pool) -> None:
+    hours = [HOUR - number * ONE_HOUR for number in range(30)]
+    await store_events(pool, [make_event(hour, producer_id="spool-1") for hour in hours], HOUR)
+
+    touched = await pool.fetch("SELECT window_start, producer_id FROM touched_hour ORDER BY 1 DESC")
+    assert [tuple(row) for row in touched] == [(hour, "spool-1") for hour in hours]
     assert await kept_sums(pool) == await counted_sums(pool)
 
 
