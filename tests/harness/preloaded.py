@@ -22,6 +22,9 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 
+CAN_FORK = hasattr(os, "pidfd_open")
+"""Whether the system tells by a descriptor how a process ended, as Linux does. Else none is forked."""
+
 _MESSAGE_BYTES_MAX = 200_000
 _POLL_S = 0.01
 

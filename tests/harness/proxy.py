@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rig.ports import accepts, reserve_port
 from rig.processes import READY_TIMEOUT_S, Running, start
 from rig.programs import ADDON, PROJECT, mitmdump, phoebe
-from tests.harness.preloaded import Job, Preloaded
+from tests.harness.preloaded import CAN_FORK, Job, Preloaded
 
 READY = "phoebe: metering"
 WORKERS_READY = "workers that serve: "
@@ -61,7 +61,7 @@ class Proxy:
             behind = mitmdump(self.port, settings, *arguments)[1:]
             command = phoebe("proxy", "--workers", str(workers), "--metrics", metrics, "--", *behind)
         log, whole_environment = folder / "mitmdump.log", {**os.environ, **(environment or {})}
-        if ready is None or workers is not None or environment or from_nothing:
+        if not CAN_FORK or ready is None or workers is not None or environment or from_nothing:
             self._running = start(
                 "mitmdump", command, log, folder=PROJECT, environment=whole_environment, keep_log=True
             )
