@@ -17,6 +17,7 @@ import pytest
 from cryptography import x509
 
 from phoebe_proto.v1.metering_pb2 import MeteringEvent
+from phoebe_runtime.counts import counted
 from tests.e2e.conftest import IDENTITY
 from tests.harness import engine as engines
 from tests.harness.certificates import Authority
@@ -260,7 +261,7 @@ def test_what_comes_behind_an_answer_is_nobodys(
     proxy: Proxy, engine: Engine, ask: bytes, script: engines.Script, count: int
 ) -> None:
     engine.script = engines.in_turn(script, own, own)
-    counted = proxy.metric("phoebe_engine_bytes_unasked_total")
+    before = proxy.metric("phoebe_engine_bytes_unasked_total")
 
     with RawClient(proxy) as edge:
         edge.send(ask)
@@ -272,14 +273,14 @@ def test_what_comes_behind_an_answer_is_nobodys(
             serves_victims_their_own(edge)
             serves_victims_their_own(edge)
 
-    assert proxy.metric("phoebe_engine_bytes_unasked_total") == counted + count
-    said = f"the engine 127.0.0.1:{engine.port} sent {count} bytes that nobody asked for"
+    assert proxy.metric("phoebe_engine_bytes_unasked_total") == before + count
+    said = f"the engine 127.0.0.1:{engine.port} sent {counted(count, 'byte')} that nobody asked for"
     assert said in proxy.log()  # the same is written once a minute
     assert "the attacker" not in proxy.log()
 
 
 def test_what_comes_while_nothing_is_asked_is_nobodys(proxy: Proxy, engine: Engine) -> None:
-    counted = proxy.metric("phoebe_engine_bytes_unasked_total")
+    before = proxy.metric("phoebe_engine_bytes_unasked_total")
     answered, said = threading.Event(), threading.Event()
 
     def talks_on(request: EngineRequest, line: Line) -> None:
@@ -296,7 +297,7 @@ def test_what_comes_while_nothing_is_asked_is_nobodys(proxy: Proxy, engine: Engi
         assert said.wait(10)
         serves_victims_their_own(edge)
 
-    assert proxy.metric("phoebe_engine_bytes_unasked_total") == counted + len(STOLEN)
+    assert proxy.metric("phoebe_engine_bytes_unasked_total") == before + len(STOLEN)
 
 
 @pytest.mark.parametrize("status", [204, 304])

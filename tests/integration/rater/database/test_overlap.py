@@ -38,7 +38,7 @@ from rater_service.rating.rating import rate_window
 from rater_service.rating.run import RateRequest
 from rater_service.retention.csv_export import export_events
 from rater_service.service.metrics import Metrics
-from rater_service.statements import source, statement
+from rater_service.statements import part, source, statement
 from tests.harness.later_revisions import EXPAND_EVERYTHING, write_revision
 from tests.harness.ledger import HOUR, ONE_HOUR, Ledger, make_event
 from tests.harness.old_events import BEFORE, NOW, bills_of, events_of, judge, prune_all
@@ -69,6 +69,10 @@ PARTS = {
     "sequence": "rating_run_id_seq",
     "taken": source("events/cold_taken"),
     "arrays": ":request_id::uuid[], :event_time::timestamptz[]",
+    "sent": part("events/sums_sent", sum_type="bigint"),
+    "added": source("events/sums_added"),
+    "partitions": source("events/partitions_there"),
+    "patterns": source("events/patterns_there"),
 }
 # These are several statements each, which can't be prepared; the tests below execute them.
 SEVERAL = {"events/partition_make", "rating/tables", "retention/keep_later"}
@@ -77,9 +81,11 @@ WHOLE = {"archive/rows_of_year", "retention/export"}
 PACKAGES = {file.parents[1].name for file in RATER.glob("*/sql/*.sql")}
 # What takes sums away is a part of events/merge_slots alone, which names the columns.
 TAKEN = {"events/cold_taken", "events/hour_taken", "events/slots_taken"}
+# A part of events/hourly_usage_add, where what it adds is.
+ADDED = {"events/sums_added"}
 # What is for a database that Citus distributes, which this one is not.
 ELSEWHERE = "distributed"
-ASKS_CITUS = {"database/is_distributed"}
+NEED_CITUS = {"database/is_distributed", "events/touch_hours"}
 STATEMENTS = (
     {
         f"{package}/{file.stem}"
@@ -89,7 +95,8 @@ STATEMENTS = (
     - SEVERAL
     - WHOLE
     - TAKEN
-    - ASKS_CITUS
+    - ADDED
+    - NEED_CITUS
 )
 
 
