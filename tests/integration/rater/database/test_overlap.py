@@ -85,7 +85,7 @@ TAKEN = {"events/cold_taken", "events/hour_taken", "events/slots_taken"}
 ADDED = {"events/sums_added"}
 # What is for a database that Citus distributes, which this one is not.
 ELSEWHERE = "distributed"
-NEED_CITUS = {"database/is_distributed", "events/touch_hours"}
+NEED_CITUS = {"database/is_distributed", "events/has_sums_of_all", "events/touch_hours"}
 STATEMENTS = (
     {
         f"{package}/{file.stem}"
