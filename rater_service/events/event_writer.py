@@ -149,6 +149,10 @@ class EventWriter:
 
     async def _add_by_producer(self, keyed: KeyedEvents) -> tuple[int, int]:
         """Do the same in a distributed database, by statements that it sends to a single node as they are."""
+        there = bound("events/partitions_there", partitions=[*self._partitions])
+        partitions: int = await self.connection.fetchval(*there)
+        if partitions != len(self._partitions):
+            return partitions, 0  # an event is beside the table, where sums don't find it
         for producer_id, some in keyed.by_producer().items():
             sums = sum_up(some)
             # First: batches of a producer wait for each other at an hour, and then at none of its sums.
@@ -167,9 +171,6 @@ class EventWriter:
             }
             added = await self.connection.execute(*add.bind(arguments))
             assert added == f"INSERT 0 {len(some.keys)}", "sums go where their events are"
-        partitions = await self.connection.fetchval(
-            *bound("events/partitions_there", partitions=[*self._partitions])
-        )
         used = self._used_patterns()
         patterns = (
             await self.connection.fetchval(*bound("events/patterns_there", **used)) if self._patterns else 0
