@@ -84,7 +84,7 @@ def bound(name: str, /, **arguments: object) -> Bound:
 
 @cache
 def part(name: str, **parts: str) -> str:
-    """Read what goes in the place of a `{name}` in a statement and has parts itself."""
+    """Read what goes in the place of a `{name}` in a statement, and may have parts itself."""
     return _filled(source(name), parts)
 
 

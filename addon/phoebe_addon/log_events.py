@@ -112,7 +112,7 @@ EVENTS: Events = {
     "workers.supervisor": {
         "reloading %s, one after the other": "workers.reloading",
         "reloaded: old workers end as soon as their clients have gone over": "workers.reloaded",
-        "stopping: telling %s to": "workers.stopping",
+        "stopping: %s": "workers.stopping",
         "told again to stop: what is under way is cut off": "workers.cut_off",
         "workers that serve: %d of %d, on %s": "workers.serving",
         "worker %d (process %s) %s; it is started again in %g s": "worker.died",

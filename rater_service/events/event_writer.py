@@ -15,7 +15,7 @@ from rater_service.events.routes import Routes, RoutesOutdated, noticing_outdate
 from rater_service.events.sums import KeyedEvents, sum_up
 from rater_service.events.validation import EventRow
 from rater_service.hours import HOUR
-from rater_service.statements import Statement, bound, by_producer, part, source, statement
+from rater_service.statements import Statement, bound, by_producer, part, statement
 from rater_service.wire_time import EPOCH
 
 _TOUCH = statement("events/touch_hours")
@@ -170,7 +170,8 @@ class EventWriter:
                 "request_id": UUID(bytes=some.events.ids[0]),
             }
             added = await self.connection.execute(*add.bind(arguments))
-            assert added == f"INSERT 0 {len(some.keys)}", "sums go where their events are"
+            if added != f"INSERT 0 {len(some.keys)}":
+                raise RuntimeError(f"sums to add: {len(some.keys)}; the database says {added}")
         used = self._used_patterns()
         patterns = (
             await self.connection.fetchval(*bound("events/patterns_there", **used)) if self._patterns else 0
@@ -187,9 +188,9 @@ def _add_statement(*, fit_in_bigint: bool) -> Statement:
     return statement(
         "events/hourly_usage_add",
         sent=sent,
-        added=source("events/sums_added"),
-        partitions=source("events/partitions_there"),
-        patterns=source("events/patterns_there"),
+        added=part("events/sums_added"),
+        partitions=part("events/partitions_there"),
+        patterns=part("events/patterns_there"),
     )
 
 

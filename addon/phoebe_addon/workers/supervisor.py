@@ -118,7 +118,7 @@ class Supervisor:
         """Let all workers stop: in order, sooner when told again, and at the third time at once."""
         self._told_to_stop += 1
         if self._told_to_stop == 1:
-            logger.info("stopping: telling %s to", counted(len(self._living), "worker"))
+            logger.info("stopping: %s", counted(len(self._living), "worker"))
         else:
             logger.warning("told again to stop: what is under way is cut off")
         self._end_all(signal.SIGTERM if self._told_to_stop < 3 else signal.SIGKILL)
