@@ -32,6 +32,7 @@ _DEADLOCK = "a batch that meets a partition's making or dropping may end as a de
 _NO_PRODUCER = "it stores events without a producer, by which a distributed database keeps them"
 _ROLES = "it makes a role on one server"
 _SLOW = "it makes partitions from several sides at once, which takes longer there than others wait for locks"
+_FORMS = "it prepares the statements of a plain database"
 _PLAN = "it reads the plan of a statement, which Citus has made of others"
 NOT_DISTRIBUTED: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
@@ -71,6 +72,16 @@ NOT_DISTRIBUTED: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "test_bad_events_of_all_kinds_hold_up_no_good_one": _NO_TRIGGERS,
             "test_each_kind_of_bad_event_is_kept_whole": _NO_TRIGGERS,
         },
+        "rater/database/test_overlap.py": {
+            "test_no_statement_gives_anything_else_when_every_table_was_given_more": _FORMS,
+        },
+        "rater/database/test_schema.py": {
+            "test_a_wrong_event_is_refused": _NAMES,
+            "test_a_window_of_sums_and_its_rollups_are_found_by_index": _PLAN,
+            "test_what_reads_the_events_of_an_hour_finds_them_in_the_index_of_times": _PLAN,
+            "test_the_runs_over_an_hour_are_found_in_the_index_however_many_there_are": _PLAN,
+            "test_where_the_sums_hold_an_audit_reads_no_event_twice": _PLAN,
+        },
         "rater/rating/test_late_usage.py": {
             "test_late_hours_are_found_by_their_marks_and_the_sums_of_these_hours_alone": _PLAN,
         },
@@ -80,6 +91,7 @@ NOT_DISTRIBUTED: Mapping[str, Mapping[str, str]] = MappingProxyType(
 
 NOT_DISTRIBUTED_FILES: Mapping[str, str] = MappingProxyType(
     {
+        "rater/database/test_late_hours_so_far.py": "a database has that revision before it can be distributed",
         "rater/distributed/test_forms.py": "it compares with the forms that only plain PostgreSQL plans",
         "rater/events/test_slots.py": _SLOTS,
     }

@@ -12,6 +12,8 @@ DO $$
 DECLARE
     name text;
 BEGIN
+    -- Citus, if it is there, then shows no shards as tables of their own.
+    PERFORM set_config('citus.override_table_visibility', 'on', true);
     FOR name IN
         SELECT relname
         FROM pg_class

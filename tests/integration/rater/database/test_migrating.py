@@ -169,12 +169,13 @@ async def test_a_revision_that_fails_changes_nothing_and_those_before_it_stay(
 ) -> None:
     write_revision(tmp_path, KNOWN + 1, "CREATE TABLE one ()")
     write_revision(tmp_path, KNOWN + 2, "CREATE TABLE two (); SELECT 1 / 0")
+    before = await tables(database_url)
     said: list[str] = []
 
     with pytest.raises(asyncpg.DivisionByZeroError):
         await migrate(database_url, revisions=load_revisions(tmp_path), tell=said.append)
 
-    assert await tables(database_url) == TABLES | {"one"}
+    assert await tables(database_url) == before | {"one"}
     assert (await applied(database_url))[COUNT:] == [(NEXT, "expand")]
     assert [line for line in said if "(expand)" in line] == [
         f"{number} (expand): Revision {int(number)} of a later version." for number in (NEXT, AFTER)
@@ -237,7 +238,8 @@ async def test_what_others_need_is_taken_away_once_no_other_version_has_a_sessio
     patient = MigrationSettings(wait_for_others=timedelta(minutes=1))
     assert (await migrate(database_url, patient, revisions=later, tell=tell)).after == AFTER
     (waited,) = (line for line in said if line.startswith("waiting until"))
-    assert waited == "waiting until no other version runs: phoebe 0.0.9 from this machine"
+    place = "this machine" if "host=%2F" in database_url or "host=/" in database_url else "[^ ]+"
+    assert re.fullmatch(f"waiting until no other version runs: phoebe 0.0.9 from {place}", waited)
 
 
 async def test_a_migration_names_who_is_in_its_way_and_lets_others_pass_while_it_waits(
@@ -291,13 +293,14 @@ async def test_a_lock_that_is_given_back_is_had_at_the_next_attempt(
 
 async def test_a_statement_that_takes_too_long_is_given_up(database_url: str, tmp_path: Path) -> None:
     write_revision(tmp_path, KNOWN + 1, "CREATE TABLE one (); SELECT pg_sleep(60)")
+    before = await tables(database_url)
     with pytest.raises(OperatorError, match=r"longer than --statement-timeout, 0\.2 s"):
         await migrate(
             database_url,
             MigrationSettings(statement_timeout=timedelta(seconds=0.2)),
             revisions=load_revisions(tmp_path),
         )
-    assert await tables(database_url) == TABLES
+    assert await tables(database_url) == before
 
 
 async def test_a_role_that_may_not_change_the_schema_is_told_who_may(
@@ -377,7 +380,7 @@ async def test_an_index_is_made_while_events_are_stored_and_again_if_it_was_cut_
     await store_events(pool, [make_event(), make_event()], HOUR)
     left_behind = "CREATE UNIQUE INDEX CONCURRENTLY billing_event_default_later ON billing_event_default"
     with suppress(asyncpg.UniqueViolationError):
-        await fetch(database_url, f"{left_behind} (usage_found)")
+        await fetch(database_url, f"{left_behind} (producer_id, usage_found)")
     said: list[str] = []
     async with storing_on(pool) as fates:
         stored = len(fates)
