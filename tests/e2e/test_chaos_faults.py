@@ -126,11 +126,10 @@ async def relayed() -> AsyncIterator[tuple[RecordingRater, Relay, Network, str]]
         await rater.stop()
 
 
-async def send(address: str, number: int) -> pb.StreamEventsResponse | grpc.StatusCode:
+async def send(address: str, number: int, user: str = "") -> pb.StreamEventsResponse | grpc.StatusCode:
     """Send a batch of one event over a stream of its own; gives the answer, or how the stream ended."""
-    request = pb.StreamEventsRequest(
-        batch_id=str(number), events=[pb.MeteringEvent(request_id=f"r{number}", producer_seq=number)]
-    )
+    event = pb.MeteringEvent(request_id=f"r{number}", producer_seq=number, user_id=user)
+    request = pb.StreamEventsRequest(batch_id=str(number), events=[event])
     # Otherwise a channel waits as long as another one of this process that could not connect a moment ago.
     options = (("grpc.use_local_subchannel_pool", 1),)
     async with grpc.aio.insecure_channel(address, options) as channel:
@@ -210,7 +209,8 @@ async def test_a_network_that_stalls_holds_everything_back() -> None:
 
 async def test_a_network_is_cut_within_a_message() -> None:
     async with relayed() as (rater, _, network, address):
-        network.cut_after(10)
-        assert isinstance(await send(address, 1), grpc.StatusCode)
+        # A channel that is cut before it has sent anything of a call connects again, and the call goes on.
+        network.cut_after(10_000)
+        assert isinstance(await send(address, 1, user=100_000 * "u"), grpc.StatusCode)
         assert rater.sent() == []
         assert isinstance(await send(address, 2), pb.StreamEventsResponse)

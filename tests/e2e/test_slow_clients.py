@@ -4,6 +4,7 @@ import json
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -253,25 +254,22 @@ def test_more_connections_than_allowed_are_closed_at_once(
 ) -> None:
     engine.script = engines.document(ANSWER)
     proxy = started(tmp_path, engine, rater, connections_max="3", log_level="debug")
-    try:
+    with ExitStack() as ending:
+        ending.callback(proxy.stop)
         until_alone(proxy)
-        clients = [RawClient(proxy) for _ in range(3)]
+        clients = [ending.enter_context(RawClient(proxy)) for _ in range(3)]
         for client in clients:
             client.send(post(CHAT, IDENTITY))
             assert client.read_answer().status == 200
         with RawClient(proxy) as one_more:
             assert one_more.read_to_end() == b""
         assert proxy.metric("phoebe_connections_refused_total") == 1
-        gone = proxy.log().count("client disconnect")
+        came = proxy.log().count("client connect")
         clients.pop().close()
-        proxy.wait_for_log("client disconnect", gone + 1)
-        with RawClient(proxy) as next_one:
-            next_one.send(post(CHAT, IDENTITY))
-            assert next_one.read_answer().status == 200
-        for client in clients:
-            client.close()
-    finally:
-        proxy.stop()
+        proxy.wait_for_log("client disconnect", came - len(clients))
+        next_one = ending.enter_context(RawClient(proxy))
+        next_one.send(post(CHAT, IDENTITY))
+        assert next_one.read_answer().status == 200
 
 
 def test_more_exchanges_than_allowed_are_refused_until_one_has_ended(
