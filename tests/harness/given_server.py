@@ -36,6 +36,12 @@ _FORMS = "it prepares the statements of a plain database"
 _PLAN = "it reads the plan of a statement, which Citus has made of others"
 NOT_DISTRIBUTED: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
+        "bench/test_bench_feeder.py": {
+            "test_a_rater_that_does_not_store_what_it_is_sent_ends_the_benchmark": _NO_TRIGGERS,
+        },
+        "bench/test_metered_day.py": {
+            "test_the_service_bills_what_the_events_of_the_day_make": _NO_TRIGGERS,
+        },
         "rater/events/test_event_store.py": {
             "test_a_duplicate_that_a_fork_calls_an_internal_error_is_a_duplicate": _NO_TRIGGERS,
             "test_an_internal_error_of_the_database_for_another_reason_stays_one": _NO_TRIGGERS,
