@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ import grpc
 import psutil
 
 from bench import plain
-from bench.batches import BATCH_EVENTS
+from bench.batches import BATCH_EVENTS, Batch, make_batch
 from bench.cpu import cpu_time_s, server_cpu_time_s
 from bench.errors import BenchError
 from bench.simulation import Costs, Day, read_costs, simulate, table, text, write_costs
@@ -34,7 +34,6 @@ from bench.stored_bytes import (
     SUMS,
     TIMEOUT_S,
     ByRater,
-    batches_of,
     rate_all,
     read_log,
     read_stored,
@@ -45,6 +44,7 @@ from rater_service.events.slots import cool_hours
 from rig.errors import RigError
 from rig.programs import PROJECT, environment_of_parts
 
+TOLD_EVERY_BATCHES = 100
 ROUND_EVENTS = HOURS * HOUR_BATCHES * BATCH_EVENTS
 MEASURED_ROUNDS = 4
 PROXY_ROUNDS = 5
@@ -93,10 +93,10 @@ async def store(stage: Stage, name: str, rounds: int) -> Stored:
             rater_pid = stage.pid(f"{name}-rater")
             log = (await read_log(connection)).wal_bytes
             before = cpu_time_s(rater_pid), server_cpu_time_s(server_pid)
-            for number in range(rounds):
-                stage.say(f"{name}  {number * ROUND_EVENTS:,} of {rounds * ROUND_EVENTS:,} events")
-                for batch in batches_of(start, number, rounds):
-                    await rater.store(batch)
+            for stored, batch in enumerate(batches_in_order(start, rounds)):
+                if stored % TOLD_EVERY_BATCHES == 0:
+                    stage.say(f"{name}  {stored * BATCH_EVENTS:,} of {rounds * ROUND_EVENTS:,} events")
+                await rater.store(batch)
             after = cpu_time_s(rater_pid), server_cpu_time_s(server_pid)
             log = (await read_log(connection)).wal_bytes - log
             await rate_all(channel, start, end, rounds * ROUND_EVENTS)
@@ -105,7 +105,7 @@ async def store(stage: Stage, name: str, rounds: int) -> Stored:
             # Rows that were changed leave free room, which those of later hours take.
             for name_of_table in (*SUMS, *BILLS, *LEDGER):
                 await connection.execute(f"VACUUM FULL {name_of_table}", timeout=TIMEOUT_S)
-            stored = await read_stored(connection)
+            taken = await read_stored(connection)
             key_hours = await connection.fetchval(KEY_HOURS)
         finally:
             await channel.close()
@@ -113,12 +113,19 @@ async def store(stage: Stage, name: str, rounds: int) -> Stored:
     return Stored(
         events=rounds * ROUND_EVENTS,
         key_hours=key_hours,
-        event_bytes=stored.events,
+        event_bytes=taken.events,
         wal_bytes=log,
-        key_hour_bytes=stored.sums + stored.bills + stored.ledger,
+        key_hour_bytes=taken.sums + taken.bills + taken.ledger,
         rater_s=after[0] - before[0],
         server_s=after[1] - before[1],
     )
+
+
+def batches_in_order(start: datetime, rounds: int) -> Iterator[Batch]:
+    """The events of so many rounds, in the order in which they end, as a proxy sends them."""
+    spread = HOUR / HOUR_BATCHES / rounds
+    for number in range(rounds * HOURS * HOUR_BATCHES):
+        yield make_batch(number * BATCH_EVENTS + 1, start + (number + 1) * spread, spread=spread)
 
 
 async def measure(stage: Stage) -> Costs:

@@ -72,7 +72,7 @@ async def _make_plain_index(
     connection: Connection, name: str, table: str, definition: str, *, unique: bool = False
 ) -> None:
     if await _is_valid(connection, name) is False:
-        # Of a distributed table, Citus has left it on some of the shards: only so it goes on at the others.
+        # On a distributed table it may be left on some shards only: without IF EXISTS Citus stops at others.
         await _wait_long(connection, f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
     kind = "UNIQUE INDEX" if unique else "INDEX"
     await _wait_long(connection, f"CREATE {kind} CONCURRENTLY IF NOT EXISTS {name} ON {table} {definition}")

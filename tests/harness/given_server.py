@@ -32,6 +32,7 @@ _DEADLOCK = "a batch that meets a partition's making or dropping may end as a de
 _NO_PRODUCER = "it stores events without a producer, by which a distributed database keeps them"
 _ROLES = "it makes a role on one server"
 _SLOW = "it makes partitions from several sides at once, which takes longer there than others wait for locks"
+_EARLIER = "it is about a revision that a database has before it can be distributed"
 _FORMS = "it prepares the statements of a plain database"
 _PLAN = "it reads the plan of a statement, which Citus has made of others"
 NOT_DISTRIBUTED: Mapping[str, Mapping[str, str]] = MappingProxyType(
@@ -97,7 +98,7 @@ NOT_DISTRIBUTED: Mapping[str, Mapping[str, str]] = MappingProxyType(
 
 NOT_DISTRIBUTED_FILES: Mapping[str, str] = MappingProxyType(
     {
-        "rater/database/test_late_hours_so_far.py": "a database has that revision before it can be distributed",
+        "rater/database/test_late_hours_so_far.py": _EARLIER,
         "rater/distributed/test_forms.py": "it compares with the forms that only plain PostgreSQL plans",
         "rater/events/test_slots.py": _SLOTS,
     }
