@@ -118,8 +118,10 @@ async def _unrated(pool: Pool, events: OldEvents) -> list[Reason]:
         )
     if not rows:
         return []
+    # A run that begins sooner may not have seen the last batch.
+    enough = counted(int(RUN_OVERLAP.total_seconds()) // 60, "minute")
     examples = [
-        f"{utc_text(row['window_start'])} (the last run began before its last event was stored)"
+        f"{utc_text(row['window_start'])} (not rated {enough} or more after its last event was stored)"
         if row["run"]
         else f"{utc_text(row['window_start'])} (never)"
         for row in rows[:EXAMPLES_MAX]

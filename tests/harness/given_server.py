@@ -89,6 +89,9 @@ NOT_DISTRIBUTED: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "test_the_runs_over_an_hour_are_found_in_the_index_however_many_there_are": _PLAN,
             "test_where_the_sums_hold_an_audit_reads_no_event_twice": _PLAN,
         },
+        "rater/rating/test_out_of_time.py": {
+            "test_late_usage_of_an_hour_with_settled_events_out_of_time_is_still_late": _SLOTS,
+        },
         "rater/rating/test_late_usage.py": {
             "test_late_hours_are_found_by_their_marks_and_the_sums_of_these_hours_alone": _PLAN,
         },
