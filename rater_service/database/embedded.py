@@ -239,6 +239,8 @@ def _launch(data: DataFolder, programs: Programs, sockets: Path) -> subprocess.P
         "hba_file": str(sockets / "pg_hba.conf"),
         "ident_file": str(sockets / "pg_ident.conf"),
         "logging_collector": "off",
+        # A page that changes after a checkpoint is logged whole. Vacuum changes each page of events once.
+        "wal_compression": "on",
     }
     with data.open_log() as log, data.reachable(programs) as (path, keep_open):
         return subprocess.Popen(  # noqa: S603 - the program is the wheel's, its words are ours
