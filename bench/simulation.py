@@ -16,9 +16,9 @@ COSTS = Path(__file__).with_name("simulation.json")
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What was measured, and of how many events. wal: write-ahead log; key_hour: sums, bills and ledger of
-    one customer, resource and model in an hour. All bytes are those on disk, with indexes; all microseconds
-    are of CPU. proxy_us: of a plain request.
+    """What was measured, and of how many events. wal: write-ahead log, with all that vacuum can add;
+    key_hour: sums, bills and ledger of one customer, resource and model in an hour. All bytes are those on
+    disk, with indexes; all microseconds are of CPU. proxy_us: of a plain request.
     """
 
     events: int

@@ -66,7 +66,7 @@ PRUNE = Kind("prune", PruneJson)
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:
     """Show which partitions may be dropped, and why the others stay."""
     if not verdicts:
-        write("there are no events to drop: no partition is over by then (an event's id says in which it is)")
+        write("there are no events to drop: no partition whose ids are all from before then has any")
         return
     write_table(
         counted(len(verdicts), "partition"),

@@ -113,6 +113,7 @@ def test_it_listens_for_its_user_alone_and_opens_no_folder(data: Path) -> None:
     above = {path: path.stat().st_mode for path in (data, *data.parents)}
     with running(data) as server:
         assert ask(server, "SHOW listen_addresses") == ""
+        assert ask(server, "SHOW wal_compression") == "pglz"
         assert ask(server, "SELECT pg_encoding_to_char(encoding) FROM pg_database LIMIT 1") == "UTF8"
         sockets = server.socket_folder.stat()
         assert (sockets.st_mode & 0o777, sockets.st_uid) == (0o700, server.programs.user_id)

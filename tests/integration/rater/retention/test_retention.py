@@ -99,6 +99,17 @@ async def test_what_is_not_rated_and_reconciled_stays(old: Ledger, trouble: str,
     assert await events_of(old.pool) == before
 
 
+async def test_hours_that_were_rated_too_soon_after_their_last_event_are_said_to_be(old: Ledger) -> None:
+    await old.force(
+        "UPDATE stored_event SET stored_at = (SELECT max(started_at) FROM rating_run) - interval '1 minute'"
+        " WHERE producer_seq = 2"
+    )
+    first, _ = await judge(old.pool, BEFORE)
+    (reason,) = first.reasons
+    assert reason.kind == "UNRATED_HOURS"
+    assert "(not rated 2 minutes or more after its last event was stored)" in reason.detail
+
+
 async def test_an_event_that_is_kept_aside_keeps_those_of_its_hours(old: Ledger) -> None:
     await store(old.pool, timed_event(OLDEST_WEEK + ONE_HOUR, 10, outcome="?"), at=STORED_AT)
     assert kinds(await judge(old.pool, BEFORE)) == {
